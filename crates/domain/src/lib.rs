@@ -1,0 +1,30 @@
+//! Words and rules of the platform: pure values and functions.
+//!
+//! No I/O, no clock, no randomness: time, nonces and generated names come in as arguments.
+//! Every other crate speaks these words; a rule that needs a mock to be tested belongs here.
+
+pub mod app_names;
+pub mod build;
+pub mod config;
+pub mod deployment;
+pub mod dockerfile;
+pub mod domains;
+pub mod hosts;
+pub mod image;
+pub mod image_reference;
+pub mod keys;
+pub mod logs;
+pub mod names;
+pub mod pods;
+pub mod procfile;
+pub mod release;
+pub mod routing;
+pub mod sealing;
+pub mod slug_archive;
+pub mod slug_image;
+pub mod structure;
+pub mod users;
+pub mod workload_plan;
+
+pub use image::{Digest, Image};
+pub use names::{AppName, NameError, ProcessType};

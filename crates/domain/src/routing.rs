@@ -1,0 +1,87 @@
+//! Routes: which host goes to which backends.
+//!
+//! An engine turns [`AppRouting`] (what the controller wants) and what runs into a [`RouteTable`]
+//! (all that a router needs). The table is swapped whole; nothing edits one in place.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{AppName, ProcessType};
+
+/// How an app wants to be reached; replaced as a whole by the controller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRouting {
+    pub app: AppName,
+    /// Process type that gets the requests; `None` before the first deploy of one that can.
+    pub target: Option<ProcessType>,
+    /// Domains with the moment of their claim in milliseconds since 1970; an entry without a dot
+    /// means a name under the platform domain.
+    pub domains: Vec<Claim>,
+    /// Answer 503 with the maintenance page.
+    pub maintenance: bool,
+    /// `false` takes the app out of the table: its hosts answer 404.
+    pub routable: bool,
+    /// Addresses and networks that may ask; empty means everyone.
+    pub whitelist: Vec<String>,
+    /// Answer plain HTTP with 301 to HTTPS.
+    pub https_enforced: bool,
+}
+
+/// A host name and since when it is claimed; the older claim wins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Lower case, A-labels; may start with `*.`.
+    pub host: String,
+    pub since_ms: i64,
+}
+
+/// All routes at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteTable {
+    /// Rises with each table of one engine process; reported back by routers.
+    pub version: u64,
+    pub routes: Vec<Route>,
+}
+
+/// The hosts of one app, or of the platform itself, and where they go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub owner: RouteOwner,
+    /// Full host names that belong to the owner by right: `deis.<domain>` or `<app>.<domain>`.
+    pub own_hosts: Vec<String>,
+    /// Custom domains.
+    pub domains: Vec<Claim>,
+    pub maintenance: bool,
+    pub whitelist: Vec<String>,
+    pub https_enforced: bool,
+    /// Replicas that should be serving; above zero, requests wait for a first backend.
+    pub wanted: u32,
+    pub backends: Vec<Backend>,
+}
+
+/// Whose route it is. Platform hosts win over app hosts, app hosts over custom domains.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteOwner {
+    /// A part of the platform, such as `deis` for the API.
+    Platform(String),
+    App(AppName),
+}
+
+/// One ready replica.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Backend {
+    /// Identity that is never reused, unlike an address: the container's id or the pod's UID.
+    pub key: String,
+    pub address: SocketAddr,
+    pub release: u64,
+}
+
+/// What a router tells the engine, so that draining knows when a backend is idle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouterReport {
+    /// The table version that every worker of this router has taken over.
+    pub table_version: u64,
+    /// Requests under way per backend key; absent means none.
+    pub in_flight: std::collections::BTreeMap<String, u64>,
+}

@@ -1,0 +1,207 @@
+//! Workload plan: the workloads that one release of an app means (api.md 5.4 to 5.6, 6.7).
+//!
+//! The same release, structure and settings always give the same workloads, so that applying them
+//! again changes nothing.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::build::{Build, OneOff, Origin};
+use crate::config::{Config, cpu_millis, memory_bytes, probes};
+use crate::deployment::{Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId};
+use crate::names::{AppName, ProcessType};
+use crate::structure::Structure;
+
+/// Where a process of a slug image listens.
+const SLUG_PORT: u16 = 5000;
+/// Longest time that an app can ask for, in seconds; more is a slip.
+const SECONDS_MAX: u32 = 24 * 60 * 60;
+/// How long a one-off process may take.
+pub const RUN_SECONDS_MAX: u32 = 20 * 60;
+
+/// A release as it is to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    pub app: &'a AppName,
+    pub version: u64,
+    pub summary: &'a str,
+    pub created: Timestamp,
+    pub config: &'a Config,
+    pub build: &'a Build,
+    pub settings: PlanSettings,
+}
+
+/// What the operator decided, for apps that do not decide it themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanSettings {
+    pub deploy_timeout_seconds: u32,
+    pub grace_seconds: u32,
+    /// Whether the app is to be reached from outside.
+    pub routable: bool,
+}
+
+/// Why a release cannot run at all. The display text is what the API answers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    #[error("Expose a port or make the app non routable by changing the process type")]
+    NoPort,
+}
+
+impl Plan<'_> {
+    /// The workloads of all process types, those at 0 included.
+    pub fn workloads(&self, structure: &Structure) -> Result<Vec<Workload>, PlanError> {
+        structure.iter().map(|(process, replicas)| self.workload(process, *replicas)).collect()
+    }
+
+    fn workload(&self, process: &ProcessType, replicas: u32) -> Result<Workload, PlanError> {
+        let port = self.port();
+        let serves = process.is_routable() && self.settings.routable;
+        if serves && replicas > 0 && port.is_none() {
+            return Err(PlanError::NoPort);
+        }
+        let probes = self.probes(process, port.filter(|_| serves), port);
+        let (command, args) = self.command(process);
+        Ok(Workload {
+            id: WorkloadId { app: self.app.clone(), process: process.clone() },
+            release: self.version,
+            image: self.build.image.clone(),
+            command,
+            args,
+            env: self.env(),
+            port: port.filter(|_| process.is_routable()),
+            replicas: Replicas::Fixed(replicas),
+            limits: self.limits(process),
+            tags: self.config.tags.clone(),
+            start_timeout_seconds: self.start_timeout_seconds(&probes),
+            probes,
+            hooks: self.hooks(process),
+            grace_seconds: self.grace_seconds(process),
+        })
+    }
+
+    /// A one-off process that runs `command_line` in a shell.
+    pub fn one_off(&self, name: String, command_line: &str) -> OneOff {
+        let (command, args) = match self.build.origin() {
+            Origin::Buildpack => (None, vec!["--".to_owned(), command_line.to_owned()]),
+            Origin::Dockerfile | Origin::Image => (Some(shell()), vec![command_line.to_owned()]),
+        };
+        OneOff {
+            app: self.app.clone(),
+            name,
+            release: self.version,
+            image: self.build.image.clone(),
+            command,
+            args: Some(args),
+            env: self.env(),
+            limits: self.limits(&ProcessType::run()),
+            tags: self.config.tags.clone(),
+            deadline_seconds: RUN_SECONDS_MAX,
+        }
+    }
+
+    /// The app's own `PORT`, the one that slugs listen on, or the first that the image exposes.
+    fn port(&self) -> Option<u16> {
+        let own = self.config.values.get("PORT").and_then(|port| port.parse().ok());
+        own.or_else(|| match self.build.origin() {
+            Origin::Buildpack => Some(SLUG_PORT),
+            Origin::Dockerfile | Origin::Image => self.build.ports.first().copied(),
+        })
+    }
+
+    /// The platform's variables, and the app's own over them.
+    fn env(&self) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::from([
+            ("DEIS_APP".to_owned(), self.app.to_string()),
+            ("WORKFLOW_RELEASE".to_owned(), format!("v{}", self.version)),
+            ("WORKFLOW_RELEASE_SUMMARY".to_owned(), self.summary.to_owned()),
+            (
+                "WORKFLOW_RELEASE_CREATED_AT".to_owned(),
+                self.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            ),
+        ]);
+        if !self.build.sha.is_empty() {
+            env.insert("SOURCE_VERSION".to_owned(), self.build.sha.clone());
+        }
+        if let Some(port) = self.port() {
+            env.insert("PORT".to_owned(), port.to_string());
+        }
+        env.extend(self.config.values.clone());
+        env
+    }
+
+    /// What to start, as the image's entrypoint and command.
+    fn command(&self, process: &ProcessType) -> (Option<Vec<String>>, Option<Vec<String>>) {
+        if self.build.origin() == Origin::Buildpack {
+            return (None, Some(vec![process.to_string()]));
+        }
+        let own = self.build.procfile.get(process);
+        if *process == ProcessType::cmd() {
+            return (None, own.map(|line| line.split_whitespace().map(str::to_owned).collect()));
+        }
+        match own {
+            Some(line) => (Some(shell()), Some(vec![line.clone()])),
+            // A leftover of an older Procfile: it has nothing to run and normally rests at 0.
+            None => (Some(shell()), Some(vec!["start".to_owned(), process.to_string()])),
+        }
+    }
+
+    fn limits(&self, process: &ProcessType) -> Limits {
+        let given = |texts: &BTreeMap<String, String>, read: fn(&str) -> (u64, u64)| {
+            let (request, limit) = texts.get(process.as_str()).map_or((0, 0), |text| read(text));
+            let some = |amount: u64| (amount > 0).then_some(amount);
+            (some(request), some(limit))
+        };
+        let (memory_request_bytes, memory_limit_bytes) = given(&self.config.memory, memory_bytes);
+        let (cpu_request_millis, cpu_limit_millis) = given(&self.config.cpu, cpu_millis);
+        Limits { memory_request_bytes, memory_limit_bytes, cpu_request_millis, cpu_limit_millis }
+    }
+
+    /// The configured probes, else the platform's own for what serves requests.
+    fn probes(&self, process: &ProcessType, serving: Option<u16>, port: Option<u16>) -> Probes {
+        let configured = probes(&self.config.healthcheck, process, port);
+        configured.unwrap_or_else(|| Probes { liveness: None, readiness: serving.map(default_readiness) })
+    }
+
+    fn hooks(&self, process: &ProcessType) -> Hooks {
+        Hooks {
+            post_start: self.config.lifecycle_post_start.get(process.as_str()).cloned(),
+            pre_stop: self.config.lifecycle_pre_stop.get(process.as_str()).cloned(),
+        }
+    }
+
+    fn grace_seconds(&self, process: &ProcessType) -> u32 {
+        let own = self.config.termination_grace_period.get(process.as_str());
+        let own = own.and_then(|seconds| seconds.parse().ok());
+        own.or_else(|| self.config.number("KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS"))
+            .unwrap_or(self.settings.grace_seconds)
+            .min(SECONDS_MAX)
+    }
+
+    /// A probe that waits before it first looks does so on top of the time that is allowed.
+    fn start_timeout_seconds(&self, probes: &Probes) -> u32 {
+        let allowed =
+            self.config.number("DEIS_DEPLOY_TIMEOUT").unwrap_or(self.settings.deploy_timeout_seconds);
+        let delays = [&probes.liveness, &probes.readiness];
+        let delay = delays.into_iter().flatten().map(|probe| probe.initial_delay_seconds).max();
+        allowed.clamp(1, SECONDS_MAX).saturating_add(delay.unwrap_or(0)).min(SECONDS_MAX)
+    }
+}
+
+fn default_readiness(port: u16) -> Probe {
+    Probe {
+        action: ProbeAction::Serving { port },
+        initial_delay_seconds: 0,
+        timeout_seconds: 5,
+        period_seconds: 1,
+        success_threshold: 1,
+        failure_threshold: 1,
+    }
+}
+
+fn shell() -> Vec<String> {
+    vec!["/bin/bash".to_owned(), "-c".to_owned()]
+}
+
+#[cfg(test)]
+mod tests;

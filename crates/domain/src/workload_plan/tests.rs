@@ -1,0 +1,180 @@
+//! Tests of `workload_plan`.
+
+use serde_json::json;
+
+use super::*;
+use crate::config::{ConfigPatch, Texts};
+use crate::structure::tests::build;
+
+struct Release {
+    app: AppName,
+    config: Config,
+    build: Build,
+}
+
+impl Release {
+    fn new(build: Build, config: &serde_json::Value) -> Self {
+        let patch = ConfigPatch::parse(config.as_object().expect("an object")).expect("a good patch");
+        let config = Config::default().patched(&patch, &Texts::new()).expect("a good config");
+        Self { app: AppName::parse("blog").expect("a name"), config, build }
+    }
+
+    fn plan(&self) -> Plan<'_> {
+        Plan {
+            app: &self.app,
+            version: 7,
+            summary: "alice deployed 1a2b3c4",
+            created: Timestamp::from_second(1_700_000_000).expect("a moment"),
+            config: &self.config,
+            build: &self.build,
+            settings: PlanSettings { deploy_timeout_seconds: 120, grace_seconds: 30, routable: true },
+        }
+    }
+
+    fn workload(&self, process: &str) -> Workload {
+        let process = ProcessType::parse(process).expect("a type");
+        self.plan().workload(&process, 1).expect("a workload")
+    }
+}
+
+fn of(origin: Origin, procfile: &[&str]) -> Release {
+    Release::new(build(origin, procfile), &json!({}))
+}
+
+fn words(texts: &[&str]) -> Option<Vec<String>> {
+    Some(texts.iter().map(|text| (*text).to_owned()).collect())
+}
+
+#[test]
+fn slugs_are_started_by_type_and_images_by_a_shell_or_as_they_are() {
+    let shell = words(&["/bin/bash", "-c"]);
+    for (release, process, command, args) in [
+        (of(Origin::Buildpack, &["web"]), "web", None, words(&["web"])),
+        (of(Origin::Buildpack, &[]), "web", None, words(&["web"])),
+        (of(Origin::Image, &[]), "cmd", None, None),
+        (of(Origin::Image, &["cmd"]), "cmd", None, words(&["run-cmd"])),
+        (of(Origin::Image, &["worker"]), "worker", shell.clone(), words(&["run-worker"])),
+        (of(Origin::Dockerfile, &["web"]), "web", shell.clone(), words(&["run-web"])),
+    ] {
+        let workload = release.workload(process);
+        assert_eq!((workload.command, workload.args), (command, args), "{process} of {:?}", release.build);
+    }
+}
+
+#[test]
+fn one_off_commands_are_passed_whole() {
+    let slug = of(Origin::Buildpack, &["web"]).plan().one_off("blog-run-abcde".to_owned(), "echo 'a b'");
+    let image = of(Origin::Image, &[]).plan().one_off("blog-run-abcde".to_owned(), "echo 'a b'");
+
+    assert_eq!((slug.command, slug.args), (None, words(&["--", "echo 'a b'"])));
+    assert_eq!((image.command, image.args), (words(&["/bin/bash", "-c"]), words(&["echo 'a b'"])));
+    assert_eq!(slug.env["WORKFLOW_RELEASE"], "v7");
+}
+
+#[test]
+fn the_port_is_the_apps_own_then_the_slugs_then_the_first_of_the_image() {
+    let own = json!({"values": {"PORT": "9000"}});
+    for (release, process, port, variable) in [
+        (of(Origin::Buildpack, &["web"]), "web", Some(5000), Some("5000")),
+        (Release::new(build(Origin::Buildpack, &["web"]), &own), "web", Some(9000), Some("9000")),
+        (of(Origin::Image, &[]), "cmd", Some(8080), Some("8080")),
+        (Release::new(build(Origin::Image, &[]), &own), "cmd", Some(9000), Some("9000")),
+        (of(Origin::Buildpack, &["worker"]), "worker", None, Some("5000")),
+    ] {
+        let workload = release.workload(process);
+        assert_eq!(
+            (workload.port, workload.env.get("PORT").map(String::as_str)),
+            (port, variable),
+            "{process}"
+        );
+    }
+}
+
+#[test]
+fn what_is_to_serve_without_a_port_is_refused_unless_it_rests() {
+    let silent = Build { ports: Vec::new(), ..build(Origin::Image, &["worker"]) };
+    let release = Release::new(silent, &json!({}));
+    let structure = |process, count| Structure::from([(process, count)]);
+    let worker = ProcessType::parse("worker").expect("a type");
+
+    assert_eq!(release.plan().workloads(&structure(ProcessType::cmd(), 1)), Err(PlanError::NoPort));
+    assert!(release.plan().workloads(&structure(ProcessType::cmd(), 0)).is_ok());
+    assert!(release.plan().workloads(&structure(worker, 1)).is_ok());
+}
+
+#[test]
+fn config_wins_over_what_the_platform_sets() {
+    let own = json!({"values": {"DEIS_APP": "mine", "A": "ü\n"}});
+    let env = Release::new(build(Origin::Buildpack, &["web"]), &own).workload("web").env;
+
+    let wanted = [
+        ("A", "ü\n"),
+        ("DEIS_APP", "mine"),
+        ("PORT", "5000"),
+        ("SOURCE_VERSION", "1a2b3c4d"),
+        ("WORKFLOW_RELEASE", "v7"),
+        ("WORKFLOW_RELEASE_CREATED_AT", "2023-11-14T22:13:20Z"),
+        ("WORKFLOW_RELEASE_SUMMARY", "alice deployed 1a2b3c4"),
+    ];
+    assert_eq!(env, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+}
+
+#[test]
+fn limits_tags_hooks_and_grace_are_those_of_the_type() {
+    let config = json!({
+        "memory": {"web": "64M/128M", "run": "1G"}, "cpu": {"web": "500m"}, "tags": {"disk": "ssd"},
+        "lifecycle_post_start": {"web": "warm"}, "lifecycle_pre_stop": {"web": "sleep 1"},
+        "termination_grace_period": {"web": "5"},
+        "values": {"KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS": "9", "DEIS_DEPLOY_TIMEOUT": "77"},
+    });
+    let release = Release::new(build(Origin::Buildpack, &["web", "worker"]), &config);
+
+    let (web, worker) = (release.workload("web"), release.workload("worker"));
+
+    let limits = Limits {
+        memory_request_bytes: Some(64 << 20),
+        memory_limit_bytes: Some(128 << 20),
+        cpu_request_millis: None,
+        cpu_limit_millis: Some(500),
+    };
+    assert_eq!((web.limits, worker.limits), (limits, Limits::default()));
+    assert_eq!((web.tags["disk"].as_str(), worker.tags["disk"].as_str()), ("ssd", "ssd"));
+    assert_eq!(web.hooks.pre_stop.as_deref(), Some("sleep 1"));
+    assert_eq!((web.hooks.post_start.as_deref(), worker.hooks.post_start), (Some("warm"), None));
+    assert_eq!((web.grace_seconds, worker.grace_seconds), (5, 9));
+    assert_eq!(web.start_timeout_seconds, 77);
+    let one_off = release.plan().one_off("blog-run-abcde".to_owned(), "true");
+    assert_eq!(one_off.limits.memory_limit_bytes, Some(1 << 30));
+}
+
+#[test]
+fn what_serves_is_watched_by_the_platform_unless_the_user_does() {
+    let own = json!({"healthcheck": {
+        "web/cmd": {"readinessProbe": {"httpGet": {"port": 80, "path": "up"}, "initialDelaySeconds": 3}},
+        "worker": {"livenessProbe": {"exec": {"command": ["true"]}}},
+    }});
+    let plain = of(Origin::Buildpack, &["web", "worker"]);
+    let watched = Release::new(build(Origin::Buildpack, &["web", "worker"]), &own);
+
+    let serving = plain.workload("web").probes.readiness.expect("a probe");
+    let web = watched.workload("web");
+
+    assert_eq!(serving.action, ProbeAction::Serving { port: 5000 });
+    assert_eq!((serving.timeout_seconds, serving.period_seconds, serving.failure_threshold), (5, 1, 1));
+    assert_eq!(plain.workload("worker").probes, Probes::default());
+    let wanted = ProbeAction::HttpGet { port: 80, path: "/up".to_owned(), headers: Vec::new() };
+    assert_eq!(web.probes.readiness.map(|probe| probe.action), Some(wanted));
+    assert_eq!((web.probes.liveness, web.start_timeout_seconds), (None, 123));
+    let command = vec!["true".to_owned()];
+    let liveness = watched.workload("worker").probes.liveness;
+    assert_eq!(liveness.map(|probe| probe.action), Some(ProbeAction::Exec { command }));
+}
+
+#[test]
+fn a_type_at_zero_is_still_a_workload() {
+    let structure = Structure::from([(ProcessType::web(), 0), (ProcessType::cmd(), 2)]);
+    let workloads = of(Origin::Dockerfile, &["web"]).plan().workloads(&structure).expect("workloads");
+
+    let replicas: Vec<_> = workloads.iter().map(|workload| workload.replicas).collect();
+    assert_eq!(replicas, [Replicas::Fixed(2), Replicas::Fixed(0)]);
+}
