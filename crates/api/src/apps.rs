@@ -1,0 +1,31 @@
+//! Apps (api.md 4.5).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct App {
+    pub uuid: String,
+    pub id: String,
+    pub owner: String,
+    /// Replicas wanted per process type.
+    #[serde(default)]
+    pub structure: BTreeMap<String, u32>,
+    pub created: String,
+    pub updated: String,
+}
+
+/// Body of `POST /v2/apps/`; without an id the platform makes one up.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct NewApp {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// Body of `POST /v2/apps/{app}/`: the new owner.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AppChange {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}

@@ -1,0 +1,38 @@
+//! Certificates (api.md 4.15).
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cert {
+    pub id: u64,
+    pub owner: String,
+    /// Names of the domains that it is attached to.
+    #[serde(default)]
+    pub domains: Vec<String>,
+    /// DNS names that it is good for.
+    #[serde(default)]
+    pub san: Vec<String>,
+    pub created: String,
+    pub updated: String,
+    pub name: String,
+    pub common_name: Option<String>,
+    /// SHA-256 of the certificate as upper-case hex pairs with colons.
+    #[serde(default)]
+    pub fingerprint: String,
+    pub expires: Option<String>,
+    pub starts: Option<String>,
+    #[serde(default)]
+    pub issuer: String,
+    #[serde(default)]
+    pub subject: String,
+}
+
+/// Body of `POST /v2/certs/`. Neither text is ever answered back.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewCert {
+    /// PEM; own certificate first, a chain may follow.
+    pub certificate: String,
+    /// PEM.
+    pub key: String,
+    pub name: String,
+}

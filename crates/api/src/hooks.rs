@@ -1,0 +1,82 @@
+//! What the builder asks and tells the controller, on an internal listener with a key of its own.
+//!
+//! Grown from api.md 4.20. What differs, and why: keys are looked up whole and by app, so that the
+//! answer says whether this key may touch exactly this app; a build's `image` is the pinned image.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Header that carries the builder's key.
+pub const BUILDER_AUTH_HEADER: &str = "X-Deis-Builder-Auth";
+
+/// Body of `POST /v2/hooks/key/`: whose key is this?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyQuestion {
+    /// The key as in an authorized_keys line: type, blank, base64.
+    pub public: String,
+}
+
+/// Answer: the owner of the key. 404 where nobody has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyOwner {
+    pub username: String,
+}
+
+/// Body of `POST /v2/hooks/access/`: may this user push to and clone exactly this app?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessQuestion {
+    pub receive_user: String,
+    pub receive_repo: String,
+}
+
+/// Answer to [`AccessQuestion`]: 200 with this; 403 or 404 else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    pub app: String,
+    /// Id of the app: an app that was destroyed and made again under its name shares no repository with the old one.
+    #[serde(default)]
+    pub uuid: String,
+}
+
+/// Body of `POST /v2/hooks/config/`; the answer is [`crate::config::Config`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigQuestion {
+    pub receive_user: String,
+    pub receive_repo: String,
+}
+
+/// Body of `POST /v2/hooks/build/`: a build that is done and wants to be released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildDone {
+    pub receive_user: String,
+    pub receive_repo: String,
+    /// First eight characters of the commit.
+    pub sha: String,
+    /// Digest of the image, `sha256:<64 hex>`.
+    pub image: String,
+    /// Process types and their commands.
+    pub procfile: BTreeMap<String, String>,
+    /// `"true"` for a Dockerfile build, else empty.
+    pub dockerfile: String,
+    /// Exposed TCP ports of the image.
+    #[serde(default)]
+    pub ports: Vec<u16>,
+}
+
+/// Answer to [`BuildDone`], given when the deploy has succeeded; 400 with a detail when it failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    pub release: ReleasedVersion,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasedVersion {
+    pub version: u64,
+}
+
+/// Answer of `GET /v2/hooks/apps/`: every app there is, so that the builder can drop what belongs to none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Apps {
+    pub apps: Vec<String>,
+}

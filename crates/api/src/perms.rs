@@ -1,0 +1,22 @@
+//! Collaborators of an app and administrators (api.md 4.3, 4.6).
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /v2/apps/{app}/perms/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Collaborators {
+    pub users: Vec<String>,
+}
+
+/// Body that names a user.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Grant {
+    pub username: String,
+}
+
+/// A row of `GET /v2/admin/perms/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Administrator {
+    pub username: String,
+    pub is_superuser: bool,
+}

@@ -1,0 +1,36 @@
+//! Releases (api.md 4.9).
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Release {
+    pub uuid: String,
+    pub app: String,
+    pub owner: String,
+    pub created: String,
+    pub updated: String,
+    pub version: u64,
+    pub summary: String,
+    #[serde(default)]
+    pub failed: bool,
+    /// `error: <reason>` where `failed`.
+    #[serde(default)]
+    pub exception: Option<String>,
+    /// Id of the config.
+    pub config: String,
+    /// Id of the build, if there is one.
+    pub build: Option<String>,
+}
+
+/// Body of `POST …/releases/rollback/`; without a version the one before the current.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rollback {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+}
+
+/// Answer to a rollback: the number of the new release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RolledBack {
+    pub version: u64,
+}

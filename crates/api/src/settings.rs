@@ -1,0 +1,21 @@
+//! App settings (api.md 4.16); only what reading needs so far.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    pub uuid: String,
+    pub app: String,
+    pub owner: String,
+    #[serde(default)]
+    pub autoscale: Map<String, Value>,
+    #[serde(default)]
+    pub label: Map<String, Value>,
+    pub created: String,
+    pub updated: String,
+    pub maintenance: Option<bool>,
+    pub routable: Option<bool>,
+    #[serde(default)]
+    pub whitelist: Vec<String>,
+}

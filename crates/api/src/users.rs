@@ -1,0 +1,22 @@
+//! Users (api.md 4.1).
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct User {
+    pub email: String,
+    pub username: String,
+    #[serde(default, deserialize_with = "crate::null_as_default")]
+    pub first_name: String,
+    #[serde(default, deserialize_with = "crate::null_as_default")]
+    pub last_name: String,
+    pub is_superuser: bool,
+    pub is_staff: bool,
+    #[serde(default)]
+    pub groups: Vec<String>,
+    #[serde(default)]
+    pub user_permissions: Vec<String>,
+    pub last_login: Option<String>,
+    pub date_joined: String,
+    pub is_active: bool,
+}

@@ -1,0 +1,9 @@
+//! Addresses that may reach an app (api.md 4.17).
+
+use serde::{Deserialize, Serialize};
+
+/// Answer of GET and POST, body of POST and DELETE.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Whitelist {
+    pub addresses: Vec<String>,
+}
