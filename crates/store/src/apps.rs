@@ -1,0 +1,226 @@
+//! Apps: made whole in one write, handed over, and removed in two steps, so that a crash in between
+//! is finished later.
+
+use domain::AppName;
+use domain::config::Config;
+use domain::release::initial_summary;
+use jiff::Timestamp;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+use crate::releases::NewRelease;
+use crate::{
+    ConfigRecord, Domain, Listed, NewDomain, Page, ReleaseRecord, Store, StoreError, configs, domains,
+    releases, rows,
+};
+
+/// An app as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    pub uuid: String,
+    pub id: AppName,
+    pub owner: String,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+    /// Its end was wished for; what runs of it is being removed.
+    pub removing: bool,
+}
+
+/// An app to be made.
+#[derive(Debug, Clone)]
+pub struct NewApp {
+    pub id: AppName,
+    pub owner: String,
+    /// Its first config.
+    pub config: Config,
+    pub now: Timestamp,
+}
+
+/// An app and all that is made with it.
+#[derive(Debug, Clone)]
+pub struct CreatedApp {
+    pub app: App,
+    pub config: ConfigRecord,
+    pub release: ReleaseRecord,
+    pub domain: Domain,
+}
+
+impl Store {
+    /// Makes an app with its first config, release v1 and its own domain. A taken name is a
+    /// [`StoreError::Conflict`] about `id`, one that another app has as a domain is one about `domain`.
+    pub async fn create_app(&self, new: NewApp) -> Result<CreatedApp, StoreError> {
+        let NewApp { id, owner, config, now } = new;
+        let now = rows::kept(now);
+        let mut write = self.write().await?;
+        if rows::any(sqlx::query("SELECT 1 FROM apps WHERE id = $1").bind(id.as_str()), &mut write).await? {
+            return Err(StoreError::conflict("id"));
+        }
+        let uuid = rows::new_uuid();
+        let app =
+            App { uuid, id: id.clone(), owner: owner.clone(), created: now, updated: now, removing: false };
+        insert(&app, &mut write).await?;
+        let summary = initial_summary(&owner, &config);
+        let config = configs::insert(self, &id, &owner, config, now, &mut write).await?;
+        let release = NewRelease {
+            version: 1,
+            config: config.uuid.clone(),
+            build: None,
+            summary_if_failed: summary.clone(),
+            summary,
+        };
+        let release = releases::insert(&id, &owner, release, now, &mut write).await?;
+        let domain = NewDomain { domain: id.to_string(), app: id, owner, now };
+        let domain = domains::insert(domain, &mut write).await?;
+        write.commit().await?;
+        Ok(CreatedApp { app, config, release, domain })
+    }
+
+    /// Finds an app by name.
+    pub async fn app(&self, id: &AppName) -> Result<Option<App>, StoreError> {
+        let found = sqlx::query("SELECT * FROM apps WHERE id = $1")
+            .bind(id.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        found.as_ref().map(read).transpose()
+    }
+
+    /// Apps that a user sees, by name: all for an administrator, else own and shared ones. Those on
+    /// their way out are left out.
+    pub async fn apps_of(
+        &self,
+        username: &str,
+        is_admin: bool,
+        page: Page,
+    ) -> Result<Listed<App>, StoreError> {
+        const SEEN: &str = "removing = 0 AND ($1 = 1 OR owner = $2 OR id IN \
+                            (SELECT app FROM collaborators WHERE username = $2))";
+        let is_admin = i64::from(is_admin);
+        let count = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM apps WHERE {SEEN}")))
+            .bind(is_admin)
+            .bind(username)
+            .fetch_one(&self.pool)
+            .await?;
+        let list = format!("SELECT * FROM apps WHERE {SEEN} ORDER BY id LIMIT $3 OFFSET $4");
+        let found = sqlx::query(sqlx::AssertSqlSafe(list))
+            .bind(is_admin)
+            .bind(username)
+            .bind(page.limit)
+            .bind(page.offset)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(Listed { count: rows::count(&count)?, rows: rows::each(&found, read)? })
+    }
+
+    /// Names of all apps, those on their way out included.
+    pub async fn app_names(&self) -> Result<Vec<AppName>, StoreError> {
+        let found = sqlx::query("SELECT id FROM apps ORDER BY id").fetch_all(&self.pool).await?;
+        rows::each(&found, |row| rows::app_name(row, "id"))
+    }
+
+    /// Hands an app over with all of its rows that the old owner owns; what collaborators made stays
+    /// theirs.
+    pub async fn transfer_app(&self, id: &AppName, to: &str, now: Timestamp) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        let found = sqlx::query("SELECT owner FROM apps WHERE id = $1")
+            .bind(id.as_str())
+            .fetch_optional(&mut *write)
+            .await?;
+        let from: String =
+            found.ok_or_else(|| StoreError::not_found(format!("app {id}")))?.try_get("owner")?;
+        if !rows::any(sqlx::query("SELECT 1 FROM users WHERE username = $1").bind(to), &mut write).await? {
+            return Err(StoreError::not_found(format!("user {to}")));
+        }
+        for handing_over in OWNED_ROWS {
+            sqlx::query(*handing_over).bind(to).bind(id.as_str()).bind(&from).execute(&mut *write).await?;
+        }
+        touch(id, now, &mut write).await?;
+        Ok(write.commit().await?)
+    }
+
+    /// Notes that an app was asked for again, which heals what is missing of it.
+    pub async fn touch_app(&self, id: &AppName, now: Timestamp) -> Result<(), StoreError> {
+        touch(id, now, &mut *self.pool.acquire().await?).await
+    }
+
+    /// Wishes an app away: from now on nothing more is deployed of it. [`Store::forget_app`] ends it.
+    pub async fn remove_app(&self, id: &AppName, now: Timestamp) -> Result<(), StoreError> {
+        let changed = sqlx::query("UPDATE apps SET removing = 1, updated = $1 WHERE id = $2")
+            .bind(rows::time_text(now))
+            .bind(id.as_str())
+            .execute(&self.pool)
+            .await?;
+        match changed.rows_affected() {
+            0 => Err(StoreError::not_found(format!("app {id}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Drops the rows of an app that was wished away, once nothing runs of it any more.
+    pub async fn forget_app(&self, id: &AppName) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        // Releases first: they refer to configs and builds, which go with the app.
+        for statement in [
+            "DELETE FROM releases WHERE app IN (SELECT id FROM apps WHERE id = $1 AND removing = 1)",
+            "DELETE FROM apps WHERE id = $1 AND removing = 1",
+        ] {
+            sqlx::query(statement).bind(id.as_str()).execute(&mut *write).await?;
+        }
+        Ok(write.commit().await?)
+    }
+}
+
+/// Rows that change hands with their app: $1 the new owner, $2 the app, $3 the old owner.
+const OWNED_ROWS: &[&str] = &[
+    "UPDATE apps SET owner = $1 WHERE id = $2 AND owner = $3",
+    "UPDATE configs SET owner = $1 WHERE app = $2 AND owner = $3",
+    "UPDATE builds SET owner = $1 WHERE app = $2 AND owner = $3",
+    "UPDATE releases SET owner = $1 WHERE app = $2 AND owner = $3",
+    "UPDATE domains SET owner = $1 WHERE app = $2 AND owner = $3",
+    "UPDATE app_settings SET owner = $1 WHERE app = $2 AND owner = $3",
+];
+
+async fn insert(app: &App, connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let App { uuid, id, owner, created, updated, removing } = app;
+    sqlx::query(
+        "INSERT INTO apps (uuid, id, owner, created, updated, removing) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(uuid)
+    .bind(id.as_str())
+    .bind(owner)
+    .bind(rows::time_text(*created))
+    .bind(rows::time_text(*updated))
+    .bind(i64::from(*removing))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Refuses an app that is not there or on its way out, inside a write.
+pub(crate) async fn must_be_there(id: &AppName, connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let there = sqlx::query("SELECT 1 FROM apps WHERE id = $1 AND removing = 0").bind(id.as_str());
+    if rows::any(there, connection).await? { Ok(()) } else { Err(StoreError::not_found(format!("app {id}"))) }
+}
+
+pub(crate) async fn touch(
+    id: &AppName,
+    now: Timestamp,
+    connection: &mut AnyConnection,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE apps SET updated = $1 WHERE id = $2")
+        .bind(rows::time_text(now))
+        .bind(id.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn read(row: &AnyRow) -> Result<App, StoreError> {
+    Ok(App {
+        uuid: row.try_get("uuid")?,
+        id: rows::app_name(row, "id")?,
+        owner: row.try_get("owner")?,
+        created: rows::time(row, "created")?,
+        updated: rows::time(row, "updated")?,
+        removing: rows::truth(row, "removing")?,
+    })
+}

@@ -1,0 +1,72 @@
+//! Collaborators: users who may work on an app that is not theirs.
+
+use domain::AppName;
+use jiff::Timestamp;
+use sqlx::Row as _;
+
+use crate::{Store, StoreError, rows};
+
+impl Store {
+    /// Who owns the app, if there is such an app; one on its way out is none any more.
+    pub async fn app_owner(&self, app: &AppName) -> Result<Option<String>, StoreError> {
+        let found = sqlx::query("SELECT owner FROM apps WHERE id = $1 AND removing = 0")
+            .bind(app.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(found.map(|row| row.try_get("owner")).transpose()?)
+    }
+
+    /// Users to whom the app was granted, by name.
+    pub async fn collaborators(&self, app: &AppName) -> Result<Vec<String>, StoreError> {
+        let found = sqlx::query("SELECT username FROM collaborators WHERE app = $1 ORDER BY username")
+            .bind(app.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        rows::each(&found, |row| Ok(row.try_get("username")?))
+    }
+
+    /// Whether the app was granted to this user.
+    pub async fn is_collaborator(&self, app: &AppName, username: &str) -> Result<bool, StoreError> {
+        let granted = sqlx::query("SELECT 1 FROM collaborators WHERE app = $1 AND username = $2")
+            .bind(app.as_str())
+            .bind(username);
+        rows::any(granted, &mut *self.pool.acquire().await?).await
+    }
+
+    /// Grants the app; says whether that is new.
+    pub async fn add_collaborator(
+        &self,
+        app: &AppName,
+        username: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut write = self.write().await?;
+        let exists = sqlx::query("SELECT 1 FROM apps, users WHERE apps.id = $1 AND users.username = $2")
+            .bind(app.as_str())
+            .bind(username);
+        if !rows::any(exists, &mut write).await? {
+            return Err(StoreError::not_found(format!("app {app} or user {username}")));
+        }
+        let added = sqlx::query(
+            "INSERT INTO collaborators (app, username, created) VALUES ($1, $2, $3) \
+             ON CONFLICT (app, username) DO NOTHING",
+        )
+        .bind(app.as_str())
+        .bind(username)
+        .bind(rows::time_text(now))
+        .execute(&mut *write)
+        .await?;
+        write.commit().await?;
+        Ok(added.rows_affected() > 0)
+    }
+
+    /// Takes the grant back; says whether there was one.
+    pub async fn remove_collaborator(&self, app: &AppName, username: &str) -> Result<bool, StoreError> {
+        let removed = sqlx::query("DELETE FROM collaborators WHERE app = $1 AND username = $2")
+            .bind(app.as_str())
+            .bind(username)
+            .execute(&self.pool)
+            .await?;
+        Ok(removed.rows_affected() > 0)
+    }
+}

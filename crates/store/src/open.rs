@@ -1,0 +1,110 @@
+//! Opening a database: address, file, connection settings, migrations.
+
+use std::borrow::Cow;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::Once;
+use std::time::Duration;
+
+use sqlx::any::AnyPoolOptions;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyPool, SqlStr};
+
+use crate::{Database, StoreError};
+
+/// Connections to PostgreSQL. SQLite has one: it has one writer anyway, and reads are quick.
+const POSTGRES_CONNECTIONS_MAX: u32 = 8;
+/// How long a call waits for a connection before it gives up.
+const ACQUIRE_SECONDS_MAX: u64 = 15;
+
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+
+/// Run on every new SQLite connection. FULL: what was answered as done survives a loss of power.
+const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
+     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+
+/// Run on every new PostgreSQL connection: no statement, and no writer's turn, takes for ever.
+const POSTGRES_SETTINGS: &str = "SET statement_timeout = '60s'; \
+     SET idle_in_transaction_session_timeout = '60s';";
+
+/// Lets one SQL text order texts byte by byte on both databases.
+const POSTGRES_COLLATION: &str = "CREATE COLLATION IF NOT EXISTS \"BINARY\" FROM \"C\"";
+
+pub(crate) async fn open(url: &str) -> Result<(AnyPool, Database), StoreError> {
+    static DRIVERS: Once = Once::new();
+    DRIVERS.call_once(sqlx::any::install_default_drivers);
+    let (pool, database) = match url.strip_prefix("sqlite://") {
+        Some(path) => (open_sqlite(path).await?, Database::Sqlite),
+        None => (open_postgres(url).await?, Database::Postgres),
+    };
+    migrate(&pool).await?;
+    Ok((pool, database))
+}
+
+async fn open_sqlite(path: &str) -> Result<AnyPool, StoreError> {
+    if !path.starts_with('/') {
+        let reason = "write sqlite:// and an absolute path, such as sqlite:///var/lib/workflow/workflow.db";
+        return Err(StoreError::Address { reason: reason.to_owned() });
+    }
+    make_private_file(path).map_err(|error| StoreError::Unreachable(Box::new(error)))?;
+    let pool = AnyPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS_MAX))
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::raw_sql(SQLITE_SETTINGS).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .connect(&format!("sqlite://{}?mode=rw", escaped(path)))
+        .await?;
+    Ok(pool)
+}
+
+/// A path inside a URL: these characters would end it.
+fn escaped(path: &str) -> String {
+    path.replace('%', "%25").replace('?', "%3f").replace('#', "%23")
+}
+
+/// Makes the file before SQLite does, so that it and its journals are never readable by others.
+fn make_private_file(path: &str) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+async fn open_postgres(url: &str) -> Result<AnyPool, StoreError> {
+    if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+        let reason = "it starts with neither sqlite:// nor postgres://".to_owned();
+        return Err(StoreError::Address { reason });
+    }
+    let pool = AnyPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS_MAX)
+        .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS_MAX))
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::raw_sql(POSTGRES_SETTINGS).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .connect(url)
+        .await?;
+    sqlx::raw_sql(POSTGRES_COLLATION).execute(&pool).await?;
+    Ok(pool)
+}
+
+/// Brings the tables up to date. Tables of a newer version are refused rather than guessed at.
+async fn migrate(pool: &AnyPool) -> Result<(), StoreError> {
+    let migrations = MIGRATIONS.iter().map(|(version, description, sql)| {
+        let kind = MigrationType::Simple;
+        Migration::new(*version, Cow::Borrowed(description), kind, SqlStr::from_static(sql), false)
+    });
+    Migrator::with_migrations(migrations.collect())
+        .run(pool)
+        .await
+        .map_err(|error| StoreError::damaged("the schema", error))
+}

@@ -1,0 +1,205 @@
+//! Wishes: changes of an app that make a release or a scale, each decided and recorded in one write.
+//!
+//! The decision is a pure function of `domain`; it is called inside the write, so that two changes at
+//! the same time build on one another and neither gets lost.
+
+use domain::AppName;
+use domain::build::Build;
+use domain::config::{ConfigPatch, Texts};
+use domain::release::{
+    Change, Current, NextRelease, ProcfileRules, ReleaseError, Target, next_release, rollback_target,
+};
+use domain::structure::{ScaleError, Structure, scaled};
+use jiff::Timestamp;
+use sqlx::AnyConnection;
+
+use crate::releases::NewRelease;
+use crate::{
+    BuildRecord, ConfigRecord, DeployKind, ReleaseContent, ReleaseRecord, Store, StoreError, apps, builds,
+    configs, deploys, releases, rows,
+};
+
+/// What is wished for as the next release.
+#[derive(Debug, Clone)]
+pub enum ReleaseChange<'a> {
+    Built {
+        build: Build,
+        rules: ProcfileRules,
+    },
+    Configured {
+        patch: &'a ConfigPatch,
+        default_tags: &'a Texts,
+    },
+    /// Without a version, back to the one before the current.
+    RolledBack {
+        version: Option<i64>,
+    },
+}
+
+/// What was recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wish {
+    pub release: ReleaseRecord,
+    /// Its deploy, to wait for; `None` where there is nothing to run yet.
+    pub deploy: Option<i64>,
+    /// The new config, where the wish made one.
+    pub config: Option<ConfigRecord>,
+    /// The new build, where the wish brought one.
+    pub build: Option<BuildRecord>,
+}
+
+/// Why a wish was not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum WishError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    #[error(transparent)]
+    Scale(#[from] ScaleError),
+}
+
+impl From<sqlx::Error> for WishError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Store {
+    /// Makes the next release of an app and, where there is a build, the deploy that carries it out.
+    pub async fn add_release(
+        &self,
+        app: &AppName,
+        owner: &str,
+        change: ReleaseChange<'_>,
+        now: Timestamp,
+    ) -> Result<Wish, WishError> {
+        let mut write = self.write().await?;
+        apps::must_be_there(app, &mut write).await?;
+        let current = releases::current(app, &mut write).await?;
+        let current = releases::content(self, current, &mut write).await?;
+        let structure = deploys::structure(app, &mut write).await?;
+        let newest_version = releases::newest_version(app, &mut write).await?;
+        let base = basis(&current, &structure, newest_version);
+        let build_uuid = rows::new_uuid();
+        let (next, kept) = match change {
+            ReleaseChange::Built { build, rules } => {
+                let change = Change::Built { build, uuid: &build_uuid, rules: &rules };
+                (next_release(owner, &base, change)?, &current.release)
+            }
+            ReleaseChange::Configured { patch, default_tags } => {
+                let change = Change::Configured { patch, default_tags };
+                (next_release(owner, &base, change)?, &current.release)
+            }
+            ReleaseChange::RolledBack { version } => {
+                let target = rollback_content(self, app, base.version, version, &mut write).await?;
+                let change = Change::RolledBack { target: as_target(&target) };
+                (next_release(owner, &base, change)?, &target.release.clone())
+            }
+        };
+        let by = By { store: self, app, owner, now };
+        let wish = by.record(next, kept, build_uuid, &mut write).await?;
+        write.commit().await?;
+        Ok(wish)
+    }
+
+    /// Scales an app; `None` where that changes nothing.
+    pub async fn add_scale(
+        &self,
+        app: &AppName,
+        wish: &Structure,
+        now: Timestamp,
+    ) -> Result<Option<i64>, WishError> {
+        let mut write = self.write().await?;
+        apps::must_be_there(app, &mut write).await?;
+        let current = releases::current(app, &mut write).await?;
+        let build = builds::find(current.build.as_deref(), &mut write).await?;
+        let structure = deploys::structure(app, &mut write).await?;
+        let Some(structure) = scaled(&structure, build.as_ref().map(|record| &record.build), wish)? else {
+            return Ok(None);
+        };
+        let kind = DeployKind::Scale;
+        let id = deploys::insert(app, current.version, &structure, kind, now, &mut write).await?;
+        apps::touch(app, now, &mut write).await?;
+        write.commit().await?;
+        Ok(Some(id))
+    }
+}
+
+fn basis<'a>(current: &'a ReleaseContent, structure: &'a Structure, newest_version: u64) -> Current<'a> {
+    Current {
+        newest_version,
+        version: current.release.version,
+        owner: &current.release.owner,
+        config: &current.config.config,
+        build: current.build.as_ref().map(|record| &record.build),
+        structure,
+    }
+}
+
+fn as_target(target: &ReleaseContent) -> Target<'_> {
+    Target {
+        version: target.release.version,
+        failed: target.release.failed,
+        build: target.build.as_ref().map(|record| &record.build),
+    }
+}
+
+async fn rollback_content(
+    store: &Store,
+    app: &AppName,
+    current: u64,
+    wanted: Option<i64>,
+    connection: &mut AnyConnection,
+) -> Result<ReleaseContent, WishError> {
+    let version = rollback_target(current, wanted)?;
+    let found = releases::find(app, version, connection).await?;
+    let release = found.ok_or(ReleaseError::NoSuchRelease)?;
+    Ok(releases::content(store, release, connection).await?)
+}
+
+/// Who wishes, for which app, and when.
+struct By<'a> {
+    store: &'a Store,
+    app: &'a AppName,
+    owner: &'a str,
+    now: Timestamp,
+}
+
+impl By<'_> {
+    /// Writes down a decision; `kept` is the release whose config and build stay where none are new.
+    async fn record(
+        &self,
+        next: NextRelease,
+        kept: &ReleaseRecord,
+        build_uuid: String,
+        write: &mut AnyConnection,
+    ) -> Result<Wish, StoreError> {
+        let Self { store, app, owner, now } = *self;
+        let NextRelease { version, summary, summary_if_failed, config, build, structure } = next;
+        let config = match config {
+            Some(config) => Some(configs::insert(store, app, owner, config, now, write).await?),
+            None => None,
+        };
+        let build = match build {
+            Some(build) => Some(builds::insert(build_uuid, app, owner, build, now, write).await?),
+            None => None,
+        };
+        let release = NewRelease {
+            version,
+            config: config.as_ref().map_or_else(|| kept.config.clone(), |record| record.uuid.clone()),
+            build: build.as_ref().map(|record| record.uuid.clone()).or_else(|| kept.build.clone()),
+            summary,
+            summary_if_failed,
+        };
+        let release = releases::insert(app, owner, release, now, write).await?;
+        let deploy = match structure {
+            Some(structure) => {
+                Some(deploys::insert(app, version, &structure, DeployKind::Release, now, write).await?)
+            }
+            None => None,
+        };
+        apps::touch(app, now, write).await?;
+        Ok(Wish { release, deploy, config, build })
+    }
+}

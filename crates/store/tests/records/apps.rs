@@ -1,0 +1,105 @@
+//! Apps: made whole, handed over, removed in two steps.
+
+use store::{NewDomain, Page, StoreError};
+
+use crate::wishes::{app, build, built, configured};
+use crate::{Timestamp, World};
+
+fn what(error: StoreError) -> String {
+    match error {
+        StoreError::Conflict { what } => what,
+        other => panic!("{other} is no conflict"),
+    }
+}
+
+#[tokio::test]
+async fn an_app_comes_with_a_config_a_release_and_its_own_domain() {
+    let world = World::new().await;
+    world.user("alice").await;
+
+    let created = world.app("blog", "alice").await;
+
+    let release = world.store.current_release(&app("blog")).await.expect("a release");
+    assert_eq!(release, created.release);
+    assert_eq!((release.version, release.summary.as_str()), (1, "alice created initial release"));
+    assert_eq!((release.failed, &release.build), (false, &None));
+    assert_eq!(world.store.current_config(&app("blog")).await.expect("a config"), created.config);
+    assert_eq!(world.store.domain("blog").await.expect("an answer"), Some(created.domain));
+    assert_eq!(world.store.structure(&app("blog")).await.expect("an answer"), Default::default());
+}
+
+#[tokio::test]
+async fn a_name_is_had_once_and_not_by_one_who_comes_after_a_domain() {
+    let world = World::new().await;
+    world.user("alice").await;
+    world.app("blog", "alice").await;
+    let domain = "shop".to_owned();
+    let claim = NewDomain { domain, app: app("blog"), owner: "alice".to_owned(), now: Timestamp::now() };
+    world.store.add_domain(claim).await.expect("a free domain");
+
+    assert_eq!(what(world.try_app("blog", "alice").await.expect_err("taken")), "id");
+    assert_eq!(what(world.try_app("shop", "alice").await.expect_err("taken")), "domain");
+    assert_eq!(world.store.app(&app("shop")).await.expect("an answer"), None);
+}
+
+#[tokio::test]
+async fn a_user_sees_own_and_shared_apps_and_an_administrator_all() {
+    let world = World::new().await;
+    for name in ["alice", "bob"] {
+        world.user(name).await;
+    }
+    for (name, owner) in [("c", "alice"), ("a", "alice"), ("b", "bob")] {
+        world.app(name, owner).await;
+    }
+    world.store.add_collaborator(&app("a"), "bob", Timestamp::now()).await.expect("granted");
+    let names = async |user: &str, is_admin| {
+        let listed = world.store.apps_of(user, is_admin, Page { limit: 2, offset: 0 }).await.expect("a list");
+        let names: Vec<_> = listed.rows.iter().map(|app| app.id.to_string()).collect();
+        (listed.count, names.join(" "))
+    };
+
+    assert_eq!(names("bob", false).await, (2, "a b".to_owned()));
+    assert_eq!(names("alice", false).await, (2, "a c".to_owned()));
+    assert_eq!(names("alice", true).await, (3, "a b".to_owned()));
+}
+
+#[tokio::test]
+async fn a_transfer_moves_the_old_owners_rows_and_leaves_those_of_others() {
+    let world = World::new().await;
+    for name in ["alice", "bob", "carol"] {
+        world.user(name).await;
+    }
+    world.app("blog", "alice").await;
+    world.wish("blog", "carol", configured(r#"{"values":{"A":"1"}}"#).change()).await;
+
+    world.store.transfer_app(&app("blog"), "bob", Timestamp::now()).await.expect("handed over");
+
+    let releases = world.store.releases(&app("blog"), Page::ALL).await.expect("a list").rows;
+    let owners: Vec<_> = releases.iter().map(|release| release.owner.as_str()).collect();
+    assert_eq!(owners, ["carol", "bob"]);
+    assert_eq!(world.store.app_owner(&app("blog")).await.expect("an answer").as_deref(), Some("bob"));
+    assert_eq!(world.store.domain("blog").await.expect("an answer").expect("a domain").owner, "bob");
+    let nobody = world.store.transfer_app(&app("blog"), "nobody", Timestamp::now()).await;
+    assert!(matches!(nobody, Err(StoreError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn an_app_that_is_wished_away_takes_no_more_wishes_and_is_then_forgotten() {
+    let world = World::new().await;
+    world.user("alice").await;
+    world.app("blog", "alice").await;
+    world.wish("blog", "alice", built(build("web"))).await;
+
+    world.store.forget_app(&app("blog")).await.expect("nothing to forget yet");
+    assert!(world.store.app(&app("blog")).await.expect("an answer").is_some());
+    world.store.remove_app(&app("blog"), Timestamp::now()).await.expect("wished away");
+
+    assert_eq!(world.store.apps_of("alice", false, Page::ALL).await.expect("a list").count, 0);
+    assert_eq!(world.store.apps_with_work().await.expect("a list"), [app("blog")]);
+    assert!(world.try_wish("blog", "alice", built(build("web"))).await.is_err());
+    world.store.forget_app(&app("blog")).await.expect("forgotten");
+    assert_eq!(world.store.app(&app("blog")).await.expect("an answer"), None);
+    assert_eq!(world.store.apps_with_work().await.expect("a list"), []);
+    world.app("blog", "alice").await;
+    world.store.remove_user("alice").await.expect_err("alice owns the new app");
+}
