@@ -1,0 +1,114 @@
+//! The promises of the traits, each stated once; every engine is held to them by its own tests.
+//!
+//! `promises!(every, world)` makes a test of each promise that any engine can show, `promises!(real, world)`
+//! of those that take real processes, memory and connections. `world` is an async function that makes a
+//! [`Subject`] of its own for each test.
+
+mod hooks;
+mod images;
+mod jobs;
+mod limits;
+mod load;
+mod logs;
+mod probes;
+mod removal;
+mod rollouts;
+mod routes;
+mod scale;
+pub mod setting;
+mod signals;
+
+use std::sync::Arc;
+
+use domain::Image;
+use domain::build::Finished;
+use domain::deployment::Workload;
+
+use crate::{Engine, Images, Jobs, Logs, Routes};
+
+pub use hooks::*;
+pub use images::*;
+pub use jobs::*;
+pub use limits::*;
+pub use load::*;
+pub use logs::*;
+pub use probes::*;
+pub use removal::*;
+pub use rollouts::*;
+pub use routes::*;
+pub use scale::*;
+pub use signals::*;
+
+/// All that an engine is.
+pub trait AnyEngine: Engine + Jobs + Images + Routes + Logs {}
+
+impl<T: Engine + Jobs + Images + Routes + Logs> AnyEngine for T {}
+
+/// An engine under test with an image for it; what it made is removed with it.
+///
+/// The image's program answers HTTP on `$PORT` with `$RELEASE`; `tests/program/app.rs` says what else it
+/// does. An engine without processes acts as if.
+pub trait Subject: Send + Sync {
+    fn engine(&self) -> Arc<dyn AnyEngine>;
+
+    /// An image that the engine has.
+    fn image(&self) -> Image;
+
+    /// Lets the rollout of this workload fail: its process exits with code 3 at once.
+    fn breaks(&self, workload: &mut Workload);
+
+    /// Lets the rollout of this workload neither end nor fail for a while.
+    fn stalls(&self, workload: &mut Workload);
+
+    /// Ends what [`Subject::stalls`] did to later wishes.
+    fn resumes(&self);
+
+    /// Most processes and threads of one replica.
+    fn pids_max(&self) -> usize;
+
+    /// Says how the next one-off process will end, for engines that cannot find out.
+    fn will_finish(&self, finished: &Finished);
+}
+
+/// Makes a test of each promise.
+#[macro_export]
+macro_rules! promises {
+    (every, $world:path) => {
+        $crate::promises! { @ $world:
+            a_wish_is_carried_out_and_listed, repeating_a_wish_changes_nothing, a_new_release_replaces_all_pods,
+            a_failed_rollout_leaves_the_old_release, a_first_rollout_that_fails_leaves_nothing,
+            a_newer_wish_takes_the_place_of_one_under_way, a_wish_that_failed_can_be_made_again,
+            scaling_replaces_nothing, scaling_to_zero_stops_all_pods_and_keeps_the_route,
+            a_restart_replaces_the_chosen_pods_alone, a_named_pod_is_restarted_alone,
+            a_restart_of_nothing_gives_nothing, a_route_shows_hosts_settings_and_ready_backends,
+            an_app_that_is_not_routable_is_not_in_the_table, a_route_goes_to_the_target_alone,
+            removing_a_workload_leaves_the_others, removing_what_is_not_there_succeeds,
+            a_removed_app_leaves_the_table_and_the_list, tags_are_matched_with_nodes,
+            a_one_off_process_gives_its_output_and_exit_code, an_unknown_image_is_not_found,
+            an_image_can_be_kept_and_removed_twice, lines_of_the_platform_are_followed,
+            a_late_reader_has_the_lines_that_it_missed,
+        }
+    };
+    (real, $world:path) => {
+        $crate::promises! { @ $world:
+            no_request_is_lost_in_rollouts_of_one_replica, no_request_is_lost_in_rollouts_of_two_replicas,
+            no_request_is_lost_in_restarts_and_scaling, a_failed_rollout_loses_no_request,
+            a_failure_is_told_with_its_exit_code_and_last_lines, a_process_that_never_listens_fails_in_time,
+            a_program_that_is_missing_fails_at_once, tags_that_no_node_has_fail_the_rollout,
+            a_replica_gets_no_traffic_before_it_answers, a_sick_replica_leaves_the_table,
+            a_replica_that_fails_its_liveness_check_is_restarted, a_crashed_replica_is_started_again,
+            a_process_that_ignores_term_is_killed_after_its_grace_period, memory_beyond_the_limit_is_refused,
+            hooks_run_after_the_start_and_before_the_stop, a_start_hook_that_fails_fails_the_rollout,
+            processes_beyond_the_limit_are_refused, lines_of_processes_come_in_order_and_once,
+        }
+    };
+    (@ $world:path: $($promise:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                let world = $world().await;
+                $crate::conformance::$promise(&world).await;
+            }
+        )*
+    };
+}

@@ -1,0 +1,160 @@
+//! Promises of rollouts.
+
+use std::collections::BTreeSet;
+
+use domain::deployment::Workload;
+use domain::pods::PodState;
+
+use super::Subject;
+use super::setting::*;
+use crate::Outcome;
+
+pub async fn a_wish_is_carried_out_and_listed(subject: &dyn Subject) {
+    let engine = subject.engine();
+    let wish = web_of(subject, 2, 2);
+
+    deploy_well(&engine, &wish).await;
+
+    let pods = pods(&engine).await;
+    assert_eq!(engine.wanted().await.expect("reachable"), [wish]);
+    assert_eq!(pods.len(), 2);
+    for pod in pods {
+        assert_eq!((pod.release, pod.state, pod.started.is_some()), (2, PodState::Up, true));
+        let last =
+            pod.name.strip_prefix("blog-web-").expect("app and type").rsplit_once('-').expect("a hash").1;
+        let is_short =
+            last.len() == 5 && last.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        assert!(is_short, "{}", pod.name);
+    }
+}
+
+pub async fn repeating_a_wish_changes_nothing(subject: &dyn Subject) {
+    let engine = subject.engine();
+    let wish = web_of(subject, 2, 2);
+    deploy_well(&engine, &wish).await;
+    let before = names(&engine).await;
+
+    deploy_well(&engine, &wish).await;
+    deploy_well(&engine, &wish).await;
+
+    assert_eq!(names(&engine).await, before);
+}
+
+pub async fn a_new_release_replaces_all_pods(subject: &dyn Subject) {
+    let engine = subject.engine();
+    deploy_well(&engine, &web_of(subject, 2, 2)).await;
+    let before: BTreeSet<_> = names(&engine).await.into_iter().collect();
+
+    deploy_well(&engine, &web_of(subject, 3, 2)).await;
+
+    let after = pods(&engine).await;
+    assert_eq!(after.len(), 2);
+    assert!(after.iter().all(|pod| pod.release == 3 && !before.contains(&pod.name)), "{after:?}");
+}
+
+pub async fn a_failed_rollout_leaves_the_old_release(subject: &dyn Subject) {
+    let engine = subject.engine();
+    engine.route(&routing()).await.expect("reachable");
+    let good = web_of(subject, 2, 2);
+    deploy_well(&engine, &good).await;
+    let before = names(&engine).await;
+
+    let outcome = deploy(&engine, &broken(subject, 3)).await;
+
+    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+    assert_eq!(pods_become(&engine, |pods| pods.len() == 2).await.len(), 2);
+    assert_eq!(names(&engine).await, before);
+    assert_eq!(engine.wanted().await.expect("reachable"), [good]);
+    let route = route_becomes(&engine, |route| route.is_some_and(|route| route.backends.len() == 2)).await;
+    assert!(route.expect("there").backends.iter().all(|backend| backend.release == 2));
+}
+
+pub async fn a_first_rollout_that_fails_leaves_nothing(subject: &dyn Subject) {
+    let engine = subject.engine();
+
+    let outcome = deploy(&engine, &broken(subject, 2)).await;
+
+    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+    pods_become(&engine, <[_]>::is_empty).await;
+    assert_eq!(engine.wanted().await.expect("reachable"), []);
+}
+
+pub async fn a_newer_wish_takes_the_place_of_one_under_way(subject: &dyn Subject) {
+    let engine = subject.engine();
+    deploy_well(&engine, &web(subject, 2)).await;
+    let mut stalled = web(subject, 3);
+    subject.stalls(&mut stalled);
+    engine.apply(&stalled).await.expect("the wish is recorded");
+    let waiting = tokio::spawn({
+        let (engine, stalled) = (engine.clone(), stalled.clone());
+        async move { outcome(&engine, &stalled).await }
+    });
+
+    let newer = web(subject, 4);
+    engine.apply(&newer).await.expect("the wish is recorded");
+    subject.resumes();
+
+    assert_eq!(waiting.await.expect("no panic"), Outcome::Superseded);
+    assert_eq!(outcome(&engine, &newer).await, Outcome::Running);
+    pods_become(&engine, |pods| pods.len() == 1 && pods[0].release == 4).await;
+}
+
+pub async fn a_wish_that_failed_can_be_made_again(subject: &dyn Subject) {
+    let engine = subject.engine();
+    let mut wish = broken(subject, 2);
+    assert!(matches!(deploy(&engine, &wish).await, Outcome::Failed { .. }));
+
+    wish.env.clone_from(&web(subject, 2).env);
+
+    deploy_well(&engine, &wish).await;
+}
+
+pub async fn a_failure_is_told_with_its_exit_code_and_last_lines(subject: &dyn Subject) {
+    let engine = subject.engine();
+
+    let outcome = deploy(&engine, &broken(subject, 2)).await;
+
+    let Outcome::Failed { reason } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("web exited with code 3"), "{reason}");
+    assert!(reason.contains("cannot start: no such table"), "{reason}");
+}
+
+pub async fn a_process_that_never_listens_fails_in_time(subject: &dyn Subject) {
+    let engine = subject.engine();
+    let silent = Workload { start_timeout_seconds: 4, ..with_env(web(subject, 2), "MODE", "silent") };
+
+    let outcome = deploy(&engine, &silent).await;
+
+    let Outcome::Failed { reason } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("web did not become ready within 4 s"), "{reason}");
+    assert!(reason.contains("nothing listens on port 8000"), "{reason}");
+    pods_become(&engine, <[_]>::is_empty).await;
+}
+
+pub async fn a_program_that_is_missing_fails_at_once(subject: &dyn Subject) {
+    let engine = subject.engine();
+    let missing = Workload { command: Some(vec!["/no/such/program".to_owned()]), ..web(subject, 2) };
+
+    let outcome = deploy(&engine, &missing).await;
+
+    let Outcome::Failed { reason } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("/no/such/program"), "{reason}");
+    pods_become(&engine, <[_]>::is_empty).await;
+}
+
+pub async fn tags_that_no_node_has_fail_the_rollout(subject: &dyn Subject) {
+    let engine = subject.engine();
+    let mut tagged = web(subject, 2);
+    tagged.tags.insert("disk".to_owned(), "tape".to_owned());
+
+    let outcome = deploy(&engine, &tagged).await;
+
+    let Outcome::Failed { reason } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("disk=tape"), "{reason}");
+}
+
+fn broken(subject: &dyn Subject, release: u64) -> Workload {
+    let mut broken = web_of(subject, release, 2);
+    subject.breaks(&mut broken);
+    broken
+}

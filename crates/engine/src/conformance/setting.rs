@@ -1,0 +1,152 @@
+//! What the promises share: workloads of one app, and waiting with a bound.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::deployment::{Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId};
+use domain::pods::{Pod, PodState};
+use domain::routing::{AppRouting, Claim, Route, RouteOwner, RouteTable};
+use domain::{AppName, ProcessType};
+use tokio::time::timeout;
+
+use super::{AnyEngine, Subject};
+use crate::Outcome;
+
+pub const PORT: u16 = 8000;
+/// Longest that anything here may take.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+pub fn app() -> AppName {
+    AppName::parse("blog").expect("a good name")
+}
+
+pub fn id(process: &str) -> WorkloadId {
+    WorkloadId { app: app(), process: ProcessType::parse(process).expect("a good type") }
+}
+
+/// A web process of this release with one replica.
+pub fn web(subject: &dyn Subject, release: u64) -> Workload {
+    let env = [("PORT", PORT.to_string()), ("RELEASE", format!("release {release}"))];
+    Workload {
+        id: id("web"),
+        release,
+        image: subject.image(),
+        command: None,
+        args: None,
+        env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        port: Some(PORT),
+        replicas: Replicas::Fixed(1),
+        limits: Limits::default(),
+        tags: BTreeMap::new(),
+        probes: Probes { liveness: None, readiness: Some(probe(ProbeAction::Serving { port: PORT })) },
+        hooks: Hooks::default(),
+        grace_seconds: 5,
+        start_timeout_seconds: 20,
+    }
+}
+
+/// As [`web`], with so many replicas.
+pub fn web_of(subject: &dyn Subject, release: u64, replicas: u32) -> Workload {
+    Workload { replicas: Replicas::Fixed(replicas), ..web(subject, release) }
+}
+
+/// As [`web`], for a process that serves nothing.
+pub fn worker(subject: &dyn Subject, release: u64) -> Workload {
+    Workload { id: id("worker"), port: None, probes: Probes::default(), ..web(subject, release) }
+}
+
+pub fn with_env(mut workload: Workload, name: &str, value: &str) -> Workload {
+    workload.env.insert(name.to_owned(), value.to_owned());
+    workload
+}
+
+pub fn probe(action: ProbeAction) -> Probe {
+    Probe {
+        action,
+        initial_delay_seconds: 0,
+        timeout_seconds: 2,
+        period_seconds: 1,
+        success_threshold: 1,
+        failure_threshold: 1,
+    }
+}
+
+pub fn health_check() -> Probe {
+    probe(ProbeAction::HttpGet { port: PORT, path: "/health".to_owned(), headers: Vec::new() })
+}
+
+/// The app's own host goes to its web process.
+pub fn routing() -> AppRouting {
+    AppRouting {
+        app: app(),
+        target: Some(ProcessType::web()),
+        domains: vec![Claim { host: "blog".to_owned(), since_ms: 1 }],
+        maintenance: false,
+        routable: true,
+        whitelist: Vec::new(),
+        https_enforced: false,
+    }
+}
+
+/// Wishes for a workload and waits for the end of it.
+pub async fn deploy(engine: &Arc<dyn AnyEngine>, workload: &Workload) -> Outcome {
+    engine.apply(workload).await.expect("the wish is recorded");
+    outcome(engine, workload).await
+}
+
+pub async fn outcome(engine: &Arc<dyn AnyEngine>, workload: &Workload) -> Outcome {
+    let outcome = timeout(PATIENCE, engine.outcome(&workload.id, workload.release)).await;
+    outcome.expect("a rollout ends in time").expect("the engine is reachable")
+}
+
+pub async fn deploy_well(engine: &Arc<dyn AnyEngine>, workload: &Workload) {
+    assert_eq!(deploy(engine, workload).await, Outcome::Running);
+}
+
+/// Pods that are not on their way out, by name.
+pub async fn pods(engine: &Arc<dyn AnyEngine>) -> Vec<Pod> {
+    let mut pods = engine.pods(&app()).await.expect("the engine is reachable");
+    pods.retain(|pod| pod.state != PodState::Terminating);
+    pods.sort_by(|one, other| one.name.cmp(&other.name));
+    pods
+}
+
+pub async fn names(engine: &Arc<dyn AnyEngine>) -> Vec<String> {
+    pods(engine).await.into_iter().map(|pod| pod.name).collect()
+}
+
+/// Waits until the app's pods are as they should be.
+pub async fn pods_become(engine: &Arc<dyn AnyEngine>, is_right: impl Fn(&[Pod]) -> bool) -> Vec<Pod> {
+    let look = async {
+        loop {
+            let pods = pods(engine).await;
+            if is_right(&pods) {
+                return pods;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    match timeout(PATIENCE, look).await {
+        Ok(pods) => pods,
+        Err(_) => panic!("the pods did not come right: {:?}", pods(engine).await),
+    }
+}
+
+/// The app's route in a table.
+pub fn route_in(table: &RouteTable) -> Option<&Route> {
+    table.routes.iter().find(|route| route.owner == RouteOwner::App(app()))
+}
+
+/// Waits until the app's route is as it should be, and gives it.
+pub async fn route_becomes(
+    engine: &Arc<dyn AnyEngine>,
+    is_right: impl Fn(Option<&Route>) -> bool,
+) -> Option<Route> {
+    let mut tables = engine.watch();
+    let found = timeout(PATIENCE, tables.wait_for(|table| is_right(route_in(table)))).await;
+    match found {
+        Ok(table) => route_in(&table.expect("the engine lives")).cloned(),
+        Err(_) => panic!("the route did not come right: {:?}", engine.watch().borrow()),
+    }
+}

@@ -1,0 +1,27 @@
+//! Promises of signals.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use domain::deployment::Workload;
+use futures_util::StreamExt as _;
+use tokio::time::timeout;
+
+use super::Subject;
+use super::setting::*;
+
+pub async fn a_process_that_ignores_term_is_killed_after_its_grace_period(subject: &dyn Subject) {
+    let engine = subject.engine();
+    let mut lines = engine.follow(BTreeMap::new());
+    let stubborn = Workload { grace_seconds: 2, ..with_env(web(subject, 2), "ON_TERM", "ignore") };
+    deploy_well(&engine, &stubborn).await;
+    let begun = Instant::now();
+
+    let none = Workload { replicas: domain::deployment::Replicas::Fixed(0), ..stubborn };
+    deploy_well(&engine, &none).await;
+
+    let line = timeout(PATIENCE, lines.next()).await.expect("in time").expect("the engine lives");
+    assert_eq!(line.text, "got TERM, going on");
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(engine.pods(&app()).await.expect("reachable"), []);
+}

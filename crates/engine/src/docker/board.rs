@@ -1,0 +1,112 @@
+//! The route table as it stands, and what the router says about it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use domain::routing::{Backend, Route, RouteOwner, RouteTable, RouterReport};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::{DockerEngine, DockerSettings};
+use crate::Routes;
+
+/// How long requests under way may keep a replica from being stopped.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// A router that said nothing for this long is not there.
+const REPORT_AGE_MAX: Duration = Duration::from_secs(2);
+/// Wait in place of reports, where no router tells when it has taken over the table.
+const BLIND_DRAIN: Duration = Duration::from_millis(500);
+
+/// All routes by owner; each change makes a new table.
+pub struct Board {
+    routes: Mutex<BTreeMap<RouteOwner, Route>>,
+    table: watch::Sender<Arc<RouteTable>>,
+    report: watch::Sender<Option<(Instant, RouterReport)>>,
+}
+
+impl Routes for DockerEngine {
+    fn watch(&self) -> watch::Receiver<Arc<RouteTable>> {
+        self.inner.board.table.subscribe()
+    }
+
+    fn report(&self, report: RouterReport) {
+        self.inner.board.report.send_replace(Some((Instant::now(), report)));
+    }
+}
+
+impl Board {
+    /// A table with the platform's own routes.
+    pub fn new(settings: &DockerSettings) -> Self {
+        let routes: BTreeMap<_, _> = settings
+            .platform_routes
+            .iter()
+            .map(|(label, address)| platform_route(settings, label, *address))
+            .map(|route| (route.owner.clone(), route))
+            .collect();
+        let table = RouteTable { version: 1, routes: routes.values().cloned().collect() };
+        Self {
+            routes: Mutex::new(routes),
+            table: watch::Sender::new(Arc::new(table)),
+            report: watch::Sender::new(None),
+        }
+    }
+
+    /// Replaces the route of one owner and returns the version of a table that shows it.
+    pub fn set(&self, owner: RouteOwner, route: Option<Route>) -> u64 {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        if routes.get(&owner) != route.as_ref() {
+            match route {
+                Some(route) => routes.insert(owner, route),
+                None => routes.remove(&owner),
+            };
+            let routes = routes.values().cloned().collect();
+            self.table
+                .send_modify(|table| *table = Arc::new(RouteTable { version: table.version + 1, routes }));
+        }
+        self.table.borrow().version
+    }
+
+    /// Waits until the router has taken over `version` and nothing is under way at the backend, within a
+    /// bound.
+    pub async fn drain(&self, key: &str, version: u64) {
+        if timeout(DRAIN_MAX, self.idle(key, version)).await.is_err() {
+            tracing::info!(backend = key, "stopping a replica with requests still under way");
+        }
+    }
+
+    async fn idle(&self, key: &str, version: u64) {
+        let mut reports = self.report.subscribe();
+        let begun = Instant::now();
+        loop {
+            let (is_idle, is_blind) = match reports.borrow_and_update().as_ref() {
+                Some((at, report)) => (is_idle(report, key, version), at.elapsed() > REPORT_AGE_MAX),
+                None => (false, true),
+            };
+            if is_idle || is_blind && begun.elapsed() >= BLIND_DRAIN {
+                return;
+            }
+            tokio::select! {
+                _ = reports.changed() => {}
+                () = sleep(BLIND_DRAIN) => {}
+            }
+        }
+    }
+}
+
+fn is_idle(report: &RouterReport, key: &str, version: u64) -> bool {
+    report.table_version >= version && report.in_flight.get(key).is_none_or(|count| *count == 0)
+}
+
+fn platform_route(settings: &DockerSettings, label: &str, address: std::net::SocketAddr) -> Route {
+    Route {
+        owner: RouteOwner::Platform(label.to_owned()),
+        own_hosts: vec![format!("{label}.{}", settings.platform_domain)],
+        domains: Vec::new(),
+        maintenance: false,
+        whitelist: Vec::new(),
+        https_enforced: false,
+        wanted: 1,
+        backends: vec![Backend { key: format!("platform-{label}"), address, release: 0 }],
+    }
+}

@@ -1,0 +1,193 @@
+//! The container of a new replica: made from a workload, started, and removed again if it does not start.
+
+use std::collections::BTreeSet;
+
+use bollard::errors::Error;
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
+use domain::deployment::{Limits, Probe, ProbeAction, Workload};
+use domain::image_reference::kept_name;
+use domain::{AppName, Image};
+
+use super::failure::is_answer;
+use super::jobs::{message, status};
+use super::{Inner, Reach, names, network};
+use crate::EngineError;
+use crate::replica::new_name;
+
+/// Capabilities of Docker's default set that ordinary images do without.
+const DROPPED_CAPABILITIES: [&str; 4] = ["AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP"];
+/// Bounds of a replica's log on disk; the logger has taken the lines long before.
+const LOG_FILE_SIZE_MAX: &str = "10m";
+const LOG_FILES_MAX: &str = "2";
+/// Linux' bound of a host name.
+const HOSTNAME_LENGTH_MAX: usize = 63;
+
+/// Why there is no new replica.
+#[derive(Debug)]
+pub enum StartError {
+    /// Docker cannot run what is wanted.
+    Wish(String),
+    Engine(EngineError),
+}
+
+/// Makes and starts one replica.
+pub async fn start(inner: &Inner, workload: &Workload) -> Result<(), StartError> {
+    let network = network::ensure(inner, &workload.id.app).await.map_err(StartError::Engine)?;
+    let image = local_image(inner, &workload.id.app, &workload.image).await?;
+    let name = new_name(workload);
+    let options = CreateContainerOptionsBuilder::default().name(&name).build();
+    let body = body(inner, workload, &name, image, network);
+    let made = inner.client.create_container(Some(options), body).await;
+    made.map_err(|error| sort(inner, "make a container", error))?;
+    let started = inner.client.start_container(&name, None).await;
+    if let Err(error) = started {
+        remove(inner, &name).await.map_err(StartError::Engine)?;
+        return Err(sort(inner, "start a container", error));
+    }
+    Ok(())
+}
+
+/// Kills and removes a container with its anonymous volumes; a missing one is no error.
+pub async fn remove(inner: &Inner, id: &str) -> Result<(), EngineError> {
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    match inner.client.remove_container(id, Some(options)).await {
+        // Gone, or on its way.
+        Err(error) if !matches!(status(&error), Some(404 | 409)) => {
+            Err(inner.failed("remove a container", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn sort(inner: &Inner, what: &str, error: Error) -> StartError {
+    if is_answer(&error) {
+        return StartError::Wish(plain(&message(&error)));
+    }
+    StartError::Engine(inner.failed(what, error))
+}
+
+/// What Docker said about a program that cannot be started, without the runtime's frames around it.
+fn plain(message: &str) -> String {
+    match message.rsplit_once("exec: ") {
+        Some((_, cause)) => format!("cannot start {}", cause.trim_end_matches(": unknown")),
+        None => message.to_owned(),
+    }
+}
+
+/// The image under the name that the platform keeps it by, else as the user has it.
+async fn local_image(inner: &Inner, app: &AppName, image: &Image) -> Result<String, StartError> {
+    let digest = image.digest();
+    let mut candidates = vec![kept_name(&names::namespace(&inner.settings.instance), app, image)];
+    if let Image::External { reference, .. } = image {
+        let repository = domain::image_reference::ImageReference::parse(reference).ok();
+        candidates.extend(repository.map(|parsed| format!("{}@{digest}", parsed.repository())));
+    }
+    candidates.push(digest.to_string());
+    for name in candidates {
+        match inner.client.inspect_image(&name).await {
+            Ok(found) => return Ok(found.id.unwrap_or(name)),
+            Err(error) if status(&error) == Some(404) => {}
+            Err(error) => return Err(sort(inner, "look for the image", error)),
+        }
+    }
+    Err(StartError::Wish(format!("image {} is not in Docker any more; deploy again", shown(image))))
+}
+
+fn shown(image: &Image) -> String {
+    match image {
+        Image::Built { app, digest } => format!("{app}@{digest}"),
+        Image::External { reference, .. } => reference.clone(),
+    }
+}
+
+fn body(
+    inner: &Inner,
+    workload: &Workload,
+    name: &str,
+    image: String,
+    network: String,
+) -> ContainerCreateBody {
+    let words = |words: &Option<Vec<String>>| words.clone().filter(|words| !words.is_empty());
+    let ports: Vec<u16> = match inner.reach {
+        Reach::Direct => Vec::new(),
+        Reach::Published => ports(workload).into_iter().collect(),
+    };
+    ContainerCreateBody {
+        image: Some(image),
+        hostname: Some(name.chars().take(HOSTNAME_LENGTH_MAX).collect()),
+        entrypoint: words(&workload.command),
+        cmd: words(&workload.args),
+        env: Some(workload.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        labels: Some(names::labels(&inner.settings.instance, workload)),
+        stop_timeout: Some(i64::from(workload.grace_seconds)),
+        exposed_ports: Some(ports.iter().map(|port| format!("{port}/tcp")).collect()),
+        host_config: Some(HostConfig {
+            network_mode: Some(network),
+            port_bindings: Some(ports.into_iter().map(on_loopback).collect()),
+            ..host_config(inner, &workload.limits)
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn on_loopback(port: u16) -> (String, Option<Vec<PortBinding>>) {
+    let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: None };
+    (format!("{port}/tcp"), Some(vec![binding]))
+}
+
+/// The ports that the platform itself asks: the app's and those of its probes.
+fn ports(workload: &Workload) -> BTreeSet<u16> {
+    let probes = workload.probes.liveness.iter().chain(&workload.probes.readiness);
+    let probed = probes.filter_map(|Probe { action, .. }| match action {
+        ProbeAction::HttpGet { port, .. }
+        | ProbeAction::TcpSocket { port }
+        | ProbeAction::Serving { port } => Some(*port),
+        ProbeAction::Exec { .. } => None,
+    });
+    workload.port.into_iter().chain(probed).collect()
+}
+
+fn host_config(inner: &Inner, limits: &Limits) -> HostConfig {
+    let Limits { memory_request_bytes, memory_limit_bytes, cpu_request_millis, cpu_limit_millis } = *limits;
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let log = [("max-size", LOG_FILE_SIZE_MAX), ("max-file", LOG_FILES_MAX)];
+    HostConfig {
+        memory: memory_limit_bytes.map(signed),
+        // Equal to the memory: no swap on top of it.
+        memory_swap: memory_limit_bytes.map(signed),
+        memory_reservation: memory_request_bytes.map(signed),
+        // Docker refuses more than the machine has; a limit above that bounds nothing anyway.
+        nano_cpus: cpu_limit_millis
+            .map(|millis| signed(millis.saturating_mul(1_000_000)).min(inner.cpus * 1_000_000_000)),
+        cpu_shares: cpu_request_millis.map(|millis| signed(millis.saturating_mul(1024) / 1000).max(2)),
+        pids_limit: Some(i64::from(inner.settings.pids_max)),
+        init: Some(true),
+        cap_drop: Some(DROPPED_CAPABILITIES.map(str::to_owned).to_vec()),
+        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        // Docker's own, so that a crash is healed while the platform is away too.
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
+            maximum_retry_count: None,
+        }),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: Some(log.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()),
+        }),
+        ..HostConfig::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_missing_is_told_without_the_runtimes_frames() {
+        let message = "OCI runtime create failed: runc create failed: unable to start container process: \
+                       exec: \"nope\": executable file not found in $PATH: unknown";
+        assert_eq!(plain(message), "cannot start \"nope\": executable file not found in $PATH");
+    }
+}

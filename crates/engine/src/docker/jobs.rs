@@ -1,0 +1,100 @@
+//! Jobs on Docker: builds and one-off processes.
+//!
+//! Each job is a container (or a build of Docker's own) that is watched to its end and removed whatever
+//! happens: by the job itself, by a guard when its future is dropped, and by the next engine when the
+//! process died.
+
+mod archive;
+mod buildpack;
+mod container;
+mod dockerfile;
+mod failure;
+mod leftovers;
+mod one_off;
+mod place;
+mod slug;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::query_parameters::TagImageOptionsBuilder;
+use bytes::Bytes;
+use domain::build::{BuildJob, BuildKind, BuiltImage, Finished, OneOff};
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::mpsc;
+
+use super::DockerEngine;
+use crate::{JobError, Jobs, Source};
+
+pub(super) use failure::{engine_error, message, status};
+pub(super) use place::{Place, named_images, remove_image};
+
+#[async_trait]
+impl Jobs for DockerEngine {
+    async fn build(
+        &self,
+        job: &BuildJob,
+        source: Source,
+        output: mpsc::Sender<Bytes>,
+    ) -> Result<BuiltImage, JobError> {
+        let docker = patient(self.docker(), job.deadline_seconds);
+        let place = Place { docker: &docker, settings: self.settings() };
+        let build = async {
+            match job.kind {
+                BuildKind::Buildpack => buildpack::build(&place, job, source, &output).await,
+                BuildKind::Dockerfile => dockerfile::build(&place, job, source, &output).await,
+            }
+        };
+        within(job.deadline_seconds, build).await
+    }
+
+    async fn run(&self, run: &OneOff) -> Result<Finished, JobError> {
+        let docker = patient(self.docker(), run.deadline_seconds);
+        let place = Place { docker: &docker, settings: self.settings() };
+        let network = self.app_network(&run.app).await?;
+        within(run.deadline_seconds, one_off::run(&place, run, network)).await
+    }
+}
+
+impl DockerEngine {
+    /// Removes what jobs of an earlier process left: their containers and unfinished slugs.
+    pub(super) async fn remove_stray_jobs(&self) -> Result<(), Error> {
+        let place = Place { docker: self.docker(), settings: self.settings() };
+        place.remove_strays().await
+    }
+}
+
+/// The client for requests that last as long as a job: the job's deadline bounds them, not the client's.
+fn patient(docker: &Docker, deadline_seconds: u32) -> Docker {
+    docker.clone().with_timeout(Duration::from_secs(u64::from(deadline_seconds) + 1))
+}
+
+/// Bounds a job; what it made is removed by its guards when it is dropped here.
+async fn within<T>(
+    deadline_seconds: u32,
+    job: impl Future<Output = Result<T, JobError>>,
+) -> Result<T, JobError> {
+    tokio::time::timeout(Duration::from_secs(u64::from(deadline_seconds)), job)
+        .await
+        .unwrap_or(Err(JobError::TimedOut { seconds: deadline_seconds }))
+}
+
+/// Passes output on as it comes. A listener that went away does not stop the job.
+async fn forward(
+    mut stream: impl Stream<Item = Result<Bytes, Error>> + Unpin,
+    output: &mpsc::Sender<Bytes>,
+) -> Result<(), Error> {
+    while let Some(chunk) = stream.next().await {
+        let _ = output.send(chunk?).await;
+    }
+    Ok(())
+}
+
+/// Gives an image another name, `repository:tag`.
+pub(super) async fn tag(docker: &Docker, image: &str, name: &str) -> Result<(), Error> {
+    let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+    let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+    docker.tag_image(image, Some(options)).await
+}

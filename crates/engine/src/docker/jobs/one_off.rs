@@ -1,0 +1,138 @@
+//! One-off processes: a command in the environment of a release, its output, its exit code.
+
+use std::collections::BTreeMap;
+
+use bollard::errors::Error;
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bytes::Bytes;
+use domain::build::{Finished, OneOff};
+use domain::deployment::Limits;
+use domain::image_reference::kept_name;
+use futures_util::{Stream, StreamExt as _};
+
+use super::Place;
+use super::container::{JobContainer, bounded};
+use super::failure::{self, job_error};
+use crate::JobError;
+
+/// Output that is kept of one process.
+const OUTPUT_BYTES_MAX: usize = 8 << 20;
+/// As shells end when there is no such program, and when it cannot be run.
+const EXIT_NOT_FOUND: i64 = 127;
+const EXIT_NOT_RUNNABLE: i64 = 126;
+
+/// Runs it to its end; the caller bounds its time.
+pub async fn run(place: &Place<'_>, run: &OneOff, network: String) -> Result<Finished, JobError> {
+    check_tags(place, &run.tags)?;
+    let container = create(place, run, network).await?;
+    let output = match container.start().await {
+        Ok(output) => output,
+        Err(error) => return not_started(error),
+    };
+    let output = collect(output).await.map_err(|error| job_error("read the output", error))?;
+    let exit = container.exit().await.map_err(|error| job_error("wait for the process", error))?;
+    let mut output = String::from_utf8_lossy(&output).into_owned();
+    if exit.out_of_memory && exit.code != 0 {
+        let bound = run.limits.memory_limit_bytes.map_or("its memory".to_owned(), failure::size);
+        output.push_str(&format!("\nkilled: the process needed more than {bound}; raise its limit\n"));
+    }
+    container.remove().await.map_err(|error| job_error("remove the container", error))?;
+    Ok(Finished { exit_code: exit.code, output })
+}
+
+fn check_tags(place: &Place<'_>, tags: &BTreeMap<String, String>) -> Result<(), JobError> {
+    let missing = tags.iter().find(|(name, value)| place.settings.node_labels.get(*name) != Some(value));
+    missing.map_or(Ok(()), |(name, value)| {
+        let reason = format!("no node has the label {name}={value}; unset the tag or label a node");
+        Err(JobError::Refused { reason })
+    })
+}
+
+async fn create(place: &Place<'_>, run: &OneOff, network: String) -> Result<JobContainer, JobError> {
+    let body = ContainerCreateBody {
+        image: Some(kept_name(&place.namespace(), &run.app, &run.image)),
+        hostname: Some(run.name.chars().take(63).collect()),
+        entrypoint: run.command.clone(),
+        cmd: run.args.clone(),
+        env: Some(run.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        labels: Some(place.labels(&run.app, "run")),
+        host_config: Some(HostConfig {
+            network_mode: Some(network),
+            ..limited(&run.limits, place.settings.pids_max)
+        }),
+        ..ContainerCreateBody::default()
+    };
+    let name = format!("{}-{}", place.namespace(), run.name);
+    JobContainer::create(place.docker, &name, body).await.map_err(|error| match failure::status(&error) {
+        Some(404) => JobError::Refused {
+            reason: format!(
+                "the image of {} v{} is not in Docker any more; deploy again",
+                run.app, run.release
+            ),
+        },
+        _ => job_error("make the container", error),
+    })
+}
+
+fn limited(limits: &Limits, pids_max: u32) -> HostConfig {
+    let Limits { memory_request_bytes, memory_limit_bytes, cpu_request_millis, cpu_limit_millis } = *limits;
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    HostConfig {
+        memory_reservation: memory_request_bytes.map(signed),
+        cpu_shares: cpu_request_millis.map(|millis| signed(millis.saturating_mul(1024) / 1000).max(2)),
+        nano_cpus: cpu_limit_millis.map(|millis| signed(millis.saturating_mul(1_000_000))),
+        // Docker takes 0 for "no bound".
+        ..bounded(memory_limit_bytes.unwrap_or(0), pids_max)
+    }
+}
+
+/// All output up to the bound; the rest is read too, so that the process can go on.
+async fn collect(mut stream: impl Stream<Item = Result<Bytes, Error>> + Unpin) -> Result<Vec<u8>, Error> {
+    let mut output = Vec::new();
+    let mut is_cut = false;
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk?;
+        let left = OUTPUT_BYTES_MAX - output.len();
+        output.extend_from_slice(&chunk[..chunk.len().min(left)]);
+        is_cut |= chunk.len() > left;
+    }
+    if is_cut {
+        let limit = failure::size(OUTPUT_BYTES_MAX as u64);
+        output.extend_from_slice(format!("\n[output truncated after {limit}]\n").as_bytes());
+    }
+    Ok(output)
+}
+
+/// A program that cannot be started has ended as in a shell: with a message and a code.
+fn not_started(error: Error) -> Result<Finished, JobError> {
+    let message = failure::message(&error);
+    let exit_code = if message.contains("not found") || message.contains("no such file or directory") {
+        EXIT_NOT_FOUND
+    } else if message.contains("permission denied") || message.contains("exec format error") {
+        EXIT_NOT_RUNNABLE
+    } else {
+        return Err(job_error("start the process", error));
+    };
+    let reason = message.rsplit("exec: ").next().unwrap_or(&message);
+    let reason = reason.trim_end_matches(": unknown").replace("no such file", "No such file");
+    Ok(Finished { exit_code, output: format!("{reason}\n") })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn output_above_the_bound_is_cut_and_said_to_be() {
+        let chunk = Bytes::from(vec![b'x'; 3 << 20]);
+        let chunks = stream::iter((0..4).map(|_| Ok(chunk.clone())));
+
+        let output = collect(chunks).await.expect("nothing fails");
+
+        let notice = b"\n[output truncated after 8 MB]\n";
+        assert!(output.ends_with(notice));
+        assert_eq!(output.len(), OUTPUT_BYTES_MAX + notice.len());
+    }
+}

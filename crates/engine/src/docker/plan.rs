@@ -1,0 +1,108 @@
+//! Decides what to do next for one process type: pure, from what is wanted and what runs.
+//!
+//! New replicas come first, a batch at a time. Old ones go only when no new one is still on its way, and
+//! never so many that fewer than wanted are left; so a release that fails leaves its predecessor whole.
+
+/// New replicas of a process type that may be starting at the same time.
+pub const BATCH: usize = 4;
+
+/// One replica that is not on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    pub id: String,
+    /// Made from what is wanted now, and not to be replaced.
+    pub is_current: bool,
+    pub is_ready: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// How many replicas to make.
+    pub create: usize,
+    /// Which to take out of the table, drain and stop.
+    pub retire: Vec<String>,
+}
+
+/// Plans the next step; `replicas` come oldest first. An empty plan means agreement, or that replicas are
+/// still starting.
+pub fn plan(wanted: usize, replicas: &[Replica]) -> Plan {
+    let (current, old): (Vec<_>, Vec<_>) = replicas.iter().partition(|replica| replica.is_current);
+    let ready = current.iter().filter(|replica| replica.is_ready).count();
+    let starting = current.len() - ready;
+    let missing = wanted.saturating_sub(current.len());
+    let create = missing.min(BATCH.saturating_sub(starting));
+    let mut retire = least_useful(&current, current.len().saturating_sub(wanted));
+    if wanted == 0 || starting == 0 {
+        // Also right while batches are still to come: those that are ready already take over.
+        let keep = wanted.saturating_sub(ready);
+        retire.extend(least_useful(&old, old.len().saturating_sub(keep)));
+    }
+    Plan { create, retire }
+}
+
+/// Whether all that is wanted runs and nothing else does.
+pub fn is_done(wanted: usize, replicas: &[Replica]) -> bool {
+    replicas.len() == wanted && replicas.iter().all(|replica| replica.is_current && replica.is_ready)
+}
+
+/// Those that serve nothing go first, then the youngest.
+fn least_useful(replicas: &[&Replica], count: usize) -> Vec<String> {
+    let mut sorted: Vec<_> = replicas.iter().rev().collect();
+    sorted.sort_by_key(|replica| replica.is_ready);
+    sorted.into_iter().take(count).map(|replica| replica.id.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `o` old, `n` new; upper case is ready.
+    fn replicas(text: &str) -> Vec<Replica> {
+        let replica = |(number, letter): (usize, char)| Replica {
+            id: format!("{letter}{number}"),
+            is_current: letter.eq_ignore_ascii_case(&'n'),
+            is_ready: letter.is_ascii_uppercase(),
+        };
+        text.chars().enumerate().map(replica).collect()
+    }
+
+    fn planned(wanted: usize, text: &str) -> (usize, Vec<String>) {
+        let Plan { create, retire } = plan(wanted, &replicas(text));
+        (create, retire)
+    }
+
+    #[test]
+    fn a_new_replica_is_ready_before_an_old_one_goes() {
+        assert_eq!(planned(1, "O"), (1, vec![]));
+        assert_eq!(planned(1, "On"), (0, vec![]));
+        assert_eq!(planned(1, "ON"), (0, vec!["O0".to_owned()]));
+        assert_eq!(planned(1, "N"), (0, vec![]));
+    }
+
+    #[test]
+    fn old_replicas_stay_whole_while_any_of_a_batch_is_starting() {
+        assert_eq!(planned(3, "OOONNn"), (0, vec![]));
+        assert_eq!(planned(3, "OOONNN").1.len(), 3);
+    }
+
+    #[test]
+    fn many_replicas_are_replaced_in_batches() {
+        assert_eq!(planned(6, "OOOOOO"), (4, vec![]));
+        assert_eq!(planned(6, "OOOOOONNNN"), (2, ["O5", "O4", "O3", "O2"].map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn scaling_replaces_nothing_and_spares_what_is_ready() {
+        assert_eq!(planned(3, "N"), (2, vec![]));
+        assert_eq!(planned(1, "nNN"), (0, vec!["n0".to_owned(), "N2".to_owned()]));
+        assert_eq!(planned(0, "NO"), (0, vec!["N0".to_owned(), "O1".to_owned()]));
+    }
+
+    #[test]
+    fn a_wish_is_done_when_exactly_the_wanted_replicas_are_ready() {
+        assert!(is_done(2, &replicas("NN")));
+        for other in ["N", "Nn", "NNO", "NNN"] {
+            assert!(!is_done(2, &replicas(other)), "{other}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What the engine keeps on disk: one sealed file for each app.
+//!
+//! A file is replaced as a whole and in order (written, flushed, renamed, folder flushed), so that a death
+//! at any moment leaves the old or the new one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use domain::routing::AppRouting;
+use domain::sealing::{NONCE_BYTES, SealingError, SealingKey};
+use domain::{AppName, ProcessType};
+use serde::{Deserialize, Serialize};
+
+use crate::EngineError;
+use crate::wish::Wish;
+
+/// What is wanted of one app.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AppWish {
+    pub workloads: BTreeMap<ProcessType, Wish>,
+    pub routing: Option<AppRouting>,
+    /// Keys of the replicas that were ready, so that the next process trusts them at once.
+    pub ready: BTreeSet<String>,
+    /// The app is to be removed with all that belongs to it.
+    pub is_removed: bool,
+}
+
+/// The folder of the state files.
+#[derive(Debug, Clone)]
+pub struct StateFolder {
+    path: PathBuf,
+    key: SealingKey,
+}
+
+impl StateFolder {
+    /// Opens the folder, which is made if it is missing.
+    pub fn open(state_dir: &Path, key: SealingKey) -> Result<Self, EngineError> {
+        let path = state_dir.join("apps");
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|error| refused(&format!("make folder {}", path.display()), &error))?;
+        Ok(Self { path, key })
+    }
+
+    /// All apps that are wanted. A file that is damaged is left out, so that one app does not hold up the
+    /// others; another key is refused, because then it is the platform that is set up wrongly.
+    pub fn load(&self) -> Result<Vec<(AppName, AppWish)>, EngineError> {
+        let what = format!("read folder {}", self.path.display());
+        let entries = fs::read_dir(&self.path).map_err(|error| refused(&what, &error))?;
+        let mut apps = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|error| refused(&what, &error))?.file_name();
+            let app = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            let Some(app) = app.and_then(|app| AppName::parse(app).ok()) else { continue };
+            if let Some(wish) = self.read(&app)? {
+                apps.push((app, wish));
+            }
+        }
+        Ok(apps)
+    }
+
+    fn read(&self, app: &AppName) -> Result<Option<AppWish>, EngineError> {
+        let path = self.file(app);
+        let what = format!("open {}", path.display());
+        let sealed = fs::read_to_string(&path).map_err(|error| refused(&what, &error))?;
+        let plain = match self.key.open(&context(app), sealed.trim_end()) {
+            Ok(plain) => plain,
+            Err(error @ SealingError::OtherKey { .. }) => {
+                let reason = format!("{error}; bring the old key back, or remove the file to forget the app");
+                return Err(EngineError::Refused { what, reason });
+            }
+            Err(error) => {
+                tracing::error!(%app, %error, file = %path.display(), "left out an app: deploy it again");
+                return Ok(None);
+            }
+        };
+        let wish = serde_json::from_slice(&plain);
+        Ok(wish.inspect_err(|error| tracing::error!(%app, %error, "left out an app: deploy it again")).ok())
+    }
+
+    /// Replaces the app's file; when this returns, the wish survives everything but the disk.
+    pub fn save(&self, app: &AppName, wish: &AppWish) -> Result<(), EngineError> {
+        let json = serde_json::to_vec(wish).expect("a wish has only text keys, so it is valid JSON");
+        let sealed = self.key.seal(&context(app), &json, rand::random::<[u8; NONCE_BYTES]>());
+        let replaced = self.replace(&self.file(app), sealed.as_bytes());
+        replaced.map_err(|error| refused(&format!("record the wish for {app}"), &error))
+    }
+
+    /// Forgets the app.
+    pub fn delete(&self, app: &AppName) -> Result<(), EngineError> {
+        let removed = match fs::remove_file(self.file(app)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => self.flush(),
+        };
+        removed.map_err(|error| refused(&format!("forget {app}"), &error))
+    }
+
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let unfinished = path.with_extension("new");
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        self.flush()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn file(&self, app: &AppName) -> PathBuf {
+        self.path.join(format!("{app}.json"))
+    }
+}
+
+fn context(app: &AppName) -> String {
+    format!("docker engine {app}")
+}
+
+fn refused(what: &str, error: &io::Error) -> EngineError {
+    let reason = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full; free some space and try again".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    EngineError::Refused { what: what.to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn app() -> AppName {
+        AppName::parse("blog").expect("a good name")
+    }
+
+    fn wish() -> AppWish {
+        AppWish { ready: BTreeSet::from(["container".to_owned()]), ..AppWish::default() }
+    }
+
+    #[test]
+    fn a_wish_is_read_back_by_the_next_process_and_readable_by_none_but_the_owner() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let key = SealingKey::new(&[7; 32]);
+        StateFolder::open(folder.path(), key.clone()).and_then(|f| f.save(&app(), &wish())).expect("saved");
+
+        let found = StateFolder::open(folder.path(), key).and_then(|f| f.load()).expect("loaded");
+
+        assert_eq!(found, [(app(), wish())]);
+        let file = folder.path().join("apps/blog.json");
+        assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+        assert!(!fs::read_to_string(file).expect("text").contains("container"));
+    }
+
+    #[test]
+    fn another_key_is_refused_and_a_damaged_file_left_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ours = StateFolder::open(folder.path(), SealingKey::new(&[7; 32])).expect("opened");
+        ours.save(&app(), &wish()).expect("saved");
+        let others = StateFolder::open(folder.path(), SealingKey::new(&[8; 32])).expect("opened");
+
+        let refused = others.load().expect_err("another key").to_string();
+        fs::write(folder.path().join("apps/blog.json"), "torn").expect("written");
+
+        assert!(refused.contains("bring the old key back"), "{refused}");
+        assert_eq!(ours.load().expect("loaded"), []);
+    }
+}

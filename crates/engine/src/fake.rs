@@ -1,0 +1,136 @@
+//! An engine in memory, for tests of what stands on engines.
+//!
+//! Rollouts settle before `apply` returns, unless a test lets them hang or fail. It keeps the promises of
+//! the traits that can be kept without processes, and records what it was asked.
+
+mod apps;
+mod images;
+mod jobs;
+mod knobs;
+mod logs;
+mod routes;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::build::{BuildJob, BuiltImage, Finished, OneOff};
+use domain::deployment::{Workload, WorkloadId};
+use domain::pods::Pod;
+use domain::routing::{AppRouting, RouteTable, RouterReport};
+use domain::{AppName, Image};
+use tokio::sync::watch;
+
+use crate::lines::Lines;
+use crate::wish::Wish;
+use crate::{EngineError, ResolvedImage};
+
+/// Apps answer at `<app>.localhost`.
+const PLATFORM_DOMAIN: &str = "localhost";
+
+/// The engine; clones are handles to the same one.
+#[derive(Clone)]
+pub struct FakeEngine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: Mutex<State>,
+    /// Bumped by each change, for those who wait for an outcome.
+    changed: watch::Sender<u64>,
+    table: watch::Sender<Arc<RouteTable>>,
+    lines: Lines,
+}
+
+#[derive(Default)]
+struct State {
+    apps: BTreeMap<WorkloadId, FakeWorkload>,
+    routing: BTreeMap<AppName, AppRouting>,
+    known_images: BTreeMap<String, ResolvedImage>,
+    denied_images: BTreeSet<String>,
+    kept_images: BTreeSet<(AppName, String)>,
+    node_labels: BTreeMap<String, String>,
+    /// Reasons of the rollouts to fail, oldest first.
+    failures: BTreeMap<AppName, VecDeque<String>>,
+    hanging: BTreeSet<AppName>,
+    is_unreachable: bool,
+    build_results: VecDeque<CannedBuild>,
+    run_results: VecDeque<Finished>,
+    pods_made: u64,
+    asked: Asked,
+}
+
+/// What the engine was asked since it was made, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    pub applied: Vec<Workload>,
+    pub removed: Vec<WorkloadId>,
+    pub removed_apps: Vec<AppName>,
+    pub routed: Vec<AppRouting>,
+    /// Each build with the archive that came with it.
+    pub builds: Vec<(BuildJob, Vec<u8>)>,
+    pub runs: Vec<OneOff>,
+    pub kept: Vec<(AppName, Image)>,
+    pub removed_images: Vec<(AppName, Image)>,
+    pub reports: Vec<RouterReport>,
+}
+
+/// What a build will say and how it will end.
+#[derive(Debug, Clone)]
+pub struct CannedBuild {
+    pub output: String,
+    /// The image, or the exit code of a build that fails.
+    pub result: Result<BuiltImage, i64>,
+}
+
+/// One process type: what is wanted of it and what runs.
+#[derive(Default)]
+struct FakeWorkload {
+    wish: Wish,
+    pods: Vec<Pod>,
+}
+
+impl Default for FakeEngine {
+    fn default() -> Self {
+        let inner = Inner {
+            state: Mutex::default(),
+            changed: watch::Sender::new(0),
+            table: watch::Sender::new(Arc::default()),
+            lines: Lines::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+impl FakeEngine {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state, unless a test has taken the engine away.
+    fn reachable(&self, what: &str) -> Result<MutexGuard<'_, State>, EngineError> {
+        let state = self.state();
+        if state.is_unreachable {
+            let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+            return Err(EngineError::Unreachable { what: what.to_owned(), source: Box::new(source) });
+        }
+        Ok(state)
+    }
+
+    /// Tells everyone that waits, after the state was changed.
+    fn publish(&self, state: MutexGuard<'_, State>) {
+        let routes = routes::routes(&state);
+        drop(state);
+        self.inner.table.send_if_modified(|table| {
+            let is_new = table.routes != routes;
+            if is_new {
+                *table = Arc::new(RouteTable { version: table.version + 1, routes });
+            }
+            is_new
+        });
+        self.inner.changed.send_modify(|count| *count += 1);
+    }
+}

@@ -1,0 +1,37 @@
+//! Images in memory: those that a test registered.
+
+use async_trait::async_trait;
+use domain::{AppName, Image};
+
+use super::FakeEngine;
+use crate::{ImageError, Images, RegistryCredentials, ResolvedImage};
+
+#[async_trait]
+impl Images for FakeEngine {
+    async fn resolve(
+        &self,
+        reference: &str,
+        _credentials: Option<&RegistryCredentials>,
+    ) -> Result<ResolvedImage, ImageError> {
+        let state = self.reachable(&format!("find image {reference}"))?;
+        if state.denied_images.contains(reference) {
+            return Err(ImageError::Denied { reference: reference.to_owned() });
+        }
+        let found = state.known_images.get(reference).cloned();
+        found.ok_or_else(|| ImageError::NotFound { reference: reference.to_owned() })
+    }
+
+    async fn keep(&self, app: &AppName, image: &Image) -> Result<(), ImageError> {
+        let mut state = self.reachable("keep the image")?;
+        state.asked.kept.push((app.clone(), image.clone()));
+        state.kept_images.insert((app.clone(), image.digest().to_string()));
+        Ok(())
+    }
+
+    async fn remove(&self, app: &AppName, image: &Image) -> Result<(), ImageError> {
+        let mut state = self.reachable("remove the image")?;
+        state.asked.removed_images.push((app.clone(), image.clone()));
+        state.kept_images.remove(&(app.clone(), image.digest().to_string()));
+        Ok(())
+    }
+}

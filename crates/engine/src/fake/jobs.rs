@@ -1,0 +1,47 @@
+//! Jobs in memory: they end as the test said.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::build::{BuildJob, BuiltImage, Finished, OneOff};
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::mpsc;
+
+use super::{CannedBuild, FakeEngine};
+use crate::{JobError, Jobs, Source};
+
+/// Source that is taken in.
+const SOURCE_BYTES_MAX: u64 = 64 << 20;
+
+#[async_trait]
+impl Jobs for FakeEngine {
+    async fn build(
+        &self,
+        job: &BuildJob,
+        source: Source,
+        output: mpsc::Sender<Bytes>,
+    ) -> Result<BuiltImage, JobError> {
+        drop(self.reachable("build")?);
+        let mut archive = Vec::new();
+        let read = source.take(SOURCE_BYTES_MAX).read_to_end(&mut archive).await;
+        read.map_err(|error| JobError::Refused { reason: format!("read the source: {error}") })?;
+        let canned = {
+            let mut state = self.state();
+            state.asked.builds.push((job.clone(), archive));
+            state.build_results.pop_front()
+        };
+        let Some(CannedBuild { output: text, result }) = canned else {
+            let reason = "the test did not say how this build ends: call will_build".to_owned();
+            return Err(JobError::Refused { reason });
+        };
+        // A listener that went away does not stop a build.
+        let _ = output.send(Bytes::from(text)).await;
+        result.map_err(|exit_code| JobError::Failed { exit_code })
+    }
+
+    async fn run(&self, run: &OneOff) -> Result<Finished, JobError> {
+        let mut state = self.reachable("run")?;
+        state.asked.runs.push(run.clone());
+        let finished = state.run_results.pop_front();
+        Ok(finished.unwrap_or(Finished { exit_code: 0, output: String::new() }))
+    }
+}

@@ -1,0 +1,214 @@
+//! A platform of its own on the machine's Docker, for one test; nothing of it is left behind.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use domain::build::Finished;
+use domain::deployment::Workload;
+use domain::sealing::SealingKey;
+use domain::{Digest, Image};
+use engine::conformance::{AnyEngine, Subject};
+use engine::docker::{DockerEngine, DockerSettings, Reach};
+
+const PIDS_MAX: u32 = 40;
+
+pub struct World {
+    pub settings: DockerSettings,
+    pub reference: String,
+    digest: Digest,
+    engine: Mutex<Option<DockerEngine>>,
+    reach: Option<Reach>,
+    state: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(None).await
+    }
+
+    /// With containers reached in this way.
+    pub async fn with(reach: Option<Reach>) -> Self {
+        let state = tempfile::tempdir().expect("a temporary folder");
+        let instance = format!("conf{:08x}", rand::random::<u32>());
+        let reference = format!("deis-conformance-{instance}:latest");
+        let settings = settings(&instance, state.path());
+        let digest = import(&reference);
+        let world = Self { settings, reference, digest, engine: Mutex::new(None), reach, state };
+        world.start().await;
+        world
+    }
+
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// The process ends, and with it the engine's tasks.
+    pub fn stop(&self) {
+        self.engine.lock().expect("nobody panics with it").take();
+    }
+
+    pub async fn start(&self) {
+        let engine = DockerEngine::start_with(self.settings.clone(), self.reach).await;
+        let engine = engine.expect("Docker answers");
+        self.engine.lock().expect("nobody panics with it").replace(engine);
+    }
+
+    /// Ids of the containers, running or not.
+    pub fn containers(&self) -> Vec<String> {
+        let mut ids = docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &self.label()]);
+        ids.sort();
+        ids
+    }
+
+    /// Waits until the containers are as they should be.
+    pub async fn containers_become(&self, is_right: impl Fn(&[String]) -> bool) {
+        for _ in 0..400 {
+            if is_right(&self.containers()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the containers did not come right: {:?}", self.containers());
+    }
+
+    pub fn networks(&self) -> Vec<String> {
+        docker(&["network", "ls", "--quiet", "--filter", &self.label()])
+    }
+
+    pub fn images(&self) -> Vec<String> {
+        let reference = format!("reference=deis-{}/*", self.settings.instance);
+        docker(&["images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", &reference])
+    }
+
+    pub fn volumes(&self) -> Vec<String> {
+        docker(&["volume", "ls", "--quiet", "--filter", &format!("name=deis-{}-", self.settings.instance)])
+    }
+
+    fn label(&self) -> String {
+        format!("label=io.deis.instance={}", self.settings.instance)
+    }
+}
+
+impl Subject for World {
+    fn engine(&self) -> Arc<dyn AnyEngine> {
+        let engine = self.engine.lock().expect("nobody panics with it").clone();
+        Arc::new(engine.expect("it was started"))
+    }
+
+    fn image(&self) -> Image {
+        Image::External { reference: self.reference.clone(), digest: self.digest.clone() }
+    }
+
+    fn breaks(&self, workload: &mut Workload) {
+        workload.env.insert("MODE".to_owned(), "exit".to_owned());
+    }
+
+    fn stalls(&self, workload: &mut Workload) {
+        workload.env.insert("MODE".to_owned(), "silent".to_owned());
+    }
+
+    fn resumes(&self) {}
+
+    fn pids_max(&self) -> usize {
+        PIDS_MAX as usize
+    }
+
+    fn will_finish(&self, _: &Finished) {}
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop();
+        for id in self.containers() {
+            docker(&["rm", "--force", "--volumes", &id]);
+        }
+        self.images().iter().for_each(|image| drop(docker(&["rmi", "--force", image])));
+        docker(&["rmi", "--force", &self.reference]);
+        self.networks().iter().for_each(|id| drop(docker(&["network", "rm", id])));
+        self.volumes().iter().for_each(|name| drop(docker(&["volume", "rm", name])));
+    }
+}
+
+/// Lines that a `docker` command prints; one that fails prints none.
+pub fn docker(arguments: &[&str]) -> Vec<String> {
+    let output = Command::new("docker").args(arguments).output().expect("docker can be run");
+    let lines = String::from_utf8_lossy(&output.stdout);
+    lines.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Makes an image of one file, without a registry; gives back its id.
+fn import(reference: &str) -> Digest {
+    let program = std::fs::read(program()).expect("it was compiled");
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o755);
+    header.set_size(program.len() as u64);
+    archive.append_data(&mut header, "app", &program[..]).expect("memory takes it");
+    let mut link = tar::Header::new_gnu();
+    link.set_entry_type(tar::EntryType::Symlink);
+    link.set_size(0);
+    archive.append_link(&mut link, "bin/sh", "/app").expect("memory takes it");
+    let archive = archive.into_inner().expect("memory takes it");
+    let mut import = Command::new("docker")
+        .args(["import", "--change", "ENTRYPOINT [\"/app\"]", "-", reference])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("docker can be run");
+    import.stdin.take().expect("piped").write_all(&archive).expect("docker reads it");
+    let output = import.wait_with_output().expect("docker ends");
+    let id = String::from_utf8(output.stdout).expect("text");
+    Digest::parse(id.trim()).expect("the id of an image")
+}
+
+/// The program of the image, compiled once for all tests and kept while its source is the same.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/app.rs");
+        let digest = Digest::of(&std::fs::read(source).expect("the source is there"));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let program = folder.join(format!("conformance-app-{}", &digest.hex()[..16]));
+        if !program.exists() {
+            // Renamed when it is whole: other test processes may be looking for it.
+            let unfinished = folder.join(format!("conformance-app-{}", std::process::id()));
+            compile(source, &unfinished);
+            std::fs::rename(unfinished, &program).expect("one folder");
+        }
+        program
+    })
+}
+
+fn compile(source: &str, to: &Path) {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let status = Command::new(rustc)
+        .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "strip=symbols"])
+        .args(["-C", "panic=abort", source, "-o"])
+        .arg(to)
+        .status();
+    assert!(status.expect("rustc can be run").success(), "{source} does not compile");
+}
+
+fn settings(instance: &str, state: &Path) -> DockerSettings {
+    DockerSettings {
+        instance: instance.to_owned(),
+        socket: None,
+        state_dir: state.to_owned(),
+        sealing_key: SealingKey::new(&[1; 32]),
+        platform_domain: "localhost".to_owned(),
+        platform_routes: vec![("deis".to_owned(), ([127, 0, 0, 1], 9).into())],
+        network_range: format!("10.{}.0.0/16", 100 + rand::random::<u8>() % 100),
+        node_labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
+        stack_image: "deis/stack:latest".to_owned(),
+        build_ca_bundle: None,
+        build_env: BTreeMap::new(),
+        build_memory_bytes: 1 << 30,
+        build_pids_max: 512,
+        slug_bytes_max: 100 << 20,
+        pids_max: PIDS_MAX,
+    }
+}

@@ -1,0 +1,8 @@
+//! Jobs and images on a real Docker daemon: builds, one-off processes, pulled and local images.
+
+mod buildpack;
+mod dockerfile;
+mod images;
+mod one_off;
+mod registry;
+mod world;

@@ -1,0 +1,58 @@
+//! The engine in memory is held to the promises that need no processes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::build::Finished;
+use domain::deployment::Workload;
+use domain::{Digest, Image};
+use engine::ResolvedImage;
+use engine::conformance::{AnyEngine, Subject};
+use engine::fake::FakeEngine;
+
+const REFERENCE: &str = "example/app:latest";
+
+struct World {
+    engine: FakeEngine,
+}
+
+engine::promises!(every, world);
+
+async fn world() -> World {
+    let engine = FakeEngine::new();
+    engine.label_node(BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]));
+    let world = World { engine };
+    let resolved = ResolvedImage { image: world.image(), ports: vec![8000], user: String::new() };
+    world.engine.register_image(REFERENCE, resolved);
+    world
+}
+
+impl Subject for World {
+    fn engine(&self) -> Arc<dyn AnyEngine> {
+        Arc::new(self.engine.clone())
+    }
+
+    fn image(&self) -> Image {
+        Image::External { reference: REFERENCE.to_owned(), digest: Digest::of(b"app") }
+    }
+
+    fn breaks(&self, workload: &mut Workload) {
+        self.engine.fail_next_rollout(&workload.id.app, "web exited with code 3");
+    }
+
+    fn stalls(&self, workload: &mut Workload) {
+        self.engine.hang(&workload.id.app);
+    }
+
+    fn resumes(&self) {
+        self.engine.resume(&domain::AppName::parse("blog").expect("a good name"));
+    }
+
+    fn pids_max(&self) -> usize {
+        0
+    }
+
+    fn will_finish(&self, finished: &Finished) {
+        self.engine.will_finish(finished.clone());
+    }
+}

@@ -1,0 +1,122 @@
+//! A small app for the tests of engines, of the standard library alone, so that it is one static file.
+//!
+//! It answers HTTP on `$PORT` and misbehaves as its environment and its visitors ask.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::exit;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, sleep, spawn};
+use std::time::Duration;
+
+static IS_SICK: AtomicBool = AtomicBool::new(false);
+static IS_ASKED_TO_END: AtomicBool = AtomicBool::new(false);
+
+unsafe extern "C" {
+    /// The standard library has no way to see a signal; the handler only stores into an atomic.
+    safe fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+}
+
+extern "C" fn on_term(_: i32) {
+    IS_ASKED_TO_END.store(true, Ordering::Relaxed);
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "say") {
+        say(&arguments[1..]);
+    }
+    if arguments.first().is_some_and(|first| first == "-c") {
+        act_as_shell(arguments.last().expect("there is one"));
+    }
+    for number in 0..number("LINES") {
+        println!("line {number}");
+    }
+    match text("MODE").as_str() {
+        "exit" => {
+            eprintln!("cannot start: no such table");
+            exit(3);
+        }
+        "silent" => sleep(Duration::from_secs(600)),
+        _ => serve(),
+    }
+}
+
+/// A one-off process: prints what it was given and ends with `$CODE`.
+fn say(words: &[String]) -> ! {
+    println!("{} {}", words.join(" "), text("COLOR"));
+    eprintln!("that was all");
+    exit(i32::try_from(number("CODE")).unwrap_or(1));
+}
+
+/// The image's `/bin/sh`, which runs hooks: says so in the container's log.
+fn act_as_shell(text: &str) -> ! {
+    std::fs::write("/proc/1/fd/1", format!("hook: {text}\n")).expect("the log of the first process");
+    exit(if text == "fail" { 4 } else { 0 });
+}
+
+fn serve() {
+    if text("ON_TERM") == "ignore" {
+        signal(15, on_term);
+        spawn(|| {
+            while !IS_ASKED_TO_END.load(Ordering::Relaxed) {
+                sleep(Duration::from_millis(10));
+            }
+            println!("got TERM, going on");
+        });
+    }
+    sleep(Duration::from_millis(number("START_MS")));
+    let listener = TcpListener::bind(("0.0.0.0", number("PORT") as u16)).expect("the port is free");
+    for stream in listener.incoming().flatten() {
+        spawn(move || answer(stream));
+    }
+}
+
+fn answer(mut stream: TcpStream) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a socket can be cloned"));
+    let mut request = String::new();
+    let _ = reader.read_line(&mut request);
+    let mut header = String::new();
+    while reader.read_line(&mut header).is_ok_and(|count| count > 2) {
+        header.clear();
+    }
+    sleep(Duration::from_millis(number("WORK_MS")));
+    let (status, body) = act(request.split(' ').nth(1).unwrap_or("/"));
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+}
+
+fn act(path: &str) -> (&'static str, String) {
+    match path {
+        "/health" if IS_SICK.load(Ordering::Relaxed) => ("503 Service Unavailable", String::new()),
+        "/sicken" => {
+            IS_SICK.store(true, Ordering::Relaxed);
+            ("200 OK", String::new())
+        }
+        "/crash" => exit(7),
+        "/print" => {
+            println!("printed");
+            ("200 OK", String::new())
+        }
+        "/hog" => {
+            let hog = std::hint::black_box(vec![1_u8; 512 << 20]);
+            ("200 OK", hog.len().to_string())
+        }
+        "/threads" => ("200 OK", threads().to_string()),
+        _ => ("200 OK", text("RELEASE")),
+    }
+}
+
+/// How many more threads there can be.
+fn threads() -> usize {
+    let thread = || Builder::new().stack_size(64 << 10).spawn(|| sleep(Duration::from_secs(5)));
+    (0..2000).take_while(|_| thread().is_ok()).count()
+}
+
+fn text(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
+fn number(name: &str) -> u64 {
+    text(name).parse().unwrap_or(0)
+}
