@@ -1,0 +1,120 @@
+//! One rollout: from a recorded deploy to running workloads.
+
+use std::time::Duration;
+
+use domain::deployment::Workload;
+use domain::structure::Structure;
+use domain::workload_plan::{Plan, PlanSettings};
+use engine::Outcome;
+use futures_util::future::try_join_all;
+use store::{Deploy, ReleaseContent, StoreError};
+use tokio::time::timeout;
+
+use super::engine_call::until_reachable;
+use super::routing::route;
+use crate::Controller;
+
+/// Longest wait for one workload; below what the callers of a deploy wait.
+const OUTCOME_SECONDS_MAX: u64 = 1_200;
+/// How often a workload is applied again after the engine said that something else took its place.
+const SUPERSEDED_MAX: u32 = 3;
+
+/// What stands in the way of an app.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// The records do not answer: trying again may help, and nothing can be noted meanwhile.
+    #[error("records: {0}")]
+    Store(#[from] StoreError),
+    /// The engine did not answer for longer than we are patient: trying again later may help.
+    #[error("{0}")]
+    Engine(String),
+    /// The app, in words for its users: trying again helps only once something of it has changed.
+    #[error("{0}")]
+    App(String),
+}
+
+/// Makes the deploy run. What serves starts first, then requests go there, and only then is stopped
+/// what is wanted at 0: a process type that goes away serves until the others do.
+pub(super) async fn roll_out(controller: &Controller, deploy: &Deploy) -> Result<(), Trouble> {
+    let workloads = workloads(controller, deploy).await?;
+    let (starting, resting): (Vec<_>, Vec<_>) =
+        workloads.into_iter().partition(|workload| workload.replicas.at_least() > 0);
+    if controller.store.last_good_deploy(&deploy.app).await?.is_none() {
+        // The first requests may come before the first replica is ready; they wait for it.
+        send_requests(controller, deploy, &deploy.structure).await?;
+    }
+    bring_up(controller, &starting).await?;
+    send_requests(controller, deploy, &deploy.structure).await?;
+    bring_up(controller, &resting).await
+}
+
+/// The workloads that a deploy means.
+pub(super) async fn workloads(controller: &Controller, deploy: &Deploy) -> Result<Vec<Workload>, Trouble> {
+    let Deploy { app, version, structure, .. } = deploy;
+    let missing = |what: &str| Trouble::App(format!("v{version} of {app} has no {what}"));
+    let content = controller.store.release_content(app, *version).await?;
+    let content = content.ok_or_else(|| missing("record"))?;
+    let plan = plan(controller, &content).ok_or_else(|| missing("build"))?;
+    plan.workloads(structure).map_err(|error| Trouble::App(error.to_string()))
+}
+
+/// A release as it is to run; `None` where there is no build to run.
+fn plan<'a>(controller: &Controller, content: &'a ReleaseContent) -> Option<Plan<'a>> {
+    let ReleaseContent { release, config, build } = content;
+    Some(Plan {
+        app: &release.app,
+        version: release.version,
+        summary: &release.summary,
+        created: release.created,
+        config: &config.config,
+        build: &build.as_ref()?.build,
+        settings: plan_settings(controller),
+    })
+}
+
+/// What the operator decided about every app.
+pub(crate) fn plan_settings(controller: &Controller) -> PlanSettings {
+    PlanSettings {
+        deploy_timeout_seconds: controller.settings.deploy_timeout_seconds,
+        grace_seconds: controller.settings.grace_seconds,
+        routable: true,
+    }
+}
+
+/// Applies workloads and waits until all of them run as wished.
+pub(super) async fn bring_up(controller: &Controller, workloads: &[Workload]) -> Result<(), Trouble> {
+    for workload in workloads {
+        until_reachable(controller, || controller.engine.apply(workload)).await?;
+    }
+    try_join_all(workloads.iter().map(|workload| outcome(controller, workload))).await?;
+    Ok(())
+}
+
+async fn outcome(controller: &Controller, workload: &Workload) -> Result<(), Trouble> {
+    let Workload { id, release, .. } = workload;
+    for _ in 0..SUPERSEDED_MAX {
+        let waiting = until_reachable(controller, || controller.engine.outcome(id, *release));
+        match timeout(Duration::from_secs(OUTCOME_SECONDS_MAX), waiting).await {
+            Ok(Ok(Outcome::Running)) => return Ok(()),
+            Ok(Ok(Outcome::Failed { reason })) => return Err(Trouble::App(reason)),
+            Ok(Ok(Outcome::Superseded)) => {
+                until_reachable(controller, || controller.engine.apply(workload)).await?;
+            }
+            Ok(Err(trouble)) => return Err(trouble),
+            Err(_) => {
+                let reason = format!("{id} was not running after {OUTCOME_SECONDS_MAX} seconds");
+                return Err(Trouble::App(reason));
+            }
+        }
+    }
+    Err(Trouble::App(format!("{id} did not stay at v{release}: something else changed it at the engine")))
+}
+
+async fn send_requests(
+    controller: &Controller,
+    deploy: &Deploy,
+    structure: &Structure,
+) -> Result<(), Trouble> {
+    let routing = route(controller, &deploy.app, structure).await?;
+    until_reachable(controller, || controller.engine.route(&routing)).await
+}

@@ -1,0 +1,64 @@
+//! How an app is reached, as the records say it.
+
+use std::sync::PoisonError;
+
+use domain::AppName;
+use domain::routing::{AppRouting, Claim};
+use domain::structure::{Structure, routing_target};
+use engine::EngineError;
+use store::{Domain, Page, StoreError};
+
+use crate::Controller;
+
+/// Why the engine was not told how to reach an app.
+#[derive(Debug, thiserror::Error)]
+pub enum RoutingError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Controller {
+    /// Tells the engine how the app is to be reached now, after a change of its domains or settings.
+    /// Where the engine does not answer, the deployer tells it as soon as it does.
+    pub async fn refresh_routing(&self, app: &AppName) -> Result<(), RoutingError> {
+        let told = self.tell_routing(app).await;
+        if told.is_err() {
+            self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).insert(app.clone());
+            self.wake.notify_one();
+        }
+        told
+    }
+
+    async fn tell_routing(&self, app: &AppName) -> Result<(), RoutingError> {
+        let structure = match self.store.last_good_deploy(app).await? {
+            Some(deploy) => deploy.structure,
+            None => self.store.structure(app).await?,
+        };
+        let routing = route(self, app, &structure).await?;
+        Ok(self.engine.route(&routing).await?)
+    }
+}
+
+/// Routing of an app that runs with `structure`.
+pub(super) async fn route(
+    controller: &Controller,
+    app: &AppName,
+    structure: &Structure,
+) -> Result<AppRouting, StoreError> {
+    let domains = controller.store.domains(app, Page::ALL).await?.rows;
+    Ok(AppRouting {
+        app: app.clone(),
+        target: routing_target(structure),
+        domains: domains.iter().map(claim).collect(),
+        maintenance: false,
+        routable: true,
+        whitelist: Vec::new(),
+        https_enforced: false,
+    })
+}
+
+fn claim(domain: &Domain) -> Claim {
+    Claim { host: domain.domain.clone(), since_ms: domain.created.as_millisecond() }
+}

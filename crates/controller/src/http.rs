@@ -1,0 +1,167 @@
+//! The list of routes. How each URL is entered (who may, which methods, which slash) is in `url`.
+
+mod access;
+mod admin_perms;
+mod answer;
+mod apps;
+mod auth;
+mod body;
+mod builds;
+mod config;
+mod domains;
+mod error;
+mod forms;
+mod headers;
+mod health;
+mod hooks;
+mod keys;
+mod logs;
+mod numbers;
+mod outcome;
+mod paging;
+mod perms;
+mod pods;
+mod refusals;
+mod releases;
+mod root;
+mod run;
+mod scale;
+mod settings;
+mod url;
+mod users;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
+use axum::routing::get;
+
+use crate::Controller;
+use url::{Url, at};
+
+/// Everything that users reach. The builder's hooks are not among it.
+pub fn public_router(controller: Controller) -> Router {
+    let health = Router::new().route("/healthz", get(health::alive)).route("/readiness", get(health::ready));
+    finished(mounted(public_urls(), health, &controller), controller)
+}
+
+/// What the builder reaches, for the internal listener only.
+pub fn hooks_router(controller: Controller) -> Router {
+    finished(mounted(hook_urls(), Router::new(), &controller), controller)
+}
+
+fn public_urls() -> Vec<Url> {
+    [people_urls(), app_urls(), release_urls(), process_urls()].into_iter().flatten().collect()
+}
+
+/// The root, users and what is theirs.
+fn people_urls() -> Vec<Url> {
+    vec![
+        at("/v2/").exactly().get(root::root),
+        at("/v2/auth/register").for_anyone().post(auth::register),
+        at("/v2/auth/login/").exactly().for_anyone().post(auth::login),
+        at("/v2/auth/whoami").get(users::whoami),
+        at("/v2/auth/passwd").post(auth::passwd),
+        at("/v2/auth/tokens/").exactly().post(auth::regenerate),
+        at("/v2/auth/cancel").delete(auth::cancel),
+        at("/v2/users").for_admins().get(users::list),
+        at("/v2/admin/perms").for_admins().get(admin_perms::list).post(admin_perms::grant),
+        at("/v2/admin/perms/{username}").for_admins().delete(admin_perms::revoke),
+        at("/v2/keys").get(keys::list).post(keys::add),
+        at("/v2/keys/{*id}").exactly().get(keys::info).delete(keys::remove),
+        at("/v2/apps/{app}/perms").get(perms::list).post(perms::grant),
+        at("/v2/apps/{app}/perms/{username}").delete(perms::revoke),
+    ]
+}
+
+/// Apps, and what is set on them without a release.
+fn app_urls() -> Vec<Url> {
+    vec![
+        at("/v2/apps").get(apps::list).post(apps::create),
+        at("/v2/apps/{app}").get(apps::info).post(apps::update).delete(apps::delete),
+        at("/v2/apps/{app}/domains").get(domains::list).post(domains::add),
+        at("/v2/apps/{app}/domains/{domain}").delete(domains::remove),
+        at("/v2/apps/{app}/settings").get(settings::info),
+        at("/v2/apps/{app}/logs").plain().get(logs::lines),
+    ]
+}
+
+/// What makes releases, and releases.
+fn release_urls() -> Vec<Url> {
+    vec![
+        at("/v2/apps/{app}/config").get(config::info).post(config::change),
+        at("/v2/apps/{app}/builds").get(builds::list).post(builds::create),
+        at("/v2/apps/{app}/builds/{uuid}").get(builds::info),
+        at("/v2/apps/{app}/releases").get(releases::list),
+        at("/v2/apps/{app}/releases/rollback").post(releases::rollback),
+        at("/v2/apps/{app}/releases/{version}").get(releases::info),
+    ]
+}
+
+/// What runs.
+fn process_urls() -> Vec<Url> {
+    vec![
+        at("/v2/apps/{app}/scale").post(scale::scale),
+        at("/v2/apps/{app}/run").post(run::run),
+        at("/v2/apps/{app}/pods").get(pods::list),
+        at("/v2/apps/{app}/pods/restart").post(pods::restart),
+        at("/v2/apps/{app}/pods/{type}").get(pods::list_of_type),
+        at("/v2/apps/{app}/pods/{type}/restart").post(pods::restart_type),
+        at("/v2/apps/{app}/pods/{type}/{name}").get(pods::list_named),
+        at("/v2/apps/{app}/pods/{type}/{name}/restart").post(pods::restart_named),
+    ]
+}
+
+fn hook_urls() -> Vec<Url> {
+    vec![
+        at("/v2/hooks/key").for_builder().post(hooks::key),
+        at("/v2/hooks/access").for_builder().post(hooks::access),
+        at("/v2/hooks/config").for_builder().post(hooks::config),
+        at("/v2/hooks/build").for_builder().post(builds::pushed),
+        at("/v2/hooks/apps").for_builder().get(hooks::apps),
+    ]
+}
+
+/// Method and path of everything that users reach, for a test of who is let in.
+pub fn public_methods() -> Vec<(&'static str, &'static str)> {
+    public_urls().iter().flat_map(Url::methods).collect()
+}
+
+/// The same for what the builder reaches.
+pub fn hook_methods() -> Vec<(&'static str, &'static str)> {
+    hook_urls().iter().flat_map(Url::methods).collect()
+}
+
+fn mounted(urls: Vec<Url>, router: Router<Controller>, controller: &Controller) -> Router<Controller> {
+    urls.into_iter().fold(router, |router, url| url.mounted(router, controller))
+}
+
+fn finished(router: Router<Controller>, controller: Controller) -> Router {
+    router
+        .fallback(root::unknown_url)
+        .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
+        .layer(from_fn(answer::whatever_happens))
+        .layer(from_fn(headers::complete))
+        .with_state(controller)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::access::Guard;
+    use super::*;
+
+    #[test]
+    fn only_registration_and_login_need_no_credentials() {
+        let open = |url: &Url| url.guard() == Guard::Anyone;
+        let urls = public_urls();
+        let open: Vec<_> = urls.iter().filter(|url| open(url)).map(Url::path).collect();
+
+        assert_eq!(open, ["/v2/auth/register", "/v2/auth/login/"]);
+    }
+
+    #[test]
+    fn hooks_are_for_the_builder_and_on_the_internal_listener_only() {
+        assert!(public_urls().iter().all(|url| url.guard() != Guard::Builder));
+        assert!(public_urls().iter().all(|url| !url.path().contains("hooks")));
+        assert!(hook_urls().iter().all(|url| url.guard() == Guard::Builder));
+    }
+}

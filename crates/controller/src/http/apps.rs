@@ -1,0 +1,152 @@
+//! Apps (api.md 4.5).
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::AppName;
+use domain::app_names::{GENERATED_NAMES, generated_name};
+use domain::names::APP_NAME_LENGTH_MAX;
+use domain::structure::Structure;
+use domain::users::USERNAME_LENGTH_MAX;
+use jiff::Timestamp;
+use store::{App, CreatedApp, Listed, StoreError};
+
+use super::access::{Caller, Need, app_access};
+use super::body::{Body, Fields};
+use super::error::ApiError;
+use super::outcome;
+use super::paging::{Paging, wire_time};
+use super::users::named;
+use crate::Controller;
+use crate::wishes::short;
+
+const ID_TAKEN: &str = "Application with this id already exists.";
+/// Made-up names that are tried before giving up.
+const GENERATED_TRIES: usize = 50;
+
+/// `GET /v2/apps/`: those that the caller may use, by name.
+pub(crate) async fn list(
+    State(controller): State<Controller>,
+    caller: Caller,
+    paging: Paging,
+) -> Result<Json<api::Page<api::apps::App>>, ApiError> {
+    let apps = controller.store.apps_of(caller.name(), caller.is_admin(), paging.page).await?;
+    let mut rows = Vec::with_capacity(apps.rows.len());
+    for app in apps.rows {
+        let structure = controller.store.structure(&app.id).await?;
+        rows.push((app, structure));
+    }
+    Ok(paging.answer(Listed { count: apps.count, rows }, |(app, structure)| show(app, structure)))
+}
+
+/// `POST /v2/apps/`.
+pub(crate) async fn create(
+    State(controller): State<Controller>,
+    caller: Caller,
+    body: Body,
+) -> Result<(StatusCode, Json<api::apps::App>), ApiError> {
+    let created = match wanted_name(&controller, body.fields()?)? {
+        Some(name) => {
+            let created = controller.create_app(name.clone(), caller.name()).await;
+            created.map_err(|error| name_taken(&name, error))?
+        }
+        None => create_with_made_up_name(&controller, &caller).await?,
+    };
+    let app = created.app;
+    controller.say(&app.id, format!("appsettings {}-{} updated", app.id, short(&app.uuid)));
+    Ok((StatusCode::CREATED, Json(show(app, Structure::new()))))
+}
+
+/// `GET /v2/apps/{app}/`.
+pub(crate) async fn info(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+) -> Result<Json<api::apps::App>, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    let structure = controller.store.structure(&app).await?;
+    let app = controller.store.app(&app).await?.ok_or_else(|| ApiError::missing("App"))?;
+    Ok(Json(show(app, structure)))
+}
+
+/// `POST /v2/apps/{app}/`: gives the app to another owner; without one, heals what is missing of it.
+pub(crate) async fn update(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let app = app_access(&controller, &caller, &id, Need::Use).await?;
+    let mut fields = body.fields()?;
+    let owner = fields.optional_text("owner", USERNAME_LENGTH_MAX);
+    fields.finish()?;
+    let now = Timestamp::now();
+    match owner {
+        Some(owner) => {
+            app_access(&controller, &caller, &id, Need::Own).await?;
+            let owner = named(&controller, &owner).await?.username;
+            controller.store.transfer_app(&app, &owner, now).await?;
+            controller.say(&app, format!("{} transferred {app} to {owner}", caller.name()));
+        }
+        None => controller.store.touch_app(&app, now).await?,
+    }
+    outcome::of_routing(&controller, &app).await?;
+    Ok(StatusCode::OK)
+}
+
+/// `DELETE /v2/apps/{app}/`: answers when nothing is left of it.
+pub(crate) async fn delete(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Own).await?;
+    controller.remove_app(&app).await?;
+    outcome::of_removal(&controller, &app).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The name that the body asks for; `None` where it leaves that to us.
+fn wanted_name(controller: &Controller, mut fields: Fields) -> Result<Option<AppName>, ApiError> {
+    if fields.value("id").is_none_or(serde_json::Value::is_null) {
+        return Ok(None);
+    }
+    let id = fields.text("id", APP_NAME_LENGTH_MAX);
+    fields.finish()?;
+    let name = AppName::parse(&id).map_err(|wrong| ApiError::field("id", wrong.to_string()))?;
+    if controller.settings.reserved_names.contains(name.as_str()) {
+        return Err(ApiError::field("id", format!("{name} is a reserved name.")));
+    }
+    Ok(Some(name))
+}
+
+async fn create_with_made_up_name(controller: &Controller, caller: &Caller) -> Result<CreatedApp, ApiError> {
+    for _ in 0..GENERATED_TRIES {
+        let name = generated_name(rand::random_range(0..GENERATED_NAMES));
+        match controller.create_app(name, caller.name()).await {
+            Err(StoreError::Conflict { .. }) => (),
+            outcome => return Ok(outcome?),
+        }
+    }
+    Err(ApiError::field("id", "No made-up name is free; choose a name."))
+}
+
+fn name_taken(name: &AppName, error: StoreError) -> ApiError {
+    match error {
+        StoreError::Conflict { what } if what == "domain" => {
+            ApiError::field("id", format!("{name} is already in use as a domain of another application."))
+        }
+        StoreError::Conflict { .. } => ApiError::field("id", ID_TAKEN),
+        other => other.into(),
+    }
+}
+
+fn show(app: App, structure: Structure) -> api::apps::App {
+    let App { uuid, id, owner, created, updated, removing: _ } = app;
+    let structure: BTreeMap<_, _> =
+        structure.into_iter().map(|(process, replicas)| (process.to_string(), replicas)).collect();
+    let (created, updated) = (wire_time(created), wire_time(updated));
+    api::apps::App { uuid, id: id.to_string(), owner, structure, created, updated }
+}

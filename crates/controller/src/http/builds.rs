@@ -1,0 +1,202 @@
+//! Builds (api.md 4.8): images that users bring, and those that the builder has made (4.20).
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::build::Build;
+use domain::image_reference::ImageReference;
+use domain::release::ProcfileRules;
+use domain::{AppName, Digest, Image, ProcessType};
+use engine::{ImageError, RegistryCredentials};
+use serde_json::Value;
+use store::{BuildRecord, ReleaseChange, Wish};
+
+use super::access::{Caller, Need, app_access};
+use super::body::{Body, Fields};
+use super::error::ApiError;
+use super::hooks::Receiver;
+use super::outcome;
+use super::paging::{Paging, wire_time};
+use crate::Controller;
+
+/// Longest image reference, in characters; the parts of a well-formed one have tighter bounds.
+const IMAGE_CHARS_MAX: usize = 1024;
+const SHA_CHARS_MAX: usize = 40;
+/// Longest text in `dockerfile`, of which only the presence counts.
+const DOCKERFILE_CHARS_MAX: usize = 1 << 20;
+
+/// `GET …/builds/`, newest first.
+pub(crate) async fn list(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+    paging: Paging,
+) -> Result<Json<api::Page<api::builds::Build>>, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    let builds = controller.store.builds(&app, paging.page).await?;
+    Ok(paging.answer(builds, show))
+}
+
+/// `GET …/builds/{uuid}`.
+pub(crate) async fn info(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path((app, uuid)): Path<(String, String)>,
+) -> Result<Json<api::builds::Build>, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    let build = controller.store.build(&app, &uuid).await?;
+    build.map(|build| Json(show(build))).ok_or_else(|| ApiError::missing("Build"))
+}
+
+/// `POST …/builds/`: releases an image that the user brings; answers when it runs.
+pub(crate) async fn create(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+    body: Body,
+) -> Result<(StatusCode, Json<api::builds::Build>), ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    let mut fields = body.fields()?;
+    let reference = fields.text("image", IMAGE_CHARS_MAX);
+    let procfile = procfile(&mut fields);
+    // Checked as ever, but of no meaning: what was built from source comes from the builder alone.
+    fields.text_or_blank("sha", SHA_CHARS_MAX);
+    fields.text_or_blank("dockerfile", DOCKERFILE_CHARS_MAX);
+    fields.finish()?;
+    let build = external(&controller, &app, reference, procfile).await?;
+    let wish = record(&controller, &caller, &app, build).await?;
+    outcome::of_release(&controller, wish.deploy).await?;
+    let build = wish.build.ok_or_else(|| ApiError::internal("a build made no build"))?;
+    Ok((StatusCode::CREATED, Json(show(build))))
+}
+
+/// `POST /v2/hooks/build/`: releases what the builder has made of a push.
+pub(crate) async fn pushed(
+    State(controller): State<Controller>,
+    body: Body,
+) -> Result<Json<api::hooks::Released>, ApiError> {
+    let mut fields = body.fields()?;
+    let receiver = Receiver::of(&mut fields);
+    let sha = fields.text("sha", SHA_CHARS_MAX);
+    let image = fields.text("image", IMAGE_CHARS_MAX);
+    let procfile = procfile(&mut fields);
+    let dockerfile = !fields.text_or_blank("dockerfile", DOCKERFILE_CHARS_MAX).is_empty();
+    let ports = ports(&mut fields);
+    fields.finish()?;
+    let digest = Digest::parse(&image).map_err(|wrong| ApiError::field("image", wrong.to_string()))?;
+    let (caller, app) = receiver.admitted(&controller).await?;
+    let reference = format!("{app}@{digest}");
+    let image = Image::Built { app: app.clone(), digest };
+    let build = Build { image, reference, sha, procfile, dockerfile, ports };
+    let wish = record(&controller, &caller, &app, build).await?;
+    outcome::of_release(&controller, wish.deploy).await?;
+    Ok(Json(api::hooks::Released { release: api::hooks::ReleasedVersion { version: wish.release.version } }))
+}
+
+/// Pins the image that a reference means now.
+async fn external(
+    controller: &Controller,
+    app: &AppName,
+    reference: String,
+    procfile: BTreeMap<ProcessType, String>,
+) -> Result<Build, ApiError> {
+    if let Err(wrong) = ImageReference::parse(&reference) {
+        return Err(refused(ImageError::Malformed { reference, reason: wrong.to_string() }));
+    }
+    let account = controller.store.current_config(app).await?.config.registry_account();
+    let credentials = account.map(|account| RegistryCredentials {
+        username: account.username,
+        password: account.password,
+        hostname: account.hostname,
+    });
+    let found = controller.images.resolve(&reference, credentials.as_ref()).await.map_err(refused)?;
+    let (sha, dockerfile) = (String::new(), false);
+    Ok(Build { image: found.image, reference, sha, procfile, dockerfile, ports: found.ports })
+}
+
+/// Keeps the image first: a release must not name one that may vanish. The engine refuses other apps'.
+async fn record(
+    controller: &Controller,
+    caller: &Caller,
+    app: &AppName,
+    build: Build,
+) -> Result<Wish, ApiError> {
+    controller.images.keep(app, &build.image).await.map_err(refused)?;
+    let rules = ProcfileRules {
+        reject_if_missing: controller.settings.reject_if_procfile_missing,
+        remove_if_missing: controller.settings.procfile_missing_remove,
+    };
+    let change = ReleaseChange::Built { build, rules };
+    Ok(controller.add_release(app, caller.name(), change).await?)
+}
+
+fn refused(error: ImageError) -> ApiError {
+    let refusal = ApiError::bad_request(error.to_string());
+    match error {
+        ImageError::Engine(cause) => refusal.because(cause),
+        ImageError::NotFound { .. } | ImageError::Denied { .. } | ImageError::Malformed { .. } => refusal,
+    }
+}
+
+/// Process types and their commands; nothing where the field is missing.
+fn procfile(fields: &mut Fields) -> BTreeMap<ProcessType, String> {
+    let entries = match fields.value("procfile") {
+        None => return BTreeMap::new(),
+        Some(Value::Object(entries)) => entries.clone(),
+        Some(Value::Null) => {
+            fields.complain("procfile", "This field may not be null.");
+            return BTreeMap::new();
+        }
+        Some(_) => {
+            fields.complain("procfile", "Expected an object of process types and commands.");
+            return BTreeMap::new();
+        }
+    };
+    let mut procfile = BTreeMap::new();
+    for (name, command) in entries {
+        match (ProcessType::parse(&name), command) {
+            (Err(wrong), _) => fields.complain("procfile", wrong.to_string()),
+            (Ok(process), Value::String(command)) if !command.trim().is_empty() => {
+                procfile.insert(process, command);
+            }
+            (Ok(_), Value::String(_) | Value::Null) => {
+                fields.complain("procfile", "Command can't be empty for process type");
+            }
+            (Ok(_), _) => fields.complain("procfile", "Not a valid string."),
+        }
+    }
+    procfile
+}
+
+fn ports(fields: &mut Fields) -> Vec<u16> {
+    let Some(ports) = fields.value("ports") else { return Vec::new() };
+    let ports = ports.as_array().map(|ports| {
+        ports.iter().map(|port| port.as_u64().and_then(|port| u16::try_from(port).ok())).collect()
+    });
+    match ports {
+        Some(Some(ports)) => ports,
+        _ => {
+            fields.complain("ports", "Expected a list of ports.");
+            Vec::new()
+        }
+    }
+}
+
+fn show(record: BuildRecord) -> api::builds::Build {
+    let BuildRecord { uuid, app, owner, build, created } = record;
+    let Build { image: _, reference, sha, procfile, dockerfile, ports: _ } = build;
+    let created = wire_time(created);
+    api::builds::Build {
+        owner,
+        app: app.to_string(),
+        image: reference,
+        sha,
+        procfile: procfile.into_iter().map(|(process, command)| (process.to_string(), command)).collect(),
+        dockerfile: if dockerfile { "true".to_owned() } else { String::new() },
+        updated: created.clone(),
+        created,
+        uuid,
+    }
+}

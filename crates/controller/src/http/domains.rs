@@ -1,0 +1,95 @@
+//! Domains of an app (api.md 4.14). Who may claim which is decided in `domain::domains`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::AppName;
+use domain::domains::{DomainError, DomainName};
+use jiff::Timestamp;
+use store::{Domain, NewDomain, StoreError};
+
+use super::access::{Caller, Need, app_access};
+use super::body::Body;
+use super::error::ApiError;
+use super::outcome;
+use super::paging::{Paging, wire_time};
+use crate::Controller;
+
+/// Longest text that is taken; what is longer than a host name gets the message about that.
+const INPUT_CHARS_MAX: usize = 10_000;
+
+/// `GET …/domains/`, ordered by text.
+pub(crate) async fn list(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+    paging: Paging,
+) -> Result<Json<api::Page<api::domains::Domain>>, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    let domains = controller.store.domains(&app, paging.page).await?;
+    Ok(paging.answer(domains, show))
+}
+
+/// `POST …/domains/`.
+pub(crate) async fn add(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+    body: Body,
+) -> Result<(StatusCode, Json<api::domains::Domain>), ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    let mut fields = body.fields()?;
+    let input = fields.text("domain", INPUT_CHARS_MAX);
+    fields.finish()?;
+    let name = claimable(&controller, &app, &input).map_err(|wrong| refused(&wrong))?;
+    let new = NewDomain {
+        app: app.clone(),
+        owner: caller.name().to_owned(),
+        domain: name.to_string(),
+        now: Timestamp::now(),
+    };
+    let domain = controller.store.add_domain(new).await.map_err(|error| match error {
+        StoreError::Conflict { what } if what == "overlap" => {
+            refused(&DomainError::Overlaps { host: name.to_string() })
+        }
+        StoreError::Conflict { .. } => refused(&name.taken(&input)),
+        other => other.into(),
+    })?;
+    controller.say(&app, format!("domain {name} added"));
+    outcome::of_routing(&controller, &app).await?;
+    Ok((StatusCode::CREATED, Json(show(domain))))
+}
+
+/// `DELETE …/domains/{domain}`, in any spelling.
+pub(crate) async fn remove(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path((app, domain)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Own).await?;
+    let name = DomainName::parse(&domain).map_err(|_| ApiError::missing("Domain"))?;
+    if !controller.store.remove_domain(&app, name.as_str()).await? {
+        return Err(ApiError::missing("Domain"));
+    }
+    controller.say(&app, format!("domain {name} removed"));
+    outcome::of_routing(&controller, &app).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Reads a name and refuses those that no app but another may have.
+fn claimable(controller: &Controller, app: &AppName, input: &str) -> Result<DomainName, DomainError> {
+    let name = DomainName::parse(input)?;
+    let settings = &controller.settings;
+    name.check_free_of_platform(app, &settings.platform_domain, &settings.reserved_names)?;
+    Ok(name)
+}
+
+fn refused(wrong: &DomainError) -> ApiError {
+    ApiError::field("domain", wrong.to_string())
+}
+
+fn show(domain: Domain) -> api::domains::Domain {
+    let Domain { domain, app, owner, created, updated } = domain;
+    let (created, updated) = (wire_time(created), wire_time(updated));
+    api::domains::Domain { owner, created, updated, app: app.to_string(), domain }
+}

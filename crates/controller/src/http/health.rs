@@ -1,0 +1,18 @@
+//! Whether the controller is alive, and whether it can work.
+
+use axum::extract::State;
+use axum::response::Html;
+
+use super::error::ApiError;
+use crate::Controller;
+
+/// `GET /healthz`: the process answers.
+pub(crate) async fn alive() -> Html<&'static str> {
+    Html("OK")
+}
+
+/// `GET /readiness`: the database answers too.
+pub(crate) async fn ready(State(controller): State<Controller>) -> Result<Html<&'static str>, ApiError> {
+    controller.store.ping().await?;
+    Ok(Html("OK"))
+}

@@ -1,0 +1,61 @@
+//! Collaborators of an app (api.md 4.6).
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::users::USERNAME_LENGTH_MAX;
+use jiff::Timestamp;
+
+use super::access::{Caller, Need, app_access, owned_app};
+use super::body::Body;
+use super::error::ApiError;
+use super::users::named;
+use crate::Controller;
+
+/// `GET /v2/apps/{app}/perms/`: those to whom the app was granted, its owner not among them.
+pub(crate) async fn list(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+) -> Result<Json<api::perms::Collaborators>, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    let users = controller.store.collaborators(&app).await?;
+    Ok(Json(api::perms::Collaborators { users }))
+}
+
+/// `POST /v2/apps/{app}/perms/`. Granting again is fine.
+pub(crate) async fn grant(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Own).await?;
+    let mut fields = body.fields()?;
+    let username = fields.text("username", USERNAME_LENGTH_MAX);
+    fields.finish()?;
+    let username = named(&controller, &username).await?.username;
+    if controller.store.add_collaborator(&app, &username, Timestamp::now()).await? {
+        controller.say(&app, format!("User {username} was granted access to {app}"));
+    }
+    Ok(StatusCode::CREATED)
+}
+
+/// `DELETE /v2/apps/{app}/perms/{username}`: by the owner, or by the named user himself.
+pub(crate) async fn revoke(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path((app, username)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let (app, owner) = owned_app(&controller, &app).await?;
+    let target = named(&controller, &username).await?;
+    let is_granted = controller.store.is_collaborator(&app, &username).await?;
+    let may_revoke = caller.is_admin() || caller.name() == owner || caller.name() == username;
+    if !may_revoke || !(is_granted || target.is_superuser) {
+        return Err(ApiError::forbidden());
+    }
+    if controller.store.remove_collaborator(&app, &username).await? {
+        controller.say(&app, format!("User {username} was revoked access to {app}"));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,140 @@
+//! Pods: what runs of an app, and restarting it (api.md 4.11).
+
+use axum::Json;
+use axum::extract::{Path, State};
+use domain::pods::{Pod, PodSelection, full_name, listed};
+use domain::{AppName, ProcessType};
+use jiff::Timestamp;
+
+use super::access::{Caller, Need, app_access};
+use super::error::ApiError;
+use super::paging::wire_time;
+use crate::Controller;
+
+const UNREACHABLE: &str = "The engine that runs apps does not answer, try again.";
+
+/// `GET …/pods/`.
+pub(crate) async fn list(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+) -> Result<Json<api::pods::Pods>, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    page(&controller, &app, &PodSelection::All).await
+}
+
+/// `GET …/pods/{type}`.
+pub(crate) async fn list_of_type(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path((app, process)): Path<(String, String)>,
+) -> Result<Json<api::pods::Pods>, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    page(&controller, &app, &of_type(process)).await
+}
+
+/// `GET …/pods/{type}/{name}`: the name alone decides.
+pub(crate) async fn list_named(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path((app, _process, name)): Path<(String, String, String)>,
+) -> Result<Json<api::pods::Pods>, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    page(&controller, &app, &PodSelection::Named(name)).await
+}
+
+/// `POST …/pods/restart/`.
+pub(crate) async fn restart(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+) -> Result<Json<Vec<api::pods::Pod>>, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    replace(&controller, &app, &PodSelection::All).await
+}
+
+/// `POST …/pods/{type}/restart/`.
+pub(crate) async fn restart_type(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path((app, process)): Path<(String, String)>,
+) -> Result<Json<Vec<api::pods::Pod>>, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    replace(&controller, &app, &of_type(process)).await
+}
+
+/// `POST …/pods/{type}/{name}/restart/`. Old clients make up the type from the pod's name and get it
+/// wrong, so the name alone decides.
+pub(crate) async fn restart_named(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path((app, _process, name)): Path<(String, String, String)>,
+) -> Result<Json<Vec<api::pods::Pod>>, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    let pods =
+        controller.engine.pods(&app).await.map_err(|error| ApiError::unavailable(UNREACHABLE, error))?;
+    match full_name(&pods, &app, &name) {
+        Some(name) => replace(&controller, &app, &PodSelection::Named(name.to_owned())).await,
+        None => Ok(Json(Vec::new())),
+    }
+}
+
+/// What is no process type selects nothing, as a pod of that name does not exist either.
+fn of_type(process: String) -> PodSelection {
+    match ProcessType::parse(&process) {
+        Ok(process) => PodSelection::Process(process),
+        Err(_) => PodSelection::Named(process),
+    }
+}
+
+async fn page(
+    controller: &Controller,
+    app: &AppName,
+    selection: &PodSelection,
+) -> Result<Json<api::pods::Pods>, ApiError> {
+    let results = current(controller, app, selection).await?;
+    let count = u64::try_from(results.len()).unwrap_or(u64::MAX);
+    Ok(Json(api::pods::Pods { results, count }))
+}
+
+/// The selected pods of the newest release that has not failed.
+async fn current(
+    controller: &Controller,
+    app: &AppName,
+    selection: &PodSelection,
+) -> Result<Vec<api::pods::Pod>, ApiError> {
+    let release = controller.store.current_release(app).await?;
+    let pods =
+        controller.engine.pods(app).await.map_err(|error| ApiError::unavailable(UNREACHABLE, error))?;
+    Ok(listed(pods, release.version, selection).into_iter().map(show).collect())
+}
+
+/// A failed restart is told to the operator only: the answer is what runs in any case.
+async fn replace(
+    controller: &Controller,
+    app: &AppName,
+    selection: &PodSelection,
+) -> Result<Json<Vec<api::pods::Pod>>, ApiError> {
+    match controller.engine.restart(app, selection).await {
+        Ok(pods) => {
+            let release = controller.store.current_release(app).await?;
+            let all = &PodSelection::All;
+            Ok(Json(listed(pods, release.version, all).into_iter().map(show).collect()))
+        }
+        Err(error) => {
+            tracing::error!(%app, error = &error as &dyn std::error::Error, "restart failed");
+            current(controller, app, selection).await.map(Json)
+        }
+    }
+}
+
+fn show(pod: Pod) -> api::pods::Pod {
+    let Pod { name, app: _, process, release, state, started } = pod;
+    api::pods::Pod {
+        name,
+        state: state.as_str().to_owned(),
+        release: format!("v{release}"),
+        process_type: process.to_string(),
+        started: wire_time(started.unwrap_or_else(Timestamp::now)),
+    }
+}

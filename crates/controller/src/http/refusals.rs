@@ -1,0 +1,66 @@
+//! What the rules of `domain` refuse, as answers: which status each refusal has.
+
+use axum::http::StatusCode;
+use domain::config::ConfigError;
+use domain::release::ReleaseError;
+use domain::structure::ScaleError;
+use serde_json::{Map, Value};
+use store::WishError;
+
+use super::error::ApiError;
+
+impl From<WishError> for ApiError {
+    fn from(refused: WishError) -> Self {
+        match refused {
+            WishError::Store(error) => error.into(),
+            WishError::Release(refused) => refused.into(),
+            WishError::Scale(refused) => refused.into(),
+        }
+    }
+}
+
+impl From<ReleaseError> for ApiError {
+    fn from(refused: ReleaseError) -> Self {
+        let detail = refused.to_string();
+        match refused {
+            ReleaseError::Config(refused) => refused.into(),
+            ReleaseError::Unchanged { .. } | ReleaseError::ProcfileMissing => Self::conflict(detail),
+            ReleaseError::RollbackBelowFirst
+            | ReleaseError::RollbackToInitial
+            | ReleaseError::RollbackToFailed
+            | ReleaseError::NoSuchRelease => Self::bad_request(detail),
+        }
+    }
+}
+
+impl From<ConfigError> for ApiError {
+    fn from(refused: ConfigError) -> Self {
+        let detail = refused.to_string();
+        match refused {
+            ConfigError::Invalid(faults) => Self::fields(by_field(faults)),
+            ConfigError::NotSet { .. } => Self::unprocessable(detail),
+            ConfigError::RegistryWithoutPort => Self::bad_request(detail),
+        }
+    }
+}
+
+impl From<ScaleError> for ApiError {
+    fn from(refused: ScaleError) -> Self {
+        let detail = refused.to_string();
+        match refused {
+            ScaleError::NoSuchType(_) => Self::detail(StatusCode::NOT_FOUND, detail),
+            ScaleError::NoBuild | ScaleError::TooMany(..) => Self::bad_request(detail),
+        }
+    }
+}
+
+fn by_field(faults: Vec<(&'static str, String)>) -> Map<String, Value> {
+    let mut fields = Map::new();
+    for (field, message) in faults {
+        let messages = fields.entry(field).or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(messages) = messages {
+            messages.push(Value::String(message));
+        }
+    }
+    fields
+}

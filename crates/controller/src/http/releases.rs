@@ -1,0 +1,95 @@
+//! Releases (api.md 4.9).
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde_json::Value;
+use store::{ReleaseChange, ReleaseRecord};
+
+use super::access::{Caller, Need, app_access};
+use super::body::Body;
+use super::error::ApiError;
+use super::numbers::whole_number;
+use super::outcome;
+use super::paging::{Paging, wire_time};
+use crate::Controller;
+
+/// `GET …/releases/`, newest first, failed ones included.
+pub(crate) async fn list(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+    paging: Paging,
+) -> Result<Json<api::Page<api::releases::Release>>, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    let releases = controller.store.releases(&app, paging.page).await?;
+    Ok(paging.answer(releases, show))
+}
+
+/// `GET …/releases/v{N}/`.
+pub(crate) async fn info(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path((app, version)): Path<(String, String)>,
+) -> Result<Json<api::releases::Release>, ApiError> {
+    let digits = digits_of(&version).ok_or_else(ApiError::unknown_url)?;
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    let missing = || ApiError::missing("Release");
+    // A number that is too large for a version is one that no release has.
+    let version = digits.parse::<u32>().map_err(|_| missing())?;
+    let release = controller.store.release(&app, version.into()).await?;
+    release.map(|release| Json(show(release))).ok_or_else(missing)
+}
+
+/// `POST …/releases/rollback/`: a new release with the build and config of an old one.
+pub(crate) async fn rollback(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+    body: Body,
+) -> Result<(StatusCode, Json<api::releases::RolledBack>), ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    let version = match body.fields()?.value("version") {
+        None | Some(Value::Null) => None,
+        Some(version) => Some(whole_number(version).map_err(ApiError::bad_request)?),
+    };
+    let change = ReleaseChange::RolledBack { version };
+    let wish = controller.add_release(&app, caller.name(), change).await?;
+    outcome::of_release(&controller, wish.deploy).await?;
+    Ok((StatusCode::CREATED, Json(api::releases::RolledBack { version: wish.release.version })))
+}
+
+/// `3` of `v3`.
+fn digits_of(version: &str) -> Option<&str> {
+    let digits = version.strip_prefix('v')?;
+    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
+}
+
+fn show(release: ReleaseRecord) -> api::releases::Release {
+    let ReleaseRecord {
+        uuid,
+        app,
+        owner,
+        version,
+        config,
+        build,
+        summary,
+        created,
+        updated,
+        failed,
+        exception,
+    } = release;
+    api::releases::Release {
+        uuid,
+        app: app.to_string(),
+        owner,
+        created: wire_time(created),
+        updated: wire_time(updated),
+        version,
+        summary,
+        failed,
+        exception: exception.map(|reason| format!("error: {reason}")),
+        config,
+        build,
+    }
+}

@@ -1,0 +1,26 @@
+//! The root of the API, by which clients tell a controller from another server, and URLs that do not exist.
+
+use axum::Json;
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+
+/// `GET /v2/`.
+pub(crate) async fn root() -> Json<Value> {
+    Json(json!({}))
+}
+
+/// Any other URL.
+pub(crate) async fn unknown_url() -> ApiError {
+    ApiError::unknown_url()
+}
+
+/// A URL that exists, with a method that it does not have. OPTIONS describes the URL; no client needs it.
+pub(crate) async fn other_method(method: Method) -> Result<Json<Value>, ApiError> {
+    if method == Method::OPTIONS {
+        let parses = ["application/json", "application/x-www-form-urlencoded"];
+        return Ok(Json(json!({"renders": ["application/json"], "parses": parses})));
+    }
+    Err(ApiError::method_not_allowed(&method))
+}

@@ -1,0 +1,52 @@
+//! Scaling (api.md 4.10): how many replicas of each process type an app wants.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::ProcessType;
+use domain::structure::{ScaleError, Structure};
+use serde_json::{Map, Value};
+
+use super::access::{Caller, Need, app_access};
+use super::body::Body;
+use super::error::ApiError;
+use super::numbers::whole_number;
+use super::outcome;
+use crate::Controller;
+
+/// `POST …/scale/`: answers when as many replicas run as wished for.
+pub(crate) async fn scale(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(app): Path<String>,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let app = app_access(&controller, &caller, &app, Need::Use).await?;
+    let wish = wish(body.fields()?.object())?;
+    let deploy = controller.add_scale(&app, caller.name(), &wish).await?;
+    outcome::of_scale(&controller, deploy).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// All numbers are judged before any name is.
+fn wish(fields: &Map<String, Value>) -> Result<Structure, ApiError> {
+    let mut numbers = Vec::with_capacity(fields.len());
+    for (name, value) in fields {
+        numbers.push((
+            name,
+            replicas(value)
+                .map_err(|wrong| ApiError::bad_request(format!("Invalid scaling format: {wrong}")))?,
+        ));
+    }
+    let named = numbers.into_iter().map(|(name, replicas)| {
+        let process = ProcessType::parse(name).map_err(|_| ScaleError::NoSuchType(name.clone()))?;
+        Ok((process, replicas))
+    });
+    Ok(named.collect::<Result<_, ScaleError>>()?)
+}
+
+fn replicas(value: &Value) -> Result<u32, String> {
+    match whole_number(value)? {
+        ..0 => Err("['Must be greater than or equal to zero']".to_owned()),
+        number => Ok(u32::try_from(number).unwrap_or(u32::MAX)),
+    }
+}

@@ -1,0 +1,210 @@
+//! A URL of the API: who may enter, which methods it has, which trailing slash it takes.
+//!
+//! The order of checks is that of api.md 3: the URL exists (404), credentials (401), platform-wide
+//! permission (403), method (405); rows and bodies are the handler's. A URL asks for a user's token
+//! unless it says otherwise.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::http::HeaderValue;
+use axum::http::header::{ACCEPT, ALLOW};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::MethodRouter;
+
+use super::access::{self, Guard};
+use super::error::ApiError;
+use super::root;
+use crate::Controller;
+
+pub(crate) struct Url {
+    path: &'static str,
+    guard: Guard,
+    takes_slash: bool,
+    answers_json: bool,
+    methods: MethodRouter<Controller>,
+    names: Vec<&'static str>,
+}
+
+/// The URL at `path`, written without a trailing slash; it is found with one too.
+pub(crate) fn at(path: &'static str) -> Url {
+    Url {
+        path,
+        guard: Guard::User,
+        takes_slash: true,
+        answers_json: true,
+        methods: MethodRouter::new(),
+        names: Vec::new(),
+    }
+}
+
+impl Url {
+    /// Found exactly as written only.
+    pub(crate) fn exactly(self) -> Self {
+        Self { takes_slash: false, ..self }
+    }
+
+    /// Answers something else than JSON, so that any `Accept` will do.
+    pub(crate) fn plain(self) -> Self {
+        Self { answers_json: false, ..self }
+    }
+
+    /// Needs no credentials; who shows valid ones is known all the same.
+    pub(crate) fn for_anyone(self) -> Self {
+        Self { guard: Guard::Anyone, ..self }
+    }
+
+    /// Only for administrators.
+    pub(crate) fn for_admins(self) -> Self {
+        Self { guard: Guard::Admin, ..self }
+    }
+
+    /// Only for who has the builder's key.
+    pub(crate) fn for_builder(self) -> Self {
+        Self { guard: Guard::Builder, ..self }
+    }
+
+    pub(crate) fn get<H: Handler<T, Controller>, T: 'static>(self, handler: H) -> Self {
+        self.with("GET", |methods| methods.get(handler))
+    }
+
+    pub(crate) fn post<H: Handler<T, Controller>, T: 'static>(self, handler: H) -> Self {
+        self.with("POST", |methods| methods.post(handler))
+    }
+
+    pub(crate) fn delete<H: Handler<T, Controller>, T: 'static>(self, handler: H) -> Self {
+        self.with("DELETE", |methods| methods.delete(handler))
+    }
+
+    fn with(
+        mut self,
+        name: &'static str,
+        add: impl FnOnce(MethodRouter<Controller>) -> MethodRouter<Controller>,
+    ) -> Self {
+        self.names.push(name);
+        Self { methods: add(self.methods), ..self }
+    }
+
+    /// Its methods, each with its path.
+    pub(crate) fn methods(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let path = self.path;
+        self.names.clone().into_iter().map(move |name| (name, path))
+    }
+
+    /// Adds the URL to `router`.
+    pub(crate) fn mounted(self, router: Router<Controller>, controller: &Controller) -> Router<Controller> {
+        let allow = self.allow();
+        let Self { path, guard, takes_slash, answers_json, methods, names: _ } = self;
+        let door = Door { controller: controller.clone(), guard, answers_json, allow };
+        let methods = methods.fallback(root::other_method).layer(from_fn_with_state(Arc::new(door), enter));
+        if takes_slash {
+            router.route(&format!("{path}/"), methods.clone()).route(path, methods)
+        } else {
+            router.route(path, methods)
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn path(&self) -> &'static str {
+        self.path
+    }
+
+    #[cfg(test)]
+    pub(crate) fn guard(&self) -> Guard {
+        self.guard
+    }
+
+    /// Value of `Allow`: the methods, HEAD wherever there is GET, and OPTIONS.
+    fn allow(&self) -> HeaderValue {
+        let head = self.names.contains(&"GET").then_some("HEAD");
+        let names: Vec<_> = self.names.iter().copied().chain(head).chain(["OPTIONS"]).collect();
+        HeaderValue::from_str(&names.join(", ")).expect("names of methods are plain ASCII")
+    }
+}
+
+/// What stands between the listener and a handler.
+struct Door {
+    controller: Controller,
+    guard: Guard,
+    answers_json: bool,
+    allow: HeaderValue,
+}
+
+async fn enter(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if !has_plausible_app(path) || !is_text(path) {
+        return ApiError::unknown_url().into_response();
+    }
+    let mut response = match admit(&door, &mut request).await {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    response.headers_mut().insert(ALLOW, door.allow.clone());
+    response
+}
+
+async fn admit(door: &Door, request: &mut Request) -> Result<(), ApiError> {
+    access::admit(&door.controller, door.guard, request).await?;
+    if door.answers_json && !accepts_json(request) {
+        return Err(ApiError::not_acceptable());
+    }
+    Ok(())
+}
+
+/// Names of apps in URLs consist of these characters, else the URL does not exist (api.md 1.2).
+fn has_plausible_app(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix("/v2/apps/") else { return true };
+    let app = rest.split('/').next().unwrap_or_default();
+    app.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// Whether the path is text once it is decoded, and one that a database takes.
+fn is_text(path: &str) -> bool {
+    let mut pieces = path.split('%');
+    let mut decoded = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let byte = piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.extend(byte);
+        decoded.extend_from_slice(&piece.as_bytes()[if byte.is_some() { 2 } else { 0 }..]);
+    }
+    !decoded.contains(&0) && std::str::from_utf8(&decoded).is_ok()
+}
+
+fn accepts_json(request: &Request) -> bool {
+    let mut accepted = request.headers().get_all(ACCEPT).iter().peekable();
+    if accepted.peek().is_none() {
+        return true;
+    }
+    let ranges = accepted.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    ranges
+        .map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        .any(|range| matches!(range.as_str(), "" | "*/*" | "application/*" | "application/json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_an_app_may_have_make_a_url() {
+        for good in ["/v2/apps", "/v2/apps/", "/v2/apps/blog", "/v2/apps/b-1/config/", "/v2/keys/A/B"] {
+            assert!(has_plausible_app(good), "{good}");
+        }
+        for bad in ["/v2/apps/Blog", "/v2/apps/a_b/config", "/v2/apps/a%20b", "/v2/apps/../x"] {
+            assert!(!has_plausible_app(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_text_once_it_is_decoded() {
+        for good in ["/v2/keys/a", "/v2/keys/%C3%A4", "/v2/keys/100%", "/v2/keys/%zz"] {
+            assert!(is_text(good), "{good}");
+        }
+        for bad in ["/v2/keys/%ff", "/v2/keys/a%00b", "/v2/keys/%C3"] {
+            assert!(!is_text(bad), "{bad}");
+        }
+    }
+}

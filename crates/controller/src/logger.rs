@@ -1,0 +1,83 @@
+//! The logger as the API asks it: the kept lines of one app (components.md 7.3).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::AppName;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Lines that are asked for where the user names no number.
+const LINES_DEFAULT: u64 = 100;
+/// Largest answer that is relayed; the logger keeps less than this for an app.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// How often the logger is asked before it counts as unreachable, and the first pause in between.
+const TRIES: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest wait for one answer.
+const ANSWER_SECONDS_MAX: u64 = 20;
+
+/// A client of one logger. A clone shares its connections.
+#[derive(Clone)]
+pub struct Logger {
+    http: Client<HttpConnector, Empty<Bytes>>,
+    url: String,
+}
+
+impl Logger {
+    /// `url` is the logger's base address, such as `http://127.0.0.1:8088`.
+    pub fn new(url: &str) -> Self {
+        let http = Client::builder(TokioExecutor::new()).build_http();
+        Self { http, url: url.trim_end_matches('/').to_owned() }
+    }
+
+    /// The newest lines of the app, one entry a line; `None` where there are none.
+    pub async fn lines(&self, app: &AppName, count: Option<u64>) -> Result<Option<Bytes>, Error> {
+        let count = count.unwrap_or(LINES_DEFAULT);
+        let path = format!("/logs/{app}?log_lines={count}");
+        let (status, body) = self.ask_until_answered(&Method::GET, &path).await?;
+        match status {
+            StatusCode::OK => Ok(Some(body)),
+            StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(None),
+            other => Err(format!("logger answered {other}").into()),
+        }
+    }
+
+    /// Drops the lines of an app that is gone.
+    pub async fn forget(&self, app: &AppName) -> Result<(), Error> {
+        self.ask(&Method::DELETE, &format!("/logs/{app}")).await?;
+        Ok(())
+    }
+
+    async fn ask_until_answered(&self, method: &Method, path: &str) -> Result<(StatusCode, Bytes), Error> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..TRIES {
+            match self.ask(method, path).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    tracing::debug!(error = &*error as &dyn std::error::Error, "logger is unreachable");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        self.ask(method, path).await
+    }
+
+    async fn ask(&self, method: &Method, path: &str) -> Result<(StatusCode, Bytes), Error> {
+        let request =
+            Request::builder().method(method).uri(format!("{}{path}", self.url)).body(Empty::new())?;
+        let exchange = async {
+            let answer = self.http.request(request).await?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await?;
+            Ok((status, body.to_bytes()))
+        };
+        tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS_MAX), exchange).await?
+    }
+}

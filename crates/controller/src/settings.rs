@@ -1,0 +1,78 @@
+//! Settings of the controller. Reading them from flags and environment is the server's work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+pub use domain::users::RegistrationMode;
+
+/// A text that must never reach a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// What an operator decides about the controller (api.md 7).
+#[derive(Debug, Clone)]
+pub struct ControllerSettings {
+    pub registration_mode: RegistrationMode,
+    /// Names that no app may have.
+    pub reserved_names: BTreeSet<String>,
+    /// Apps are reached as `<app>.<platform_domain>`.
+    pub platform_domain: String,
+    /// Shared with the builder, for the internal listener.
+    pub builder_key: Secret,
+    /// Where the logger answers, such as `http://127.0.0.1:9002`.
+    pub logger_url: Option<String>,
+    /// Seconds that each batch of replicas has to get ready.
+    pub deploy_timeout_seconds: u32,
+    /// Seconds between TERM and KILL.
+    pub grace_seconds: u32,
+    /// Seconds that a deploy waits for an engine that does not answer, before it fails.
+    pub engine_patience_seconds: u32,
+    /// Whether process types that a new Procfile no longer has are removed.
+    pub procfile_missing_remove: bool,
+    /// Whether a build without Procfile is refused when the app had one.
+    pub reject_if_procfile_missing: bool,
+    /// Tags that each new app gets.
+    pub default_tags: BTreeMap<String, String>,
+    /// Told about each release.
+    pub deploy_hook_urls: Vec<String>,
+    /// Signs what deploy hooks are told.
+    pub deploy_hook_secret: Option<Secret>,
+}
+
+impl ControllerSettings {
+    /// The defaults for a platform at `platform_domain`.
+    pub fn new(platform_domain: impl Into<String>, builder_key: Secret) -> Self {
+        let reserved = ["deis", "deis-builder", "deis-workflow-manager", "grafana"];
+        Self {
+            registration_mode: RegistrationMode::default(),
+            reserved_names: reserved.map(str::to_owned).into(),
+            platform_domain: platform_domain.into(),
+            builder_key,
+            logger_url: None,
+            deploy_timeout_seconds: 120,
+            grace_seconds: 30,
+            engine_patience_seconds: 60,
+            procfile_missing_remove: true,
+            reject_if_procfile_missing: false,
+            default_tags: BTreeMap::new(),
+            deploy_hook_urls: Vec::new(),
+            deploy_hook_secret: None,
+        }
+    }
+}

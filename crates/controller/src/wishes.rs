@@ -1,0 +1,76 @@
+//! Wishes of users: recorded, told in the app's log, and handed to the deployer.
+
+use domain::AppName;
+use domain::build::Origin;
+use domain::config::Config;
+use domain::structure::{Structure, in_words};
+use jiff::Timestamp;
+use store::{CreatedApp, NewApp, ReleaseChange, StoreError, Wish, WishError};
+
+use crate::Controller;
+
+impl Controller {
+    /// Makes an app with its first release and its own domain, and lets routers know of it.
+    pub async fn create_app(&self, id: AppName, owner: &str) -> Result<CreatedApp, StoreError> {
+        let config = Config::initial(&self.settings.default_tags);
+        let new = NewApp { id: id.clone(), owner: owner.to_owned(), config, now: Timestamp::now() };
+        let created = self.store.create_app(new).await?;
+        self.say(&id, format!("config {id}-{} updated", short(&created.config.uuid)));
+        self.say(&id, created.release.summary.as_str());
+        self.say(&id, format!("domain {} added", created.domain.domain));
+        if let Err(error) = self.refresh_routing(&id).await {
+            tracing::warn!(app = %id, error = &error as &dyn std::error::Error, "new app is not routed yet");
+        }
+        Ok(created)
+    }
+
+    /// Makes the next release and wakes the deployer; [`Controller::wait_for`] tells how it ends.
+    pub async fn add_release(
+        &self,
+        app: &AppName,
+        user: &str,
+        change: ReleaseChange<'_>,
+    ) -> Result<Wish, WishError> {
+        let wish = self.store.add_release(app, user, change, Timestamp::now()).await?;
+        self.wake.notify_one();
+        let Wish { release, deploy: _, config, build } = &wish;
+        if let Some(config) = config {
+            self.say(app, format!("config {app}-{} updated", short(&config.uuid)));
+        }
+        if let Some(build) = build {
+            self.say(app, format!("build {app}-{} created", short(&build.uuid)));
+            if build.build.origin() == Origin::Buildpack {
+                self.say(app, "buildpack type detected. Defaulting to $PORT 5000");
+            }
+        }
+        self.say(app, release.summary.as_str());
+        Ok(wish)
+    }
+
+    /// Scales an app and wakes the deployer; `None` where nothing changes.
+    pub async fn add_scale(
+        &self,
+        app: &AppName,
+        user: &str,
+        wish: &Structure,
+    ) -> Result<Option<i64>, WishError> {
+        let deploy = self.store.add_scale(app, wish, Timestamp::now()).await?;
+        if deploy.is_some() {
+            self.wake.notify_one();
+            self.say(app, format!("{user} scaled pods {}", in_words(wish)));
+        }
+        Ok(deploy)
+    }
+
+    /// Wishes an app away and wakes the deployer; [`Controller::wait_for_removal`] tells when it is gone.
+    pub async fn remove_app(&self, app: &AppName) -> Result<(), StoreError> {
+        self.store.remove_app(app, Timestamp::now()).await?;
+        self.wake.notify_one();
+        Ok(())
+    }
+}
+
+/// The part of an id that log lines show.
+pub(crate) fn short(uuid: &str) -> &str {
+    uuid.get(..7).unwrap_or(uuid)
+}

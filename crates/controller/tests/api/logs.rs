@@ -1,0 +1,93 @@
+//! `/v2/apps/{app}/logs` (api.md 4.13), before a logger of the test's own.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+
+use crate::platform::TestPlatform;
+use crate::world::{FORBIDDEN, NO_APP, World};
+
+type Asked = Arc<Mutex<Vec<String>>>;
+
+/// Answers everything with one status, and keeps what it was asked.
+async fn logger(status: StatusCode) -> (String, Asked) {
+    let asked = Asked::default();
+    let answer = move |State(asked): State<Asked>, request: Request| async move {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        asked.lock().expect("no test panics with it").push(format!("{method} {uri}"));
+        (status, if status == StatusCode::OK { "one\ntwo é\n" } else { "" })
+    };
+    let router = Router::new().fallback(answer).with_state(asked.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(axum::serve(listener, router).into_future());
+    (format!("http://{address}"), asked)
+}
+
+async fn world(logger_url: Option<String>) -> World {
+    World::on(TestPlatform::with(|settings| settings.logger_url = logger_url).await).await
+}
+
+#[tokio::test]
+async fn lines_are_relayed_as_the_logger_gives_them() {
+    let (url, asked) = logger(StatusCode::OK).await;
+    let world = world(Some(url)).await;
+
+    let log = world.get("/v2/apps/blog/logs").await;
+    for query in ["?log_lines=7", "?log_lines=x&log_lines=-1"] {
+        assert_eq!(world.get(&format!("/v2/apps/blog/logs{query}")).await.status, 200);
+    }
+
+    assert_eq!(log.both(), (200, "one\ntwo é\n"));
+    assert_eq!(log.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(
+        *asked.lock().expect("no test panics with it"),
+        ["GET /logs/blog?log_lines=100", "GET /logs/blog?log_lines=7", "GET /logs/blog?log_lines=100"]
+    );
+}
+
+#[tokio::test]
+async fn no_lines_are_no_content() {
+    for status in [StatusCode::NO_CONTENT, StatusCode::NOT_FOUND] {
+        let world = world(Some(logger(status).await.0)).await;
+
+        assert_eq!(world.get("/v2/apps/blog/logs").await.both(), (204, ""));
+    }
+}
+
+#[tokio::test]
+async fn a_logger_in_trouble_is_an_error_in_plain_text() {
+    let refusing = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        format!("http://{}", listener.local_addr().expect("an address"))
+    };
+    for url in [Some(logger(StatusCode::BAD_GATEWAY).await.0), Some(refusing), None] {
+        let world = world(url).await;
+
+        let log = world.get("/v2/apps/blog/logs").await;
+
+        assert_eq!(log.both(), (500, "Error accessing logs for blog"));
+        assert_eq!(log.header("content-type"), Some("text/plain; charset=utf-8"));
+    }
+}
+
+#[tokio::test]
+async fn only_those_who_may_use_the_app_read_its_log() {
+    let world = world(Some(logger(StatusCode::OK).await.0)).await;
+
+    assert_eq!(world.platform.get("/v2/apps/blog/logs", &world.bob).await.status, 200);
+    assert_eq!(world.platform.get("/v2/apps/blog/logs", &world.carol).await.both(), FORBIDDEN);
+    assert_eq!(world.platform.get("/v2/apps/none/logs", &world.carol).await.both(), NO_APP);
+}
+
+#[tokio::test]
+async fn the_lines_of_a_deleted_app_are_dropped() {
+    let (url, asked) = logger(StatusCode::NO_CONTENT).await;
+    let world = world(Some(url)).await;
+
+    assert_eq!(world.delete("/v2/apps/blog/").await.status, 204);
+
+    assert_eq!(*asked.lock().expect("no test panics with it"), ["DELETE /logs/blog"]);
+}

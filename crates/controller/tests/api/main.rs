@@ -1,0 +1,31 @@
+//! The API as clients see it: the real routes on a real database, one module a resource.
+//!
+//! SQLite, or PostgreSQL where `WORKFLOW_TEST_POSTGRES_URL` names a server.
+
+#[path = "../../../store/tests/database/mod.rs"]
+mod database;
+mod platform;
+mod world;
+
+mod admin_perms;
+mod apps;
+mod auth;
+mod builds;
+mod config;
+mod conventions;
+mod domains;
+mod guards;
+mod health;
+mod hooks;
+mod keys;
+mod logs;
+mod passwords;
+mod perms;
+mod pods;
+mod registration;
+mod releases;
+mod run;
+mod scale;
+mod settings;
+mod tokens;
+mod users;

@@ -1,0 +1,202 @@
+//! A platform of its own for each test, asked in process through its real routes.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use argon2::Argon2;
+use argon2::password_hash::PasswordHasher as _;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use axum::http::{HeaderMap, Method, Request};
+use bytes::Bytes;
+use controller::{Controller, ControllerSettings, Parts, Secret};
+use domain::config::Config;
+use domain::deployment::Workload;
+use domain::sealing::SealingKey;
+use domain::users::Joining;
+use domain::{AppName, Digest, Image};
+use engine::fake::FakeEngine;
+use engine::{Engine as _, ResolvedImage};
+use jiff::Timestamp;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use store::{NewApp, NewUser, Store};
+use tower::ServiceExt as _;
+
+use crate::database::TestDatabase;
+
+/// Password of every user that [`TestPlatform::user`] adds.
+pub const PASSWORD: &str = "s3cret";
+/// Key of the builder.
+pub const BUILDER_KEY: &str = "builder-key";
+
+pub struct TestPlatform {
+    pub controller: Controller,
+    pub engine: FakeEngine,
+    public: Router,
+    hooks: Router,
+    _database: TestDatabase,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("answers are UTF-8")
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("headers are ASCII"))
+    }
+
+    /// Status and body at once, as most tests compare them.
+    pub fn both(&self) -> (u16, &str) {
+        (self.status, self.text())
+    }
+}
+
+impl TestPlatform {
+    pub async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// A platform whose settings differ from the defaults.
+    pub async fn with(change: impl FnOnce(&mut ControllerSettings)) -> Self {
+        let database = TestDatabase::new().await;
+        let store = Store::open(&database.url, SealingKey::new(&[7; 32])).await.expect("the store opens");
+        let engine = FakeEngine::new();
+        let mut settings = ControllerSettings::new("example.com", Secret::new(BUILDER_KEY));
+        change(&mut settings);
+        let controller = Controller::new(Parts {
+            store,
+            engine: Arc::new(engine.clone()),
+            jobs: Arc::new(engine.clone()),
+            images: Arc::new(engine.clone()),
+            logs: Arc::new(engine.clone()),
+            settings,
+        });
+        let public = controller::public_router(controller.clone());
+        let hooks = controller::hooks_router(controller.clone());
+        Self { controller, engine, public, hooks, _database: database }
+    }
+
+    /// Adds a user without the API's detours and returns a token; the first one is administrator.
+    pub async fn user(&self, name: &str) -> String {
+        let token = format!("{:0<40}", hex::encode(name));
+        let now = Timestamp::now();
+        let user = NewUser {
+            username: name.to_owned(),
+            email: format!("{name}@example.com"),
+            first_name: String::new(),
+            last_name: String::new(),
+            password_hash: password_hash(),
+            now,
+        };
+        self.controller.store.add_user(user, Joining::Anyhow).await.expect("a new user");
+        let hash = hex::encode(Sha256::digest(&token));
+        self.controller.store.add_token(name, &hash, now).await.expect("a new token");
+        token
+    }
+
+    /// Adds an app without the API's detours.
+    pub async fn app(&self, app: &str, owner: &str) {
+        let id = AppName::parse(app).expect("a good name");
+        let new = NewApp { id, owner: owner.to_owned(), config: Config::default(), now: Timestamp::now() };
+        self.controller.store.create_app(new).await.expect("a new app");
+    }
+
+    /// What the controller said in the app's log, oldest first.
+    pub fn said(&self, app: &str) -> Vec<String> {
+        let app = AppName::parse(app).expect("a good name");
+        self.engine.lines(&app).into_iter().map(|line| line.text).collect()
+    }
+
+    /// Workloads of the app of which there should be replicas.
+    pub async fn running(&self, app: &str) -> Vec<Workload> {
+        let mut wanted = self.engine.wanted().await.expect("the fake answers");
+        wanted.retain(|workload| workload.id.app.as_str() == app && workload.replicas.at_least() > 0);
+        wanted
+    }
+
+    /// Makes an image known, with these exposed ports.
+    pub fn add_image(&self, reference: &str, ports: &[u16]) {
+        let digest = Digest::of(reference.as_bytes());
+        let image = Image::External { reference: reference.to_owned(), digest };
+        let resolved = ResolvedImage { image, ports: ports.to_vec(), user: String::new() };
+        self.engine.register_image(reference, resolved);
+    }
+
+    /// Makes the next rollout of the app fail.
+    pub fn fail_next_rollout(&self, app: &str, reason: &str) {
+        let app = AppName::parse(app).expect("a good name");
+        self.engine.fail_next_rollout(&app, reason);
+    }
+
+    /// Sends any request to what users reach.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        answer(&self.public, request).await
+    }
+
+    /// Sends any request to the internal listener.
+    pub async fn send_hook(&self, request: Request<Body>) -> Answer {
+        answer(&self.hooks, request).await
+    }
+
+    /// Serves what users reach on a port of its own until the test's runtime ends.
+    pub async fn serve(&self) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(axum::serve(listener, self.public.clone()).into_future());
+        address
+    }
+
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        self.send(request(Method::GET, path, token, "")).await
+    }
+
+    pub async fn post(&self, path: &str, token: &str, body: &str) -> Answer {
+        self.send(request(Method::POST, path, token, body)).await
+    }
+
+    pub async fn delete(&self, path: &str, token: &str) -> Answer {
+        self.send(request(Method::DELETE, path, token, "")).await
+    }
+}
+
+async fn answer(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.expect("routers do not fail");
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, 16 << 20).await.expect("a whole body");
+    Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+}
+
+/// A request as the CLI sends it; an empty token means none.
+pub fn request(method: Method, path: &str, token: &str, body: &str) -> Request<Body> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(HOST, "deis.example.com")
+        .header(CONTENT_TYPE, "application/json");
+    if !token.is_empty() {
+        request = request.header(AUTHORIZATION, format!("token {token}"));
+    }
+    request.body(Body::from(body.to_owned())).expect("a request")
+}
+
+/// Hashed once for the whole run.
+fn password_hash() -> String {
+    static HASH: OnceLock<String> = OnceLock::new();
+    HASH.get_or_init(|| Argon2::default().hash_password(PASSWORD.as_bytes()).expect("a hash").to_string())
+        .clone()
+}

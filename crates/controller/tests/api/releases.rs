@@ -1,0 +1,137 @@
+//! `/v2/apps/{app}/releases/` (api.md 4.9).
+
+use crate::world::{FORBIDDEN, NO_APP, World};
+
+const RELEASES: &str = "/v2/apps/blog/releases/";
+const ROLLBACK: &str = "/v2/apps/blog/releases/rollback/";
+
+/// Releases: v1 is empty, v2 an image, v3 a variable, v4 another image.
+async fn grown() -> World {
+    let world = World::new().await;
+    world.deploy("blog", "example/web:1").await;
+    assert_eq!(world.post("/v2/apps/blog/config/", r#"{"values":{"A":"1"}}"#).await.status, 201);
+    world.deploy("blog", "example/web:2").await;
+    world
+}
+
+#[tokio::test]
+async fn releases_are_listed_newest_first_in_this_order_of_fields() {
+    let world = grown().await;
+
+    let page = world.get(RELEASES).await.json();
+
+    let versions: Vec<_> =
+        page["results"].as_array().expect("a list").iter().map(|row| &row["version"]).collect();
+    assert_eq!(versions, [4, 3, 2, 1]);
+    let keys = [
+        "uuid",
+        "app",
+        "owner",
+        "created",
+        "updated",
+        "version",
+        "summary",
+        "failed",
+        "exception",
+        "config",
+        "build",
+    ];
+    let first = &page["results"][3];
+    assert_eq!(first.as_object().expect("an object").keys().collect::<Vec<_>>(), keys);
+    assert_eq!((&first["build"], &first["exception"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    assert_eq!(page["results"][1]["summary"], "alice added A");
+}
+
+#[tokio::test]
+async fn a_release_is_found_by_its_number() {
+    let world = grown().await;
+
+    assert_eq!(world.get("/v2/apps/blog/releases/v3/").await.json()["version"], 3);
+    assert_eq!(world.get("/v2/apps/blog/releases/v3").await.status, 200);
+    for missing in ["v9", "v0", "v99999999999999999999"] {
+        let answer = world.get(&format!("{RELEASES}{missing}/")).await;
+        assert_eq!(answer.both(), (404, r#""No Release matches the given query.""#), "{missing}");
+    }
+    for no_route in ["3", "vx", "v", "v-1"] {
+        let answer = world.get(&format!("{RELEASES}{no_route}/")).await;
+        assert_eq!(answer.status, 404, "{no_route}");
+        assert!(answer.text().starts_with("<h1>"), "{no_route}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn going_back_is_a_new_release_with_the_old_build_and_config() {
+    let world = grown().await;
+    let second = world.get("/v2/apps/blog/releases/v2/").await.json();
+
+    let rolled_back = world.platform.post(ROLLBACK, &world.bob, r#"{"version":"2"}"#).await;
+    let fifth = world.get("/v2/apps/blog/releases/v5/").await.json();
+
+    assert_eq!(rolled_back.both(), (201, r#"{"version":5}"#));
+    assert_eq!((&fifth["build"], &fifth["config"]), (&second["build"], &second["config"]));
+    assert_eq!((&fifth["summary"], &fifth["owner"]), (&"bob rolled back to v2".into(), &"bob".into()));
+    let running = world.platform.running("blog").await;
+    assert_eq!((running.len(), running[0].release), (1, 5));
+    assert!(!running[0].env.contains_key("A"));
+}
+
+#[tokio::test]
+async fn without_a_number_one_goes_back_by_one() {
+    let world = grown().await;
+
+    assert_eq!(world.post(ROLLBACK, "").await.both(), (201, r#"{"version":5}"#));
+
+    let fifth = world.get("/v2/apps/blog/releases/v5/").await.json();
+    assert_eq!(fifth["summary"], "alice rolled back to v3");
+}
+
+#[tokio::test]
+async fn there_are_releases_that_one_cannot_go_back_to() {
+    let world = grown().await;
+    let cases = [
+        (r#"{"version":0}"#, "version cannot be below 0"),
+        (r#"{"version":-3}"#, "version cannot be below 0"),
+        (r#"{"version":1}"#, "Cannot roll back to initial release."),
+        (r#"{"version":9}"#, "Release matching query does not exist."),
+        (r#"{"version":"x"}"#, "invalid literal for int() with base 10: 'x'"),
+    ];
+
+    for (body, detail) in cases {
+        let refused = world.post(ROLLBACK, body).await;
+        let wanted = serde_json::json!({"detail": detail}).to_string();
+        assert_eq!(refused.both(), (400, wanted.as_str()), "{body}");
+    }
+    assert_eq!(world.get(RELEASES).await.json()["count"], 4);
+}
+
+#[tokio::test]
+async fn a_failed_release_is_none_to_go_back_to_and_a_failed_rollback_is_kept() {
+    let world = grown().await;
+    world.platform.fail_next_rollout("blog", "no luck");
+
+    let failed = world.post(ROLLBACK, r#"{"version":2}"#).await;
+    let fifth = world.get("/v2/apps/blog/releases/v5/").await.json();
+    let refused = world.post(ROLLBACK, r#"{"version":5}"#).await;
+    let by_one = world.post(ROLLBACK, "{}").await;
+
+    assert_eq!(failed.status, 400);
+    assert!(failed.text().starts_with(r#"{"detail":"(app::deploy): "#), "{}", failed.text());
+    assert_eq!(fifth["summary"], "alice performed roll back to a release that failed");
+    assert_eq!(fifth["failed"], true);
+    assert_eq!(refused.both(), (400, r#"{"detail":"Cannot roll back to failed release."}"#));
+    // One less than the newest that has not failed: 4 - 1.
+    assert_eq!(by_one.both(), (201, r#"{"version":6}"#));
+}
+
+#[tokio::test]
+async fn only_those_who_may_use_the_app_see_releases_and_go_back() {
+    let world = World::new().await;
+
+    assert_eq!(world.platform.get(RELEASES, &world.carol).await.both(), FORBIDDEN);
+    assert_eq!(world.platform.get("/v2/apps/blog/releases/v9/", &world.carol).await.both(), FORBIDDEN);
+    assert_eq!(world.platform.post(ROLLBACK, &world.carol, "{}").await.both(), FORBIDDEN);
+    assert_eq!(
+        world.platform.post("/v2/apps/none/releases/rollback/", &world.carol, "").await.both(),
+        NO_APP
+    );
+}
