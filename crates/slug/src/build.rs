@@ -1,0 +1,293 @@
+//! `slug build`: turns source into one image layer by classic buildpacks.
+//!
+//! One story in order: read what the app says about itself, place source and config, choose the packs, let
+//! them work, pack the result. A mistake in a file of the app is told before anything long begins.
+
+mod cache;
+mod fetch;
+mod layer;
+mod output;
+mod packs;
+mod slugignore;
+mod source;
+mod ssh;
+mod step;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::failure::{Failure, OrFailure};
+use crate::process_types::{self, ProcessTypes};
+use crate::release::{self, Release};
+use cache::Cache;
+use layer::Contents;
+use packs::{Pack, Shelf};
+use slugignore::SlugIgnore;
+use step::Surroundings;
+
+/// Bound on the slug's size in bytes, set by the platform.
+const BYTES_MAX_VARIABLE: &str = "DEIS_SLUG_BYTES_MAX";
+
+/// Where everything is; the defaults are the stack image's.
+#[derive(Debug)]
+pub struct Paths {
+    /// Holds `source`, `env`, `cache` and `out`.
+    pub workspace: PathBuf,
+    /// `BUILD_DIR` of the packs; its parent takes what only the build needs.
+    pub build_dir: PathBuf,
+    /// Where the slug will be at run time.
+    pub app_dir: PathBuf,
+    pub buildpacks: PathBuf,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            workspace: "/workspace".into(),
+            build_dir: "/tmp/build".into(),
+            app_dir: "/app".into(),
+            buildpacks: "/buildpacks".into(),
+        }
+    }
+}
+
+/// `result.json`: what the platform learns beside the layer.
+#[derive(Serialize)]
+struct BuildResult {
+    process_types: ProcessTypes,
+    /// What the pack calls itself; of several, all in order.
+    buildpack: String,
+    slug_bytes: u64,
+    /// How long the parts of the build took.
+    seconds: BTreeMap<&'static str, f64>,
+}
+
+/// Builds the source of the workspace.
+pub fn build(paths: &Paths) -> Result<(), Failure> {
+    let mut clock = Clock::start();
+    let build = Build::prepare(paths)?;
+    let packs = build.choose_packs()?;
+    clock.lap("detect");
+    let (build, release) = build.compile(&packs)?;
+    clock.lap("compile");
+    let process_types = build.discover(&packs, &release)?;
+    let slug_bytes = build.pack_slug()?;
+    build.cache.close()?;
+    output::title(&format!("Compiled slug size is {}", output::human(slug_bytes)));
+    clock.lap("pack");
+    let buildpack = packs.iter().map(|pack| pack.name.as_str()).collect::<Vec<_>>().join(", ");
+    build.write_result(&BuildResult { process_types, buildpack, slug_bytes, seconds: clock.laps })
+}
+
+/// A build whose source is in place.
+struct Build<'a> {
+    paths: &'a Paths,
+    scratch: &'a Path,
+    env_dir: PathBuf,
+    cache: Cache,
+    procfile: Option<ProcessTypes>,
+    ignore: SlugIgnore,
+    bytes_max: Option<u64>,
+    surroundings: Surroundings,
+}
+
+impl<'a> Build<'a> {
+    fn prepare(paths: &'a Paths) -> Result<Self, Failure> {
+        let source = paths.workspace.join("source");
+        let procfile = process_types::of_procfile(&source)?;
+        let ignore = read_slugignore(&source)?;
+        let bytes_max = bytes_max()?;
+        let scratch = paths.build_dir.parent().unwrap_or(Path::new("/tmp"));
+        let env_dir = scratch.join("environment");
+        source::place_config(&paths.workspace.join("env"), &env_dir)?;
+        let wanted = source::config_value(&env_dir, "DEIS_DISABLE_CACHE").is_none();
+        let cache = Cache::open(&paths.workspace.join("cache"), scratch, wanted)?;
+        source::place(&source, &paths.build_dir)?;
+        let surroundings = Surroundings {
+            app_dir: paths.app_dir.clone(),
+            build_dir: paths.build_dir.clone(),
+            request_id: random_id()?,
+            ssh_command: ssh::prepare(&env_dir, &paths.app_dir)?,
+            exports: Vec::new(),
+        };
+        Ok(Self { paths, scratch, env_dir, cache, procfile, ignore, bytes_max, surroundings })
+    }
+
+    fn choose_packs(&self) -> Result<Vec<Pack>, Failure> {
+        let shelf = Shelf {
+            built_in: &self.paths.buildpacks,
+            scratch: self.scratch,
+            build_dir: &self.paths.build_dir,
+            env_dir: &self.env_dir,
+        };
+        shelf.choose(&self.surroundings)
+    }
+
+    /// Lets every pack have its turn; the last one's release counts.
+    fn compile(mut self, packs: &[Pack]) -> Result<(Self, Release), Failure> {
+        self.run_hook("bin/pre-compile")?;
+        for pack in packs {
+            if packs.len() > 1 {
+                output::title(&format!("{} app detected", pack.name));
+            }
+            self.run_compile(pack)?;
+        }
+        let release = packs.last().map_or(Ok(Release::default()), |pack| self.run_release(pack))?;
+        self.run_hook("bin/post-compile")?;
+        Ok((self, release))
+    }
+
+    fn run_hook(&self, name: &str) -> Result<(), Failure> {
+        let program = self.paths.build_dir.join(name);
+        if !program.is_file() {
+            return Ok(());
+        }
+        output::title(&format!("Running {name} hook"));
+        let status = step::run(self.surroundings.command(&program, []))
+            .or_fail(format!("run {name} (is it executable?)"))?;
+        if status.success() { Ok(()) } else { Err(Failure::step(format!("{name} {}", step::ending(status)))) }
+    }
+
+    fn run_compile(&mut self, pack: &Pack) -> Result<(), Failure> {
+        let arguments = [self.paths.build_dir.as_path(), &self.cache.dir, &self.env_dir];
+        let command = self.surroundings.command(&pack.program("compile"), arguments);
+        let status = step::run(command).or_fail(format!("run bin/compile of buildpack {}", pack.name))?;
+        if !status.success() {
+            return Err(Failure::step(format!("buildpack {}: compile {}", pack.name, step::ending(status))));
+        }
+        let export = pack.dir.join("export");
+        if export.is_file() {
+            self.surroundings.exports.push(export);
+        }
+        Ok(())
+    }
+
+    fn run_release(&self, pack: &Pack) -> Result<Release, Failure> {
+        let program = pack.program("release");
+        let mut text = String::new();
+        if program.is_file() {
+            let command = self.surroundings.command(&program, [self.paths.build_dir.as_path()]);
+            let (status, printed) = step::catch(command, release::BYTES_MAX, true)
+                .or_fail(format!("run bin/release of buildpack {}", pack.name))?;
+            if !status.success() {
+                return Err(Failure::step(format!(
+                    "buildpack {}: release {}",
+                    pack.name,
+                    step::ending(status)
+                )));
+            }
+            text = printed;
+        }
+        let release = Release::parse(&text).map_err(|reason| {
+            Failure::data(format!("buildpack {}: its release is not valid: {reason}", pack.name))
+        })?;
+        fs::write(self.paths.build_dir.join(release::FILE), text).or_fail("write .release")?;
+        Ok(release)
+    }
+
+    /// Process types of the app: the Procfile's (also one that the build wrote), else the pack's defaults.
+    fn discover(&self, packs: &[Pack], release: &Release) -> Result<ProcessTypes, Failure> {
+        output::title("Discovering process types");
+        let declared = match &self.procfile {
+            Some(declared) => Some(declared.clone()),
+            None => process_types::of_procfile(&self.paths.build_dir)?,
+        };
+        let defaults = process_types::of_release(release)?;
+        if let Some(declared) = &declared {
+            output::line(&format!("Procfile declares types -> {}", names(declared)));
+        }
+        if !defaults.is_empty() {
+            let pack = packs.last().map_or("the buildpack", |pack| &pack.name);
+            output::line(&format!("Default process types for {pack} -> {}", names(&defaults)));
+        }
+        let types = declared.unwrap_or(defaults);
+        if types.is_empty() {
+            output::warning("no process types: add a Procfile with a line such as `web: <command>`");
+        }
+        Ok(types)
+    }
+
+    fn pack_slug(&self) -> Result<u64, Failure> {
+        let contents =
+            Contents::list(&self.paths.build_dir, &self.ignore).or_fail("list the slug's files")?;
+        for path in &contents.left_out {
+            output::warning(&format!("{} is neither file, folder nor link and stays out", path.display()));
+        }
+        let bytes = contents.bytes();
+        if let Some(most) = self.bytes_max.filter(|most| bytes > *most) {
+            return Err(Failure::data(format!(
+                "the slug is {}, more than {}: keep large files out of git or list them in .slugignore",
+                output::human(bytes),
+                output::human(most)
+            )));
+        }
+        let out = self.paths.workspace.join("out");
+        fs::create_dir_all(&out).or_fail(format!("create {}", out.display()))?;
+        contents.write(&out.join("layer.tar")).or_fail("write the slug")
+    }
+
+    fn write_result(&self, result: &BuildResult) -> Result<(), Failure> {
+        let json = serde_json::to_vec_pretty(result).expect("a result has only text keys");
+        fs::write(self.paths.workspace.join("out/result.json"), json).or_fail("write result.json")
+    }
+}
+
+fn names(types: &ProcessTypes) -> String {
+    let names: Vec<_> = types.keys().map(domain::ProcessType::as_str).collect();
+    if names.is_empty() { "(none)".to_owned() } else { names.join(", ") }
+}
+
+fn read_slugignore(source: &Path) -> Result<SlugIgnore, Failure> {
+    let text = match fs::read(source.join(".slugignore")) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(SlugIgnore::default()),
+        Err(error) => return Err(error).or_fail("read .slugignore"),
+    };
+    let (ignore, without_effect) = SlugIgnore::parse(&text);
+    for line in without_effect {
+        output::warning(&format!(".slugignore has no negation, `{line}` is without effect"));
+    }
+    Ok(ignore)
+}
+
+fn bytes_max() -> Result<Option<u64>, Failure> {
+    match std::env::var(BYTES_MAX_VARIABLE) {
+        Ok(text) if !text.is_empty() => text
+            .parse()
+            .map(Some)
+            .map_err(|_| Failure::usage(format!("{BYTES_MAX_VARIABLE} is `{text}`, not a number of bytes"))),
+        _ => Ok(None),
+    }
+}
+
+fn random_id() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .or_fail("read /dev/urandom")?;
+    Ok(hex::encode(bytes))
+}
+
+/// Seconds between the ends of the build's parts.
+struct Clock {
+    last: Instant,
+    laps: BTreeMap<&'static str, f64>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { last: Instant::now(), laps: BTreeMap::new() }
+    }
+
+    fn lap(&mut self, part: &'static str) {
+        let now = Instant::now();
+        let milliseconds = now.duration_since(self.last).as_millis() as f64;
+        self.laps.insert(part, milliseconds / 1000.0);
+        self.last = now;
+    }
+}

@@ -1,0 +1,204 @@
+//! Which packs build the app: one by URL, several from `.buildpacks`, or the first of the stack's that fits.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::fetch::{self, PackUrl};
+use super::output;
+use super::source::{config_value, copy_tree};
+use super::step::{self, Surroundings};
+use crate::failure::{Failure, OrFailure};
+
+/// Most packs that one `.buildpacks` may name.
+const PACKS_MAX: usize = 20;
+/// What is read of a pack's answer to detect.
+const NAME_BYTES_MAX: u64 = 4096;
+
+/// A pack at hand.
+#[derive(Debug)]
+pub struct Pack {
+    pub dir: PathBuf,
+    /// What it calls itself or is called.
+    pub name: String,
+}
+
+impl Pack {
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.dir.join("bin").join(name)
+    }
+}
+
+/// Where packs are looked for.
+pub struct Shelf<'a> {
+    /// The stack's own packs, in the order of their folders' names.
+    pub built_in: &'a Path,
+    /// Where fetched packs are put.
+    pub scratch: &'a Path,
+    pub build_dir: &'a Path,
+    pub env_dir: &'a Path,
+}
+
+impl Shelf<'_> {
+    /// Chooses the packs, in the order of their turns.
+    pub fn choose(&self, surroundings: &Surroundings) -> Result<Vec<Pack>, Failure> {
+        self.lay_out()?;
+        if let Some(wanted) = config_value(self.env_dir, "BUILDPACK_URL").filter(|url| !url.is_empty()) {
+            output::title("Fetching custom buildpack");
+            let pack = self.take(&wanted, 0, surroundings)?;
+            output::title(&format!("{} app detected", pack.name));
+            return Ok(vec![pack]);
+        }
+        match fs::read_to_string(self.build_dir.join(".buildpacks")) {
+            Ok(list) => self.take_several(&list, surroundings),
+            Err(_) => self.detect(surroundings).map(|pack| vec![pack]),
+        }
+    }
+
+    /// Packs may write beside their programs (`export`), so they work on a copy of their own.
+    fn lay_out(&self) -> Result<(), Failure> {
+        let to = self.packs();
+        if to.exists() {
+            fs::remove_dir_all(&to).or_fail(format!("remove {}", to.display()))?;
+        }
+        copy_tree(self.built_in, &to).or_fail(format!("copy the packs of {}", self.built_in.display()))
+    }
+
+    fn packs(&self) -> PathBuf {
+        self.scratch.join("buildpacks")
+    }
+
+    fn take_several(&self, list: &str, surroundings: &Surroundings) -> Result<Vec<Pack>, Failure> {
+        let wanted = several(list)?;
+        output::title("Multipack app detected");
+        let mut packs = Vec::new();
+        for (number, text) in wanted.iter().enumerate() {
+            output::title(&format!("Fetching buildpack {} of {}", number + 1, wanted.len()));
+            let pack = self.take(text, number, surroundings)?;
+            output::line(&pack.name);
+            packs.push(pack);
+        }
+        Ok(packs)
+    }
+
+    /// A pack by URL, or by the name of one that the stack has.
+    fn take(&self, text: &str, number: usize, surroundings: &Surroundings) -> Result<Pack, Failure> {
+        let built_in = self.built_in_packs()?.into_iter().find(|dir| short_name(dir) == text);
+        let (dir, fallback) = match built_in {
+            Some(dir) => (dir, text.to_owned()),
+            None => {
+                let url = PackUrl::parse(text)?;
+                let dir = self.packs().join(format!("fetched-{number}"));
+                fetch::fetch(&url, &dir, surroundings)?;
+                (dir, url.short_name().to_owned())
+            }
+        };
+        make_executable(&dir)
+            .map_err(|reason| Failure::data(format!("buildpack {text} is no buildpack: {reason}")))?;
+        // Whoever names a pack wants it, so what detect says only serves as a name.
+        let name = self.ask(&dir, surroundings).unwrap_or(fallback);
+        Ok(Pack { dir, name })
+    }
+
+    fn detect(&self, surroundings: &Surroundings) -> Result<Pack, Failure> {
+        let packs = self.built_in_packs()?;
+        for dir in &packs {
+            if let Some(name) = self.ask(dir, surroundings) {
+                output::title(&format!("{name} app detected"));
+                return Ok(Pack { dir: dir.clone(), name });
+            }
+        }
+        let names: Vec<_> = packs.iter().map(|dir| short_name(dir)).collect();
+        Err(Failure::step(format!(
+            "Unable to select a buildpack: none of {} fits the source, add a Procfile or set BUILDPACK_URL",
+            names.join(", ")
+        )))
+    }
+
+    /// Runs `bin/detect`; its first line is the name if it says yes.
+    fn ask(&self, pack: &Path, surroundings: &Surroundings) -> Option<String> {
+        let debug = config_value(self.env_dir, "DEIS_BUILDPACK_DEBUG").is_some_and(|value| value == "true");
+        let command = surroundings.command(&pack.join("bin/detect"), [self.build_dir]);
+        let (status, printed) = step::catch(command, NAME_BYTES_MAX, debug).ok()?;
+        let name = printed.lines().next().unwrap_or_default().trim();
+        let name = if name.is_empty() { short_name(pack) } else { name.to_owned() };
+        status.success().then_some(name)
+    }
+
+    fn built_in_packs(&self) -> Result<Vec<PathBuf>, Failure> {
+        let packs = self.packs();
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&packs).or_fail(format!("read {}", packs.display()))? {
+            let dir = entry.or_fail(format!("read {}", packs.display()))?.path();
+            if dir.join("bin/detect").is_file() && !short_name(&dir).starts_with("fetched-") {
+                found.push(dir);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+}
+
+fn several(list: &str) -> Result<Vec<&str>, Failure> {
+    let wanted: Vec<_> =
+        list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    match wanted.len() {
+        0 => Err(Failure::data(".buildpacks names no pack: list one URL a line, or remove the file")),
+        1..=PACKS_MAX => Ok(wanted),
+        many => Err(Failure::data(format!(".buildpacks names {many} packs, {PACKS_MAX} are the most"))),
+    }
+}
+
+/// `python` for the folder `10-python`.
+fn short_name(dir: &Path) -> String {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    match name.split_once('-') {
+        Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => rest.to_owned(),
+        _ => name.into_owned(),
+    }
+}
+
+/// Archives and careless commits lose the executable bits.
+fn make_executable(pack: &Path) -> Result<(), String> {
+    if !pack.join("bin/compile").is_file() {
+        return Err("it has no bin/compile".to_owned());
+    }
+    for name in ["detect", "compile", "release"] {
+        let program = pack.join("bin").join(name);
+        if program.is_file() {
+            set_executable(&program).map_err(|error| format!("bin/{name}: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn set_executable(program: &Path) -> io::Result<()> {
+    let mode = fs::metadata(program)?.permissions().mode();
+    if mode & 0o100 == 0 {
+        fs::set_permissions(program, fs::Permissions::from_mode(mode | 0o755))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_packs_has_one_a_line() {
+        assert_eq!(
+            several("\n# first\nnodejs\n  https://a.example/p.git#v1\r\n"),
+            Ok(vec!["nodejs", "https://a.example/p.git#v1"])
+        );
+        assert!(several("# nothing\n").is_err());
+        assert!(several(&"go\n".repeat(PACKS_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn the_number_of_a_folder_is_not_part_of_the_packs_name() {
+        assert_eq!(short_name(Path::new("/buildpacks/10-python")), "python");
+        assert_eq!(short_name(Path::new("/buildpacks/static-site")), "static-site");
+    }
+}

@@ -1,0 +1,39 @@
+//! The program inside the stack image: builds a slug, runs its processes, serves static files.
+//!
+//! It is linked statically, so that it starts in any stack, and speaks no TLS: what has to be
+//! fetched is fetched by the stack's git and curl.
+
+mod arguments;
+mod build;
+mod failure;
+mod process_types;
+mod release;
+mod run;
+mod serve;
+
+use std::process::ExitCode;
+
+use arguments::Request;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    match carry_out(std::env::args_os().skip(1)) {
+        Ok(code) => code,
+        Err(Failure { exit_code, message }) => {
+            eprintln!(" !     {message}");
+            ExitCode::from(exit_code)
+        }
+    }
+}
+
+fn carry_out(words: impl Iterator<Item = std::ffi::OsString>) -> Result<ExitCode, Failure> {
+    match arguments::parse(words)? {
+        Request::Build(paths) => build::build(&paths).map(|()| ExitCode::SUCCESS),
+        Request::Run { app_dir, what } => run::run(&app_dir, &what).map(ExitCode::from),
+        Request::Static { root, port } => serve::serve(&root, port).map(|()| ExitCode::SUCCESS),
+        Request::Help => {
+            println!("{}", arguments::USAGE);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

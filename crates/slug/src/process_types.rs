@@ -1,0 +1,54 @@
+//! Which commands an app's process types run: the Procfile's, else the defaults of its pack.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use domain::ProcessType;
+use domain::procfile::{self, PROCFILE_BYTES_MAX};
+
+use crate::failure::{Failure, OrFailure};
+use crate::release::Release;
+
+/// Commands by type.
+pub type ProcessTypes = procfile::Procfile;
+
+/// Reads the Procfile of a folder; `None` when there is none.
+pub fn of_procfile(dir: &Path) -> Result<Option<ProcessTypes>, Failure> {
+    let mut bytes = Vec::new();
+    match File::open(dir.join("Procfile")) {
+        // One byte more than is allowed, so that the parser sees that it is too long.
+        Ok(file) => {
+            file.take(PROCFILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).or_fail("read Procfile")?
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).or_fail("read Procfile"),
+    };
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::data("Procfile is not UTF-8: save it as plain text"))?;
+    procfile::parse(&text).map(Some).map_err(|error| Failure::data(error.to_string()))
+}
+
+/// The defaults of a pack, their names checked.
+pub fn of_release(release: &Release) -> Result<ProcessTypes, Failure> {
+    let mut types = ProcessTypes::new();
+    for (name, command) in &release.default_process_types {
+        let process_type = ProcessType::parse(name).map_err(|error| {
+            Failure::data(format!("the buildpack's release names process type `{name}`: {error}"))
+        })?;
+        types.insert(process_type, command.clone());
+    }
+    Ok(types)
+}
+
+/// Finds the command of a type in a slug.
+pub fn look_up(dir: &Path, release: &Release, name: &str) -> Result<String, Failure> {
+    let declared = of_procfile(dir)?.unwrap_or_default();
+    let defaults = of_release(release)?;
+    let known = |types: &ProcessTypes| types.iter().find(|(t, _)| t.as_str() == name).map(|(_, c)| c.clone());
+    known(&declared).or_else(|| known(&defaults)).ok_or_else(|| {
+        let names: Vec<_> = declared.keys().chain(defaults.keys()).map(ProcessType::as_str).collect();
+        let names = if names.is_empty() { "none: add a Procfile".to_owned() } else { names.join(", ") };
+        Failure::usage(format!("process type `{name}` is not known, the app has {names}"))
+    })
+}

@@ -1,0 +1,139 @@
+//! `slug static` over real connections.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use crate::support::World;
+
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(world: &World) -> Self {
+        let mut command = world.slug("static");
+        command.args(["--port", "0"]).arg(world.path("public")).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("slug starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("a line");
+        let port = line.trim().rsplit(' ').next().and_then(|port| port.parse().ok()).expect("a port");
+        Self { child, port }
+    }
+
+    fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connection");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("timeout");
+        Connection(BufReader::new(stream))
+    }
+
+    fn get(&self, path: &str) -> (u16, String, String) {
+        self.connect().ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+    }
+
+    fn signal(&self) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("signal");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    /// Status, head in lower case, body.
+    fn ask(&mut self, request: &str) -> (u16, String, String) {
+        self.0.get_mut().write_all(request.as_bytes()).expect("sent");
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(self.0.read_line(&mut head).expect("a line"), 0, "connection closed after {head:?}");
+        }
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let head = head.to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length = length.map_or(0, |length| length.parse().expect("a length"));
+        let mut body = vec![0; if request.starts_with("HEAD") { 0 } else { length }];
+        self.0.read_exact(&mut body).expect("a body");
+        (status, head, String::from_utf8(body).expect("UTF-8"))
+    }
+
+    fn is_closed(&mut self) -> bool {
+        matches!(self.0.read(&mut [0]), Ok(0) | Err(_))
+    }
+}
+
+fn site() -> World {
+    let world = World::new();
+    world.file("public/index.html", "<h1>home</h1>");
+    world.file("public/docs/index.html", "docs");
+    world.file("public/a b.css", "css");
+    world.file("public/.git/config", "secret");
+    world
+}
+
+#[test]
+fn files_are_served_with_their_types_over_one_connection() {
+    let world = site();
+    let server = Server::start(&world);
+    let mut connection = server.connect();
+
+    let home = connection.ask("GET /?x=1 HTTP/1.1\r\n\r\n");
+    let css = connection.ask("GET /a%20b.css HTTP/1.1\r\n\r\n");
+    let head = connection.ask("HEAD /docs/ HTTP/1.1\r\n\r\n");
+
+    assert_eq!((home.0, home.2.as_str()), (200, "<h1>home</h1>"));
+    assert!(home.1.contains("content-type: text/html"));
+    assert!(css.1.contains("content-type: text/css") && css.2 == "css");
+    assert!(head.1.contains("content-length: 4"));
+}
+
+#[test]
+fn what_is_not_there_or_not_allowed_gets_its_status() {
+    let world = site();
+    let server = Server::start(&world);
+
+    assert_eq!(server.get("/none").0, 404);
+    assert_eq!(server.get("/.git/config").0, 404);
+    assert_eq!(server.get("/../secret").0, 400);
+    let moved = server.get("/docs");
+    assert_eq!(moved.0, 301);
+    assert!(moved.1.contains("location: /docs/"));
+    let posted = server.connect().ask("POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx");
+    assert!(posted.0 == 405 && posted.1.contains("connection: close"), "{posted:?}");
+
+    world.file("public/404.html", "lost");
+    assert_eq!(server.get("/none").2, "lost");
+}
+
+#[test]
+fn a_known_file_is_not_sent_again() {
+    let world = site();
+    let server = Server::start(&world);
+    let first = server.get("/");
+    let tag = first.1.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag").to_owned();
+
+    let again = server.connect().ask(&format!("GET / HTTP/1.1\r\nIf-None-Match: {tag}\r\n\r\n"));
+
+    assert_eq!(again.0, 304);
+}
+
+#[test]
+fn term_closes_idle_connections_and_ends_the_server() {
+    let world = site();
+    let mut server = Server::start(&world);
+    let mut idle = server.connect();
+    idle.ask("GET / HTTP/1.1\r\n\r\n");
+
+    server.signal();
+
+    assert!(idle.is_closed());
+    assert!(server.child.wait().expect("status").success());
+}
