@@ -1,0 +1,160 @@
+//! What the builder asks the controller: whose key, may they, with which config, is it released?
+//!
+//! The texts of refusals are made here, in one place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::client::{Address, Client, ClientError};
+use api::hooks::{Access, BuildDone, Released};
+use domain::AppName;
+
+use crate::{BuilderError, BuilderSettings};
+
+/// Longest wait for an answer that the controller has at hand.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How often a question is asked while the controller does not answer, and the first pause in between.
+const TRIES: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// The controller's internal listener.
+pub(crate) struct Hooks {
+    client: Arc<Client>,
+    release_deadline: Duration,
+}
+
+/// Why the controller's answer is no yes. The text is what the pusher sees.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AccessError {
+    #[error("{user} may not use the app `{app}`; ask its owner for `deis perms:create {user} -a {app}`")]
+    Forbidden { user: String, app: AppName },
+    #[error(
+        "the app `{app}` does not exist; create it with `deis create {app}`, or correct the remote with \
+         `deis git:remote -a <app>`"
+    )]
+    NoApp { app: AppName },
+    #[error("the platform's controller does not answer; try again in a minute")]
+    Unreachable,
+    #[error("the controller returned an error when publishing the release: {detail}")]
+    NotReleased { detail: String },
+    #[error(
+        "the release took longer than {seconds} seconds and may still go on; see `deis releases` before you push again"
+    )]
+    TooSlow { seconds: u64 },
+    #[error("the controller refused the builder ({status}); tell the operator to compare their keys")]
+    Refused { status: u16 },
+}
+
+impl Hooks {
+    pub(crate) fn new(settings: &BuilderSettings) -> Result<Self, BuilderError> {
+        let url = &settings.hooks_url;
+        let wrong =
+            |error: ClientError| BuilderError::HooksUrl { url: url.clone(), reason: error.to_string() };
+        let address = Address::parse(url).map_err(wrong)?;
+        let client = Client::new(address, true).with_builder_key(settings.builder_key.as_str());
+        let release_deadline = Duration::from_secs(u64::from(settings.release_deadline_seconds));
+        Ok(Self { client: Arc::new(client), release_deadline })
+    }
+
+    /// The owner of an SSH key; `None` where nobody has it.
+    pub(crate) async fn key_owner(&self, public: String) -> Result<Option<String>, AccessError> {
+        let owner = self.ask(move |client| client.hook_key_owner(&public)).await;
+        owner.map(|owner| owner.map(|owner| owner.username)).map_err(|error| unexpected(&error))
+    }
+
+    /// Whether the user may push to and clone exactly this app.
+    pub(crate) async fn access(&self, user: &str, app: &AppName) -> Result<Access, AccessError> {
+        let (name, repository) = (user.to_owned(), app.to_string());
+        let answer = self.ask(move |client| client.hook_access(&name, &repository)).await;
+        let access = answer.map_err(|error| denied(&error, user, app))?;
+        if access.app != app.as_str() {
+            return Err(AccessError::NoApp { app: app.clone() });
+        }
+        Ok(access)
+    }
+
+    /// The variables that the app's next build gets.
+    pub(crate) async fn config(
+        &self,
+        user: &str,
+        app: &AppName,
+    ) -> Result<std::collections::BTreeMap<String, String>, AccessError> {
+        let (name, repository) = (user.to_owned(), app.to_string());
+        let answer = self.ask(move |client| client.hook_config(&name, &repository)).await;
+        let config = answer.map_err(|error| denied(&error, user, app))?;
+        Ok(config.values.into_iter().map(|(name, value)| (name, text(value))).collect())
+    }
+
+    /// Every app there is.
+    pub(crate) async fn apps(&self) -> Result<Vec<String>, AccessError> {
+        self.ask(Client::hook_apps).await.map(|apps| apps.apps).map_err(|error| unexpected(&error))
+    }
+
+    /// Releases a build; answers when the deploy has ended. Asked once only: a second one would be a second release.
+    pub(crate) async fn release(&self, build: BuildDone) -> Result<Released, AccessError> {
+        let client = Arc::clone(&self.client);
+        let asked = tokio::task::spawn_blocking(move || client.hook_build(&build));
+        match tokio::time::timeout(self.release_deadline, asked).await {
+            Ok(Ok(Ok(released))) => Ok(released),
+            Ok(Ok(Err(error))) => Err(AccessError::NotReleased { detail: detail(&error) }),
+            Ok(Err(error)) => Err(AccessError::NotReleased { detail: error.to_string() }),
+            Err(_) => Err(AccessError::TooSlow { seconds: self.release_deadline.as_secs() }),
+        }
+    }
+
+    /// Asks on a thread of its own, as the client blocks, again and again while nobody answers.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl Fn(&Client) -> Result<T, ClientError> + Clone + Send + 'static,
+    ) -> Result<T, Option<ClientError>> {
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1.. {
+            let (client, question) = (Arc::clone(&self.client), question.clone());
+            let asked = tokio::task::spawn_blocking(move || question(&client));
+            match tokio::time::timeout(ANSWER_MAX, asked).await {
+                Ok(Ok(Ok(answer))) => return Ok(answer),
+                Ok(Ok(Err(error))) if error.may_pass() && attempt < TRIES => {}
+                Ok(Ok(Err(error))) => return Err(Some(error)),
+                Ok(Err(_)) | Err(_) => return Err(None),
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Err(None)
+    }
+}
+
+fn denied(error: &Option<ClientError>, user: &str, app: &AppName) -> AccessError {
+    match error.as_ref().and_then(ClientError::status) {
+        Some(403) => AccessError::Forbidden { user: user.to_owned(), app: app.clone() },
+        Some(404) => AccessError::NoApp { app: app.clone() },
+        _ => unexpected(error),
+    }
+}
+
+fn unexpected(error: &Option<ClientError>) -> AccessError {
+    let reason = error.as_ref().map_or_else(|| "no answer in time".to_owned(), ToString::to_string);
+    tracing::warn!(reason, "the controller's hooks are not usable");
+    match error.as_ref().and_then(ClientError::status) {
+        Some(status @ 400..=499) => AccessError::Refused { status },
+        _ => AccessError::Unreachable,
+    }
+}
+
+/// The reason in the controller's own words, where it gave one.
+fn detail(error: &ClientError) -> String {
+    error.detail().unwrap_or_else(|| match error {
+        ClientError::Status { status, body } => {
+            format!("{status} {}", body.chars().take(500).collect::<String>())
+        }
+        other => other.to_string(),
+    })
+}
+
+/// Values are texts; older clients could set numbers and truth values.
+fn text(value: serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,107 @@
+//! The server's own SSH keys: made on first start, kept for good, so that clients go on trusting us.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::{Algorithm, EcdsaCurve, PrivateKey};
+
+use crate::BuilderError;
+
+/// Files of keys; one that is not there is made, except RSA, which is only taken over.
+const ED25519: &str = "ssh-host-ed25519-key";
+const ECDSA: &str = "ssh-host-ecdsa-key";
+const RSA: &str = "ssh-host-rsa-key";
+
+/// The keys in `folder`. A file that cannot be read stops the start: a new key would lock out every client.
+pub(crate) fn load_or_make(folder: &Path) -> Result<Vec<PrivateKey>, BuilderError> {
+    make_private_folder(folder)?;
+    let ecdsa = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
+    let mut keys = Vec::new();
+    for (name, algorithm) in [(ED25519, Algorithm::Ed25519), (ECDSA, ecdsa)] {
+        let path = folder.join(name);
+        keys.push(match load(&path)? {
+            Some(key) => key,
+            None => make(&path, algorithm)?,
+        });
+    }
+    keys.extend(load(&folder.join(RSA))?);
+    Ok(keys)
+}
+
+/// Makes a folder that only we may enter.
+pub(crate) fn make_private_folder(folder: &Path) -> Result<(), BuilderError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| BuilderError::Prepare { path: folder.to_owned(), source })
+}
+
+fn load(path: &Path) -> Result<Option<PrivateKey>, BuilderError> {
+    let unusable = |reason: String| BuilderError::HostKey { path: path.to_owned(), reason };
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unusable(error.to_string())),
+    };
+    let key = PrivateKey::from_openssh(&text).map_err(|error| unusable(error.to_string()))?;
+    if key.is_encrypted() {
+        return Err(unusable("it is encrypted".to_owned()));
+    }
+    Ok(Some(key))
+}
+
+/// Made beside its place and moved there, so that no half-written key is ever found.
+fn make(path: &Path, algorithm: Algorithm) -> Result<PrivateKey, BuilderError> {
+    let unusable = |reason: String| BuilderError::HostKey { path: path.to_owned(), reason };
+    let key = PrivateKey::random(&mut rand::rng(), algorithm).map_err(|error| unusable(error.to_string()))?;
+    let text = key.to_openssh(LineEnding::LF).map_err(|error| unusable(error.to_string()))?;
+    let unfinished = path.with_extension("new");
+    let write = || {
+        let mut file = private_file(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().map_err(|source| BuilderError::Prepare { path: path.to_owned(), source })?;
+    Ok(key)
+}
+
+fn private_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_made_once_and_only_for_us() {
+        let folder = tempfile::tempdir().unwrap();
+
+        let first = load_or_make(folder.path()).unwrap();
+        let second = load_or_make(folder.path()).unwrap();
+
+        let publics =
+            |keys: &[PrivateKey]| keys.iter().map(|key| key.public_key().clone()).collect::<Vec<_>>();
+        assert_eq!(publics(&first), publics(&second));
+        assert_eq!(first.len(), 2);
+        for name in [ED25519, ECDSA] {
+            let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_broken_key_stops_the_start_instead_of_being_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(ECDSA), "not a key").unwrap();
+
+        let error = load_or_make(folder.path()).unwrap_err().to_string();
+
+        assert!(error.contains(ECDSA), "{error}");
+        assert_eq!(fs::read(folder.path().join(ECDSA)).unwrap(), b"not a key");
+    }
+}

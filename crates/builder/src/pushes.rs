@@ -1,0 +1,58 @@
+//! Pushes under way: what links a `git receive-pack` to the hook that it starts.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use domain::AppName;
+use tokio_util::sync::CancellationToken;
+
+use crate::locks::AppLock;
+
+/// One push. The app stays locked until the last copy is gone: the connection's or the build's.
+pub(crate) struct Push {
+    pub app: AppName,
+    pub user: String,
+    pub repository: PathBuf,
+    pub started: Instant,
+    /// Set when git has taken the pack in and has started the hook.
+    pub received: CancellationToken,
+    pub _lock: AppLock,
+}
+
+/// The pushes whose hook has not come yet, by their secret number.
+#[derive(Default)]
+pub(crate) struct Pushes {
+    waiting: Mutex<HashMap<String, Arc<Push>>>,
+}
+
+/// Takes the push from the list when `git receive-pack` has ended.
+pub(crate) struct Expected<'a> {
+    pushes: &'a Pushes,
+    pub token: String,
+}
+
+impl Pushes {
+    /// Expects a hook for this push, under a number that only our git process learns.
+    pub(crate) fn expect(&self, push: &Arc<Push>) -> Expected<'_> {
+        let token = format!("{:032x}", rand::random::<u128>());
+        self.lock().insert(token.clone(), Arc::clone(push));
+        Expected { pushes: self, token }
+    }
+
+    /// The push that the hook belongs to; each has one hook.
+    pub(crate) fn take(&self, token: &str) -> Option<Arc<Push>> {
+        self.lock().remove(token)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Push>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        self.pushes.lock().remove(&self.token);
+    }
+}

@@ -1,0 +1,109 @@
+//! Stands in for the engine: builds that wait until a test lets them go, and lines that are kept.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::build::{BuildJob, BuiltImage, Finished, OneOff};
+use domain::logs::LogLine;
+use domain::{AppName, Digest, Image};
+use engine::{EngineError, JobError, Jobs, Logs, Source};
+use futures_util::{Stream, stream};
+use jiff::Timestamp;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::{mpsc, watch};
+
+/// A handle; clones share everything.
+#[derive(Clone)]
+pub struct TestEngine {
+    state: Arc<Mutex<State>>,
+    held: Arc<watch::Sender<bool>>,
+}
+
+#[derive(Default)]
+struct State {
+    results: VecDeque<JobError>,
+    built: Vec<(BuildJob, Vec<u8>)>,
+    lines: Vec<LogLine>,
+}
+
+impl TestEngine {
+    pub fn new() -> Self {
+        Self { state: Arc::default(), held: Arc::new(watch::Sender::new(false)) }
+    }
+
+    pub fn fail_next_build(&self, error: JobError) {
+        self.state().results.push_back(error);
+    }
+
+    pub fn fail_unreachable(&self) {
+        let source = "no socket".into();
+        self.fail_next_build(JobError::Engine(EngineError::Unreachable { what: "build".to_owned(), source }));
+    }
+
+    pub fn hold_builds(&self) {
+        self.held.send_replace(true);
+    }
+
+    pub fn let_builds_go(&self) {
+        self.held.send_replace(false);
+    }
+
+    /// The builds that have begun, each with the archive that came with it.
+    pub fn built(&self) -> Vec<(BuildJob, Vec<u8>)> {
+        self.state().built.clone()
+    }
+
+    pub fn written(&self) -> Vec<LogLine> {
+        self.state().lines.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl Jobs for TestEngine {
+    async fn build(
+        &self,
+        job: &BuildJob,
+        mut source: Source,
+        output: mpsc::Sender<Bytes>,
+    ) -> Result<BuiltImage, JobError> {
+        let mut archive = Vec::new();
+        let read = source.read_to_end(&mut archive).await;
+        read.map_err(|error| JobError::Refused { reason: format!("cannot read the source: {error}") })?;
+        let digest = Digest::of(&archive);
+        self.state().built.push((job.clone(), archive));
+        for piece in ["-----> Buil", "ding\n"] {
+            let _ = output.send(Bytes::from(piece)).await;
+        }
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
+        match self.state().results.pop_front() {
+            Some(error) => Err(error),
+            None => Ok(BuiltImage {
+                image: Image::Built { app: job.app.clone(), digest },
+                ports: vec![5000],
+                user: String::new(),
+                process_types: BTreeMap::new(),
+            }),
+        }
+    }
+
+    async fn run(&self, _run: &OneOff) -> Result<Finished, JobError> {
+        Err(JobError::Refused { reason: "not of interest here".to_owned() })
+    }
+}
+
+impl Logs for TestEngine {
+    fn follow(&self, _since: BTreeMap<AppName, Timestamp>) -> Pin<Box<dyn Stream<Item = LogLine> + Send>> {
+        Box::pin(stream::pending())
+    }
+
+    fn write(&self, line: LogLine) {
+        self.state().lines.push(line);
+    }
+}

@@ -1,0 +1,161 @@
+//! Pushes as they should go, and builds and releases that fail.
+
+use domain::build::BuildKind;
+use engine::JobError;
+use serde_json::json;
+
+use crate::world::World;
+
+const APP: &[(&str, &str)] = &[("Procfile", "web: ./serve\n"), ("index.html", "hello")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_is_built_and_released_and_then_accepted() {
+    let world = World::new().await;
+    let client = world.client("alice").await;
+    let commit = client.commit(APP).await;
+
+    let pushed = client.push("blog", "main").await;
+
+    pushed.ended_with(0).shows(&[
+        "\x1b[1GStarting build... but first, coffee!",
+        "\x1b[1G-----> Building",
+        "Build complete.",
+        "Launching app.",
+        "Launching...",
+        "Done, blog:v2 deployed to Workflow",
+        "deis open",
+        "main -> main",
+    ]);
+    let (job, source) = world.engine.built().remove(0);
+    assert_eq!(
+        (job.sha.as_str(), job.kind, job.cache, job.build_args),
+        (&commit[..8], BuildKind::Buildpack, true, false)
+    );
+    assert!(String::from_utf8_lossy(&source).contains("index.html"));
+    let released = world.hooks.controller().released.remove(0);
+    assert_eq!((released.receive_user.as_str(), released.receive_repo.as_str()), ("alice", "blog"));
+    assert_eq!((released.sha.as_str(), released.dockerfile.as_str()), (&commit[..8], ""));
+    assert_eq!(released.procfile["web"], "./serve");
+    assert!(released.image.starts_with("sha256:"));
+    let log = world.log("blog");
+    assert!(log.contains("deis[builder]: INFO -----> Building") && log.contains("blog:v2 deployed"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_push_of_the_same_commit_is_up_to_date() {
+    let world = World::new().await;
+    let client = world.client_with(APP).await;
+    client.push("blog", "main").await.ended_with(0);
+
+    client.push("blog", "main").await.ended_with(0).shows(&["Everything up-to-date"]);
+
+    assert_eq!(world.engine.built().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dockerfile_wins_and_config_decides_on_cache_and_build_arguments() {
+    let world = World::new().await;
+    let values = json!({"DEIS_DISABLE_CACHE": "", "DEIS_DOCKER_BUILD_ARGS_ENABLED": 0, "COLOR": "teal"});
+    world.hooks.controller().values = values.as_object().unwrap().clone();
+    let client = world.client_with(&[("Dockerfile", "FROM scratch"), ("Procfile", "web: x")]).await;
+
+    client.push("blog", "main").await.ended_with(0);
+
+    let (job, _) = world.engine.built().remove(0);
+    assert_eq!((job.kind, job.cache, job.build_args), (BuildKind::Dockerfile, false, true));
+    assert_eq!(
+        (job.env["COLOR"].as_str(), job.env["DEIS_DOCKER_BUILD_ARGS_ENABLED"].as_str()),
+        ("teal", "0")
+    );
+    assert_eq!(world.hooks.controller().released[0].dockerfile, "true");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_build_rejects_the_push_and_the_same_commit_can_be_pushed_again() {
+    let world = World::new().await;
+    let client = world.client_with(APP).await;
+    world.engine.fail_next_build(JobError::Failed { exit_code: 17 });
+
+    let failed = client.push("blog", "main").await;
+    let again = client.push("blog", "main").await;
+
+    failed.ended_with(1).shows(&[
+        "remote: error:",
+        "exited with code 17, stopping build",
+        "pre-receive hook declined",
+    ]);
+    assert!(world.log("blog").contains("ERROR the build exited with code 17"));
+    again.ended_with(0).shows(&["blog:v2 deployed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_fails_rejects_the_push_with_the_controllers_words() {
+    let world = World::new().await;
+    let client = world.client_with(APP).await;
+    world.hooks.controller().refusal = Some("blog-web never became ready".to_owned());
+
+    let pushed = client.push("blog", "main").await;
+
+    pushed.ended_with(1).shows(&[
+        "Launching app.",
+        "the controller returned an error when publishing the release: blog-web never became ready",
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_away_rejects_the_push() {
+    let world = World::new().await;
+    let client = world.client_with(APP).await;
+    world.engine.fail_unreachable();
+
+    client.push("blog", "main").await.ended_with(1).shows(&["giving up", "try again in a minute"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_procfile_is_refused_before_anything_is_built() {
+    let world = World::new().await;
+    let client = world.client_with(&[("Procfile", "web: ./serve\nnonsense\n")]).await;
+
+    let pushed = client.push("blog", "main").await;
+
+    pushed.ended_with(1).shows(&["error: Procfile line 2"]);
+    assert!(world.engine.built().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_procfile_behind_a_symlink_is_read_and_a_broken_one_counts_as_none() {
+    let world = World::new().await;
+    world.add_app("wiki", "12");
+    let client = world.client_with(&[("processes", "web: ./serve\n")]).await;
+
+    client.done("ln -s processes Procfile && git add -A && git commit -qm link").await;
+    client.push("blog", "main").await.ended_with(0);
+    client.done("git rm -q processes && git commit -qm broken").await;
+    client.push("wiki", "main").await.ended_with(0);
+
+    let released = std::mem::take(&mut world.hooks.controller().released);
+    assert_eq!(released[0].procfile["web"], "./serve");
+    assert!(released[1].procfile.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_files_is_refused() {
+    let world = World::new().await;
+    let client = world.client_with(&[]).await;
+
+    client.push("blog", "main").await.ended_with(1).shows(&["has no files", "git add"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_broken_with_dots() {
+    let world = World::with(|settings| settings.dots_interval = std::time::Duration::from_millis(20)).await;
+    let client = world.client_with(APP).await;
+    world.engine.hold_builds();
+
+    let pushing = client.begin_push("blog", "main");
+    world.until("the build runs", |world| !world.engine.built().is_empty()).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    world.engine.let_builds_go();
+
+    crate::client::ended(pushing).await.ended_with(0).shows(&["Building", "\x1b[1G...", "Done, "]);
+}

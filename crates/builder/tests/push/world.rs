@@ -1,0 +1,141 @@
+//! A builder of its own for each test: folder, port, controller, engine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use builder::{BuilderError, BuilderSettings};
+use domain::AppName;
+
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::client::Client;
+use crate::engine::TestEngine;
+use crate::hooks::{BUILDER_KEY, Hooks};
+
+/// Longest wait for something that must happen.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+pub struct World {
+    pub folder: TempDir,
+    pub engine: TestEngine,
+    pub hooks: Hooks,
+    port: u16,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<Result<(), BuilderError>>,
+}
+
+impl World {
+    /// The app `blog` belongs to alice; mallory has a key and nothing else.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut BuilderSettings)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let hooks = Hooks::start();
+        for user in ["alice", "mallory"] {
+            let public = make_key(&folder.path().join(user), "ed25519").await;
+            hooks.controller().keys.insert(public, user.to_owned());
+        }
+        let engine = TestEngine::new();
+        let (port, stop, serving) = start(folder.path(), &hooks, &engine, change).await;
+        let world = Self { folder, engine, hooks, port, stop, serving };
+        world.add_app("blog", "11");
+        world
+    }
+
+    pub fn add_app(&self, app: &str, id: &str) {
+        let users = vec!["alice".to_owned()];
+        self.hooks.controller().apps.insert(app.to_owned(), (id.to_owned(), users));
+    }
+
+    /// A working copy of the user's.
+    pub async fn client(&self, user: &str) -> Client {
+        let number = rand::random::<u32>();
+        let folder = self.folder.path().join(format!("work-{user}-{number}"));
+        Client::new(folder, &self.folder.path().join(user), self.port).await
+    }
+
+    /// A working copy of alice's with one commit that has these files.
+    pub async fn client_with(&self, files: &[(&str, &str)]) -> Client {
+        let client = self.client("alice").await;
+        client.commit(files).await;
+        client
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The repository that the builder keeps for an app.
+    pub fn repository(&self, app: &str, id: &str) -> PathBuf {
+        self.data_dir().join("repositories").join(app).join(format!("{id}.git"))
+    }
+
+    /// Asks the builder to stop and does not wait.
+    pub fn ask_to_stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Ends the builder as a crash would: nothing of it runs on.
+    pub async fn crash(&mut self) {
+        self.serving.abort();
+        let _ = (&mut self.serving).await;
+    }
+
+    /// Starts another builder on the same folder.
+    pub async fn restart(&mut self) {
+        (self.port, self.stop, self.serving) =
+            start(self.folder.path(), &self.hooks, &self.engine, |_| {}).await;
+    }
+
+    /// What the builder wrote to the app's log.
+    pub fn log(&self, app: &str) -> String {
+        let app = AppName::parse(app).unwrap();
+        let lines = self.engine.written().into_iter().filter(|line| line.app == app);
+        lines.map(|line| line.render() + "\n").collect()
+    }
+
+    /// Waits until `is_so`.
+    pub async fn until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+        let waiting = async {
+            while !is_so(self) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+    }
+}
+
+async fn start(
+    folder: &Path,
+    hooks: &Hooks,
+    engine: &TestEngine,
+    change: impl FnOnce(&mut BuilderSettings),
+) -> (u16, watch::Sender<bool>, JoinHandle<Result<(), BuilderError>>) {
+    let us = std::env::current_exe().unwrap().display().to_string();
+    let hook =
+        [&us, "--ignored", "--exact", "git_hook", "--nocapture", "--quiet"].map(str::to_owned).to_vec();
+    let mut settings = BuilderSettings::new(folder.join("data"), hooks.url.clone(), BUILDER_KEY, hook);
+    settings.disk_free_bytes_min = 0;
+    change(&mut settings);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (stop, stopped) = watch::channel(false);
+    let engine = Arc::new(engine.clone());
+    let serving = builder::run(settings, Some(listener), engine.clone(), engine, stopped);
+    (port, stop, tokio::spawn(serving))
+}
+
+/// Makes a key pair and returns type and base64 of the public half.
+pub async fn make_key(path: &Path, kind: &str) -> String {
+    let mut keygen = tokio::process::Command::new("ssh-keygen");
+    let made = keygen.args(["-q", "-N", "", "-t", kind, "-f"]).arg(path).status().await.unwrap();
+    assert!(made.success());
+    let line = std::fs::read_to_string(path.with_extension("pub")).unwrap();
+    line.split(' ').take(2).collect::<Vec<_>>().join(" ").trim().to_owned()
+}
