@@ -1,0 +1,121 @@
+//! The one body type of requests to backends and answers to visitors.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::table::InFlightGuard;
+
+/// Why a body ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    #[error("request body is larger than {0} bytes")]
+    TooLarge(u64),
+    #[error("nothing came for {0:?}")]
+    Silent(Duration),
+}
+
+/// A body that streams through, or a short text of the router's own.
+pub(crate) enum ProxyBody {
+    Text(Option<Bytes>),
+    Streamed(Box<Streamed>),
+}
+
+/// A body on its way, with its bounds; holds the count of requests under way until it has ended.
+pub(crate) struct Streamed {
+    incoming: Incoming,
+    left: u64,
+    bytes_max: u64,
+    silence_max: Duration,
+    silence: Pin<Box<Sleep>>,
+    _guard: Option<InFlightGuard>,
+}
+
+impl ProxyBody {
+    pub(crate) fn empty() -> Self {
+        Self::Text(None)
+    }
+
+    pub(crate) fn text(text: String) -> Self {
+        Self::Text(Some(Bytes::from(text)))
+    }
+
+    /// A request's body, bounded in size.
+    pub(crate) fn request(incoming: Incoming, bytes_max: u64, silence_max: Duration) -> Self {
+        Self::streamed(incoming, bytes_max, silence_max, None)
+    }
+
+    /// An answer's body.
+    pub(crate) fn answer(incoming: Incoming, silence_max: Duration, guard: InFlightGuard) -> Self {
+        Self::streamed(incoming, u64::MAX, silence_max, Some(guard))
+    }
+
+    fn streamed(
+        incoming: Incoming,
+        bytes_max: u64,
+        silence_max: Duration,
+        guard: Option<InFlightGuard>,
+    ) -> Self {
+        let silence = Box::pin(tokio::time::sleep(silence_max));
+        let streamed = Streamed { incoming, left: bytes_max, bytes_max, silence_max, silence, _guard: guard };
+        Self::Streamed(Box::new(streamed))
+    }
+}
+
+impl Body for ProxyBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Streamed(streamed) => streamed.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_none(),
+            Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Self::Streamed(streamed) => streamed.incoming.size_hint(),
+        }
+    }
+}
+
+impl Streamed {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Pending => match self.silence.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(Some(Err(BodyError::Silent(self.silence_max)))),
+                Poll::Pending => Poll::Pending,
+            },
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.silence.as_mut().reset(Instant::now() + self.silence_max);
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match self.left.checked_sub(length) {
+                    Some(left) => self.left = left,
+                    None => return Poll::Ready(Some(Err(BodyError::TooLarge(self.bytes_max)))),
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Phase 3: to a backend and back.
+//!
+//! While the route wants replicas and none is ready, the request waits, bounded in time and number. It
+//! is tried again elsewhere when nothing of it was sent; GET and HEAD also when a reused connection
+//! closed before the first byte of the answer, for then the backend had most likely closed it before.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use domain::routing::{Backend, Route};
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::{Refusal, headers};
+use crate::body::ProxyBody;
+use crate::pool::Sender;
+use crate::table::InFlightGuard;
+use crate::worker::Shared;
+
+/// Pause before backends that refused a connection are tried again.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Brings the request to a backend of `route` and its answer back.
+pub(super) async fn forward(
+    shared: &Rc<Shared>,
+    route: Rc<Route>,
+    host: &str,
+    client: SocketAddr,
+    mut request: Request<Incoming>,
+) -> Response<ProxyBody> {
+    if request.method() == Method::CONNECT {
+        return Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here").into_response();
+    }
+    let visitor = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
+    let outgoing = prepare(shared, client, request);
+    match exchange(shared, route, host, outgoing).await {
+        Err(refusal) => refusal.into_response(),
+        Ok(Exchange { response, guard }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            switch_protocols(shared, response, visitor, guard)
+        }
+        Ok(Exchange { response, guard }) => {
+            let (mut parts, body) = response.into_parts();
+            headers::strip_hop_by_hop(&mut parts.headers);
+            parts.version = Version::HTTP_11;
+            Response::from_parts(parts, ProxyBody::answer(body, shared.settings.upstream_timeout, guard))
+        }
+    }
+}
+
+/// The request as the app is to see it.
+fn prepare(shared: &Shared, client: SocketAddr, request: Request<Incoming>) -> Request<ProxyBody> {
+    let (mut parts, body) = request.into_parts();
+    let upgrade = headers::upgrade(&parts.headers);
+    headers::strip_hop_by_hop(&mut parts.headers);
+    // The answer "100 Continue" is given by us as soon as the body is wanted.
+    parts.headers.remove(header::EXPECT);
+    headers::add_forwarded(&mut parts.headers, client, shared.settings.listen.port());
+    if let Some(protocol) = upgrade {
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        parts.headers.insert(header::UPGRADE, protocol);
+    }
+    if let Some(authority) = parts.uri.authority() {
+        let host = HeaderValue::try_from(authority.as_str()).expect("an authority is a valid header value");
+        parts.headers.insert(header::HOST, host);
+    }
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    parts.uri = Uri::try_from(path).expect("it was parsed from a request line");
+    parts.version = Version::HTTP_11;
+    let body = if body.is_end_stream() {
+        ProxyBody::empty()
+    } else {
+        ProxyBody::request(body, shared.settings.body_bytes_max, shared.settings.upstream_timeout)
+    };
+    Request::from_parts(parts, body)
+}
+
+struct Exchange {
+    response: Response<Incoming>,
+    guard: InFlightGuard,
+}
+
+/// How one attempt failed.
+enum Attempt {
+    /// Nothing reached the app: the request may go elsewhere.
+    Unsent(Box<Request<ProxyBody>>),
+    /// The request is gone; this is what the visitor hears.
+    Lost(Refusal),
+}
+
+async fn exchange(
+    shared: &Rc<Shared>,
+    mut route: Rc<Route>,
+    host: &str,
+    mut request: Request<ProxyBody>,
+) -> Result<Exchange, Refusal> {
+    let deadline = Instant::now() + shared.settings.hold_timeout;
+    let mut tried = Vec::new();
+    loop {
+        // Subscribed before looking, so that no change of the table is missed.
+        let changed = shared.table_changed.notified();
+        if let Some((backend, guard)) = shared.in_flight.choose(&route.backends, &tried) {
+            match attempt(shared, &backend, request).await {
+                Ok(response) => return Ok(Exchange { response, guard }),
+                Err(Attempt::Lost(refusal)) => return Err(refusal),
+                Err(Attempt::Unsent(back)) => request = *back,
+            }
+            tried.push(backend.key);
+            if Instant::now() < deadline {
+                continue;
+            }
+        }
+        if route.wanted == 0 && route.backends.is_empty() {
+            return Err(unavailable("no process serves this app; scale one up with `deis scale`"));
+        }
+        let until = if tried.is_empty() { deadline } else { deadline.min(Instant::now() + REFUSED_PAUSE) };
+        hold(shared, changed, until, deadline).await?;
+        tried.clear();
+        route = shared
+            .table
+            .borrow()
+            .route(host)
+            .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no app answers at {host}")))?;
+    }
+}
+
+/// Waits for a change of the table or `until`; refuses when too many wait or the deadline has passed.
+async fn hold(
+    shared: &Shared,
+    changed: impl Future<Output = ()>,
+    until: Instant,
+    deadline: Instant,
+) -> Result<(), Refusal> {
+    if Instant::now() >= deadline {
+        return Err(unavailable("no process of this app was ready in time; see `deis ps` and `deis logs`"));
+    }
+    if shared.held_requests.get() >= shared.settings.held_requests_max {
+        return Err(unavailable("too many requests wait for this app to start"));
+    }
+    shared.held_requests.set(shared.held_requests.get() + 1);
+    let held = scopeguard(|| shared.held_requests.set(shared.held_requests.get() - 1));
+    // Either way the table is looked at again.
+    let _ = tokio::time::timeout_at(until, changed).await;
+    drop(held);
+    Ok(())
+}
+
+/// Runs `end` also when the visitor hangs up and the future is dropped.
+fn scopeguard<F: FnMut()>(end: F) -> impl Drop {
+    struct Guard<F: FnMut()>(F);
+    impl<F: FnMut()> Drop for Guard<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+    Guard(end)
+}
+
+fn unavailable(text: &str) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
+}
+
+async fn attempt(
+    shared: &Rc<Shared>,
+    backend: &Backend,
+    request: Request<ProxyBody>,
+) -> Result<Response<Incoming>, Attempt> {
+    let pooled = shared.pool.take(&backend.key);
+    let reused = pooled.is_some();
+    let mut sender = match pooled {
+        Some(sender) => sender,
+        None => match connect(shared, backend).await {
+            Ok(sender) => sender,
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "cannot connect");
+                return Err(Attempt::Unsent(Box::new(request)));
+            }
+        },
+    };
+
+    let again = (reused && is_safe(&request)).then(|| copy(&request));
+    let answer =
+        tokio::time::timeout(shared.settings.upstream_timeout, sender.try_send_request(request)).await;
+    match answer {
+        Err(_) => {
+            Err(Attempt::Lost(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the app did not answer in time")))
+        }
+        Ok(Ok(response)) => {
+            give_back(shared, backend, sender, response.status());
+            Ok(response)
+        }
+        Ok(Err(mut error)) => match error.take_message().or(again) {
+            Some(request) => Err(Attempt::Unsent(Box::new(request))),
+            None => {
+                let error = error.into_error();
+                tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "request lost");
+                Err(Attempt::Lost(lost(&error)))
+            }
+        },
+    }
+}
+
+fn lost(error: &hyper::Error) -> Refusal {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(crate::body::BodyError::TooLarge(max)) = error.downcast_ref() {
+            let text = format!("the body is larger than the {max} bytes allowed here");
+            return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text);
+        }
+        cause = error.source();
+    }
+    Refusal::new(StatusCode::BAD_GATEWAY, "the app closed the connection without an answer")
+}
+
+/// GET and HEAD without a body change nothing (RFC 9110 section 9.2.1), so they may be sent twice.
+fn is_safe(request: &Request<ProxyBody>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream()
+}
+
+fn copy(request: &Request<ProxyBody>) -> Request<ProxyBody> {
+    let mut copy = Request::new(ProxyBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+async fn connect(shared: &Shared, backend: &Backend) -> std::io::Result<Sender> {
+    let connecting = TcpStream::connect(backend.address);
+    let stream = tokio::time::timeout(shared.settings.connect_timeout, connecting).await??;
+    stream.set_nodelay(true)?;
+    let (sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+    tokio::task::spawn_local(async move {
+        // Its errors reach whoever waits for an answer on it.
+        let _ = connection.with_upgrades().await;
+    });
+    Ok(sender)
+}
+
+/// Puts the connection back into the pool once the answer's body has been read.
+fn give_back(shared: &Rc<Shared>, backend: &Backend, mut sender: Sender, status: StatusCode) {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    let shared = Rc::clone(shared);
+    let key = backend.key.clone();
+    tokio::task::spawn_local(async move {
+        if sender.ready().await.is_ok() && shared.table.borrow().has_backend(&key) {
+            shared.pool.put(&key, sender);
+        }
+    });
+}
+
+/// Joins visitor and app after a 101 (WebSocket and the like), until both have hung up.
+fn switch_protocols(
+    shared: &Shared,
+    mut response: Response<Incoming>,
+    visitor: Option<OnUpgrade>,
+    guard: InFlightGuard,
+) -> Response<ProxyBody> {
+    let Some(visitor) = visitor else {
+        let text = "the app switched protocols without being asked to";
+        return Refusal::new(StatusCode::BAD_GATEWAY, text).into_response();
+    };
+    let app = hyper::upgrade::on(&mut response);
+    let silence_max = shared.settings.upstream_timeout;
+    tokio::task::spawn_local(async move {
+        let joined = async { tokio::try_join!(visitor, app) }.await;
+        if let Ok((visitor, app)) = joined {
+            tunnel(TokioIo::new(visitor), TokioIo::new(app), silence_max).await;
+        }
+        drop(guard);
+    });
+    let (parts, _) = response.into_parts();
+    Response::from_parts(parts, ProxyBody::empty())
+}
+
+/// Copies both ways until both sides have ended, one has failed, or nothing came for `silence_max`.
+async fn tunnel<V, A>(visitor: V, app: A, silence_max: Duration)
+where
+    V: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    A: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let last_moved = std::cell::Cell::new(Instant::now());
+    let (mut from_visitor, mut to_visitor) = tokio::io::split(visitor);
+    let (mut from_app, mut to_app) = tokio::io::split(app);
+    let both = async {
+        tokio::join!(
+            copy_noting(&mut from_visitor, &mut to_app, &last_moved),
+            copy_noting(&mut from_app, &mut to_visitor, &last_moved),
+        )
+    };
+    let silent = async {
+        while last_moved.get().elapsed() < silence_max {
+            tokio::time::sleep_until(last_moved.get() + silence_max).await;
+        }
+    };
+    tokio::select! { _ = both => (), () = silent => () }
+}
+
+async fn copy_noting<R, W>(from: &mut R, to: &mut W, moved: &std::cell::Cell<Instant>)
+where
+    R: tokio::io::AsyncRead + Unpin,
+    W: tokio::io::AsyncWrite + Unpin,
+{
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        moved.set(Instant::now());
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+    // The other direction may go on: half-closed connections are legal.
+    let _ = to.shutdown().await;
+}

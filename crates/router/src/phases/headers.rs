@@ -1,0 +1,90 @@
+//! Headers between visitor and app: what is added, and what belongs to one connection only.
+
+use std::net::SocketAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// Headers that speak of one connection (RFC 9110 section 7.6.1); framing is hyper's business.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+];
+
+/// Whether the sender asks to change the protocol, to which one.
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let wants_upgrade = connection_options(headers).any(|option| option.eq_ignore_ascii_case("upgrade"));
+    headers.get(header::UPGRADE).filter(|_| wants_upgrade).cloned()
+}
+
+/// Removes what must not travel on.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = connection_options(headers)
+        .filter_map(|option| option.parse().ok())
+        .filter(|name| !is_framing(name))
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&named) {
+        headers.remove(name);
+    }
+    headers.remove("keep-alive");
+    headers.remove("proxy-connection");
+}
+
+/// Tells the app who asks and how (components.md 5.6). Values from outside are replaced: nobody in
+/// front of this router is trusted to set them.
+pub(super) fn add_forwarded(headers: &mut HeaderMap, client: SocketAddr, port: u16) {
+    let address = client.ip().to_canonical().to_string();
+    let text =
+        |text: String| HeaderValue::try_from(text).expect("addresses and numbers are valid header values");
+    headers.insert("x-forwarded-for", text(address));
+    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
+    headers.insert("x-forwarded-port", text(port.to_string()));
+}
+
+fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(|option| !option.is_empty())
+}
+
+/// A visitor must not make us drop what tells where a body ends, nor whose request it is.
+fn is_framing(name: &HeaderName) -> bool {
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::HOST].contains(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_one_connection_stay_there_but_framing_cannot_be_stripped() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Secret, content-length"),
+            ("x-secret", "1"),
+            ("content-length", "3"),
+            ("keep-alive", "timeout=5"),
+            ("accept", "*/*"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+
+        strip_hop_by_hop(&mut headers);
+
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["accept", "content-length"]);
+    }
+
+    #[test]
+    fn an_upgrade_needs_both_headers() {
+        let mut headers = HeaderMap::new();
+        headers.insert("upgrade", HeaderValue::from_static("websocket"));
+        assert_eq!(upgrade(&headers), None);
+
+        headers.insert("connection", HeaderValue::from_static("keep-alive, Upgrade"));
+        assert_eq!(upgrade(&headers), Some(HeaderValue::from_static("websocket")));
+    }
+}

@@ -1,0 +1,38 @@
+//! Phase 4: what came of the request, for the operator's log. The app's own log holds what the app
+//! says, as in Deis; access lines never entered it.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use domain::routing::RouteOwner;
+use http::{Method, StatusCode};
+use hyper::Request;
+
+pub(super) struct Entry {
+    begun: Instant,
+    method: Method,
+    path: String,
+    client: SocketAddr,
+}
+
+impl Entry {
+    pub(super) fn begin<B>(request: &Request<B>, client: SocketAddr) -> Self {
+        // The query may hold secrets; it stays out.
+        let path = if tracing::enabled!(target: "access", tracing::Level::DEBUG) {
+            request.uri().path().to_owned()
+        } else {
+            String::new()
+        };
+        Self { begun: Instant::now(), method: request.method().clone(), path, client }
+    }
+
+    pub(super) fn end(self, owner: Option<&RouteOwner>, status: StatusCode) {
+        let Self { begun, method, path, client } = self;
+        tracing::debug!(
+            target: "access",
+            ?owner, %client, %method, path, status = status.as_u16(),
+            seconds = begun.elapsed().as_secs_f64(),
+            "request"
+        );
+    }
+}

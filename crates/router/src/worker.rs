@@ -1,0 +1,211 @@
+//! One worker: a thread with a listener, a runtime, a table and a pool of its own.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::routing::RouteTable;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::LocalSet;
+
+use crate::pool::Pool;
+use crate::report::Reports;
+use crate::table::{InFlight, Table};
+use crate::{RouterError, RouterSettings, phases};
+
+/// After a change of the table, workers report this often, so that draining is quick.
+const REPORT_EVERY_BUSY: Duration = Duration::from_millis(20);
+/// How long after a change that lasts.
+const BUSY_FOR: Duration = Duration::from_secs(20);
+/// Otherwise a report is only a sign of life.
+const REPORT_EVERY_IDLE: Duration = Duration::from_millis(500);
+
+pub(crate) struct Worker {
+    pub(crate) number: usize,
+    pub(crate) settings: Arc<RouterSettings>,
+    pub(crate) tables: watch::Receiver<Arc<RouteTable>>,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) shutdown: watch::Receiver<bool>,
+}
+
+/// What all requests of one worker share; never leaves its thread.
+pub(crate) struct Shared {
+    pub(crate) settings: Arc<RouterSettings>,
+    pub(crate) table: RefCell<Rc<Table>>,
+    /// Wakes requests that wait for a backend.
+    pub(crate) table_changed: Notify,
+    pub(crate) held_requests: Cell<usize>,
+    pub(crate) pool: Pool,
+    pub(crate) in_flight: Rc<InFlight>,
+}
+
+/// Binds one listener of several on the same address.
+pub(crate) fn bind(address: SocketAddr) -> Result<std::net::TcpListener, RouterError> {
+    let bind = || -> std::io::Result<std::net::TcpListener> {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(1024)?;
+        Ok(socket.into())
+    };
+    bind().map_err(|source| RouterError::Listen { address, source })
+}
+
+impl Worker {
+    pub(crate) fn spawn(
+        self,
+        listener: std::net::TcpListener,
+    ) -> std::io::Result<std::thread::JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let name = format!("router-{}", self.number);
+        std::thread::Builder::new().name(name).spawn(move || {
+            LocalSet::new().block_on(&runtime, self.run(listener));
+        })
+    }
+
+    async fn run(self, listener: std::net::TcpListener) {
+        let listener = TcpListener::from_std(listener).expect("the listener is fresh and nonblocking");
+        let mut tables = self.tables.clone();
+        let first = Rc::new(Table::new(&tables.borrow_and_update()));
+        let shared = Rc::new(Shared {
+            settings: Arc::clone(&self.settings),
+            table: RefCell::new(first),
+            table_changed: Notify::new(),
+            held_requests: Cell::new(0),
+            pool: Pool::default(),
+            in_flight: Rc::default(),
+        });
+        let follower = tokio::task::spawn_local(follow_tables(
+            Rc::clone(&shared),
+            tables,
+            Arc::clone(&self.reports),
+            self.number,
+        ));
+        self.accept(&listener, &shared).await;
+        drop(listener);
+        self.drain(&shared).await;
+        follower.abort();
+    }
+
+    async fn accept(&self, listener: &TcpListener, shared: &Rc<Shared>) {
+        let connections = Rc::new(tokio::sync::Semaphore::new(self.settings.connections_max));
+        let mut shutdown = self.shutdown.clone();
+        loop {
+            let permit = Rc::clone(&connections).acquire_owned_local().await;
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = shutdown.wait_for(|stop| *stop) => return,
+            };
+            match accepted {
+                Ok((stream, client)) => {
+                    let serving = serve(stream, client, Rc::clone(shared), self.shutdown.clone());
+                    tokio::task::spawn_local(async move {
+                        serving.await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    // Out of file descriptors, mostly: let connections end before trying again.
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    async fn drain(&self, shared: &Rc<Shared>) {
+        let idle = async {
+            while shared.in_flight.total() > 0 {
+                shared.in_flight.changed().await;
+            }
+        };
+        if tokio::time::timeout(self.settings.drain_timeout, idle).await.is_err() {
+            tracing::warn!(requests = shared.in_flight.total(), "requests cut off at the end of draining");
+        }
+    }
+}
+
+/// A semaphore in an `Rc`: permits that stay on the thread.
+trait LocalPermits {
+    async fn acquire_owned_local(self) -> LocalPermit;
+}
+
+struct LocalPermit(Rc<tokio::sync::Semaphore>);
+
+impl LocalPermits for Rc<tokio::sync::Semaphore> {
+    async fn acquire_owned_local(self) -> LocalPermit {
+        self.acquire().await.expect("the semaphore is never closed").forget();
+        LocalPermit(self)
+    }
+}
+
+impl Drop for LocalPermit {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    client: SocketAddr,
+    shared: Rc<Shared>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    // Without it, small answers wait for the acknowledgement of earlier ones.
+    let _ = stream.set_nodelay(true);
+    let head_timeout = shared.settings.head_timeout;
+    let service =
+        hyper::service::service_fn(move |request| phases::serve(Rc::clone(&shared), client, request));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = shutdown.wait_for(|stop| *stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = &error as &dyn std::error::Error, %client, "connection ended early");
+    }
+}
+
+async fn follow_tables(
+    shared: Rc<Shared>,
+    mut tables: watch::Receiver<Arc<RouteTable>>,
+    reports: Arc<Reports>,
+    number: usize,
+) {
+    let mut changed_at = tokio::time::Instant::now();
+    loop {
+        let version = shared.table.borrow().version;
+        reports.put(number, version, shared.in_flight.snapshot());
+        let pause = if changed_at.elapsed() < BUSY_FOR { REPORT_EVERY_BUSY } else { REPORT_EVERY_IDLE };
+        tokio::select! {
+            changed = tables.changed() => {
+                if changed.is_err() {
+                    // The engine is gone: serve on with the table at hand.
+                    return;
+                }
+                let table = Rc::new(Table::new(&tables.borrow_and_update()));
+                shared.pool.keep_only(&table);
+                *shared.table.borrow_mut() = table;
+                shared.table_changed.notify_waiters();
+                changed_at = tokio::time::Instant::now();
+            }
+            () = tokio::time::sleep(pause) => shared.pool.drop_idle(),
+        }
+    }
+}

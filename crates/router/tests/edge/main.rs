@@ -1,0 +1,12 @@
+//! The router against real sockets: what a visitor sees, and what an app sees.
+
+mod app;
+mod visitor;
+mod world;
+
+mod bodies;
+mod draining;
+mod headers;
+mod hosts;
+mod retries;
+mod upgrades;

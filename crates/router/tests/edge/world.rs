@@ -1,0 +1,106 @@
+//! A router on a free port with a table that the test sets.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use domain::AppName;
+use domain::routing::{Backend, Claim, Route, RouteOwner, RouteTable, RouterReport};
+use engine::Routes;
+use router::{Router, RouterSettings};
+use tokio::sync::watch;
+
+/// The engine's part: a table to watch and an ear for reports.
+struct Table {
+    sender: watch::Sender<Arc<RouteTable>>,
+    last_report: Mutex<Option<RouterReport>>,
+}
+
+impl Routes for Table {
+    fn watch(&self) -> watch::Receiver<Arc<RouteTable>> {
+        self.sender.subscribe()
+    }
+
+    fn report(&self, report: RouterReport) {
+        *self.last_report.lock().expect("no test panics while it holds this") = Some(report);
+    }
+}
+
+pub struct World {
+    pub address: SocketAddr,
+    table: Arc<Table>,
+    shutdown: watch::Sender<bool>,
+    router: Option<Router>,
+}
+
+impl World {
+    pub fn start() -> Self {
+        Self::start_with(|_| ())
+    }
+
+    pub fn start_with(change: impl FnOnce(&mut RouterSettings)) -> Self {
+        let mut settings = RouterSettings::new(([127, 0, 0, 1], 0).into());
+        settings.workers = 2;
+        settings.hold_timeout = Duration::from_secs(5);
+        change(&mut settings);
+        let table = Arc::new(Table { sender: watch::Sender::default(), last_report: Mutex::default() });
+        let (shutdown, stopped) = watch::channel(false);
+        let routes: Arc<dyn Routes> = table.clone();
+        let router = Router::start(&settings, &routes, &stopped).expect("a free port");
+        Self { address: router.address(), table, shutdown, router: Some(router) }
+    }
+
+    /// Replaces the table and waits until all workers have it.
+    pub fn serve(&self, routes: Vec<Route>) {
+        let version = self.table.sender.borrow().version + 1;
+        self.table.sender.send_replace(Arc::new(RouteTable { version, routes }));
+        self.wait_for_report(|report| report.table_version == version);
+    }
+
+    pub fn wait_for_report(&self, wanted: impl Fn(&RouterReport) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let report = self.table.last_report.lock().expect("not poisoned").clone();
+            if report.as_ref().is_some_and(&wanted) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the wanted report did not come, the last is {report:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Asks the router to stop; does not wait.
+    pub fn shut_down(&self) {
+        self.shutdown.send_replace(true);
+    }
+
+    /// Waits until it has drained.
+    pub fn join(mut self) {
+        self.router.take().expect("not joined before").join();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+/// A route of the app `name` at `<name>.test`.
+pub fn route(name: &str, backends: &[&crate::app::App]) -> Route {
+    let backend = |app: &&crate::app::App| Backend { key: app.key.clone(), address: app.address, release: 1 };
+    Route {
+        owner: RouteOwner::App(AppName::parse(name).expect("a good name")),
+        own_hosts: vec![format!("{name}.test")],
+        domains: Vec::new(),
+        maintenance: false,
+        whitelist: Vec::new(),
+        https_enforced: false,
+        wanted: 1,
+        backends: backends.iter().map(backend).collect(),
+    }
+}
+
+pub fn claim(host: &str, since_ms: i64) -> Claim {
+    Claim { host: host.to_owned(), since_ms }
+}
