@@ -1,0 +1,278 @@
+//! Lines from an engine to disk and out over HTTP, with a stand-in for the engine.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use domain::AppName;
+use domain::ProcessType;
+use domain::logs::{LogLine, LogSource};
+use engine::Logs;
+use futures_util::{Stream, StreamExt as _, stream};
+use jiff::Timestamp;
+use logger::{LoggerError, LoggerSettings};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// An engine that remembers every line, as container logs do.
+#[derive(Clone, Default)]
+struct Lines {
+    all: Arc<Mutex<Vec<LogLine>>>,
+    followers: Arc<Mutex<Vec<mpsc::UnboundedSender<LogLine>>>>,
+}
+
+impl Logs for Lines {
+    fn follow(&self, since: BTreeMap<AppName, Timestamp>) -> Pin<Box<dyn Stream<Item = LogLine> + Send>> {
+        let is_new = |line: &&LogLine| since.get(&line.app).is_some_and(|since| line.time > *since);
+        let missed: Vec<_> = self.all.lock().unwrap().iter().filter(is_new).cloned().collect();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.followers.lock().unwrap().push(sender);
+        let live = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
+        Box::pin(stream::iter(missed).chain(live))
+    }
+
+    fn write(&self, line: LogLine) {
+        self.all.lock().unwrap().push(line.clone());
+        self.followers.lock().unwrap().retain(|follower| follower.send(line.clone()).is_ok());
+    }
+}
+
+struct World {
+    folder: TempDir,
+    lines: Lines,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<Result<(), LoggerError>>,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut LoggerSettings)) -> Self {
+        let (folder, lines) = (tempfile::tempdir().unwrap(), Lines::default());
+        let (address, stop, serving) = start(&folder, &lines, change).await;
+        Self { folder, lines, address, stop, serving }
+    }
+
+    async fn restart(&mut self) {
+        (self.address, self.stop, self.serving) = start(&self.folder, &self.lines, |_| {}).await;
+    }
+
+    async fn crash(&mut self) {
+        self.serving.abort();
+        let _ = (&mut self.serving).await;
+        self.lines.followers.lock().unwrap().clear();
+    }
+
+    async fn stop(&mut self) {
+        self.stop.send_replace(true);
+        (&mut self.serving).await.unwrap().unwrap();
+    }
+
+    fn say(&self, app: &str, second: i64, text: &str) {
+        self.lines.write(line(app, second, text));
+    }
+
+    async fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        self.ask_with(method, path, "").await
+    }
+
+    async fn ask_with(&self, method: &str, path: &str, headers: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// The app's lines, once the last of them holds `last`.
+    async fn until(&self, path: &str, last: &str) -> String {
+        let waiting = async {
+            loop {
+                let (_, text) = self.ask("GET", path).await;
+                if text.lines().next_back().is_some_and(|line| line.contains(last)) {
+                    return text;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the line never comes")
+    }
+}
+
+async fn start(
+    folder: &TempDir,
+    lines: &Lines,
+    change: impl FnOnce(&mut LoggerSettings),
+) -> (SocketAddr, watch::Sender<bool>, JoinHandle<Result<(), LoggerError>>) {
+    let mut settings = LoggerSettings::new(folder.path().join("logs"));
+    change(&mut settings);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let before = lines.followers.lock().unwrap().len();
+    let serving = tokio::spawn(logger::run(settings, Some(listener), Arc::new(lines.clone()), stopped));
+    let follows = async {
+        while lines.followers.lock().unwrap().len() == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), follows).await.expect("the logger never follows");
+    (address, stop, serving)
+}
+
+fn line(app: &str, second: i64, text: &str) -> LogLine {
+    let source = LogSource::Process { process: ProcessType::web(), release: 2, pod: "2ggow".to_owned() };
+    let time = Timestamp::from_second(1_767_323_045 + second).unwrap();
+    LogLine { time, app: AppName::parse(app).unwrap(), source, text: text.to_owned() }
+}
+
+#[tokio::test]
+async fn the_last_lines_of_an_app_are_answered_as_text() {
+    let world = World::new().await;
+    for second in 0..150 {
+        world.say("foo", second, &format!("hello {second}"));
+    }
+    world.say("bar", 0, "other");
+
+    let all = world.until("/logs/foo", "hello 149").await;
+    let bad = world.ask("GET", "/logs/foo?log_lines=x").await;
+    let (status, two) = world.ask("GET", "/logs/foo?log_lines=2").await;
+
+    assert_eq!(all.lines().count(), 100);
+    assert_eq!(bad, (200, all));
+    assert_eq!(status, 200);
+    assert_eq!(
+        two,
+        "2026-01-02T03:06:33+00:00 foo[web.v2.2ggow]: hello 148\n\
+         2026-01-02T03:06:34+00:00 foo[web.v2.2ggow]: hello 149\n"
+    );
+}
+
+#[tokio::test]
+async fn an_app_without_lines_is_204_and_a_name_that_is_none_is_404() {
+    let world = World::new().await;
+
+    assert_eq!(world.ask("GET", "/logs/foo").await, (204, String::new()));
+    assert_eq!(world.ask("GET", "/logs/..%2Fetc").await.0, 404);
+    assert_eq!(world.ask("DELETE", "/logs/FOO").await.0, 404);
+    assert_eq!(world.ask("GET", "/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn lines_are_kept_up_to_the_bound_and_the_disk_holds_little_more() {
+    let world = World::new().await;
+    for second in 0..5_000 {
+        world.say("foo", second, &format!("hello {second}"));
+    }
+
+    let text = world.until("/logs/foo?log_lines=9999", "hello 4999").await;
+
+    assert_eq!(text.lines().count(), 1_000);
+    let stored = std::fs::read_to_string(world.folder.path().join("logs/foo.log")).unwrap();
+    assert!(stored.lines().count() <= 1_000);
+}
+
+#[tokio::test]
+async fn long_lines_are_cut_and_bytes_are_bounded() {
+    let world = World::with(|settings| settings.bytes_per_app_max = 100_000).await;
+    for second in 0..100 {
+        world.say("foo", second, &"ä".repeat(20_000));
+    }
+    world.say("foo", 100, "last");
+
+    let text = world.until("/logs/foo", "last").await;
+
+    assert!(text.lines().all(|line| line.len() < 17_000));
+    let folder = std::fs::read_dir(world.folder.path().join("logs")).unwrap();
+    let size_bytes: u64 = folder.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    assert!(size_bytes < 150_000, "{size_bytes}");
+}
+
+#[tokio::test]
+async fn a_line_break_inside_cannot_fake_a_line() {
+    let world = World::new().await;
+    world.say("foo", 0, "a\n2026-01-02T03:06:33+00:00 deis[controller]: INFO fake");
+
+    assert_eq!(world.until("/logs/foo", "fake").await.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn lines_survive_a_stop_and_are_not_doubled() {
+    let mut world = World::new().await;
+    world.say("foo", 0, "before");
+    world.until("/logs/foo", "before").await;
+    world.say("foo", 1, "just before");
+    world.until("/logs/foo", "just before").await;
+
+    world.stop().await;
+    world.lines.followers.lock().unwrap().clear();
+    world.say("foo", 2, "while away");
+    world.restart().await;
+
+    assert_eq!(world.until("/logs/foo", "while away").await.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn after_a_crash_the_last_lines_are_asked_for_again() {
+    let mut world = World::new().await;
+    world.say("foo", 0, "on disk");
+    world.until("/logs/foo", "on disk").await;
+    world.say("foo", 1, "in memory");
+
+    world.crash().await;
+    let path = world.folder.path().join("logs/foo.log");
+    let mut torn = std::fs::read(&path).unwrap();
+    torn.extend_from_slice(b"{\"time\":\"2026-01");
+    std::fs::write(&path, torn).unwrap();
+    world.restart().await;
+
+    assert_eq!(world.until("/logs/foo", "in memory").await.lines().count(), 2);
+    world.say("foo", 2, "after");
+    assert_eq!(world.until("/logs/foo", "after").await.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn a_removed_app_has_no_lines_and_late_ones_bring_none_back() {
+    let world = World::new().await;
+    world.say("foo", 0, "hello");
+    world.until("/logs/foo", "hello").await;
+
+    assert_eq!(world.ask("DELETE", "/logs/foo").await.0, 204);
+    world.say("foo", 1, "late");
+    world.say("bar", 0, "marker");
+    world.until("/logs/bar", "marker").await;
+
+    assert_eq!(world.ask("GET", "/logs/foo").await.0, 204);
+    assert!(!world.folder.path().join("logs/foo.log").exists());
+}
+
+#[tokio::test]
+async fn only_the_key_opens_logs_where_one_is_set() {
+    let world = World::with(|settings| settings.key = Some("secret".to_owned())).await;
+
+    assert_eq!(world.ask("GET", "/logs/foo").await.0, 401);
+    assert_eq!(world.ask_with("GET", "/logs/foo", "X-Deis-Logger-Auth: secres\r\n").await.0, 401);
+    assert_eq!(world.ask_with("GET", "/logs/foo", "X-Deis-Logger-Auth: secret\r\n").await.0, 204);
+    assert_eq!(world.ask("GET", "/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn files_are_ours_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new().await;
+    world.say("foo", 0, "hello");
+    world.until("/logs/foo", "hello").await;
+
+    let mode = |path: &str| std::fs::metadata(world.folder.path().join(path)).unwrap().permissions().mode();
+    assert_eq!((mode("logs") & 0o777, mode("logs/foo.log") & 0o777), (0o700, 0o600));
+}
