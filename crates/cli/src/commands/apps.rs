@@ -1,0 +1,188 @@
+//! Apps: making, showing, opening, running commands in, transferring and destroying them.
+
+mod info;
+mod logs;
+
+use std::process::Command as Process;
+
+use crate::app::Builder;
+use crate::command::{APP, Command, Group, LIMIT, OUTPUT, flag, many, one, optional, valued};
+use crate::commands::git::{REMOTE_DEFAULT, remove_all};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::git;
+use crate::grammar::Matches;
+use crate::listing;
+use crate::progress::Progress;
+use crate::prompt;
+use crate::terminal::{self, say, sayln};
+
+pub const GROUP: Group = Group {
+    name: "apps",
+    default: Some("apps:list"),
+    commands: &[
+        Command::new("apps:create", "[<id>] [options]", "Creates a new application.", create)
+            .about("Without a name the platform makes one up. In a git repository a remote is added for it.")
+            .arguments(&[optional("id", "the name of the app: a-z, 0-9 and hyphens")])
+            .options(&[
+                flag(None, "no-remote", "add no git remote"),
+                valued(Some('b'), "buildpack", "url", "the URL of a buildpack to build the app with"),
+                valued(Some('r'), "remote", "name", "the name of the git remote; by default `deis`"),
+            ])
+            .examples(&["deis create", "deis create blog --remote=production", "deis create blog --no-remote"]),
+        Command::new("apps:list", "[options]", "Lists the applications that you may use.", list)
+            .options(&[LIMIT, OUTPUT])
+            .examples(&["deis apps", "deis apps:list --output=json"]),
+        Command::new("apps:info", "[options]", "Shows an application with its processes, domains and labels.", info::info)
+            .options(&[APP, OUTPUT])
+            .examples(&["deis info", "deis info -a blog"]),
+        Command::new("apps:open", "[options]", "Opens an application in a browser.", open)
+            .options(&[APP])
+            .examples(&["deis open", "deis open -a blog"]),
+        Command::new("apps:logs", "[options]", "Prints the last log lines of an application.", logs::logs)
+            .options(&[APP, valued(Some('n'), "lines", "lines", "how many lines to print; by default 100")])
+            .examples(&["deis logs", "deis logs -n 20 -a blog"]),
+        Command::new("apps:run", "[options] [--] <command>...", "Runs a command in a new container.", run)
+            .about(
+                "The container has the current release's image and config and is removed afterwards. The client \
+                 ends with the command's exit code. Options of the command stand behind `--`.",
+            )
+            .arguments(&[many("command", "the command and its arguments")])
+            .options(&[APP])
+            .takes_dashes()
+            .examples(&["deis run ls", "deis run -a blog -- ls -l /app"]),
+        Command::new("apps:destroy", "[options]", "Destroys an application.", destroy)
+            .options(&[APP, valued(None, "confirm", "app", "the app's name, so that it is not asked for")])
+            .examples(&["deis destroy", "deis destroy -a blog --confirm=blog"]),
+        Command::new("apps:transfer", "<username> [options]", "Transfers ownership of an application.", transfer)
+            .arguments(&[one("username", "the name of the new owner")])
+            .options(&[APP])
+            .examples(&["deis apps:transfer alice -a blog"]),
+    ],
+};
+
+fn create(context: &Context, matches: &Matches) -> Outcome {
+    let client = context.session()?.client;
+    let progress = Progress::start(format_args!("Creating Application... "));
+    let app = client.create_app(matches.words().first().map(String::as_str))?.id;
+    if let Some(buildpack) = matches.value("buildpack").filter(|url| !url.is_empty()) {
+        client.change_config(&app, &serde_json::json!({ "values": { "BUILDPACK_URL": buildpack } }))?;
+    }
+    progress.done(format_args!("done, created {app}"));
+    if matches.has("no-remote") {
+        sayln!("If you want to add a git remote for this app later, use `deis git:remote -a {app}`");
+        return Ok(());
+    }
+    let remote = matches.value("remote").unwrap_or(REMOTE_DEFAULT);
+    let url = Builder::beside(client.address()).remote_url(&app);
+    git::add_remote(remote, &url).map_err(|failure| remote_taken(failure, remote, &app))?;
+    sayln!("Git remote {remote} successfully created for app {app}.");
+    Ok(())
+}
+
+/// Says how to overwrite a remote of the same name; every other failure stays as it is.
+fn remote_taken(failure: Failure, remote: &str, app: &str) -> Failure {
+    if !failure.to_string().contains(&format!("remote {remote} already exists")) {
+        return failure;
+    }
+    Failure::new(format!(
+        "A git remote with the name {remote} already exists. To overwrite this remote run:\n\
+         deis git:remote --force --remote {remote} --app {app}"
+    ))
+}
+
+fn list(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.session()?;
+    let apps = session.client.apps(session.limit(matches)?)?;
+    if matches.wants_json() {
+        return listing::json(&apps.results);
+    }
+    say!("{}", listing::heading("Apps", apps.results.len(), apps.count));
+    for app in &apps.results {
+        sayln!("{}", app.id);
+    }
+    Ok(())
+}
+
+fn open(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let url = session.url()?;
+    let url = if url.contains("://") { url } else { format!("http://{url}") };
+    let (program, words): (&str, &[&str]) = match std::env::consts::OS {
+        "macos" => ("open", &[]),
+        "windows" => ("cmd", &["/c", "start"]),
+        _ => ("xdg-open", &[]),
+    };
+    match Process::new(program).args(words).arg(&url).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(format!("{program} could not open {url}: {status}"))),
+        Err(error) => {
+            Err(Failure::new(format!("{program} cannot be started ({error}); open {url} yourself")))
+        }
+    }
+}
+
+fn run(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let command = matches.words().join(" ");
+    sayln!("Running '{command}'...");
+    let result = session.client.run(&session.app, &command)?;
+    if result.exit_code == 0 {
+        say!("{}", result.output);
+        return Ok(());
+    }
+    terminal::complain(&result.output);
+    // A code that no exit code can hold still is a failure.
+    Err(Failure::Exit(u8::try_from(result.exit_code).unwrap_or(1)))
+}
+
+fn destroy(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let app = &session.app;
+    let confirmed = match matches.value("confirm").filter(|name| !name.is_empty()) {
+        Some(name) => name.to_owned(),
+        None => prompt::word(&format!(
+            " !    WARNING: Potentially Destructive Action\n \
+             !    This command will destroy the application: {app}\n \
+             !    To proceed, type \"{app}\" or re-run this command with --confirm={app}\n\n> "
+        ))?,
+    };
+    if confirmed != *app {
+        return Err(Failure::new(format!("App {app} does not match confirm {confirmed}, aborting.")));
+    }
+    sayln!("Destroying {app}...");
+    let started = std::time::Instant::now();
+    session.client.destroy_app(app)?;
+    sayln!("done in {}s", started.elapsed().as_secs());
+    if session.detected
+        && let Err(failure) = remove_all(&session)
+    {
+        // The app is gone, which is what was asked for; a remote may never have been there.
+        terminal::complain(&format!("Note: no git remote was removed. {failure}\n"));
+    }
+    Ok(())
+}
+
+fn transfer(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let owner = matches.word(0);
+    say!("Transferring {} to {owner}... ", session.app);
+    session.client.transfer_app(&session.app, owner)?;
+    sayln!("done");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_remote_is_recognised_in_old_and_new_words_of_git() {
+        for words in ["fatal: remote deis already exists.", "error: remote deis already exists."] {
+            let failure = remote_taken(Failure::new(words), "deis", "foo");
+            assert!(failure.to_string().contains("--force --remote deis --app foo"), "{words}");
+        }
+        let other = Failure::new("fatal: not a git repository");
+        assert_eq!(remote_taken(other, "deis", "foo"), Failure::new("fatal: not a git repository"));
+    }
+}

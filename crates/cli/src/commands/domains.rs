@@ -1,0 +1,63 @@
+//! Domains under which an app answers.
+
+use crate::command::{APP, Command, Group, LIMIT, OUTPUT, one};
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::grammar::Matches;
+use crate::listing;
+use crate::progress::Progress;
+use crate::terminal::{say, sayln};
+
+pub const GROUP: Group = Group {
+    name: "domains",
+    default: Some("domains:list"),
+    commands: &[
+        Command::new("domains:add", "<domain> [options]", "Lets an application answer under a domain.", add)
+            .arguments(&[one("domain", "the domain, such as `www.example.com` or `*.example.com`")])
+            .options(&[APP])
+            .examples(&["deis domains:add www.example.com"]),
+        Command::new("domains:list", "[options]", "Lists the domains of an application.", list)
+            .options(&[APP, LIMIT, OUTPUT])
+            .examples(&["deis domains:list", "deis domains -a blog"]),
+        Command::new(
+            "domains:remove",
+            "<domain> [options]",
+            "Takes a domain away from an application.",
+            remove,
+        )
+        .arguments(&[one("domain", "the domain")])
+        .options(&[APP])
+        .examples(&["deis domains:remove www.example.com"]),
+    ],
+};
+
+fn list(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let domains = session.client.domains(&session.app, session.limit())?;
+    if matches.wants_json() {
+        return listing::json(&domains.results);
+    }
+    say!("{}", listing::heading(&format!("{} Domains", session.app), domains.results.len(), domains.count));
+    for domain in &domains.results {
+        sayln!("{}", domain.domain);
+    }
+    Ok(())
+}
+
+fn add(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let domain = matches.word(0);
+    let progress = Progress::start(format_args!("Adding {domain} to {}... ", session.app));
+    session.client.add_domain(&session.app, domain)?;
+    progress.done(format_args!("done"));
+    Ok(())
+}
+
+fn remove(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let domain = matches.word(0);
+    let progress = Progress::start(format_args!("Removing {domain} from {}... ", session.app));
+    session.client.remove_domain(&session.app, domain)?;
+    progress.done(format_args!("done"));
+    Ok(())
+}

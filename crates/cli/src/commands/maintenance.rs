@@ -1,0 +1,58 @@
+//! Maintenance mode: visitors see a page while processes keep running.
+
+use serde_json::json;
+
+use crate::command::{APP, Command, Group, OUTPUT};
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::grammar::Matches;
+use crate::listing;
+use crate::progress::Progress;
+use crate::terminal::sayln;
+
+pub const GROUP: Group = Group {
+    name: "maintenance",
+    default: Some("maintenance:info"),
+    commands: &[
+        Command::new(
+            "maintenance:info",
+            "[options]",
+            "Prints info about the current maintenance mode.",
+            info,
+        )
+        .options(&[APP, OUTPUT])
+        .examples(&["deis maintenance"]),
+        Command::new("maintenance:on", "[options]", "Enables maintenance mode for an app.", on)
+            .options(&[APP])
+            .examples(&["deis maintenance:on -a blog"]),
+        Command::new("maintenance:off", "[options]", "Disables maintenance mode for an app.", off)
+            .options(&[APP])
+            .examples(&["deis maintenance:off -a blog"]),
+    ],
+};
+
+fn info(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let on = session.client.settings(&session.app)?.maintenance.unwrap_or(false);
+    if matches.wants_json() {
+        return listing::json(&json!({ "maintenance": on }));
+    }
+    sayln!("Maintenance mode is {}.", if on { "on" } else { "off" });
+    Ok(())
+}
+
+fn on(context: &Context, matches: &Matches) -> Outcome {
+    switch(context, matches, true, "Enabling")
+}
+
+fn off(context: &Context, matches: &Matches) -> Outcome {
+    switch(context, matches, false, "Disabling")
+}
+
+fn switch(context: &Context, matches: &Matches, on: bool, verb: &str) -> Outcome {
+    let session = context.app_session(matches)?;
+    let progress = Progress::start(format_args!("{verb} maintenance mode for {}... ", session.app));
+    session.client.change_settings(&session.app, &json!({ "maintenance": on }))?;
+    progress.done(format_args!("done"));
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Credentials for the private registry that an app's image comes from.
+
+use serde_json::{Map, Value, json};
+
+use crate::command::{APP, Command, Group, OUTPUT, many};
+use crate::context::{AppSession, Context};
+use crate::failure::{Failure, Outcome};
+use crate::grammar::Matches;
+use crate::listing;
+use crate::progress::Progress;
+use crate::terminal::{say, sayln};
+
+/// Blanks between the longest key and the values.
+const PAD: usize = 5;
+
+pub const GROUP: Group = Group {
+    name: "registry",
+    default: Some("registry:list"),
+    commands: &[
+        Command::new("registry:list", "[options]", "Lists registry information for an application.", list)
+            .about("The password is shown.")
+            .options(&[APP, OUTPUT])
+            .examples(&["deis registry -a blog"]),
+        Command::new(
+            "registry:set",
+            "[options] <key>=<value>...",
+            "Sets registry information for an application.",
+            set,
+        )
+        .arguments(&[many("key>=<value", "`username` or `password` and its value")])
+        .options(&[APP])
+        .examples(&["deis registry:set username=bob password=s3cret -a blog"]),
+        Command::new(
+            "registry:unset",
+            "[options] <key>...",
+            "Unsets registry information for an application.",
+            unset,
+        )
+        .arguments(&[many("key", "`username` or `password`")])
+        .options(&[APP])
+        .examples(&["deis registry:unset username password -a blog"]),
+    ],
+};
+
+fn list(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let registry = session.client.config(&session.app)?.registry;
+    if matches.wants_json() {
+        return listing::json(&registry);
+    }
+    show(&session.app, &registry);
+    Ok(())
+}
+
+fn show(app: &str, registry: &Map<String, Value>) {
+    say!("=== {app} Registry\n{}", listing::padded(registry, PAD));
+}
+
+fn set(context: &Context, matches: &Matches) -> Outcome {
+    let credentials = matches.words().iter().map(|word| credential(word)).collect::<Outcome<_>>()?;
+    apply(&context.app_session(matches)?, &credentials)
+}
+
+/// A password may hold `=`.
+fn credential(word: &str) -> Outcome<(String, Value)> {
+    match word.split_once('=') {
+        Some((key @ ("username" | "password"), value)) => Ok((key.to_owned(), Value::from(value))),
+        Some((key, _)) => {
+            Err(Failure::new(format!("{key} is invalid. Valid keys are \"username\" or \"password\"")))
+        }
+        None => Err(Failure::new(format!("{word} is invalid. Must be in format key=value"))),
+    }
+}
+
+fn unset(context: &Context, matches: &Matches) -> Outcome {
+    apply(&context.app_session(matches)?, &listing::nulls(matches.words()))
+}
+
+fn apply(session: &AppSession, registry: &Map<String, Value>) -> Outcome {
+    let progress = Progress::start(format_args!("Applying registry information... "));
+    session.client.change_config(&session.app, &json!({ "registry": registry }))?;
+    progress.done(format_args!("done"));
+    let registry = session.client.config(&session.app)?.registry;
+    sayln!();
+    show(&session.app, &registry);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_may_hold_an_equals_sign() {
+        assert_eq!(credential("password=a=b").unwrap(), ("password".to_owned(), Value::from("a=b")));
+        assert!(credential("token=x").unwrap_err().to_string().contains("token is invalid. Valid keys"));
+        assert!(credential("username").unwrap_err().to_string().contains("Must be in format key=value"));
+    }
+}

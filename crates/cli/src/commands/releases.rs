@@ -1,0 +1,111 @@
+//! Releases: the numbered versions of an app, and going back to one.
+
+use crate::command::{APP, Command, Group, LIMIT, OUTPUT, one, optional};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::grammar::Matches;
+use crate::listing;
+use crate::progress::Progress;
+use crate::terminal::{say, sayln};
+
+pub const GROUP: Group = Group {
+    name: "releases",
+    default: Some("releases:list"),
+    commands: &[
+        Command::new(
+            "releases:list",
+            "[options]",
+            "Lists the releases of an application, the newest first.",
+            list,
+        )
+        .options(&[APP, LIMIT, OUTPUT])
+        .examples(&["deis releases", "deis releases --limit=5"]),
+        Command::new("releases:info", "<version> [options]", "Shows one release.", info)
+            .arguments(&[one("version", "the release, such as `v1`")])
+            .options(&[APP, OUTPUT])
+            .examples(&["deis releases:info v3"]),
+        Command::new(
+            "releases:rollback",
+            "[<version>] [options]",
+            "Goes back to an earlier release.",
+            rollback,
+        )
+        .about("Makes a new release with build and config of the old one, by default of the one before.")
+        .arguments(&[optional("version", "the release to go back to, such as `v1`")])
+        .options(&[APP])
+        .examples(&["deis rollback", "deis rollback v2"]),
+    ],
+};
+
+fn list(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let releases = session.client.releases(&session.app, session.limit())?;
+    if matches.wants_json() {
+        return listing::json(&releases.results);
+    }
+    say!(
+        "{}",
+        listing::heading(&format!("{} Releases", session.app), releases.results.len(), releases.count)
+    );
+    let rows: Vec<_> = releases
+        .results
+        .iter()
+        .map(|release| {
+            vec![format!("v{}", release.version), release.created.clone(), release.summary.clone()]
+        })
+        .collect();
+    say!("{}", listing::tabbed(&rows));
+    Ok(())
+}
+
+fn info(context: &Context, matches: &Matches) -> Outcome {
+    let version = version(matches.word(0))?;
+    let session = context.app_session(matches)?;
+    let release = session.client.release(&session.app, version)?;
+    if matches.wants_json() {
+        return listing::json(&release);
+    }
+    sayln!("=== {} Release v{}", session.app, release.version);
+    if let Some(build) = &release.build {
+        sayln!("build:    {build}");
+    }
+    sayln!("config:   {}", release.config);
+    sayln!("owner:    {}", release.owner);
+    sayln!("created:  {}", release.created);
+    sayln!("summary:  {}", release.summary);
+    sayln!("updated:  {}", release.updated);
+    sayln!("uuid:     {}", release.uuid);
+    Ok(())
+}
+
+fn rollback(context: &Context, matches: &Matches) -> Outcome {
+    let version = matches.words().first().map(|text| version(text)).transpose()?;
+    let session = context.app_session(matches)?;
+    let progress = match version {
+        Some(version) => Progress::start(format_args!("Rolling back to v{version}... ")),
+        None => Progress::start(format_args!("Rolling back one release... ")),
+    };
+    let release = session.client.rollback(&session.app, version)?;
+    progress.done(format_args!("done, v{}", release.version));
+    Ok(())
+}
+
+/// The number in `v12` or `12`.
+fn version(text: &str) -> Outcome<u64> {
+    let number = text.strip_prefix('v').unwrap_or(text);
+    number.parse().map_err(|_| Failure::new(format!("{text} is not in the form 'v#'")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_has_a_v_or_not() {
+        assert_eq!(version("v12").unwrap(), 12);
+        assert_eq!(version("12").unwrap(), 12);
+        for text in ["v", "", "x1", "v-1"] {
+            assert!(version(text).is_err(), "{text}");
+        }
+    }
+}

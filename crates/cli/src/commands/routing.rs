@@ -1,0 +1,58 @@
+//! Routability: whether the router serves an app at all.
+
+use serde_json::json;
+
+use crate::command::{APP, Command, Group, OUTPUT};
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::grammar::Matches;
+use crate::listing;
+use crate::progress::Progress;
+use crate::terminal::sayln;
+
+pub const GROUP: Group = Group {
+    name: "routing",
+    default: Some("routing:info"),
+    commands: &[
+        Command::new(
+            "routing:info",
+            "[options]",
+            "Prints info about the current application's routability.",
+            info,
+        )
+        .options(&[APP, OUTPUT])
+        .examples(&["deis routing"]),
+        Command::new("routing:enable", "[options]", "Enables routability for an app.", enable)
+            .options(&[APP])
+            .examples(&["deis routing:enable -a blog"]),
+        Command::new("routing:disable", "[options]", "Disables routability for an app.", disable)
+            .options(&[APP])
+            .examples(&["deis routing:disable -a blog"]),
+    ],
+};
+
+fn info(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let routable = session.client.settings(&session.app)?.routable.unwrap_or(true);
+    if matches.wants_json() {
+        return listing::json(&json!({ "routable": routable }));
+    }
+    sayln!("Routing is {}.", if routable { "enabled" } else { "disabled" });
+    Ok(())
+}
+
+fn enable(context: &Context, matches: &Matches) -> Outcome {
+    switch(context, matches, true, "Enabling")
+}
+
+fn disable(context: &Context, matches: &Matches) -> Outcome {
+    switch(context, matches, false, "Disabling")
+}
+
+fn switch(context: &Context, matches: &Matches, routable: bool, verb: &str) -> Outcome {
+    let session = context.app_session(matches)?;
+    let progress = Progress::start(format_args!("{verb} routing for {}... ", session.app));
+    session.client.change_settings(&session.app, &json!({ "routable": routable }))?;
+    progress.done(format_args!("done"));
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Whether an app is served over HTTPS alone.
+
+use crate::command::{APP, Command, Group, OUTPUT};
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::grammar::Matches;
+use crate::listing;
+use crate::progress::Progress;
+use crate::terminal::sayln;
+
+pub const GROUP: Group = Group {
+    name: "tls",
+    default: Some("tls:info"),
+    commands: &[
+        Command::new("tls:info", "[options]", "Prints info about the current TLS settings.", info)
+            .options(&[APP, OUTPUT])
+            .examples(&["deis tls"]),
+        Command::new("tls:enable", "[options]", "Enables https-only requests for an app.", enable)
+            .options(&[APP])
+            .examples(&["deis tls:enable -a blog"]),
+        Command::new("tls:disable", "[options]", "Disables https-only requests for an app.", disable)
+            .options(&[APP])
+            .examples(&["deis tls:disable -a blog"]),
+    ],
+};
+
+fn info(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let tls = session.client.tls(&session.app)?;
+    if matches.wants_json() {
+        return listing::json(&tls);
+    }
+    let enforced = tls.https_enforced.map_or("not set".to_owned(), |enforced| enforced.to_string());
+    sayln!("=== {} TLS", session.app);
+    sayln!("HTTPS Enforced: {enforced}");
+    Ok(())
+}
+
+fn enable(context: &Context, matches: &Matches) -> Outcome {
+    switch(context, matches, true, "Enabling")
+}
+
+fn disable(context: &Context, matches: &Matches) -> Outcome {
+    switch(context, matches, false, "Disabling")
+}
+
+fn switch(context: &Context, matches: &Matches, enforced: bool, verb: &str) -> Outcome {
+    let session = context.app_session(matches)?;
+    let progress = Progress::start(format_args!("{verb} https-only requests for {}... ", session.app));
+    session.client.enforce_https(&session.app, enforced)?;
+    progress.done(format_args!("done"));
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Users of the platform, for administrators.
+
+use crate::command::{Command, Group, LIMIT, OUTPUT};
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::grammar::Matches;
+use crate::listing;
+use crate::terminal::{say, sayln};
+
+pub const GROUP: Group = Group {
+    name: "users",
+    default: Some("users:list"),
+    commands: &[Command::new("users:list", "[options]", "Lists all registered users.", list)
+        .about("Administrators are marked with `*`. Needs administrator rights.")
+        .options(&[LIMIT, OUTPUT])
+        .examples(&["deis users:list", "deis users --limit=10"])],
+};
+
+fn list(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.session()?;
+    let users = session.client.users(session.limit(matches)?)?;
+    if matches.wants_json() {
+        return listing::json(&users.results);
+    }
+    say!("{}", listing::heading("Users (*=admin)", users.results.len(), users.count));
+    for user in &users.results {
+        sayln!("{}{}", if user.is_superuser { "*" } else { "" }, user.username);
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! The versions of client and controller.
+
+use std::sync::{Arc, Mutex};
+
+use api::API_VERSION;
+use api::client::{Address, Client};
+
+use crate::command::{Command, Group, flag};
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::grammar::Matches;
+use crate::terminal::sayln;
+
+/// Version of this client; a build may stamp its own.
+pub const CLIENT: &str = match option_env!("DEIS_CLIENT_VERSION") {
+    Some(version) => version,
+    None => concat!("v", env!("CARGO_PKG_VERSION")),
+};
+
+pub const GROUP: Group = Group {
+    name: "version",
+    default: Some("version"),
+    commands: &[Command::new("version", "[options]", "Displays the client version.", version)
+        .options(&[flag(Some('a'), "all", "list the API versions of client and controller as well")])
+        .examples(&["deis version", "deis version --all"])],
+};
+
+fn version(context: &Context, matches: &Matches) -> Outcome {
+    if !matches.has("all") {
+        sayln!("{CLIENT}");
+        return Ok(());
+    }
+    sayln!("Workflow CLI Version:            {CLIENT}");
+    sayln!("Workflow CLI API Version:        {API_VERSION}");
+    sayln!("Workflow Controller API Version: {}", controller_version(context)?);
+    Ok(())
+}
+
+/// Asks without the check that warns: this command is how a user looks into such a warning.
+fn controller_version(context: &Context) -> Outcome<String> {
+    let profile = context.load_profile()?;
+    let seen = Arc::new(Mutex::new(String::new()));
+    let note = Arc::clone(&seen);
+    Client::new(Address::parse(&profile.controller)?, profile.ssl_verify)
+        .with_user_agent(format!("Deis Client {CLIENT}"))
+        .on_api_version(move |version| {
+            version.clone_into(&mut note.lock().expect("nobody panics holding it"));
+        })
+        .healthz()?;
+    let version = seen.lock().expect("nobody panics holding it").clone();
+    Ok(version)
+}

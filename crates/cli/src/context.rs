@@ -1,0 +1,114 @@
+//! What a command works with: the profile, a client that is logged in, and the app that is meant.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use api::client::{Address, Client};
+
+use crate::app::{self, Builder};
+use crate::failure::{Failure, Outcome};
+use crate::grammar::Matches;
+use crate::profile::{self, Profile};
+use crate::{api_version, commands};
+
+/// One run of the client.
+pub struct Context {
+    /// What `-c` or `--config=` named.
+    pub profile: Option<String>,
+    warned: Arc<AtomicBool>,
+}
+
+/// A profile and the client that speaks for it.
+pub struct Session {
+    pub profile: Profile,
+    pub client: Client,
+}
+
+/// A session about one app.
+pub struct AppSession {
+    pub client: Client,
+    pub app: String,
+    /// Whether the app was found by the current folder, not named.
+    pub detected: bool,
+    limit: i64,
+}
+
+impl Context {
+    pub fn new(profile: Option<String>) -> Self {
+        Self { profile, warned: Arc::default() }
+    }
+
+    pub fn profile_path(&self) -> Outcome<PathBuf> {
+        profile::path(self.profile.as_deref())
+    }
+
+    pub fn load_profile(&self) -> Outcome<Profile> {
+        Profile::load(&self.profile_path()?)
+    }
+
+    pub fn session(&self) -> Outcome<Session> {
+        let profile = self.load_profile()?;
+        let client = self.client(&profile)?;
+        Ok(Session { profile, client })
+    }
+
+    /// The session for the app that `--app` or the current folder names.
+    pub fn app_session(&self, matches: &Matches) -> Outcome<AppSession> {
+        let Session { profile, client } = self.session()?;
+        let (app, detected) = match matches.value("app") {
+            Some(app) if !app.is_empty() => (app.to_owned(), false),
+            _ => (app::detect(client.address()), true),
+        };
+        Ok(AppSession { limit: limit(&profile, matches)?, client, app, detected })
+    }
+
+    /// A client for the profile's controller, with its token if it has one.
+    pub fn client(&self, profile: &Profile) -> Outcome<Client> {
+        let address = Address::parse(&profile.controller)?;
+        let warned = Arc::clone(&self.warned);
+        let client = Client::new(address, profile.ssl_verify)
+            .with_user_agent(format!("Deis Client {}", commands::version::CLIENT))
+            .on_api_version(move |server| api_version::check(server, &warned));
+        match profile.token.as_str() {
+            "" => Ok(client),
+            token => Ok(client.with_token(token)),
+        }
+    }
+}
+
+impl Session {
+    /// How many rows to list.
+    pub fn limit(&self, matches: &Matches) -> Outcome<i64> {
+        limit(&self.profile, matches)
+    }
+}
+
+impl AppSession {
+    /// How many rows to list.
+    pub fn limit(&self) -> i64 {
+        self.limit
+    }
+
+    pub fn builder(&self) -> Builder {
+        Builder::beside(self.client.address())
+    }
+
+    pub fn remote_url(&self) -> String {
+        self.builder().remote_url(&self.app)
+    }
+
+    /// The URL of the app by its first domain, which may lack a scheme.
+    pub fn url(&self) -> Outcome<String> {
+        let domains = self.client.domains(&self.app, 1)?;
+        match domains.results.first() {
+            Some(domain) => Ok(app::host(self.client.address(), &domain.domain)),
+            None => Err(Failure::new(format!("No domain assigned to {}", self.app))),
+        }
+    }
+}
+
+fn limit(profile: &Profile, matches: &Matches) -> Outcome<i64> {
+    let number = matches.number("limit")?;
+    Ok(number.filter(|number| *number >= 0).unwrap_or_else(|| profile.limit()))
+}

@@ -1,0 +1,227 @@
+//! Why a command did not succeed, in the words that the user reads.
+
+use std::fmt;
+
+use api::client::ClientError;
+use serde_json::Value;
+
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+/// How a command ends when it does not succeed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// `Error: <text>` on stderr and exit code 1; `lead` comes right before.
+    Message { lead: &'static str, text: String },
+    /// All is said; end with this code.
+    Exit(u8),
+}
+
+impl Failure {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self::Message { lead: "", text: text.into() }
+    }
+
+    /// Puts words before `Error:`.
+    pub fn led_by(self, lead: &'static str) -> Self {
+        match self {
+            Self::Message { text, .. } => Self::Message { lead, text },
+            exit @ Self::Exit(_) => exit,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message { lead, text } => write!(f, "{lead}Error: {text}"),
+            Self::Exit(code) => write!(f, "exit code {code}"),
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::new(match error {
+            ClientError::Status { status, body } => status_text(status, &body),
+            ClientError::Redirected { location } => {
+                let target = location.split("/v2").next().unwrap_or(&location);
+                format!("the controller redirects to {location}; log in there: deis login {target}")
+            }
+            other => other.to_string(),
+        })
+    }
+}
+
+/// What an error answer means (cli.md section 6).
+fn status_text(status: u16, body: &str) -> String {
+    match status {
+        400 | 409 | 422 => refusal_text(status, body),
+        401 => "Unauthorized: Missing or Invalid Token".to_owned(),
+        403 => "You do not have permission to perform this action.".to_owned(),
+        404 if body.is_empty() => "Not Found".to_owned(),
+        404 => body.to_owned(),
+        405 => "Method Not Allowed".to_owned(),
+        500 => "Internal Server Error".to_owned(),
+        _ => unknown(status, body),
+    }
+}
+
+/// Answers whose body says what is wrong.
+fn refusal_text(status: u16, body: &str) -> String {
+    let answer: Value = match serde_json::from_str(body) {
+        Ok(answer) => answer,
+        Err(error) => return unknown(status, &format!("error decoding json response ({error}): {body}")),
+    };
+    let detail = answer.get("detail").and_then(Value::as_str);
+    match (status, detail) {
+        (400, _) => known_refusal(&answer).unwrap_or_else(|| unknown(status, body)),
+        (409, Some(detail)) if detail.contains(STILL_OWNS) => {
+            "Failed to delete user because the user still has applications assigned. Delete or transfer \
+             ownership of them first"
+                .to_owned()
+        }
+        (422, Some(detail)) => format!("Unable to process your request: {detail}"),
+        _ => unknown(status, body),
+    }
+}
+
+fn unknown(status: u16, body: &str) -> String {
+    format!("Unknown Error ({status}): {}", body.replace("\\n", "\n"))
+}
+
+fn known_refusal(answer: &Value) -> Option<String> {
+    KNOWN.iter().find(|known| known.fits(answer)).map(|known| known.meaning.unwrap_or(known.text).to_owned())
+}
+
+/// A text of the controller's that has a meaning of its own.
+struct Known {
+    field: &'static str,
+    text: &'static str,
+    /// What the user reads; the text itself where absent.
+    meaning: Option<&'static str>,
+    /// Whether the text may be a part of an entry.
+    partly: bool,
+}
+
+impl Known {
+    fn fits(&self, answer: &Value) -> bool {
+        let fits = |entry: &str| entry == self.text || (self.partly && entry.contains(self.text));
+        match answer.get(self.field) {
+            Some(Value::Array(entries)) => entries.iter().filter_map(Value::as_str).any(fits),
+            Some(Value::String(entry)) => self.field == "detail" && fits(entry),
+            _ => false,
+        }
+    }
+}
+
+const STILL_OWNS: &str = "still has applications assigned. Delete or transfer ownership";
+const BLANK: &str = "This field may not be blank.";
+const USERNAME: &str =
+    "Enter a valid username. This value may contain only letters, numbers and @/./+/-/_ characters.";
+const USERNAME_WITH_COMMA: &str =
+    "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters.";
+const CERT_NAME: &str = "Can only contain a-z (lowercase), 0-9 and hyphens";
+const CERT_NAME_MEANING: &str = "Name can only contain a-z (lowercase), 0-9 and hyphens";
+
+/// In the order in which they are tried.
+const KNOWN: &[Known] = &[
+    means("username", BLANK, USERNAME),
+    same("username", USERNAME),
+    means("username", USERNAME_WITH_COMMA, USERNAME),
+    same("username", "A user with that username already exists."),
+    means("password", BLANK, "A Password is required"),
+    same("non_field_errors", "Unable to log in with provided credentials."),
+    same("id", "App name can only contain a-z (lowercase), 0-9 and hyphens"),
+    same("id", "Application with this id already exists."),
+    means("key", BLANK, "A key is required"),
+    same("key", "Public Key is already in use"),
+    means("public", BLANK, "A key is required"),
+    means("public", "Key contains invalid base64 chars", "A key is required"),
+    partly("certificate", BLANK, "Could not load certificate"),
+    partly("certificate", "Could not load certificate", "Could not load certificate"),
+    means("name", BLANK, CERT_NAME_MEANING),
+    means("name", CERT_NAME, CERT_NAME_MEANING),
+    same("domain", "Hostname does not look valid."),
+    same("domain", "Domain is already in use by another application"),
+    means("image", BLANK, "The given image is invalid"),
+    means("id", BLANK, "An id is required"),
+    same("email", "Enter a valid email address."),
+    partly("detail", "does not exist in application", "Pod not found in application"),
+    partly("detail", "version cannot be below 0", "The given version is invalid"),
+    partly("detail", "No nodes matched the provided labels", "No nodes matched the provided labels"),
+];
+
+const fn same(field: &'static str, text: &'static str) -> Known {
+    Known { field, text, meaning: None, partly: false }
+}
+
+const fn means(field: &'static str, text: &'static str, meaning: &'static str) -> Known {
+    Known { field, text, meaning: Some(meaning), partly: false }
+}
+
+const fn partly(field: &'static str, text: &'static str, meaning: &'static str) -> Known {
+    Known { field, text, meaning: Some(meaning), partly: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_refusals_have_their_own_words() {
+        for (body, text) in [
+            (r#"{"username":["This field may not be blank."]}"#, USERNAME),
+            (r#"{"password":["This field may not be blank."]}"#, "A Password is required"),
+            (
+                r#"{"id":["Application with this id already exists."]}"#,
+                "Application with this id already exists.",
+            ),
+            (r#"{"id":["This field may not be blank."]}"#, "An id is required"),
+            (r#"{"public":["Key contains invalid base64 chars"]}"#, "A key is required"),
+            (r#"{"certificate":["Could not load certificate: bad"]}"#, "Could not load certificate"),
+            (r#"{"detail":"Container x does not exist in application"}"#, "Pod not found in application"),
+            (r#"{"detail":"the version cannot be below 0"}"#, "The given version is invalid"),
+        ] {
+            assert_eq!(status_text(400, body), text, "{body}");
+        }
+    }
+
+    #[test]
+    fn entries_of_a_list_must_match_as_a_whole() {
+        let body = r#"{"domain":["x Hostname does not look valid."]}"#;
+        assert_eq!(status_text(400, body), format!("Unknown Error (400): {body}"));
+    }
+
+    #[test]
+    fn an_unknown_refusal_shows_the_body_with_real_line_breaks() {
+        assert_eq!(status_text(400, r#"{"detail":"a\nb"}"#), "Unknown Error (400): {\"detail\":\"a\nb\"}");
+        assert!(status_text(409, "<html>").starts_with("Unknown Error (409): error decoding json response"));
+        assert_eq!(status_text(503, "busy"), "Unknown Error (503): busy");
+    }
+
+    #[test]
+    fn a_missing_object_shows_the_bare_text_of_the_controller() {
+        let body = r#""No App matches the given query.""#;
+        assert_eq!(status_text(404, body), body);
+        assert_eq!(status_text(404, ""), "Not Found");
+    }
+
+    #[test]
+    fn statuses_without_a_body_of_use_have_fixed_words() {
+        assert_eq!(status_text(401, "x"), "Unauthorized: Missing or Invalid Token");
+        assert_eq!(status_text(403, "x"), "You do not have permission to perform this action.");
+        assert_eq!(status_text(405, "x"), "Method Not Allowed");
+        assert_eq!(status_text(500, "x"), "Internal Server Error");
+        assert_eq!(
+            status_text(422, r#"{"detail":"A does not exist"}"#),
+            "Unable to process your request: A does not exist"
+        );
+    }
+
+    #[test]
+    fn a_redirected_write_says_where_to_log_in() {
+        let location = "https://deis.example.com/v2/apps/".to_owned();
+        let failure = Failure::from(ClientError::Redirected { location });
+        assert!(failure.to_string().ends_with("deis login https://deis.example.com"));
+    }
+}

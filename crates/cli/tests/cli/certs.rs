@@ -1,0 +1,70 @@
+//! Certificates.
+
+use crate::world::World;
+
+const CERT: &str = r#"{"id":1,"owner":"admin","domains":["a.com"],"san":["a.com","b.com"],"created":"2016-06-09T00:00:00Z","updated":"2016-06-09T00:00:00Z","name":"test-example-com","common_name":"test.com","fingerprint":"AB:12:AB:12:AB:CD:EF","expires":"2014-01-01T00:00:00Z","starts":null,"issuer":"/C=US/CN=x","subject":"/C=US/CN=y"}"#;
+
+#[test]
+fn certificates_are_listed_in_a_table() {
+    let world = World::logged_in();
+    let body = format!(r#"{{"count":1,"next":null,"previous":null,"results":[{CERT}]}}"#);
+    world.answer("GET /v2/certs/?limit=100", 200, &body);
+    let run = world.deis("certs");
+    assert!(run.out.contains(
+        "\n  test-example-com | test.com    | a.com,b.com    | 1 Jan 2014 (expired) | AB:12[...]CD:EF | a.com   | 9 Jun 2016 | 9 Jun 2016  \n"
+    ), "{}", run.out);
+}
+
+#[test]
+fn no_certificates_are_no_table() {
+    let world = World::logged_in();
+    world.answer("GET /v2/certs/?limit=100", 200, r#"{"count":0,"next":null,"previous":null,"results":[]}"#);
+    world.deis("certs:list").says("No certs\n");
+}
+
+#[test]
+fn a_certificate_is_shown() {
+    let world = World::logged_in();
+    world.answer("GET /v2/certs/test-example-com", 200, CERT);
+    world.deis("certs:info test-example-com").says(
+        "=== test-example-com Certificate\n\
+         Common Name(s):     test.com\n\
+         Expires At:         1 Jan 2014\n\
+         Starts At:          unknown\n\
+         Fingerprint:        AB:12:AB:12:AB:CD:EF\n\
+         Subject Alt Name:   a.com,b.com\n\
+         Issuer:             /C=US/CN=x\n\
+         Subject:            /C=US/CN=y\n\n\
+         Connected Domains:  a.com\n\
+         Owner:              admin\n\
+         Created:            9 Jun 2016\n\
+         Updated:            9 Jun 2016\n",
+    );
+}
+
+#[test]
+fn a_certificate_is_added_attached_detached_and_removed() {
+    let world = World::logged_in();
+    world.write("Blog/c.pem", "CERT");
+    world.write("Blog/k.pem", "KEY");
+    world
+        .answer("POST /v2/certs/", 201, CERT)
+        .answer("POST /v2/certs/n/domain/", 201, "")
+        .answer("DELETE /v2/certs/n/domain/a.com", 204, "")
+        .answer("DELETE /v2/certs/n", 204, "");
+    world.deis("certs:add n c.pem k.pem").says("Adding SSL endpoint... done\n");
+    world.deis("certs:attach n a.com").says("Attaching certificate n to domain a.com... done\n");
+    world.deis("certs:detach n a.com").says("Detaching certificate n from domain a.com... done\n");
+    world.deis("certs:remove n").says("Removing n... done\n");
+    assert_eq!(
+        world.requests(),
+        [
+            r#"POST /v2/certs/ {"certificate":"CERT","key":"KEY","name":"n"}"#,
+            r#"POST /v2/certs/n/domain/ {"domain":"a.com"}"#,
+            "DELETE /v2/certs/n/domain/a.com",
+            "DELETE /v2/certs/n",
+        ]
+    );
+    world.deis("certs:add n nope k.pem").fails_with("Error: open nope: no such file or directory\n");
+    World::new().deis("certs:remove n -c x").err.starts_with("Error: Client configuration file not found");
+}

@@ -1,0 +1,19 @@
+//! The real `deis`, run as users run it, against a controller that this test plays.
+//!
+//! Each test asserts what the user sees, the exit code, and the requests on the wire.
+
+mod apps;
+mod auth;
+mod certs;
+mod config;
+mod controller;
+mod dispatch;
+mod git;
+mod keys;
+mod network;
+mod processes;
+mod releases;
+mod settings;
+mod terminal;
+mod users;
+mod world;
