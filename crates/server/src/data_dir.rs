@@ -1,0 +1,123 @@
+//! The data folder: one owner at a time, secrets made on first start.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use nix::fcntl::{Flock, FlockArg};
+
+/// The folder, locked for as long as this value lives.
+pub struct DataDir {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl DataDir {
+    /// Opens the folder, making it on first use; refuses while another platform runs on it.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let make = || -> std::io::Result<()> {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+        };
+        make().with_context(|| {
+            format!("cannot make the data folder {}: choose another with --data-dir", path.display())
+        })?;
+        let lock_path = path.join("lock");
+        let lock = private_file().open(&lock_path).with_context(|| lock_path.display().to_string())?;
+        let Ok(lock) = Flock::lock(lock, FlockArg::LockExclusiveNonblock) else {
+            bail!(
+                "another platform runs on {}: stop it or choose another folder with --data-dir",
+                path.display()
+            );
+        };
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Reads a secret of 64 hex digits, made at random on first use.
+    pub fn secret(&self, name: &str) -> anyhow::Result<[u8; 32]> {
+        let text = self.made_once(name, || hex(&rand::random::<[u8; 32]>()))?;
+        unhex(text.trim()).with_context(|| {
+            format!("{} should hold 64 hex digits: restore it from a backup", self.join(name).display())
+        })
+    }
+
+    /// Reads the short random name of this platform among those that share a Docker daemon.
+    pub fn instance(&self) -> anyhow::Result<String> {
+        let text = self.made_once("instance", || hex(&rand::random::<[u8; 4]>()))?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// Reads a file that is written once, all or nothing: a crash in between leaves none.
+    fn made_once(&self, name: &str, make: impl FnOnce() -> String) -> anyhow::Result<String> {
+        let path = self.join(name);
+        let read_or_make = || -> std::io::Result<String> {
+            if !path.exists() {
+                let unfinished = self.join(&format!("{name}.new"));
+                let mut file = private_file().truncate(true).open(&unfinished)?;
+                file.write_all(make().as_bytes())?;
+                file.sync_all()?;
+                std::fs::rename(&unfinished, &path)?;
+                File::open(&self.path)?.sync_all()?;
+            }
+            let mut text = String::new();
+            File::open(&path)?.read_to_string(&mut text)?;
+            Ok(text)
+        };
+        read_or_make().with_context(|| format!("cannot keep {}", path.display()))
+    }
+}
+
+fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).mode(0o600);
+    options
+}
+
+/// Lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (position, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * position..2 * position + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_made_once_and_only_their_owner_may_read_them() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("data");
+        let first = DataDir::open(&path).expect("a fresh folder").secret("key").expect("made");
+        let again = DataDir::open(&path).expect("the same folder").secret("key").expect("read");
+
+        assert_eq!(first, again);
+        let mode = |path: PathBuf| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(path.join("key")), 0o600);
+        assert_eq!(mode(path), 0o700);
+    }
+
+    #[test]
+    fn a_second_platform_on_the_same_folder_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let _held = DataDir::open(folder.path()).expect("a fresh folder");
+
+        let refused = DataDir::open(folder.path()).err().expect("refused").to_string();
+        assert!(refused.contains("another platform runs on"), "{refused}");
+    }
+}

@@ -1,0 +1,198 @@
+//! Settings of the platform on one machine: each is a flag and an environment variable, checked before
+//! anything starts. The only reader of the platform's environment.
+
+mod build;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use controller::RegistrationMode;
+
+pub use build::BuildSettings;
+
+/// Runs the whole platform on this machine with Docker.
+///
+/// Example: `workflow up`, then `deis register http://deis.localhost:8000`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct UpSettings {
+    /// Folder for the database, keys, repositories and logs; made with mode 0700.
+    #[arg(long, env = "WORKFLOW_DATA_DIR", default_value_os_t = default_data_dir())]
+    pub data_dir: PathBuf,
+
+    /// Platform domain: the API answers at `deis.<domain>`, apps at `<app>.<domain>`.
+    #[arg(long, env = "WORKFLOW_DOMAIN", default_value = "localhost")]
+    pub domain: String,
+
+    /// Address and port of HTTP, for apps and API.
+    #[arg(long, env = "WORKFLOW_HTTP_LISTEN", default_value = "127.0.0.1:8000")]
+    pub http_listen: SocketAddr,
+
+    /// Address and port of SSH, for git.
+    #[arg(long, env = "WORKFLOW_SSH_LISTEN", default_value = "127.0.0.1:2222")]
+    pub ssh_listen: SocketAddr,
+
+    /// Database: `sqlite:///path/file.db` or `postgres://user:password@host/name` [default: SQLite in the data folder].
+    #[arg(long, env = "WORKFLOW_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// Docker's socket [default: what DOCKER_HOST says, else /var/run/docker.sock].
+    #[arg(long, env = "WORKFLOW_DOCKER_SOCKET")]
+    pub docker_socket: Option<PathBuf>,
+
+    /// Range from which each app's network takes a /26.
+    #[arg(long, env = "WORKFLOW_NETWORK_RANGE", default_value = "10.213.0.0/16")]
+    pub network_range: String,
+
+    /// Label of this machine that apps' tags can ask for, `name=value`; may be given several times.
+    #[arg(long = "node-label", env = "WORKFLOW_NODE_LABELS", value_delimiter = ',')]
+    pub node_labels: Vec<String>,
+
+    /// Most processes and threads of one replica.
+    #[arg(long, env = "WORKFLOW_PIDS_MAX", default_value_t = 1024)]
+    pub pids_max: u32,
+
+    /// Who may register: `enabled` (anyone), `admin_only` (the first user, then administrators), `disabled`.
+    #[arg(long, env = "REGISTRATION_MODE", default_value = "admin_only")]
+    pub registration_mode: RegistrationMode,
+
+    /// App names that nobody may take.
+    #[arg(
+        long,
+        env = "RESERVED_NAMES",
+        value_delimiter = ',',
+        default_value = "deis,deis-builder,deis-workflow-manager,grafana"
+    )]
+    pub reserved_names: Vec<String>,
+
+    /// Seconds that one batch of replicas may take to become ready.
+    #[arg(long, env = "DEIS_DEPLOY_TIMEOUT", default_value_t = 120)]
+    pub deploy_timeout: u32,
+
+    /// Seconds between TERM and KILL.
+    #[arg(long, env = "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS", default_value_t = 30)]
+    pub termination_grace: u32,
+
+    /// Lines kept of each app's log.
+    #[arg(long, env = "NUMBER_OF_LINES", default_value_t = 1_000)]
+    pub log_lines: usize,
+
+    /// Seconds that a request waits for a first ready replica.
+    #[arg(long, env = "WORKFLOW_HOLD_TIMEOUT", default_value_t = 10)]
+    pub hold_timeout: u64,
+
+    /// Seconds that stopping may take, requests under way included.
+    #[arg(long, env = "WORKFLOW_STOP_TIMEOUT", default_value_t = 20)]
+    pub stop_timeout: u64,
+
+    /// Write a systemd unit that runs the platform with these settings, start it, and end.
+    #[arg(long)]
+    pub install: bool,
+
+    #[command(flatten)]
+    pub build: BuildSettings,
+}
+
+impl UpSettings {
+    /// Checks what clap cannot: a wrong value is named before anything starts.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let labels_well = self.domain.split('.').all(is_dns_label);
+        ensure!(
+            labels_well && self.domain.len() <= 200,
+            "--domain `{}`: expected a DNS name such as apps.example.com or localhost",
+            self.domain
+        );
+        ensure!(
+            self.http_listen != self.ssh_listen || self.http_listen.port() == 0,
+            "--http-listen and --ssh-listen are both {}: give each its own port",
+            self.http_listen
+        );
+        parse_network(&self.network_range)?;
+        for label in &self.node_labels {
+            ensure!(label.contains('='), "--node-label `{label}`: expected name=value");
+        }
+        if let Some(url) = &self.database_url {
+            let known = ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme));
+            ensure!(known, "--database-url: expected sqlite:///path/file.db or postgres://…");
+        }
+        ensure!(self.deploy_timeout > 0, "--deploy-timeout 0: expected at least 1 second");
+        ensure!(
+            (1..=100_000).contains(&self.log_lines),
+            "--log-lines {}: expected 1 to 100000",
+            self.log_lines
+        );
+        ensure!(self.pids_max >= 16, "--pids-max {}: expected at least 16", self.pids_max);
+        self.build.check()
+    }
+}
+
+fn is_dns_label(label: &str) -> bool {
+    let bytes = label.as_bytes();
+    let letters_well =
+        bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-');
+    (1..=63).contains(&bytes.len()) && letters_well && !label.starts_with('-') && !label.ends_with('-')
+}
+
+/// Checks a range of IPv4 addresses: private networks of apps are cut from it.
+fn parse_network(text: &str) -> anyhow::Result<()> {
+    let parse = || -> Option<(std::net::Ipv4Addr, u8)> {
+        let (address, bits) = text.split_once('/')?;
+        Some((address.parse().ok()?, bits.parse().ok()?))
+    };
+    let (_, bits) =
+        parse().with_context(|| format!("--network-range `{text}`: expected such as 10.213.0.0/16"))?;
+    ensure!((8..=24).contains(&bits), "--network-range `{text}`: expected a prefix of 8 to 24 bits");
+    Ok(())
+}
+
+/// The system's folder for root, else the user's own (XDG Base Directory Specification).
+fn default_data_dir() -> PathBuf {
+    if nix::unistd::geteuid().is_root() {
+        return PathBuf::from("/var/lib/workflow");
+    }
+    let data_home = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    data_home.or_else(home).unwrap_or_else(|| PathBuf::from("/tmp")).join("workflow")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Only {
+        #[command(flatten)]
+        settings: UpSettings,
+    }
+
+    fn check(arguments: &[&str]) -> Result<(), String> {
+        let only = Only::try_parse_from([&["up"], arguments].concat()).map_err(|error| error.to_string())?;
+        only.settings.check().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_good() {
+        assert_eq!(check(&[]), Ok(()));
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_the_name_of_its_flag() {
+        for (arguments, named) in [
+            (vec!["--domain", "no spaces"], "--domain"),
+            (vec!["--domain", "UPPER.com"], "--domain"),
+            (vec!["--http-listen", "8000"], "--http-listen"),
+            (vec!["--http-listen", "127.0.0.1:1", "--ssh-listen", "127.0.0.1:1"], "--ssh-listen"),
+            (vec!["--network-range", "10.0.0.0/30"], "--network-range"),
+            (vec!["--node-label", "ssd"], "--node-label"),
+            (vec!["--database-url", "mysql://x"], "--database-url"),
+            (vec!["--log-lines", "0"], "--log-lines"),
+            (vec!["--build-env", "NOVALUE"], "--build-env"),
+            (vec!["--build-ca-bundle", "/does/not/exist"], "--build-ca-bundle"),
+        ] {
+            let error = check(&arguments).expect_err(named);
+            assert!(error.contains(named), "{arguments:?}: {error}");
+        }
+    }
+}
