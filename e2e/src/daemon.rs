@@ -1,0 +1,146 @@
+//! A Docker daemon of a scenario's own: one that may die, with everything that it runs.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::wait_for;
+
+/// The image that builds need; copied from the machine's own daemon.
+const STACK_IMAGE: &str = "deis/stack:latest";
+
+pub struct Daemon {
+    folder: TempDir,
+    process: Option<Child>,
+}
+
+/// The `docker` client, of this daemon or of the machine's own.
+pub(crate) fn docker(socket: Option<&Path>) -> Command {
+    let mut docker = Command::new("docker");
+    if let Some(socket) = socket {
+        docker.arg("--host").arg(format!("unix://{}", socket.display()));
+    }
+    docker
+}
+
+impl Daemon {
+    /// Starts one that touches nothing of the machine's own and has the stack image.
+    pub fn start() -> Self {
+        let folder =
+            tempfile::Builder::new().prefix("workflow-dockerd-").tempdir().expect("a temporary folder");
+        let mut daemon = Self { folder, process: None };
+        daemon.launch();
+        daemon.wait_until_it_answers();
+        daemon.copy_stack_image();
+        daemon
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("docker.sock")
+    }
+
+    /// Starts the process without waiting for it.
+    pub fn launch(&mut self) {
+        let folder = self.folder.path();
+        let log = File::options().create(true).append(true).open(folder.join("log")).expect("a log file");
+        let process = Command::new("dockerd")
+            .arg(format!("--host=unix://{}", self.socket().display()))
+            .arg(format!("--data-root={}", folder.join("data").display()))
+            .arg(format!("--exec-root={}", folder.join("run").display()))
+            .arg(format!("--pidfile={}", folder.join("pid").display()))
+            // Containers are reached over their bridges; the machine's firewall is left alone.
+            .args(["--iptables=false", "--ip-masq=false", "--bridge=none"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("dockerd starts: scenarios run as root");
+        self.process = Some(process);
+    }
+
+    fn wait_until_it_answers(&self) {
+        wait_for("the Docker daemon answers", Duration::from_secs(60), || {
+            let output = docker(Some(&self.socket())).arg("version").output().expect("docker runs");
+            output.status.success().then_some(())
+        });
+    }
+
+    fn copy_stack_image(&self) {
+        let mut save = Command::new("docker")
+            .args(["save", STACK_IMAGE])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("docker runs");
+        let archive = save.stdout.take().expect("it was piped");
+        let load = docker(Some(&self.socket()))
+            .args(["load", "--quiet"])
+            .stdin(archive)
+            .output()
+            .expect("docker runs");
+        assert!(save.wait().expect("our child").success(), "make the stack image first: cargo xtask stack");
+        assert!(load.status.success(), "{load:?}");
+    }
+
+    /// Kills the daemon and every process of its containers, as a power cut would.
+    pub fn kill_with_all_containers(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("it is our child");
+            process.wait().expect("it is our child");
+        }
+        // Containers' processes are children of shims, whose command lines name our folder.
+        let shims = self.processes();
+        let children = shims.iter().flat_map(|shim| descendants(*shim));
+        let doomed: Vec<String> = children.chain(shims.iter().copied()).map(|pid| pid.to_string()).collect();
+        let _ = Command::new("kill").arg("-KILL").args(&doomed).output();
+        wait_for("the containers are dead", Duration::from_secs(20), || {
+            self.processes().is_empty().then_some(())
+        });
+        self.unmount_all();
+        // Run-time files lie in memory on real machines: a reboot clears them.
+        let run = self.folder.path().join("run");
+        if let Err(error) = std::fs::remove_dir_all(&run) {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "cannot clear {}: {error}", run.display());
+        }
+        let _ = std::fs::remove_file(self.folder.path().join("pid"));
+    }
+
+    /// Dead containers leave mounts behind, which a reboot would not.
+    fn unmount_all(&self) {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let folder = self.folder.path().display().to_string();
+        let mounted = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for mount in mounted.filter(|path| path.starts_with(&folder)) {
+            let _ = Command::new("umount").args(["--lazy", mount]).output();
+        }
+    }
+
+    /// The daemon's containerd and shims.
+    fn processes(&self) -> Vec<u32> {
+        let folder = self.folder.path().display().to_string();
+        let output = Command::new("pgrep").args(["--full", "--", &folder]).output().expect("pgrep runs");
+        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+        lines.lines().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid != std::process::id()).collect()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill_with_all_containers();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            let told: Vec<&str> =
+                log.lines().filter(|line| !line.contains("level=info msg=\"[core]")).collect();
+            eprintln!("---- the daemon's log\n{}", told[told.len().saturating_sub(40)..].join("\n"));
+        }
+    }
+}
+
+fn descendants(pid: u32) -> Vec<u32> {
+    let output = Command::new("pgrep").args(["--parent", &pid.to_string()]).output().expect("pgrep runs");
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let children: Vec<u32> = lines.lines().filter_map(|pid| pid.parse().ok()).collect();
+    children.iter().flat_map(|child| descendants(*child)).chain(children.iter().copied()).collect()
+}

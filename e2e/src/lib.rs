@@ -1,0 +1,35 @@
+//! Scenarios: what a user does with `deis`, `git` and `curl`, against the programs as they were built.
+//!
+//! Each scenario has a platform of its own, on free ports, with its state in a temporary folder; when it
+//! ends, nothing is left in Docker. The programs are found by `WORKFLOW_BIN` and `DEIS_BIN`, which
+//! `cargo xtask test` sets, else in the target folder.
+
+mod daemon;
+mod http;
+mod platform;
+mod user;
+
+pub use daemon::Daemon;
+pub use http::{Answer, get};
+pub use platform::Platform;
+pub use user::{Said, User};
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Root of the checkout.
+pub fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("e2e lies in the checkout").to_owned()
+}
+
+/// Waits until `ready` gives a value, looking every 20 ms; panics with `what` after `limit`.
+pub fn wait_for<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,120 @@
+//! Every example app pushes and answers.
+
+use e2e::Platform;
+
+/// Pushes an example, looks at what the build said and at what the app answers.
+fn pushes_and_answers(example: &str, said: &str, answer: &str) {
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = admin.app_from_example(&format!("{example}-app"), example);
+
+    let pushed = admin.push(&folder).ok().stderr;
+
+    assert!(pushed.contains(said), "{said:?} is missing in:\n{pushed}");
+    platform.wait_for_answer(&format!("{example}-app"), answer);
+}
+
+#[test]
+fn python() {
+    pushes_and_answers("python", "Python app detected", "python example, powered by Deis Workflow");
+}
+
+#[test]
+fn nodejs() {
+    pushes_and_answers("nodejs", "Node.js app detected", "nodejs example, powered by Deis Workflow");
+}
+
+#[test]
+fn go() {
+    pushes_and_answers("go", "Go app detected", "go example, powered by Deis Workflow");
+}
+
+#[test]
+fn static_files() {
+    pushes_and_answers("static", "app detected", "static example, powered by Deis Workflow");
+}
+
+#[test]
+fn procfile_alone() {
+    pushes_and_answers("procfile", "Procfile declares types -> clock, web", "procfile example");
+}
+
+#[test]
+fn a_dockerfile() {
+    pushes_and_answers("dockerfile", "Build complete", "");
+}
+
+#[test]
+fn a_pack_from_a_git_url_written_as_third_parties_write_them() {
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = admin.app_from_files("custom", &[("hello.txt", "hello from a custom pack\n")]);
+    let pack = admin.repository("pack");
+    admin.change(
+        &pack,
+        &[
+            ("bin/detect", "#!/usr/bin/env bash\ntest -f \"$1/hello.txt\" && echo Hello\n"),
+            (
+                "bin/compile",
+                "#!/usr/bin/env bash\nset -e\necho \"-----> Greeting with $(cat \"$3/TONE\")\"\n\
+                 mkdir -p \"$1/public\" && cp \"$1/hello.txt\" \"$1/public/index.html\"\n",
+            ),
+            (
+                "bin/release",
+                "#!/usr/bin/env bash\nprintf -- '---\\ndefault_process_types:\\n  web: \
+                 cd public && exec python3 -m http.server $PORT\\n'\n",
+            ),
+        ],
+    );
+    let served = serve_repository(&admin, &pack);
+    let url = format!("BUILDPACK_URL={}#master", served.url);
+    admin.deis_in(&folder, &["config:set", &url, "TONE=joy"]).ok();
+
+    let pushed = admin.push(&folder).ok().stderr;
+
+    for text in ["-----> Fetching custom buildpack", "Greeting with joy"] {
+        assert!(pushed.contains(text), "{text:?} is missing in:\n{pushed}");
+    }
+    platform.wait_for_answer("custom", "hello from a custom pack");
+}
+
+struct Served {
+    url: String,
+    server: std::process::Child,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// A bare copy of a repository behind `git daemon`, where builds can reach it.
+fn serve_repository(user: &e2e::User<'_>, repository: &std::path::Path) -> Served {
+    let base = repository.with_file_name("served");
+    std::fs::create_dir_all(&base).expect("a folder");
+    let bare = base.join("pack.git");
+    user.run(
+        "git",
+        &["clone", "--quiet", "--bare", repository.to_str().expect("UTF-8"), bare.to_str().expect("UTF-8")],
+    )
+    .ok();
+    // Builds reach this machine by its own address, not by the loopback one.
+    let addresses = user.run("hostname", &["--all-ip-addresses"]).ok().stdout;
+    let address = addresses.split_whitespace().next().expect("this machine has an address").to_owned();
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let server = std::process::Command::new("git")
+        .args(["daemon", "--export-all", "--reuseaddr", "--informative-errors"])
+        .args([format!("--listen={address}"), format!("--port={port}")])
+        .arg(format!("--base-path={}", base.display()))
+        .arg(&base)
+        .stdin(std::process::Stdio::null())
+        .spawn()
+        .expect("git daemon starts");
+    e2e::wait_for("git daemon listens", std::time::Duration::from_secs(10), || {
+        std::net::TcpStream::connect((address.as_str(), port)).ok()
+    });
+    Served { url: format!("git://{address}:{port}/pack.git"), server }
+}
