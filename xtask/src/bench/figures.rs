@@ -1,0 +1,74 @@
+//! Figures: what a bench found, with the peer's value where there is one.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+/// One measured value.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figure {
+    bench: &'static str,
+    figure: String,
+    value: f64,
+    unit: &'static str,
+    /// Value of the peer on the same work in the same run.
+    peer: Option<f64>,
+    /// Ours divided by the peer's.
+    ratio: Option<f64>,
+}
+
+/// The figures of one bench.
+#[derive(Debug)]
+pub struct Figures {
+    bench: &'static str,
+    rows: Vec<Figure>,
+}
+
+impl Figures {
+    pub fn new(bench: &'static str) -> Self {
+        Self { bench, rows: Vec::new() }
+    }
+
+    pub fn add(&mut self, figure: impl Into<String>, value: f64, unit: &'static str) {
+        self.rows.push(Figure {
+            bench: self.bench,
+            figure: figure.into(),
+            value,
+            unit,
+            peer: None,
+            ratio: None,
+        });
+    }
+
+    pub fn print(&self) {
+        println!("\n{:40} {:>12}", self.bench, "value");
+        for Figure { figure, value, unit, .. } in &self.rows {
+            println!("{figure:40} {value:>12.2} {unit}");
+        }
+    }
+
+    pub fn append_to(&self, path: &Path) -> anyhow::Result<()> {
+        let mut file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .with_context(|| format!("--json {}", path.display()))?;
+        for figure in &self.rows {
+            writeln!(file, "{}", serde_json::to_string(figure)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The middle value.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => sorted[count / 2],
+        count => f64::midpoint(sorted[count / 2 - 1], sorted[count / 2]),
+    }
+}

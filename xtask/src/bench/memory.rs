@@ -1,0 +1,39 @@
+//! Memory of the platform at rest: proportional set size, so that shared pages count once.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::figures::Figures;
+use super::world::World;
+
+const APPS: usize = 5;
+/// Builds are over by then and allocators have given back what they will.
+const REST: Duration = Duration::from_secs(60);
+
+pub fn run(world: &World) -> anyhow::Result<Figures> {
+    for number in 1..=APPS {
+        let name = format!("rest-{number}");
+        let source = world.app(&name, "static")?;
+        world.push(&source)?;
+        world.wait_for_answer(&name, "")?;
+        println!("    {number} of {APPS} apps pushed");
+    }
+    println!("    rest for {} s", REST.as_secs());
+    std::thread::sleep(REST);
+
+    let mut figures = Figures::new("memory");
+    let processes = world.processes()?;
+    let sizes: Vec<f64> = processes.iter().map(|pid| pss_mib(*pid)).collect::<anyhow::Result<_>>()?;
+    figures.add("platform processes", processes.len() as f64, "processes");
+    figures.add("PSS of all platform processes", sizes.iter().sum(), "MiB");
+    Ok(figures)
+}
+
+fn pss_mib(pid: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss line")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().with_context(|| path)?;
+    Ok(kib / 1024.0)
+}

@@ -1,0 +1,60 @@
+//! The project's programs, built by cargo.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::{paths, progress};
+
+/// How to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    Debug,
+    Release,
+}
+
+/// Where the programs lie.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    pub workflow: PathBuf,
+    pub deis: PathBuf,
+    pub slug: PathBuf,
+}
+
+/// Builds all three programs.
+pub fn build(profile: Profile) -> anyhow::Result<Binaries> {
+    let (arguments, folder): (&[&str], &str) = match profile {
+        Profile::Debug => (&[], "debug"),
+        Profile::Release => (&["--release"], "release"),
+    };
+    progress::step(&format!("Build workflow and deis ({folder})"), || {
+        let packages = ["build", "--package=workflow", "--package=deis"];
+        progress::run(cargo().current_dir(paths::checkout()).args(packages).args(arguments))
+    })?;
+    let slug = build_slug()?;
+    Ok(Binaries {
+        workflow: paths::target().join(folder).join("workflow"),
+        deis: paths::target().join(folder).join("deis"),
+        slug,
+    })
+}
+
+/// Builds the program of the stack image; linked statically, it starts in any stack whatever C library
+/// that has.
+pub fn build_slug() -> anyhow::Result<PathBuf> {
+    let target = paths::target().join("slug");
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    progress::step("Build slug (static)", || {
+        progress::run(
+            cargo()
+                .current_dir(paths::checkout())
+                .args(["build", "--package=slug", "--release", "--target", &triple, "--target-dir"])
+                .arg(&target)
+                .env("RUSTFLAGS", "-C target-feature=+crt-static"),
+        )
+    })?;
+    Ok(target.join(triple).join("release/slug"))
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}

@@ -1,0 +1,51 @@
+//! Chores of the project: `cargo xtask help` lists them.
+
+mod bench;
+mod binaries;
+mod daemon;
+mod demo;
+mod packages;
+mod paths;
+mod platform;
+mod postgres;
+mod progress;
+mod stack;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the project.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = false)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Start the platform on this machine and push an app to it, step by step.
+    Demo(demo::Demo),
+    /// Install what the tests need and run them all.
+    Test(test::Test),
+    /// Make the stack image that buildpack builds run in.
+    Stack(stack::Stack),
+    /// Measure: `push`, `roll` or `memory`.
+    Bench(bench::Bench),
+}
+
+fn main() -> std::process::ExitCode {
+    let done = match Arguments::parse().chore {
+        Chore::Demo(demo) => demo.run(),
+        Chore::Test(test) => test.run(),
+        Chore::Stack(stack) => stack.run(),
+        Chore::Bench(bench) => bench.run(),
+    };
+    match done {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Debian packages that chores need: installed when missing, by root or with sudo.
+
+use std::process::Command;
+
+use crate::progress;
+
+/// What the chores need, as a program to look for and the package that brings it.
+pub const DOCKER: (&str, &str) = ("dockerd", "docker.io");
+pub const GIT: (&str, &str) = ("git", "git");
+pub const SSH: (&str, &str) = ("ssh", "openssh-client");
+pub const SSH_KEYGEN: (&str, &str) = ("ssh-keygen", "openssh-client");
+pub const CURL: (&str, &str) = ("curl", "curl");
+pub const MMDEBSTRAP: (&str, &str) = ("mmdebstrap", "mmdebstrap");
+pub const C_COMPILER: (&str, &str) = ("cc", "build-essential");
+pub const POSTGRESQL: (&str, &str) = ("initdb", "postgresql");
+
+/// Installs the packages whose programs are missing.
+pub fn ensure(wanted: &[(&str, &str)]) -> anyhow::Result<()> {
+    let mut missing: Vec<&str> =
+        wanted.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
+    // A daemon that answers is as good as one of our own.
+    if progress::succeeds(Command::new("docker").arg("version")) {
+        missing.retain(|package| *package != DOCKER.1);
+    }
+    missing.dedup();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    progress::step(&format!("Install Debian packages: {}", missing.join(" ")), || {
+        progress::run(as_root("apt-get").args(["update", "--quiet=2"]))?;
+        let install = ["install", "--yes", "--quiet=2", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"];
+        progress::run(as_root("apt-get").args(install).args(&missing))
+    })
+}
+
+/// A command run as root: directly, or with sudo.
+pub fn as_root(program: &str) -> Command {
+    let mut command = if nix::unistd::geteuid().is_root() {
+        Command::new(program)
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["--preserve-env=DEBIAN_FRONTEND,http_proxy,https_proxy", program]);
+        sudo
+    };
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+/// The first file of that name in PATH, in the folders of system programs, or among PostgreSQL's.
+pub fn find(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
+    folders.extend(["/usr/sbin", "/sbin"].map(Into::into));
+    if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
+        folders.extend(versions.flatten().map(|version| version.path().join("bin")));
+    }
+    folders.into_iter().map(|folder| folder.join(program)).find(|file| file.is_file())
+}

@@ -1,0 +1,182 @@
+//! A platform that a chore runs in the background: started, found again, stopped, wiped away.
+
+mod http;
+
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+
+pub use http::get;
+
+use crate::binaries::Binaries;
+use crate::{daemon, paths, progress};
+
+/// Longest time from start to the first answer of the API.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// Longest time from TERM to the end; the platform's own bound is 20 s.
+const STOP_LIMIT: Duration = Duration::from_secs(40);
+
+/// A platform by name: all its state lies in one folder.
+#[derive(Debug, Clone)]
+pub struct Platform {
+    folder: PathBuf,
+    pub http_port: u16,
+    pub ssh_port: u16,
+}
+
+impl Platform {
+    pub fn named(name: &str, http_port: u16, ssh_port: u16) -> Self {
+        Self { folder: paths::state().join(name), http_port, ssh_port }
+    }
+
+    /// Starts it unless it already runs from exactly these programs.
+    pub fn ensure_running(&self, binaries: &Binaries) -> anyhow::Result<()> {
+        let stamp = stamp(binaries)?;
+        if self.pid().is_some() {
+            if std::fs::read_to_string(self.path("programs")).is_ok_and(|running| running == stamp) {
+                return self.wait_for_api();
+            }
+            self.stop()?;
+        }
+        self.check_ports()?;
+        progress::step("Start the platform", || {
+            make_private_folder(&self.folder)?;
+            let pid = self.spawn(binaries)?;
+            std::fs::write(self.path("pid"), pid.to_string())?;
+            std::fs::write(self.path("programs"), stamp)?;
+            self.wait_for_api()
+        })
+    }
+
+    fn spawn(&self, binaries: &Binaries) -> anyhow::Result<u32> {
+        let log = File::options().create(true).append(true).open(self.log())?;
+        let child = Command::new("setsid")
+            .arg(&binaries.workflow)
+            .arg("up")
+            .arg("--data-dir")
+            .arg(self.path("data"))
+            .args(["--http-listen", &format!("127.0.0.1:{}", self.http_port)])
+            .args(["--ssh-listen", &format!("127.0.0.1:{}", self.ssh_port)])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("cannot start workflow")?;
+        Ok(child.id())
+    }
+
+    fn wait_for_api(&self) -> anyhow::Result<()> {
+        let alive = || self.pid().is_some();
+        let answers =
+            || get(self.http_port, "deis.localhost", "/healthz").is_ok_and(|answer| answer.status == 200);
+        progress::wait_until(START_LIMIT, || answers() || !alive());
+        if alive() && answers() {
+            return Ok(());
+        }
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let tail: Vec<_> = log.lines().rev().take(10).collect();
+        let tail: Vec<_> = tail.into_iter().rev().collect();
+        bail!(
+            "the platform did not come up; its log {} ends with:\n{}",
+            self.log().display(),
+            tail.join("\n")
+        )
+    }
+
+    fn check_ports(&self) -> anyhow::Result<()> {
+        for port in [self.http_port, self.ssh_port] {
+            let free = std::net::TcpListener::bind(("127.0.0.1", port));
+            free.with_context(|| {
+                format!("port {port} is taken: stop what listens there (`ss -ltnp`) and try again")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Stops it with TERM and waits. Nothing to do where it does not run.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        let Some(pid) = self.pid() else { return Ok(()) };
+        progress::step("Stop the platform", || {
+            progress::succeeds(Command::new("kill").arg(pid.to_string()));
+            ensure!(progress::wait_until(STOP_LIMIT, || self.pid().is_none()), "process {pid} does not stop");
+            Ok(())
+        })
+    }
+
+    /// Stops it and removes containers, networks, volumes, images and state: nothing is left.
+    pub fn wipe(&self) -> anyhow::Result<()> {
+        self.stop()?;
+        if let Ok(instance) = std::fs::read_to_string(self.path("data/instance")) {
+            progress::step("Remove the platform's containers, networks, volumes and images", || {
+                daemon::remove_instance(instance.trim())
+            })?;
+        }
+        match std::fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", self.folder.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The process, if it lives and is ours.
+    pub fn pid(&self) -> Option<u32> {
+        let pid: u32 = std::fs::read_to_string(self.path("pid")).ok()?.trim().parse().ok()?;
+        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        command.contains("workflow\0up").then_some(pid)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.path("platform.log")
+    }
+
+    /// Address of the API.
+    pub fn url(&self) -> String {
+        format!("http://deis.localhost:{}", self.http_port)
+    }
+
+    /// Variables that let `deis` and `git` speak to this platform and to nothing else.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let ssh = format!(
+            "ssh -i {} -o IdentitiesOnly=yes -o UserKnownHostsFile={} -o StrictHostKeyChecking=accept-new",
+            self.path("id_ed25519").display(),
+            self.path("known_hosts").display(),
+        );
+        vec![("DEIS_PROFILE", self.path("client.json").display().to_string()), ("GIT_SSH_COMMAND", ssh)]
+    }
+}
+
+/// Tells whether the programs were built anew.
+fn stamp(binaries: &Binaries) -> anyhow::Result<String> {
+    let metadata = std::fs::metadata(&binaries.workflow)
+        .with_context(|| format!("{} was not built", binaries.workflow.display()))?;
+    Ok(format!("{} {} {}", binaries.workflow.display(), metadata.ino(), metadata.mtime_nsec()))
+}
+
+fn make_private_folder(folder: &std::path::Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?)
+}
+
+/// Reads a secret of this platform's, made at random on first use.
+pub fn password(platform: &Platform) -> anyhow::Result<String> {
+    use std::io::{Read as _, Write as _};
+    let path = platform.path("password");
+    if let Ok(password) = std::fs::read_to_string(&path) {
+        return Ok(password);
+    }
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+    file.write_all(password.as_bytes())?;
+    Ok(password)
+}

@@ -1,0 +1,211 @@
+//! `cargo xtask test`: installs what the tests need and runs them all; ends with a count and times.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::binaries::{Binaries, Profile};
+use crate::postgres::Postgres;
+use crate::{binaries, daemon, packages, paths, progress, stack};
+
+/// Version of cargo-deny that the checks were written for.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Install what the tests need and run them all.
+///
+/// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, engine conformance on Docker,
+/// scenarios with real git and containers, dependency policy.
+#[derive(Debug, clap::Args)]
+pub struct Test {
+    /// Run only the stages whose names contain this text.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+impl Test {
+    pub fn run(&self) -> anyhow::Result<()> {
+        let mut stages = Stages { only: self.only.clone(), ..Stages::default() };
+        let ended = self.run_stages(&mut stages);
+        stages.print_summary();
+        ended
+    }
+
+    fn run_stages(&self, stages: &mut Stages) -> anyhow::Result<()> {
+        stages.run("install", install)?;
+        stages.run("format", || cargo(&["fmt", "--all", "--check"]))?;
+        let clippy =
+            ["clippy", "--workspace", "--all-targets", "--all-features", "--locked", "--", "-D", "warnings"];
+        stages.run("clippy", || cargo(&clippy))?;
+        let binaries = stages.always("binaries", || binaries::build(Profile::Debug))?;
+        stages
+            .always("stack image", || stack::ensure(&stack::StackOptions::standard(binaries.slug.clone())))?;
+        let everything =
+            ["test", "--workspace", "--exclude=e2e", "--all-features", "--locked", "--no-fail-fast"];
+        stages.tests("tests", cargo_command(&everything).env("SLUG_BIN", &binaries.slug))?;
+        stages.tests_on_postgres()?;
+        stages.tests("scenarios", &mut scenarios(&binaries))?;
+        stages.run("dependencies", check_dependencies)
+    }
+}
+
+fn install() -> anyhow::Result<()> {
+    use packages::{C_COMPILER, CURL, DOCKER, GIT, MMDEBSTRAP, POSTGRESQL, SSH, SSH_KEYGEN};
+    packages::ensure(&[DOCKER, GIT, SSH, SSH_KEYGEN, CURL, MMDEBSTRAP, C_COMPILER, POSTGRESQL])?;
+    daemon::ensure_running()?;
+    if cargo_deny().is_file() {
+        return Ok(());
+    }
+    progress::step("Install cargo-deny", || {
+        let root = paths::cache().join("tools");
+        let install = ["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"];
+        progress::run(cargo_command(&install).arg(root))
+    })
+}
+
+fn cargo_deny() -> std::path::PathBuf {
+    paths::cache().join("tools/bin/cargo-deny")
+}
+
+fn check_dependencies() -> anyhow::Result<()> {
+    let deny = |what: &[&str]| {
+        let mut command = Command::new(cargo_deny());
+        command.current_dir(paths::checkout()).args(["--log-level=error", "check"]).args(what);
+        command
+    };
+    progress::run(&mut deny(&["bans", "licenses", "sources"]))?;
+    if !progress::succeeds(&mut deny(&["advisories", "--disable-fetch"]))
+        && !progress::succeeds(&mut deny(&["advisories"]))
+    {
+        println!(
+            "    advisories were NOT checked: the advisory database cannot be reached, or names a crate in use"
+        );
+    }
+    Ok(())
+}
+
+fn scenarios(binaries: &Binaries) -> Command {
+    let mut command = cargo_command(&["test", "--package=e2e", "--locked", "--no-fail-fast"]);
+    command.env("WORKFLOW_BIN", &binaries.workflow).env("DEIS_BIN", &binaries.deis);
+    command
+}
+
+fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+    progress::run(&mut cargo_command(arguments))
+}
+
+fn cargo_command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(paths::checkout()).args(arguments);
+    command
+}
+
+/// What ran so far.
+#[derive(Default)]
+struct Stages {
+    only: Option<String>,
+    times: Vec<(String, Duration)>,
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Stages {
+    /// Runs a stage unless the person asked for others.
+    fn run(&mut self, name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+        if !self.is_wanted(name) {
+            return Ok(());
+        }
+        self.always(name, work)
+    }
+
+    fn is_wanted(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    }
+
+    /// Runs a stage that others stand on.
+    fn always<T>(&mut self, name: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        println!("\n==== {name}");
+        let begun = Instant::now();
+        let done = work().with_context(|| format!("stage `{name}`"));
+        self.times.push((name.to_owned(), begun.elapsed()));
+        done
+    }
+
+    fn tests_on_postgres(&mut self) -> anyhow::Result<()> {
+        if !self.is_wanted("tests on PostgreSQL") {
+            return Ok(());
+        }
+        let postgres = Postgres::start()?;
+        let tests = [
+            "test",
+            "--package=store",
+            "--package=controller",
+            "--all-features",
+            "--locked",
+            "--no-fail-fast",
+        ];
+        self.tests(
+            "tests on PostgreSQL",
+            cargo_command(&tests).env("WORKFLOW_TEST_POSTGRES_URL", postgres.url()),
+        )
+    }
+
+    /// Runs tests with cargo, passing its output on and counting.
+    fn tests(&mut self, name: &str, command: &mut Command) -> anyhow::Result<()> {
+        if !self.is_wanted(name) {
+            return Ok(());
+        }
+        let mut counts = (0, 0, 0);
+        let ended = self.always(name, || {
+            let mut child =
+                command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+            let stdout = child.stdout.take().context("the output was piped")?;
+            for line in BufReader::new(stdout).lines() {
+                let line = line?;
+                println!("{line}");
+                let (passed, failed, ignored) = count(&line).unwrap_or_default();
+                counts = (counts.0 + passed, counts.1 + failed, counts.2 + ignored);
+            }
+            match child.wait()?.success() {
+                true => Ok(()),
+                false => bail!("{} tests failed", counts.1),
+            }
+        });
+        self.passed += counts.0;
+        self.failed += counts.1;
+        self.ignored += counts.2;
+        ended
+    }
+
+    fn print_summary(&self) {
+        println!("\n==== times");
+        for (name, time) in &self.times {
+            println!("{name:24} {:>8}", progress::seconds(*time));
+        }
+        let total: Duration = self.times.iter().map(|(_, time)| *time).sum();
+        println!("{:24} {:>8}", "all", progress::seconds(total));
+        println!("\n{} passed, {} failed, {} skipped", self.passed, self.failed, self.ignored);
+    }
+}
+
+/// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+fn count(line: &str) -> Option<(u64, u64, u64)> {
+    let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    let mut numbers = counts.split("; ").map(|part| part.split(' ').next()?.parse().ok());
+    Some((numbers.next()??, numbers.next()??, numbers.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_line_of_a_test_program_is_counted() {
+        let line = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+
+        assert_eq!(count(line), Some((3, 2, 1)));
+        assert_eq!(count("running 3 tests"), None);
+    }
+}

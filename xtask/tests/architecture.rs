@@ -1,0 +1,84 @@
+//! The picture of the crates, executable: ARCHITECTURE.md says the same in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// Each crate and the workspace crates it may use. Add an edge here first, with a reason.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("api", &[]),
+    ("store", &["domain"]),
+    ("engine", &["domain"]),
+    ("controller", &["api", "domain", "engine", "store"]),
+    ("builder", &["api", "domain", "engine"]),
+    ("router", &["domain", "engine"]),
+    ("logger", &["domain", "engine"]),
+    ("slug", &["domain"]),
+    ("deis", &["api"]),
+    // The only place where everything meets: settings and wiring.
+    ("workflow", &["api", "builder", "controller", "domain", "engine", "logger", "router", "store"]),
+    // They run binaries. xtask makes the stack image by the same pure code as engines read it with.
+    ("e2e", &[]),
+    ("xtask", &[]),
+];
+
+/// External crates that only one crate may use, so that nothing else knows what is underneath.
+const CONFINED: &[(&str, &str)] = &[
+    ("bollard", "engine"),
+    ("sqlx", "store"),
+    ("russh", "builder"),
+    ("axum", "controller logger"),
+    ("kube", "engine"),
+];
+
+#[test]
+fn crates_depend_only_on_what_the_picture_allows() {
+    let allowed: BTreeMap<_, BTreeSet<_>> =
+        ALLOWED.iter().map(|(name, uses)| (*name, uses.iter().copied().collect())).collect();
+    let packages = packages();
+
+    for (name, dependencies) in &packages {
+        let allowed = allowed.get(name.as_str()).unwrap_or_else(|| panic!("`{name}` is not in the picture"));
+        for dependency in dependencies.iter().filter(|dependency| packages.contains_key(*dependency)) {
+            assert!(allowed.contains(dependency.as_str()), "`{name}` must not depend on `{dependency}`");
+        }
+    }
+}
+
+#[test]
+fn libraries_of_the_edge_stay_in_their_crate() {
+    for (name, dependencies) in packages() {
+        for (library, homes) in CONFINED {
+            let at_home = homes.split(' ').any(|home| home == name);
+            assert!(
+                at_home || !dependencies.contains(*library),
+                "`{name}` must not use `{library}`: only {homes} may"
+            );
+        }
+    }
+}
+
+/// Names of the workspace's packages with those of their ordinary dependencies.
+fn packages() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs: it runs this test");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let packages = metadata["packages"].as_array().expect("packages are a list");
+    packages.iter().map(|package| (text(&package["name"]), ordinary_dependencies(package))).collect()
+}
+
+fn ordinary_dependencies(package: &serde_json::Value) -> BTreeSet<String> {
+    let dependencies = package["dependencies"].as_array().expect("dependencies are a list");
+    dependencies
+        .iter()
+        .filter(|dependency| dependency["kind"].is_null())
+        .map(|it| text(&it["name"]))
+        .collect()
+}
+
+fn text(value: &serde_json::Value) -> String {
+    value.as_str().expect("names are texts").to_owned()
+}
