@@ -90,7 +90,7 @@ impl Drop for Served {
     }
 }
 
-/// A bare copy of a repository behind `git daemon`, where builds can reach it.
+/// A bare copy of a repository behind git's own server, where builds can reach it.
 fn serve_repository(user: &e2e::User<'_>, repository: &std::path::Path) -> Served {
     let base = repository.with_file_name("served");
     std::fs::create_dir_all(&base).expect("a folder");
@@ -105,14 +105,17 @@ fn serve_repository(user: &e2e::User<'_>, repository: &std::path::Path) -> Serve
     let address = addresses.split_whitespace().next().expect("this machine has an address").to_owned();
     let port =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
-    let server = std::process::Command::new("git")
-        .args(["daemon", "--export-all", "--reuseaddr", "--informative-errors"])
+    // Not by `git daemon`: killed, that leaves the server behind, which is a child of its own.
+    let programs = user.run("git", &["--exec-path"]).ok().stdout;
+    let server = std::process::Command::new(std::path::Path::new(programs.trim()).join("git-daemon"))
+        .args(["--export-all", "--reuseaddr", "--informative-errors"])
         .args([format!("--listen={address}"), format!("--port={port}")])
         .arg(format!("--base-path={}", base.display()))
         .arg(&base)
         .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
         .spawn()
-        .expect("git daemon starts");
+        .expect("git-daemon starts");
     e2e::wait_for("git daemon listens", std::time::Duration::from_secs(10), || {
         std::net::TcpStream::connect((address.as_str(), port)).ok()
     });

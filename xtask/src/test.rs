@@ -1,7 +1,9 @@
 //! `cargo xtask test`: installs what the tests need and runs them all; ends with a count and times.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -12,6 +14,10 @@ use crate::{binaries, daemon, packages, paths, progress, stack};
 
 /// Version of cargo-deny that the checks were written for.
 const CARGO_DENY: &str = "0.20.2";
+/// Longest time of one stage of tests, its compilation included; one that takes longer hangs.
+const TESTS_MAX: Duration = Duration::from_secs(40 * 60);
+/// How long a line may follow the end of the tests.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Install what the tests need and run them all.
 ///
@@ -159,18 +165,22 @@ impl Stages {
         }
         let mut counts = (0, 0, 0);
         let ended = self.always(name, || {
-            let mut child =
-                command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
-            let stdout = child.stdout.take().context("the output was piped")?;
-            for line in BufReader::new(stdout).lines() {
-                let line = line?;
+            let mut child = command
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                // A group, so that a stage that hangs ends with all that it has started.
+                .process_group(0)
+                .spawn()
+                .context("cannot run cargo")?;
+            let lines = lines_of(&mut child)?;
+            let status = follow(&mut child, &lines, |line| {
                 println!("{line}");
-                let (passed, failed, ignored) = count(&line).unwrap_or_default();
+                let (passed, failed, ignored) = count(line).unwrap_or_default();
                 counts = (counts.0 + passed, counts.1 + failed, counts.2 + ignored);
-            }
-            match child.wait()?.success() {
+            })?;
+            match status.success() {
                 true => Ok(()),
-                false => bail!("{} tests failed", counts.1),
+                false => bail!("{} tests failed ({status})", counts.1),
             }
         });
         self.passed += counts.0;
@@ -190,6 +200,45 @@ impl Stages {
     }
 }
 
+/// The lines that a program prints, as they come.
+fn lines_of(child: &mut Child) -> anyhow::Result<Receiver<String>> {
+    let stdout = child.stdout.take().context("the output was piped")?;
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        let texts = BufReader::new(stdout).lines().map_while(Result::ok);
+        texts.map(|line| sender.send(line)).take_while(Result::is_ok).count()
+    });
+    Ok(lines)
+}
+
+/// Follows a program to its end, which is the end of its process: something that it has left behind may hold
+/// its output open for ever.
+fn follow(
+    child: &mut Child,
+    lines: &Receiver<String>,
+    mut take: impl FnMut(&str),
+) -> anyhow::Result<ExitStatus> {
+    let begun = Instant::now();
+    let mut ended = None;
+    loop {
+        match lines.recv_timeout(LAST_LINES) {
+            Ok(line) => take(&line),
+            Err(RecvTimeoutError::Disconnected) => return Ok(ended.map_or_else(|| child.wait(), Ok)?),
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(status) = ended {
+                    return Ok(status);
+                }
+                ended = child.try_wait()?;
+            }
+        }
+        if begun.elapsed() > TESTS_MAX {
+            let group = format!("-{}", child.id());
+            progress::succeeds(Command::new("kill").args(["-KILL", "--", &group]));
+            bail!("stopped after {} s: a test hangs", TESTS_MAX.as_secs());
+        }
+    }
+}
+
 /// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
 fn count(line: &str) -> Option<(u64, u64, u64)> {
     let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
@@ -200,6 +249,23 @@ fn count(line: &str) -> Option<(u64, u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_a_program_is_seen_though_something_holds_its_output_open() {
+        let mut child = Command::new("sh")
+            .args(["-c", "echo one; sleep 1000 & echo two; exit 3"])
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .expect("a shell");
+        let lines = lines_of(&mut child).expect("piped");
+        let mut heard = Vec::new();
+
+        let status = follow(&mut child, &lines, |line| heard.push(line.to_owned())).expect("it ends");
+
+        assert_eq!((status.code(), heard), (Some(3), vec!["one".to_owned(), "two".to_owned()]));
+        progress::succeeds(Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]));
+    }
 
     #[test]
     fn the_closing_line_of_a_test_program_is_counted() {

@@ -58,6 +58,26 @@ fn libraries_of_the_edge_stay_in_their_crate() {
     }
 }
 
+#[test]
+fn walkthroughs_name_files_that_exist_and_each_once() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the checkout");
+    let page = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("the page is there");
+    let walkthroughs = page.split("\n## Walkthroughs\n").nth(1).expect("the page has walkthroughs");
+    let walkthroughs = walkthroughs.split("\n## ").next().expect("they end somewhere");
+
+    let mut ways = 0;
+    for way in walkthroughs.split("\n### ").skip(1) {
+        let mut named = BTreeSet::new();
+        for file in way.split('`').filter(|word| word.ends_with(".rs")) {
+            assert!(root.join("crates").join(file).is_file(), "`{file}` is not there");
+            assert!(named.insert(file), "`{file}` is named twice");
+        }
+        assert!(named.len() > 3, "a walkthrough names the files of its way: {way}");
+        ways += 1;
+    }
+    assert_eq!(ways, 3, "push, config:set and logs");
+}
+
 /// Names of the workspace's packages with those of their ordinary dependencies.
 fn packages() -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))

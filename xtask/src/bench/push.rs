@@ -1,6 +1,8 @@
 //! Time from `git push` to the app's answer, and where it goes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
 
 use super::figures::{Figures, median};
 use super::world::World;
@@ -8,14 +10,23 @@ use super::world::World;
 const APP: &str = "pusher";
 const RUNS: usize = 5;
 
+/// The parts of a push: each ends with the first line of git's output that holds this text.
+const PARTS: [(&str, &str); 5] = [
+    ("receive", "Starting build"),
+    ("detect", "app detected"),
+    ("compile", "Compiled slug size is"),
+    ("image", "Build complete"),
+    ("start", "deployed to Workflow"),
+];
+
 /// One push, in seconds.
 struct Push {
     /// From the command to its end: the app is live then.
     push: f64,
     /// From there to the first answer with the new text.
     answer: f64,
-    /// Parts as the builder tells them, by name.
-    parts: Vec<(String, f64)>,
+    /// What each of [`PARTS`] took.
+    parts: Vec<f64>,
 }
 
 pub fn run(world: &World) -> anyhow::Result<Figures> {
@@ -44,38 +55,52 @@ pub fn run(world: &World) -> anyhow::Result<Figures> {
 }
 
 fn push(world: &World, source: &std::path::Path, wanted: &str) -> anyhow::Result<Push> {
-    let log_before = std::fs::metadata(world.platform.log())?.len();
     let begun = Instant::now();
-    world.push(source)?;
+    let told = world.push_with_times(source)?;
     let push = begun.elapsed().as_secs_f64();
     let answer = world.wait_for_answer(APP, wanted)?.as_secs_f64();
-    let log = std::fs::read(world.platform.log())?;
-    let parts = parts(&String::from_utf8_lossy(&log[log_before as usize..]));
     println!("    live after {push:.2} s, answered {answer:.2} s later");
-    Ok(Push { push, answer, parts })
+    Ok(Push { push, answer, parts: parts(&told)? })
 }
 
-/// Reads the builder's line about a push: `… push: … receive=0.1 detect=0.2 …`.
-fn parts(log: &str) -> Vec<(String, f64)> {
-    let line = log.lines().rev().find(|line| line.contains("push done")).unwrap_or_default();
-    let pairs = line.split_whitespace().filter_map(|word| word.split_once("_seconds="));
-    pairs.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
+/// Reads from the lines that git printed, and when, how long each part took.
+fn parts(told: &[(Duration, String)]) -> anyhow::Result<Vec<f64>> {
+    let mut before = Duration::ZERO;
+    let part = |(name, text): &(&str, &str)| {
+        let (end, _) = told
+            .iter()
+            .find(|(_, line)| line.contains(text))
+            .with_context(|| format!("the end of `{name}`, {text:?}, is not in git's output: {told:?}"))?;
+        Ok((*end - std::mem::replace(&mut before, *end)).as_secs_f64())
+    };
+    PARTS.iter().map(part).collect()
 }
 
 fn add(figures: &mut Figures, kind: &str, pushes: &[Push]) {
-    let total: Vec<f64> = pushes.iter().map(|push| push.push + push.answer).collect();
-    figures.add(format!("{kind}: push to live"), median(&total), "s");
-    let names: Vec<&String> =
-        pushes.first().map(|push| push.parts.iter().map(|(name, _)| name).collect()).unwrap_or_default();
-    for name in names {
-        let values: Vec<f64> = pushes
-            .iter()
-            .flat_map(|push| &push.parts)
-            .filter(|(part, _)| part == name)
-            .map(|(_, value)| *value)
-            .collect();
-        figures.add(format!("{kind}: {name}"), median(&values), "s");
+    let mut of_all = |figure: &str, value: &dyn Fn(&Push) -> f64| {
+        let values: Vec<f64> = pushes.iter().map(value).collect();
+        figures.add(format!("{kind}: {figure}"), median(&values), "s");
+    };
+    of_all("push to live", &|push| push.push + push.answer);
+    for (index, (name, _)) in PARTS.iter().enumerate() {
+        of_all(name, &|push| push.parts[index]);
     }
-    let answers: Vec<f64> = pushes.iter().map(|push| push.answer).collect();
-    figures.add(format!("{kind}: first answer"), median(&answers), "s");
+    of_all("first answer", &|push| push.answer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_the_times_between_the_lines_that_end_them() {
+        let told: Vec<_> = PARTS
+            .iter()
+            .zip([1, 3, 6, 10, 15])
+            .map(|((_, text), second)| (Duration::from_secs(second), format!("remote: {text}")))
+            .collect();
+
+        assert_eq!(parts(&told).expect("all are there"), [1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert!(parts(&told[1..]).is_err());
+    }
 }

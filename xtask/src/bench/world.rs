@@ -1,7 +1,8 @@
 //! The world of a bench: a platform of release programs on ports of its own, and a user's commands.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -73,6 +74,24 @@ impl World {
 
     pub fn push(&self, source: &Path) -> anyhow::Result<String> {
         self.git(source, &["push", "deis", "master"])
+    }
+
+    /// Pushes; gives back each line that git printed with the time since the start.
+    pub fn push_with_times(&self, source: &Path) -> anyhow::Result<Vec<(Duration, String)>> {
+        let begun = Instant::now();
+        let mut child = Command::new("git")
+            .args(["push", "deis", "master"])
+            .current_dir(source)
+            .envs(self.platform.environment())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot run git")?;
+        let stderr = child.stderr.take().context("it was piped")?;
+        let lines = BufReader::new(stderr).lines().map(|line| Ok((begun.elapsed(), line?)));
+        let told: Vec<_> = lines.collect::<std::io::Result<_>>()?;
+        ensure!(child.wait()?.success(), "`git push deis master` failed: {told:?}");
+        Ok(told)
     }
 
     pub fn deis(&self, folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
