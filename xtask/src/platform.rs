@@ -20,6 +20,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// Longest time from TERM to the end; the platform's own bound is 20 s.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
 
+/// Port that `deis` writes into remotes.
+const REMOTE_PORT: u16 = 2222;
+
 /// A platform by name: all its state lies in one folder.
 #[derive(Debug, Clone)]
 pub struct Platform {
@@ -144,11 +147,15 @@ impl Platform {
 
     /// Variables that let `deis` and `git` speak to this platform and to nothing else.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        let ssh = format!(
+        let mut ssh = format!(
             "ssh -i {} -o IdentitiesOnly=yes -o UserKnownHostsFile={} -o StrictHostKeyChecking=accept-new",
             self.path("id_ed25519").display(),
             self.path("known_hosts").display(),
         );
+        if self.ssh_port != REMOTE_PORT {
+            // The first port counts: that of the remote's URL comes after it.
+            ssh.push_str(&format!(" -p {}", self.ssh_port));
+        }
         vec![("DEIS_PROFILE", self.path("client.json").display().to_string()), ("GIT_SSH_COMMAND", ssh)]
     }
 }
