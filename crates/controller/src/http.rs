@@ -27,8 +27,10 @@ mod root;
 mod run;
 mod scale;
 mod settings;
+mod tls;
 mod url;
 mod users;
+mod whitelist;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -80,7 +82,9 @@ fn app_urls() -> Vec<Url> {
         at("/v2/apps/{app}").get(apps::info).post(apps::update).delete(apps::delete),
         at("/v2/apps/{app}/domains").get(domains::list).post(domains::add),
         at("/v2/apps/{app}/domains/{domain}").delete(domains::remove),
-        at("/v2/apps/{app}/settings").get(settings::info),
+        at("/v2/apps/{app}/settings").get(settings::info).post(settings::change),
+        at("/v2/apps/{app}/whitelist").get(whitelist::list).post(whitelist::add).delete(whitelist::remove),
+        at("/v2/apps/{app}/tls").get(tls::info).post(tls::change),
         at("/v2/apps/{app}/logs").plain().get(logs::lines),
     ]
 }

@@ -19,11 +19,16 @@ pub mod pods;
 pub mod procfile;
 pub mod release;
 pub mod routing;
+mod schema;
 pub mod sealing;
+pub mod settings;
 pub mod slug_archive;
 pub mod slug_image;
 pub mod structure;
+pub mod tls;
+mod truth;
 pub mod users;
+pub mod whitelist;
 pub mod workload_plan;
 
 pub use image::{Digest, Image};

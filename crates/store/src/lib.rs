@@ -14,6 +14,8 @@ mod keys;
 mod open;
 mod releases;
 mod rows;
+mod settings;
+mod tls;
 mod tokens;
 mod users;
 mod wishes;
@@ -29,6 +31,8 @@ pub use domains::{Domain, NewDomain};
 pub use error::StoreError;
 pub use keys::{Key, NewKey};
 pub use releases::{ReleaseContent, ReleaseRecord};
+pub use settings::{SettingsRecord, SettingsWish};
+pub use tls::TlsRecord;
 pub use users::{NewUser, User};
 pub use wishes::{ReleaseChange, Wish, WishError};
 

@@ -154,6 +154,7 @@ const OWNED: &[(&str, &str)] = &[
     ("configs", "SELECT 1 FROM configs WHERE owner = $1 LIMIT 1"),
     ("domains", "SELECT 1 FROM domains WHERE owner = $1 LIMIT 1"),
     ("settings", "SELECT 1 FROM app_settings WHERE owner = $1 LIMIT 1"),
+    ("settings", "SELECT 1 FROM app_tls WHERE owner = $1 LIMIT 1"),
 ];
 
 async fn any_superuser(connection: &mut AnyConnection) -> Result<bool, StoreError> {

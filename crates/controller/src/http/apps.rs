@@ -20,7 +20,6 @@ use super::outcome;
 use super::paging::{Paging, wire_time};
 use super::users::named;
 use crate::Controller;
-use crate::wishes::short;
 
 const ID_TAKEN: &str = "Application with this id already exists.";
 /// Made-up names that are tried before giving up.
@@ -55,7 +54,6 @@ pub(crate) async fn create(
         None => create_with_made_up_name(&controller, &caller).await?,
     };
     let app = created.app;
-    controller.say(&app.id, format!("appsettings {}-{} updated", app.id, short(&app.uuid)));
     Ok((StatusCode::CREATED, Json(show(app, Structure::new()))))
 }
 

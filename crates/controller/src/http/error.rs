@@ -46,6 +46,11 @@ impl ApiError {
         Self::json(StatusCode::BAD_REQUEST, json!({name: [message.into()]}))
     }
 
+    /// 400 with one message about no field in particular: a bare array.
+    pub(crate) fn message(message: impl Into<String>) -> Self {
+        Self::json(StatusCode::BAD_REQUEST, json!([message.into()]))
+    }
+
     /// 400 with all messages about all fields: `{"field": ["…"]}`.
     pub(crate) fn fields(messages: Map<String, Value>) -> Self {
         Self::json(StatusCode::BAD_REQUEST, Value::Object(messages))

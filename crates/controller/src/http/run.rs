@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::AppName;
 use domain::build::{Finished, OneOff};
+use domain::settings::RunSettings;
 use domain::workload_plan::Plan;
 use engine::JobError;
 use rand::seq::IndexedRandom as _;
@@ -54,6 +55,8 @@ async fn one_off(controller: &Controller, app: &AppName, command: &str) -> Resul
     let ReleaseContent { release, config, build } = controller.store.current_content(app).await?;
     let build = build
         .ok_or_else(|| ApiError::bad_request("No build associated with this release to run this command"))?;
+    // Nobody reaches or scales a one-off process.
+    let run = RunSettings::default();
     let plan = Plan {
         app,
         version: release.version,
@@ -61,6 +64,7 @@ async fn one_off(controller: &Controller, app: &AppName, command: &str) -> Resul
         created: release.created,
         config: &config.config,
         build: &build.build,
+        run: &run,
         settings: plan_settings(controller),
     };
     Ok(plan.one_off(run_name(app), command))

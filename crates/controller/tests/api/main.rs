@@ -27,5 +27,7 @@ mod releases;
 mod run;
 mod scale;
 mod settings;
+mod tls;
 mod tokens;
 mod users;
+mod whitelist;
