@@ -7,6 +7,7 @@ mod apps;
 mod auth;
 mod body;
 mod builds;
+mod certs;
 mod config;
 mod domains;
 mod error;
@@ -70,6 +71,10 @@ fn people_urls() -> Vec<Url> {
         at("/v2/admin/perms/{username}").for_admins().delete(admin_perms::revoke),
         at("/v2/keys").get(keys::list).post(keys::add),
         at("/v2/keys/{*id}").exactly().get(keys::info).delete(keys::remove),
+        at("/v2/certs").get(certs::list).post(certs::add),
+        at("/v2/certs/{name}").get(certs::info).delete(certs::remove),
+        at("/v2/certs/{name}/domain").post(certs::attach_named),
+        at("/v2/certs/{name}/domain/{domain}").post(certs::attach).delete(certs::detach),
         at("/v2/apps/{app}/perms").get(perms::list).post(perms::grant),
         at("/v2/apps/{app}/perms/{username}").delete(perms::revoke),
     ]

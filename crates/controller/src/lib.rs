@@ -3,6 +3,7 @@
 //! A handler reads, decides by a rule of `domain`, records, and wakes the deployer; it never makes
 //! anything run itself. What became of a wish is read from the store.
 
+mod certificates;
 pub mod deployer;
 mod http;
 mod logger;

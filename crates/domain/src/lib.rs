@@ -5,6 +5,7 @@
 
 pub mod app_names;
 pub mod build;
+pub mod certs;
 pub mod config;
 pub mod deployment;
 pub mod dockerfile;

@@ -5,6 +5,7 @@
 
 mod apps;
 mod builds;
+mod certs;
 mod collaborators;
 mod configs;
 mod deploys;
@@ -25,6 +26,7 @@ use sqlx::{Any, AnyPool, Transaction};
 
 pub use apps::{App, CreatedApp, NewApp};
 pub use builds::BuildRecord;
+pub use certs::{Cert, NewCert, Pair};
 pub use configs::ConfigRecord;
 pub use deploys::{Deploy, DeployKind, DeployState};
 pub use domains::{Domain, NewDomain};

@@ -149,6 +149,7 @@ impl Store {
 /// What keeps a user from being removed: rows whose owner must be known (api.md 3).
 const OWNED: &[(&str, &str)] = &[
     ("apps", "SELECT 1 FROM apps WHERE owner = $1 LIMIT 1"),
+    ("certificates", "SELECT 1 FROM certs WHERE owner = $1 LIMIT 1"),
     ("releases", "SELECT 1 FROM releases WHERE owner = $1 LIMIT 1"),
     ("builds", "SELECT 1 FROM builds WHERE owner = $1 LIMIT 1"),
     ("configs", "SELECT 1 FROM configs WHERE owner = $1 LIMIT 1"),

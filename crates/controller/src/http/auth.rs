@@ -197,5 +197,8 @@ fn still_owns(username: &str, what: &str) -> String {
     if what == "apps" {
         return format!("{username} still has applications assigned. Delete or transfer ownership");
     }
+    if what == "certificates" {
+        return format!("{username} still owns certificates. Remove them first");
+    }
     format!("{username} still owns {what} on applications of others, which cannot do without their owner")
 }

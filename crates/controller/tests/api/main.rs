@@ -11,6 +11,7 @@ mod admin_perms;
 mod apps;
 mod auth;
 mod builds;
+mod certs;
 mod config;
 mod conventions;
 mod domains;
