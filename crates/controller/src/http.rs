@@ -27,6 +27,7 @@ mod releases;
 mod root;
 mod run;
 mod scale;
+mod services;
 mod settings;
 mod tls;
 mod url;
@@ -90,6 +91,7 @@ fn app_urls() -> Vec<Url> {
         at("/v2/apps/{app}/settings").get(settings::info).post(settings::change),
         at("/v2/apps/{app}/whitelist").get(whitelist::list).post(whitelist::add).delete(whitelist::remove),
         at("/v2/apps/{app}/tls").get(tls::info).post(tls::change),
+        at("/v2/apps/{app}/services").get(services::list).post(services::set).delete(services::remove),
         at("/v2/apps/{app}/logs").plain().get(logs::lines),
     ]
 }

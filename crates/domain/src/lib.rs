@@ -22,6 +22,7 @@ pub mod release;
 pub mod routing;
 mod schema;
 pub mod sealing;
+pub mod services;
 pub mod settings;
 pub mod slug_archive;
 pub mod slug_image;

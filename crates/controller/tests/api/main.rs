@@ -27,6 +27,7 @@ mod registration;
 mod releases;
 mod run;
 mod scale;
+mod services;
 mod settings;
 mod tls;
 mod tokens;
