@@ -3,6 +3,7 @@
 //! No I/O, no clock, no randomness: time, nonces and generated names come in as arguments.
 //! Every other crate speaks these words; a rule that needs a mock to be tested belongs here.
 
+pub mod access;
 pub mod app_names;
 pub mod build;
 pub mod certs;

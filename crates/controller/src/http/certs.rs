@@ -4,12 +4,13 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use domain::access::Rule;
 use domain::certs::{CERT_NAME_LENGTH_MAX, CertFacts, check_name};
 use domain::domains::DomainName;
 use jiff::Timestamp;
 use store::{Cert, NewCert, Pair, StoreError};
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, app_access};
 use super::body::{Body, Fields};
 use super::error::ApiError;
 use super::paging::{Paging, wire_time};
@@ -139,7 +140,7 @@ async fn usable_domain(controller: &Controller, caller: &Caller, domain: &str) -
     let missing = || ApiError::missing("Domain");
     let name = DomainName::parse(domain).map_err(|_| missing())?;
     let domain = controller.store.domain(name.as_str()).await?.ok_or_else(missing)?;
-    app_access(controller, caller, domain.app.as_str(), Need::Use).await?;
+    app_access(controller, caller, domain.app.as_str(), Rule::UseApp).await?;
     Ok(domain.domain)
 }
 

@@ -1,7 +1,7 @@
 //! One-off processes: `deis run` (api.md 4.12).
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
 use domain::build::{Finished, OneOff};
@@ -11,7 +11,7 @@ use engine::JobError;
 use rand::seq::IndexedRandom as _;
 use store::ReleaseContent;
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, ThisApp};
 use super::body::Body;
 use super::error::ApiError;
 use crate::Controller;
@@ -26,10 +26,9 @@ const SUFFIX_CHARS: usize = 5;
 pub(crate) async fn run(
     State(controller): State<Controller>,
     caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<Json<api::run::RunResult>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let command = command(&body)?;
     let one_off = one_off(&controller, &app, &command).await?;
     controller.say(&app, format!("{} on {} runs '{command}'", caller.name(), one_off.name));

@@ -1,14 +1,14 @@
 //! Services: paths of an app that go to another process type (api.md 4.19).
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::ProcessType;
 use domain::services::{self, PATTERN_LENGTH_MAX};
 use jiff::Timestamp;
 use store::{NewService, Service};
 
-use super::access::{Caller, Need, app_access};
+use super::access::ThisApp;
 use super::body::Body;
 use super::error::ApiError;
 use crate::Controller;
@@ -19,10 +19,8 @@ const TYPE_CHARS_MAX: usize = 253;
 /// `GET …/services/`, newest first.
 pub(crate) async fn list(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
 ) -> Result<Json<api::services::Services>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let services = controller.store.services(&app).await?.into_iter().map(show).collect();
     Ok(Json(api::services::Services { services }))
 }
@@ -30,11 +28,9 @@ pub(crate) async fn list(
 /// `POST …/services/`: adds one, or changes its patterns; 204 where they are the same.
 pub(crate) async fn set(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let mut fields = body.fields()?;
     let process = fields.text("procfile_type", TYPE_CHARS_MAX);
     let path_pattern = fields.text("path_pattern", PATTERN_LENGTH_MAX);
@@ -52,11 +48,9 @@ pub(crate) async fn set(
 /// `DELETE …/services/` with a body.
 pub(crate) async fn remove(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Own).await?;
     let mut fields = body.fields()?;
     let process = fields.text("procfile_type", TYPE_CHARS_MAX);
     fields.finish()?;

@@ -2,14 +2,14 @@
 //! in `domain::settings`; no release is made.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
 use domain::settings::{AppSettings, SettingsChange, SettingsPatch};
 use serde_json::json;
 use store::SettingsRecord;
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, ThisApp};
 use super::body::Body;
 use super::error::ApiError;
 use super::outcome;
@@ -19,10 +19,8 @@ use crate::Controller;
 /// `GET …/settings/`.
 pub(crate) async fn info(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
 ) -> Result<Json<api::settings::Settings>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     Ok(Json(show(controller.store.settings(&app).await?)))
 }
 
@@ -30,10 +28,9 @@ pub(crate) async fn info(
 pub(crate) async fn change(
     State(controller): State<Controller>,
     caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<(StatusCode, Json<api::settings::Settings>), ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let patch = SettingsPatch::parse(body.fields()?.object())?;
     let record = carried_out(&controller, &app, caller.name(), SettingsChange::Patched(&patch)).await?;
     Ok((StatusCode::CREATED, Json(show(record))))

@@ -1,13 +1,13 @@
 //! Whether an app is served over HTTPS alone (api.md 4.18).
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::tls::parse_enforcement;
 use jiff::Timestamp;
 use store::TlsRecord;
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, ThisApp};
 use super::body::Body;
 use super::error::ApiError;
 use super::outcome;
@@ -17,10 +17,8 @@ use crate::Controller;
 /// `GET …/tls/`.
 pub(crate) async fn info(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
 ) -> Result<Json<api::tls::Tls>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     Ok(Json(show(controller.store.tls(&app).await?)))
 }
 
@@ -28,10 +26,9 @@ pub(crate) async fn info(
 pub(crate) async fn change(
     State(controller): State<Controller>,
     caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<(StatusCode, Json<api::tls::Tls>), ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let wish = parse_enforcement(body.fields()?.value("https_enforced"))?;
     let record = controller.store.change_tls(&app, caller.name(), wish, Timestamp::now()).await?;
     outcome::of_routing(&controller, &app).await?;

@@ -1,12 +1,12 @@
 //! The whitelist, an entry at a time (api.md 4.17); it is part of the settings.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::settings::{SettingsChange, parse_addresses};
 use serde_json::Value;
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, ThisApp};
 use super::body::Body;
 use super::error::ApiError;
 use super::settings::carried_out;
@@ -15,10 +15,8 @@ use crate::Controller;
 /// `GET …/whitelist/`.
 pub(crate) async fn list(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
 ) -> Result<Json<api::whitelist::Whitelist>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let addresses = controller.store.settings(&app).await?.settings.whitelist;
     Ok(Json(api::whitelist::Whitelist { addresses }))
 }
@@ -27,10 +25,9 @@ pub(crate) async fn list(
 pub(crate) async fn add(
     State(controller): State<Controller>,
     caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<(StatusCode, Json<api::whitelist::Whitelist>), ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let new = addresses(&body)?;
     let record = carried_out(&controller, &app, caller.name(), SettingsChange::Admitted(&new)).await?;
     let addresses = record.settings.whitelist;
@@ -41,10 +38,9 @@ pub(crate) async fn add(
 pub(crate) async fn remove(
     State(controller): State<Controller>,
     caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Own).await?;
     let gone = addresses(&body)?;
     carried_out(&controller, &app, caller.name(), SettingsChange::Dismissed(&gone)).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -18,7 +18,7 @@ fn pair(host: &str) -> (String, String) {
     (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
 }
 
-async fn add_as(world: &World, token: &str, name: &str, host: &str) -> Answer {
+pub async fn add_as(world: &World, token: &str, name: &str, host: &str) -> Answer {
     let (certificate, key) = pair(host);
     let body = json!({"name": name, "certificate": certificate, "key": key});
     world.platform.post(CERTS, token, &body.to_string()).await

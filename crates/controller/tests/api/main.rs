@@ -7,6 +7,7 @@ mod database;
 mod platform;
 mod world;
 
+mod access;
 mod admin_perms;
 mod apps;
 mod auth;
@@ -15,7 +16,6 @@ mod certs;
 mod config;
 mod conventions;
 mod domains;
-mod guards;
 mod health;
 mod hooks;
 mod keys;
