@@ -28,6 +28,7 @@ pub mod settings;
 pub mod slug_archive;
 pub mod slug_image;
 pub mod structure;
+pub mod throttle;
 pub mod tls;
 mod truth;
 pub mod users;

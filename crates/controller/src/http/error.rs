@@ -9,6 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use store::StoreError;
 
+use crate::logins::Throttled;
 use crate::passwords::Busy;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -101,6 +102,11 @@ impl ApiError {
         Self::detail(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
+    /// 429: too many attempts.
+    pub(crate) fn too_many(detail: impl Into<String>) -> Self {
+        Self::detail(StatusCode::TOO_MANY_REQUESTS, detail)
+    }
+
     /// 503: something that we need does not answer; `cause` goes to our log.
     pub(crate) fn unavailable(detail: impl Into<String>, cause: impl Into<Cause>) -> Self {
         Self { cause: Some(cause.into()), ..Self::detail(StatusCode::SERVICE_UNAVAILABLE, detail) }
@@ -160,5 +166,11 @@ impl From<StoreError> for ApiError {
 impl From<Busy> for ApiError {
     fn from(busy: Busy) -> Self {
         Self::unavailable(busy.to_string(), busy)
+    }
+}
+
+impl From<Throttled> for ApiError {
+    fn from(throttled: Throttled) -> Self {
+        Self::too_many(throttled.to_string())
     }
 }
