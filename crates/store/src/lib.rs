@@ -5,6 +5,7 @@
 
 mod apps;
 mod builds;
+mod certs;
 mod collaborators;
 mod configs;
 mod deploys;
@@ -14,6 +15,9 @@ mod keys;
 mod open;
 mod releases;
 mod rows;
+mod services;
+mod settings;
+mod tls;
 mod tokens;
 mod users;
 mod wishes;
@@ -23,12 +27,16 @@ use sqlx::{Any, AnyPool, Transaction};
 
 pub use apps::{App, CreatedApp, NewApp};
 pub use builds::BuildRecord;
+pub use certs::{Cert, NewCert, Pair};
 pub use configs::ConfigRecord;
 pub use deploys::{Deploy, DeployKind, DeployState};
 pub use domains::{Domain, NewDomain};
 pub use error::StoreError;
 pub use keys::{Key, NewKey};
 pub use releases::{ReleaseContent, ReleaseRecord};
+pub use services::{NewService, Service};
+pub use settings::{SettingsRecord, SettingsWish};
+pub use tls::TlsRecord;
 pub use users::{NewUser, User};
 pub use wishes::{ReleaseChange, Wish, WishError};
 
