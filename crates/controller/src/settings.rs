@@ -37,6 +37,8 @@ pub struct ControllerSettings {
     pub builder_key: Secret,
     /// Where the logger answers, such as `http://127.0.0.1:9002`.
     pub logger_url: Option<String>,
+    /// What the logger asks of those who read lines.
+    pub logger_key: Option<Secret>,
     /// Seconds that each batch of replicas has to get ready.
     pub deploy_timeout_seconds: u32,
     /// Seconds between TERM and KILL.
@@ -65,6 +67,7 @@ impl ControllerSettings {
             platform_domain: platform_domain.into(),
             builder_key,
             logger_url: None,
+            logger_key: None,
             deploy_timeout_seconds: 120,
             grace_seconds: 30,
             engine_patience_seconds: 60,

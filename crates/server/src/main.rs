@@ -1,7 +1,10 @@
 //! The `workflow` program: the roles of the platform. Settings and wiring only; no rule lives here.
 
 mod data_dir;
+mod health;
 mod install;
+mod process;
+mod roles;
 mod settings;
 mod up;
 
@@ -11,6 +14,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use roles::{BuilderRole, ControllerRole, LogAgentRole, LoggerRole, RouterRole};
 use settings::UpSettings;
 
 /// Deis Workflow: push source with git, get a running, routed, numbered release.
@@ -25,21 +29,44 @@ struct Arguments {
 enum Role {
     /// Run the whole platform on this machine with Docker.
     Up(Box<UpSettings>),
+    Controller(Box<ControllerRole>),
+    Builder(Box<BuilderRole>),
+    Router(Box<RouterRole>),
+    Logger(Box<LoggerRole>),
+    LogAgent(Box<LogAgentRole>),
     /// Run by git when a push arrives; speaks to the builder that started git.
     #[command(hide = true)]
     GitHook,
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().role {
-        Role::GitHook => builder::hook_main(),
-        Role::Up(settings) => report(start(&settings)),
+    let role = Arguments::parse().role;
+    if matches!(role, Role::GitHook) {
+        return builder::hook_main();
+    }
+    match start(&role) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn start(settings: &UpSettings) -> anyhow::Result<()> {
-    settings.check()?;
-    if settings.install {
+/// Checks the settings, then runs the role to its end.
+fn start(role: &Role) -> anyhow::Result<()> {
+    match role {
+        Role::Up(settings) => settings.check()?,
+        Role::Controller(role) => role.check()?,
+        Role::Builder(role) => role.check()?,
+        Role::Router(role) => role.check()?,
+        Role::Logger(role) => role.check()?,
+        Role::LogAgent(role) => role.check()?,
+        Role::GitHook => {}
+    }
+    if let Role::Up(settings) = role
+        && settings.install
+    {
         let command = Arguments::command();
         let up = command.find_subcommand("up").expect("it is declared above");
         println!("{}", install::install(&install::Root(PathBuf::from("/")), settings, up)?);
@@ -49,7 +76,15 @@ fn start(settings: &UpSettings) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .expect("nothing has chosen another provider");
-    up::run(settings)
+    match role {
+        Role::Up(settings) => up::run(settings),
+        Role::Controller(role) => role.run(),
+        Role::Builder(role) => role.run(),
+        Role::Router(role) => role.run(),
+        Role::Logger(role) => role.run(),
+        Role::LogAgent(role) => role.run(),
+        Role::GitHook => Ok(()),
+    }
 }
 
 /// Logs to stderr; `WORKFLOW_LOG` chooses what, such as `info,access=debug`.
@@ -61,14 +96,4 @@ fn start_log() {
         .with_ansi(is_terminal)
         .with_writer(std::io::stderr)
         .init();
-}
-
-fn report(ended: anyhow::Result<()>) -> ExitCode {
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
 }
