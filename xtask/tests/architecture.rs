@@ -29,6 +29,7 @@ const CONFINED: &[(&str, &str)] = &[
     ("russh", "builder"),
     ("axum", "controller logger"),
     ("kube", "engine"),
+    ("k8s-openapi", "engine"),
 ];
 
 #[test]
