@@ -30,6 +30,7 @@ const CONFINED: &[(&str, &str)] = &[
     // The API, the logger, and what probes ask of each role.
     ("axum", "controller logger workflow"),
     ("kube", "engine"),
+    ("k8s-openapi", "engine"),
 ];
 
 #[test]
