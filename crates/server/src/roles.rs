@@ -3,11 +3,11 @@
 //! A role is a file: its settings, their check, and how it starts. `workflow up` runs the same parts in one
 //! process.
 
-mod builder;
-mod controller;
-mod log_agent;
+//TMP mod builder;
+//TMP mod controller;
+//TMP mod log_agent;
 mod logger;
-mod router;
+//TMP mod router;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -18,11 +18,11 @@ use tokio::net::TcpListener;
 use crate::health::{self, Check};
 use crate::process::{self, Process, stopped};
 
-pub use builder::BuilderRole;
-pub use controller::ControllerRole;
-pub use log_agent::LogAgentRole;
+//TMP pub use builder::BuilderRole;
+//TMP pub use controller::ControllerRole;
+//TMP pub use log_agent::LogAgentRole;
 pub use logger::LoggerRole;
-pub use router::RouterRole;
+//TMP pub use router::RouterRole;
 
 /// What every role has.
 #[derive(Debug, Clone, clap::Args)]
