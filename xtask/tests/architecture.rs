@@ -31,6 +31,7 @@ const CONFINED: &[(&str, &str)] = &[
     ("russh", "builder"),
     ("axum", "controller logger"),
     ("kube", "engine"),
+    ("k8s-openapi", "engine"),
 ];
 
 #[test]

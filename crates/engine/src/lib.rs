@@ -7,6 +7,7 @@
 pub mod conformance;
 pub mod docker;
 pub mod fake;
+pub mod kubernetes;
 mod lines;
 mod replica;
 mod route;
