@@ -9,6 +9,7 @@ pub mod docker;
 pub mod fake;
 pub mod kubernetes;
 mod lines;
+pub mod oci;
 mod replica;
 mod route;
 mod wish;
