@@ -6,11 +6,15 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod docker;
+mod failure_text;
 pub mod fake;
 pub mod kubernetes;
 mod lines;
+mod log_text;
+pub mod oci;
 mod replica;
 mod route;
+mod shell;
 mod wish;
 
 use std::collections::BTreeMap;

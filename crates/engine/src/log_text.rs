@@ -1,4 +1,4 @@
-//! From Docker's log messages to lines: each message begins with its time; a long line comes in several.
+//! From a container runtime's log messages to lines: each message begins with its time; a long line comes in several.
 //!
 //! Remembers where each of the two streams of a container was, so that reading can be taken up again
 //! without a line lost or doubled.
@@ -41,7 +41,7 @@ impl Reader {
         Self { streams: [stream(), stream()], lines: Vec::new() }
     }
 
-    /// The time from which Docker is to tell what it has.
+    /// The time from which the runtime is to tell what it has.
     pub fn since(&self) -> Timestamp {
         self.streams[0].known_time.min(self.streams[1].known_time)
     }
