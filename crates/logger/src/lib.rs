@@ -5,7 +5,7 @@
 //! What is kept is bounded in lines and in bytes, for each app on its own. `store` decides what is on disk,
 //! `segment` how, `http` who gets it.
 
-// pub mod agent;
+pub mod agent;
 mod client;
 mod collect;
 mod http;

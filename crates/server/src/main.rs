@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use roles::LoggerRole;
+use roles::{BuilderRole, ControllerRole, LogAgentRole, LoggerRole, RegistryProxyRole, RegistryRole, RouterRole};
 use settings::UpSettings;
 
 /// Deis Workflow: push source with git, get a running, routed, numbered release.
@@ -29,7 +29,13 @@ struct Arguments {
 enum Role {
     /// Run the whole platform on this machine with Docker.
     Up(Box<UpSettings>),
+    Controller(Box<ControllerRole>),
+    Builder(Box<BuilderRole>),
+    Router(Box<RouterRole>),
     Logger(Box<LoggerRole>),
+    LogAgent(Box<LogAgentRole>),
+    Registry(Box<RegistryRole>),
+    RegistryProxy(Box<RegistryProxyRole>),
     /// Run by git when a push arrives; speaks to the builder that started git.
     #[command(hide = true)]
     GitHook,
@@ -53,7 +59,13 @@ fn main() -> ExitCode {
 fn start(role: &Role) -> anyhow::Result<()> {
     match role {
         Role::Up(settings) => settings.check()?,
+        Role::Controller(role) => role.check()?,
+        Role::Builder(role) => role.check()?,
+        Role::Router(role) => role.check()?,
         Role::Logger(role) => role.check()?,
+        Role::LogAgent(role) => role.check()?,
+        Role::Registry(role) => role.check()?,
+        Role::RegistryProxy(role) => role.check()?,
         Role::GitHook => {}
     }
     if let Role::Up(settings) = role
@@ -70,7 +82,13 @@ fn start(role: &Role) -> anyhow::Result<()> {
         .expect("nothing has chosen another provider");
     match role {
         Role::Up(settings) => up::run(settings),
+        Role::Controller(role) => role.run(),
+        Role::Builder(role) => role.run(),
+        Role::Router(role) => role.run(),
         Role::Logger(role) => role.run(),
+        Role::LogAgent(role) => role.run(),
+        Role::Registry(role) => role.run(),
+        Role::RegistryProxy(role) => role.run(),
         Role::GitHook => Ok(()),
     }
 }

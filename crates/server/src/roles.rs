@@ -3,26 +3,32 @@
 //! A role is a file: its settings, their check, and how it starts. `workflow up` runs the same parts in one
 //! process.
 
-//TMP mod builder;
-//TMP mod controller;
-//TMP mod log_agent;
+mod builder;
+mod controller;
+mod log_agent;
 mod logger;
-//TMP mod router;
+mod registry;
+mod registry_proxy;
+mod router;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::health::{self, Check};
 use crate::process::{self, Process, stopped};
 
-//TMP pub use builder::BuilderRole;
-//TMP pub use controller::ControllerRole;
-//TMP pub use log_agent::LogAgentRole;
+pub use builder::BuilderRole;
+pub use controller::ControllerRole;
+pub use log_agent::LogAgentRole;
 pub use logger::LoggerRole;
-//TMP pub use router::RouterRole;
+pub use registry::RegistryRole;
+pub use registry_proxy::RegistryProxyRole;
+pub use router::RouterRole;
 
 /// What every role has.
 #[derive(Debug, Clone, clap::Args)]
@@ -72,6 +78,17 @@ pub fn add_controller(
 pub fn git_hook_command() -> anyhow::Result<Vec<String>> {
     let program = std::env::current_exe().context("cannot tell where this program lies")?;
     Ok(vec![program.display().to_string(), "git-hook".to_owned()])
+}
+
+/// The same signal for parts that wait for a token.
+fn cancelled_by(stopping: watch::Receiver<bool>) -> CancellationToken {
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        stopped(stopping).await;
+        cancelled.cancel();
+    });
+    token
 }
 
 /// All addresses of the pod.

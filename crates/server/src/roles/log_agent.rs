@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engine::kubernetes::{self, NodePods};
+use engine::kubernetes;
 use logger::agent::{self, AgentSettings};
 
 use super::RoleSettings;
@@ -47,7 +47,7 @@ impl LogAgentRole {
     async fn serve(&self) -> anyhow::Result<()> {
         let mut process = Process::new()?;
         let client = kubernetes::connect().await?;
-        let pods = NodePods::watch(client, &self.node, &self.namespaces.namespace_prefix);
+        let pods = kubernetes::watch_node_pods(client, &self.node, &self.namespaces.namespace_prefix);
         self.role.add_health(&mut process, health::always()).await?;
         let agent = agent::run(self.settings(), self.lines.client()?, pods, process.stopping());
         process.add("log agent", agent);
