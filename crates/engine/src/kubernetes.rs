@@ -6,15 +6,42 @@
 //! the builder and the controller, `KubernetesImages` to the controller. The engine has all of them, for one
 //! process that is everything.
 
+mod apply;
+mod explain;
+mod failure;
+mod judge;
+mod logs;
+mod names;
+mod namespaces;
+mod objects;
+mod pull_secret;
+mod reference;
 mod registry;
+mod replicas;
+mod restart;
+mod rollout;
+mod routes;
+mod start;
+mod tasks;
+mod triggers;
+mod verbs;
+mod watching;
+mod wishes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use domain::AppName;
 use kube::Client;
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::tasks::Tasks;
 use crate::EngineError;
+use crate::lines::Lines;
 
 pub use registry::{RegistryAccess, RegistryKey, RegistrySettings};
+pub use routes::KubernetesRoutes;
 
 /// What the parts of the engine must know before they start.
 #[derive(Debug, Clone)]
@@ -54,10 +81,59 @@ pub struct KubernetesSettings {
     pub priority_class: Option<String>,
 }
 
+/// The engine; clones are handles to the same one. Its tasks end when the last handle is dropped, and what
+/// runs in the cluster runs on.
+#[derive(Clone)]
+pub struct KubernetesEngine {
+    inner: Arc<Inner>,
+    routes: Arc<OnceLock<KubernetesRoutes>>,
+    _stop: Arc<DropGuard>,
+}
+
+/// What the engine's tasks share.
+struct Inner {
+    client: Client,
+    settings: Arc<KubernetesSettings>,
+    tasks: Tasks,
+    /// Bounds how many workloads are looked at at the same time.
+    looks: Semaphore,
+    prepared: Mutex<BTreeSet<AppName>>,
+    lines: Lines,
+    stop: CancellationToken,
+}
+
 /// Connects to the cluster that `KUBECONFIG` or the pod's own service account names.
 pub async fn connect() -> Result<Client, EngineError> {
     Client::try_default().await.map_err(|error| EngineError::Refused {
         what: "connect to Kubernetes".to_owned(),
         reason: format!("{error}; run in a pod with a service account, or set KUBECONFIG"),
     })
+}
+
+#[cfg(test)]
+fn settings_for_tests() -> KubernetesSettings {
+    KubernetesSettings {
+        namespace_prefix: String::new(),
+        platform_namespace: "deis".to_owned(),
+        builds_namespace: "deis-builds".to_owned(),
+        platform_domain: "localhost".to_owned(),
+        registry: RegistrySettings {
+            node_host: "127.0.0.1:5555".to_owned(),
+            push_url: "http://deis-registry.deis.svc.cluster.local".to_owned(),
+            access: RegistryAccess::Managed { key: RegistryKey("secret".to_owned()) },
+            keeps_copies: true,
+        },
+        stack_image: "deis/stack:latest".to_owned(),
+        workflow_image: "deis/workflow:latest".to_owned(),
+        image_pull_policy: "IfNotPresent".to_owned(),
+        build_ca_config_map: None,
+        build_env: BTreeMap::new(),
+        build_memory_bytes: 1 << 30,
+        slug_bytes_max: 1 << 30,
+        pre_stop_sleep_seconds: 5,
+        node_failure_seconds: 30,
+        network_policies: true,
+        default_quota: None,
+        priority_class: None,
+    }
 }

@@ -33,3 +33,13 @@ impl fmt::Debug for RegistryKey {
         f.write_str("RegistryKey(..)")
     }
 }
+
+impl RegistrySettings {
+    /// User name and password by which nodes pull the app's images.
+    pub fn pull_credentials(&self, _app: &domain::AppName) -> Option<(String, String)> {
+        match &self.access {
+            RegistryAccess::Managed { .. } => None,
+            RegistryAccess::External { username, password } => Some((username.clone(), password.0.clone())),
+        }
+    }
+}
