@@ -6,6 +6,7 @@
 //! the builder and the controller, `KubernetesImages` to the controller. The engine has all of them, for one
 //! process that is everything.
 
+mod images;
 mod registry;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use kube::Client;
 
 use crate::EngineError;
 
+pub use images::KubernetesImages;
 pub use registry::{RegistryAccess, RegistryKey, RegistrySettings};
 
 /// What the parts of the engine must know before they start.
