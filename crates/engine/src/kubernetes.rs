@@ -9,6 +9,7 @@
 mod apply;
 mod explain;
 mod failure;
+mod images;
 mod judge;
 mod logs;
 mod names;
@@ -41,6 +42,7 @@ use self::tasks::Tasks;
 use crate::EngineError;
 use crate::lines::Lines;
 
+pub use images::KubernetesImages;
 pub use node_pods::{PodName, PodOrigin, watch_node_pods};
 pub use registry::{RegistryAccess, RegistryKey, RegistrySettings};
 pub use routes::KubernetesRoutes;
@@ -96,6 +98,7 @@ impl KubernetesSettings {
                 push_url: "http://deis-registry.deis.svc.cluster.local".to_owned(),
                 access: RegistryAccess::External { username: String::new(), password: RegistryKey(String::new()) },
                 keeps_copies: true,
+                insecure_hosts: Vec::new(),
             },
             stack_image: "deis/stack:latest".to_owned(),
             workflow_image: "deis/workflow:latest".to_owned(),
@@ -154,6 +157,7 @@ fn settings_for_tests() -> KubernetesSettings {
             push_url: "http://deis-registry.deis.svc.cluster.local".to_owned(),
             access: RegistryAccess::Managed { key: RegistryKey("secret".to_owned()) },
             keeps_copies: true,
+            insecure_hosts: Vec::new(),
         },
         stack_image: "deis/stack:latest".to_owned(),
         workflow_image: "deis/workflow:latest".to_owned(),

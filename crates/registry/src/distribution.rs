@@ -38,7 +38,7 @@ pub fn distribution_config(settings: &DistributionSettings<'_>) -> Value {
     let DistributionSettings { port, storage, key_set, upload_secret } = settings;
     json!({
         "version": "0.1",
-        "log": { "level": "warn", "formatter": "text", "accesslog": { "disabled": true } },
+        "log": { "level": "error", "formatter": "text", "accesslog": { "disabled": true } },
         "storage": {
             storage.driver(): storage.parameters(),
             "delete": { "enabled": true },

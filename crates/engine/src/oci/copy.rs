@@ -27,7 +27,8 @@ pub async fn copy_blobs(from: &Repository, manifest: &Manifest, to: &Repository)
         let reason = format!("it has {} GB, {} are taken at most", size_bytes >> 30, IMAGE_BYTES_MAX >> 30);
         return Err(OciError::Malformed { what: format!("image {}", from.name()), reason });
     }
-    let copies = manifest.blobs().map(|blob| copy_blob(from, blob, to));
+    let blobs: Vec<Descriptor> = manifest.blobs().cloned().collect();
+    let copies = blobs.into_iter().map(async |blob| copy_blob(from, &blob, to).await);
     stream::iter(copies).buffer_unordered(BLOBS_AT_ONCE).try_collect::<()>().await
 }
 

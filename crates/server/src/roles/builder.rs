@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use builder::BuilderSettings;
-use engine::kubernetes::{self, KubernetesJobs};
-use logger::{LogWriter, LoggerClient};
+use engine::kubernetes;
+use logger::LogWriter;
 
+use super::no_jobs::KubernetesJobs;
 use super::{RoleSettings, everywhere, git_hook_command};
 use crate::health;
 use crate::process::{self, Process};

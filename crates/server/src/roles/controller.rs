@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use controller::{Controller, ControllerSettings, Parts, Secret};
-use engine::kubernetes::{self, KubernetesEngine, KubernetesImages, KubernetesJobs};
+use engine::kubernetes::{self, KubernetesEngine, KubernetesImages};
 use logger::LogWriter;
 use store::Store;
 
+use super::no_jobs::KubernetesJobs;
 use super::{RoleSettings, add_controller, everywhere};
 use crate::health;
 use crate::process::{self, Process};
@@ -98,12 +99,12 @@ impl ControllerRole {
         let store = Store::open(&self.database_url, sealing_key).await.context("cannot open the database")?;
         let client = kubernetes::connect().await?;
         let settings = self.cluster.engine(&self.api.domain, &self.build)?;
-        let engine = KubernetesEngine::start(client.clone(), settings.clone()).await?;
+        let engine = KubernetesEngine::start(client.clone(), settings.clone());
         Ok(Controller::new(Parts {
             store,
             engine: Arc::new(engine),
             jobs: Arc::new(KubernetesJobs::new(client.clone(), settings.clone())),
-            images: Arc::new(KubernetesImages::new(client, settings)),
+            images: Arc::new(KubernetesImages::new(settings.registry)),
             logs: Arc::new(logs),
             settings: self.settings()?,
         }))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Routes;
-use engine::kubernetes::{self, KubernetesRoutes};
+use engine::kubernetes::{self, KubernetesRoutes, KubernetesSettings};
 use router::passthrough::{self, PassthroughSettings};
 use router::{Router, RouterSettings};
 
@@ -60,8 +60,7 @@ impl RouterRole {
     async fn serve(&self) -> anyhow::Result<()> {
         let mut process = Process::new()?;
         let client = kubernetes::connect().await?;
-        let Namespaces { namespace_prefix, platform_namespace } = &self.namespaces;
-        let routes: Arc<dyn Routes> = Arc::new(KubernetesRoutes::start(client, namespace_prefix, platform_namespace, &self.domain));
+        let routes: Arc<dyn Routes> = Arc::new(KubernetesRoutes::start(client, Arc::new(self.cluster())));
         let table = routes.watch();
         let ready = health::check(move || {
             let is_full = table.borrow().version > 0;
@@ -77,6 +76,11 @@ impl RouterRole {
         tracing::info!("serving HTTP on {}", self.http_listen);
         process.add_thread("router", || router.join());
         process.run(self.role.stop_timeout()).await
+    }
+
+    fn cluster(&self) -> KubernetesSettings {
+        let Namespaces { namespace_prefix, platform_namespace } = self.namespaces.clone();
+        KubernetesSettings { namespace_prefix, platform_namespace, ..KubernetesSettings::new(&self.domain) }
     }
 
     fn router(&self) -> RouterSettings {

@@ -94,6 +94,10 @@ pub struct RegistryFlags {
     #[arg(long, env = "WORKFLOW_REGISTRY_PASSWORD_FILE", requires = "registry_username")]
     pub registry_password_file: Option<PathBuf>,
 
+    /// Registries of others that speak plain HTTP, `host` or `host:port`; may be given several times.
+    #[arg(long, env = "WORKFLOW_INSECURE_REGISTRIES", value_delimiter = ',')]
+    pub insecure_registry: Vec<String>,
+
     /// Whether images that users bring are copied into the registry, so that apps never depend on where they
     /// came from.
     #[arg(long, env = "WORKFLOW_REGISTRY_KEEPS_COPIES", default_value_t = true, action = clap::ArgAction::Set)]
@@ -158,6 +162,7 @@ impl RegistryFlags {
             push_url: self.registry_url.trim_end_matches('/').to_owned(),
             access: self.access()?,
             keeps_copies: self.registry_keeps_copies,
+            insecure_hosts: self.insecure_registry.clone(),
         })
     }
 
