@@ -18,7 +18,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("registry", &["domain"]),
     ("deis", &["api"]),
     // The only place where everything meets: settings and wiring.
-    ("workflow", &["api", "builder", "controller", "domain", "engine", "logger", "registry", "router", "store"]),
+    (
+        "workflow",
+        &["api", "builder", "controller", "domain", "engine", "logger", "registry", "router", "store"],
+    ),
     // They run binaries. xtask makes the stack image by the same pure code as engines read it with.
     ("e2e", &[]),
     ("xtask", &[]),

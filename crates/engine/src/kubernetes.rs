@@ -96,7 +96,10 @@ impl KubernetesSettings {
             registry: RegistrySettings {
                 node_host: "127.0.0.1:5555".to_owned(),
                 push_url: "http://deis-registry.deis.svc.cluster.local".to_owned(),
-                access: RegistryAccess::External { username: String::new(), password: RegistryKey(String::new()) },
+                access: RegistryAccess::External {
+                    username: String::new(),
+                    password: RegistryKey(String::new()),
+                },
                 keeps_copies: true,
                 insecure_hosts: Vec::new(),
             },

@@ -49,7 +49,8 @@ impl LoggerClient {
     /// `url` is the logger's base address; `key` is what it asks for to take lines.
     pub fn new(url: &str, key: impl Into<String>) -> Result<Self, ClientError> {
         let url = url.trim_end_matches('/').to_owned();
-        let usable = url.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
+        let usable =
+            url.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
         if !usable {
             return Err(ClientError::Address { url });
         }

@@ -31,11 +31,8 @@ impl World {
         for name in ["containers", "pods/blog/web", "node"] {
             std::fs::create_dir_all(folder.path().join(name)).unwrap();
         }
-        let origin = PodOrigin {
-            app: AppName::parse("blog").unwrap(),
-            process: ProcessType::web(),
-            release: 2,
-        };
+        let origin =
+            PodOrigin { app: AppName::parse("blog").unwrap(), process: ProcessType::web(), release: 2 };
         let pod = PodName { namespace: "blog".to_owned(), name: "blog-web-5d9c-x2v4k".to_owned() };
         let pods = watch::Sender::new(Arc::new(BTreeMap::from([(pod, origin)])));
         let address = "127.0.0.1:0".parse().unwrap();
@@ -112,7 +109,8 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let lines = tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the line never comes");
+        let lines =
+            tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the line never comes");
         let prefix = "2026-01-02T03:04:05+00:00 blog[web.v2.x2v4k]: ";
         lines.iter().map(|line| line.strip_prefix(prefix).unwrap().to_owned()).collect()
     }
@@ -121,7 +119,8 @@ impl World {
 #[tokio::test]
 async fn lines_of_app_containers_arrive_as_those_of_docker_do_and_others_stay() {
     let mut world = World::new().await;
-    std::fs::write(world.folder.path().join("containers/coredns-1_kube-system_coredns-2.log"), "x\n").unwrap();
+    std::fs::write(world.folder.path().join("containers/coredns-1_kube-system_coredns-2.log"), "x\n")
+        .unwrap();
     world.say("one");
     world.start_agent();
 

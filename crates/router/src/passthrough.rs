@@ -54,7 +54,9 @@ pub async fn run(
                     drop(slot);
                 });
             }
-            (Ok((_, peer)), Err(_)) => tracing::warn!(%peer, "too many connections to the builder, one is refused"),
+            (Ok((_, peer)), Err(_)) => {
+                tracing::warn!(%peer, "too many connections to the builder, one is refused")
+            }
             (Err(error), _) => {
                 tracing::warn!(%error, "cannot accept a connection for the builder");
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -41,10 +41,8 @@ pub async fn serve(
     check: Check,
     stopping: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    let routes = Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .with_state(check);
+    let routes =
+        Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).with_state(check);
     tokio::select! {
         served = axum::serve(listener, routes) => served,
         () = crate::process::stopped(stopping) => Ok(()),

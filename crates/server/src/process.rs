@@ -39,12 +39,7 @@ impl Process {
     /// Listens for signals from here on.
     pub fn new() -> anyhow::Result<Self> {
         let (shutdown, _) = watch::channel(false);
-        Ok(Self {
-            stop_signals: StopSignals::listen()?,
-            shutdown,
-            parts: JoinSet::new(),
-            is_stopped: false,
-        })
+        Ok(Self { stop_signals: StopSignals::listen()?, shutdown, parts: JoinSet::new(), is_stopped: false })
     }
 
     /// Turns true when the parts are to end.
@@ -53,7 +48,10 @@ impl Process {
     }
 
     /// Waits for what must be there before the parts can run; `None` when a signal came first.
-    pub async fn start<T>(&mut self, starting: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<Option<T>> {
+    pub async fn start<T>(
+        &mut self,
+        starting: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<Option<T>> {
         tokio::select! {
             started = starting => started.map(Some),
             () = self.stop_signals.next() => {
@@ -124,7 +122,8 @@ pub async fn stopped(mut stopping: watch::Receiver<bool>) {
 
 /// Binds a listener; `flag` is the setting that a person would change.
 pub async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let taken = || format!("{flag}: cannot listen on {address}: choose another address or stop what holds it");
+    let taken =
+        || format!("{flag}: cannot listen on {address}: choose another address or stop what holds it");
     TcpListener::bind(address).await.with_context(taken)
 }
 

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 
-pub use api::ApiSettings;
+pub use api::{ApiSettings, check_domain};
 pub use build::BuildSettings;
 pub use cluster::{ClusterSettings, Namespaces};
 pub use lines::LinesSettings;

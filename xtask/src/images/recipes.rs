@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Recipe;
 use super::archive::Start;
 use super::files::{self, Files};
-use super::Recipe;
 use crate::binaries::Binaries;
 use crate::paths;
 

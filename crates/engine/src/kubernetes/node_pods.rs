@@ -9,9 +9,13 @@ use domain::{AppName, ProcessType};
 use futures_util::TryStreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::PartialObjectMeta;
-use kube::runtime::{WatchStreamExt as _, metadata_watcher, watcher};
+use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
+
+/// The API server ends a watch after this time and it is taken up again: so a connection that is dead
+/// without anyone knowing is found soon.
+const WATCH_SECONDS: u32 = 55;
 
 /// A pod of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +38,10 @@ type Table = Arc<BTreeMap<PodName, PodOrigin>>;
 /// Watches the pods of `node` for as long as someone holds the receiver.
 pub fn watch_node_pods(client: Client, node: &str, namespace_prefix: &str) -> watch::Receiver<Table> {
     let (sender, receiver) = watch::channel(Table::default());
-    let config = watcher::Config::default().fields(&format!("spec.nodeName={node}")).labels("heritage=deis");
+    let config = watcher::Config::default()
+        .timeout(WATCH_SECONDS)
+        .fields(&format!("spec.nodeName={node}"))
+        .labels("heritage=deis");
     let prefix = namespace_prefix.to_owned();
     tokio::spawn(async move {
         tokio::select! {
@@ -46,7 +53,8 @@ pub fn watch_node_pods(client: Client, node: &str, namespace_prefix: &str) -> wa
 }
 
 async fn follow(client: Client, config: watcher::Config, prefix: &str, sender: &watch::Sender<Table>) {
-    let mut events = std::pin::pin!(metadata_watcher(Api::<Pod>::all(client), config).default_backoff());
+    let pods = Api::<PartialObjectMeta<Pod>>::all(client);
+    let mut events = std::pin::pin!(watcher::watcher(pods, config).default_backoff());
     // What a list has told so far, until it is whole.
     let mut listed = BTreeMap::new();
     loop {

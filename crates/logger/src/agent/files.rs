@@ -35,7 +35,10 @@ mod tests {
     fn a_file_name_tells_its_pod() {
         let pod = pod_of("blog-web-5d9c-x2v4k_blog_blog-web-0123abcd.log");
 
-        assert_eq!(pod, Some(PodName { namespace: "blog".to_owned(), name: "blog-web-5d9c-x2v4k".to_owned() }));
+        assert_eq!(
+            pod,
+            Some(PodName { namespace: "blog".to_owned(), name: "blog-web-5d9c-x2v4k".to_owned() })
+        );
         for other in ["blog.log", "a_b.log", "a_b_c-1.log.20260101-000000", "a_b_c_d-1.log", ""] {
             assert_eq!(pod_of(other), None, "{other}");
         }

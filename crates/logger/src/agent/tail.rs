@@ -108,7 +108,12 @@ impl Tail {
         let (PodOrigin { app, process, release }, pod) = (&self.origin, &self.pod);
         self.assembler.take(self.offset, line, |time, text| {
             let (process, release, pod) = (process.clone(), *release, pod.clone());
-            take(LogLine { time, app: app.clone(), source: LogSource::Process { process, release, pod }, text });
+            take(LogLine {
+                time,
+                app: app.clone(),
+                source: LogSource::Process { process, release, pod },
+                text,
+            });
         });
     }
 
@@ -120,7 +125,8 @@ impl Tail {
             None => return false,
         };
         // Its last lines may have come between the last read and the rotation.
-        let is_read = self.file.metadata().is_ok_and(|metadata| self.offset + self.rest.len() as u64 >= metadata.len());
+        let is_read =
+            self.file.metadata().is_ok_and(|metadata| self.offset + self.rest.len() as u64 >= metadata.len());
         if !is_read {
             return true;
         }

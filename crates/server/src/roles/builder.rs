@@ -81,7 +81,10 @@ impl BuilderRole {
         self.role.add_health(&mut process, health::always()).await?;
         let ssh = process::bind("--ssh-listen", self.ssh_listen).await?;
         tracing::info!("taking pushes on {}", self.ssh_listen);
-        process.add("builder", builder::run(self.settings()?, Some(ssh), jobs, Arc::new(logs), process.stopping()));
+        process.add(
+            "builder",
+            builder::run(self.settings()?, Some(ssh), jobs, Arc::new(logs), process.stopping()),
+        );
         process.run(self.role.stop_timeout()).await
     }
 

@@ -125,9 +125,13 @@ impl ClusterSettings {
         let Some(text) = self.default_quota.as_deref().filter(|text| !text.trim().is_empty()) else {
             return Ok(None);
         };
-        let quota: serde_json::Value = serde_json::from_str(text).context("--default-quota: expected JSON")?;
+        let quota: serde_json::Value =
+            serde_json::from_str(text).context("--default-quota: expected JSON")?;
         let spec = quota.get("spec").unwrap_or(&quota);
-        ensure!(spec.is_object(), "--default-quota: expected such as {{\"spec\":{{\"hard\":{{\"pods\":\"10\"}}}}}}");
+        ensure!(
+            spec.is_object(),
+            "--default-quota: expected such as {{\"spec\":{{\"hard\":{{\"pods\":\"10\"}}}}}}"
+        );
         Ok(Some(spec.clone()))
     }
 

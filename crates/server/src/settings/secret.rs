@@ -1,7 +1,7 @@
 //! Secrets of the roles: files, as Kubernetes mounts them, so that they are in no command line and in no
 //! environment that other processes inherit.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use domain::sealing::SealingKey;
@@ -34,9 +34,4 @@ pub fn sealing_key_in(flag: &str, path: &Path) -> anyhow::Result<SealingKey> {
 
 fn read(flag: &str, path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{flag} {}: cannot read it", path.display()))
-}
-
-/// Where the chart mounts a secret of this name.
-pub fn mounted(name: &str) -> PathBuf {
-    Path::new("/var/run/secrets/deis").join(name)
 }
