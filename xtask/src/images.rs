@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::binaries::{self, Profile};
+use crate::cluster::Programs;
 use crate::{paths, progress};
 use archive::Described;
 use files::Files;
@@ -63,9 +64,10 @@ impl Images {
     }
 }
 
-/// CNCF Distribution's program, as the chore of the cluster keeps it.
+/// CNCF Distribution's program, built from the same pins as those of the test cluster.
 fn distribution() -> anyhow::Result<PathBuf> {
-    anyhow::bail!("give --registry, the program of CNCF Distribution 3")
+    const PROGRAM: &str = "registry";
+    Ok(Programs::ensure_only(|program| program == PROGRAM)?.path(PROGRAM))
 }
 
 /// What one of the two images is made of, besides our own files.
