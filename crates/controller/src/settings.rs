@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 pub use domain::users::RegistrationMode;
 
@@ -45,6 +46,9 @@ pub struct ControllerSettings {
     pub grace_seconds: u32,
     /// Seconds that a deploy waits for an engine that does not answer, before it fails.
     pub engine_patience_seconds: u32,
+    /// Longest time without a look for work. Short where others record wishes in the same database, which wake
+    /// nobody here.
+    pub look_for_work_every: Duration,
     /// Whether process types that a new Procfile no longer has are removed.
     pub procfile_missing_remove: bool,
     /// Whether a build without Procfile is refused when the app had one.
@@ -71,6 +75,7 @@ impl ControllerSettings {
             deploy_timeout_seconds: 120,
             grace_seconds: 30,
             engine_patience_seconds: 60,
+            look_for_work_every: Duration::from_secs(30),
             procfile_missing_remove: true,
             reject_if_procfile_missing: false,
             default_tags: BTreeMap::new(),

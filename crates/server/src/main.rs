@@ -4,6 +4,7 @@ mod data_dir;
 mod health;
 mod install;
 mod process;
+mod push_image;
 mod roles;
 mod settings;
 mod up;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use push_image::PushImage;
 use roles::{
     BuilderRole, ControllerRole, LogAgentRole, LoggerRole, RegistryProxyRole, RegistryRole, RouterRole,
 };
@@ -38,6 +40,7 @@ enum Role {
     LogAgent(Box<LogAgentRole>),
     Registry(Box<RegistryRole>),
     RegistryProxy(Box<RegistryProxyRole>),
+    PushImage(PushImage),
     /// Run by git when a push arrives; speaks to the builder that started git.
     #[command(hide = true)]
     GitHook,
@@ -68,6 +71,7 @@ fn start(role: &Role) -> anyhow::Result<()> {
         Role::LogAgent(role) => role.check()?,
         Role::Registry(role) => role.check()?,
         Role::RegistryProxy(role) => role.check()?,
+        Role::PushImage(push) => push.check()?,
         Role::GitHook => {}
     }
     if let Role::Up(settings) = role
@@ -91,6 +95,7 @@ fn start(role: &Role) -> anyhow::Result<()> {
         Role::LogAgent(role) => role.run(),
         Role::Registry(role) => role.run(),
         Role::RegistryProxy(role) => role.run(),
+        Role::PushImage(push) => push.run(),
         Role::GitHook => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use controller::{Controller, ControllerSettings, Parts, Secret};
@@ -17,6 +18,9 @@ use crate::process::{self, Process};
 use crate::settings::{
     ApiSettings, BuildSettings, ClusterSettings, LinesSettings, check_database_url, key_in, sealing_key_in,
 };
+
+/// How often the leading controller looks for work that others have recorded.
+const LOOK_WITH_COMPANY: Duration = Duration::from_secs(1);
 
 /// Answers the API and makes apps run as it was told.
 #[derive(Debug, Clone, clap::Args)]
@@ -113,10 +117,19 @@ impl ControllerRole {
     fn settings(&self) -> anyhow::Result<ControllerSettings> {
         let builder_key = Secret::new(key_in("--builder-key-file", &self.builder_key_file)?);
         let logger_key = Secret::new(key_in("--logger-key-file", &self.logger_key_file)?);
+        let settings = self.api.controller(builder_key);
+        let look_for_work_every =
+            if self.has_company() { LOOK_WITH_COMPANY } else { settings.look_for_work_every };
         Ok(ControllerSettings {
+            look_for_work_every,
             logger_url: Some(self.lines.logger_url.clone()),
             logger_key: Some(logger_key),
-            ..self.api.controller(builder_key)
+            ..settings
         })
+    }
+
+    /// Whether other controllers may write to the same database.
+    fn has_company(&self) -> bool {
+        !self.database_url.starts_with("sqlite:")
     }
 }
