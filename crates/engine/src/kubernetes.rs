@@ -7,6 +7,7 @@
 //! process that is everything.
 
 mod images;
+mod jobs;
 mod registry;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use kube::Client;
 use crate::EngineError;
 
 pub use images::KubernetesImages;
+pub use jobs::KubernetesJobs;
 pub use registry::{RegistryAccess, RegistryKey, RegistrySettings};
 
 /// What the parts of the engine must know before they start.
@@ -42,6 +44,10 @@ pub struct KubernetesSettings {
     /// Proxy and mirror variables of builds.
     pub build_env: BTreeMap<String, String>,
     pub build_memory_bytes: u64,
+    /// Most disk that a build may use on its node.
+    pub build_disk_bytes: u64,
+    /// How long the pod of a job may wait for a node and its images.
+    pub job_start_seconds: u32,
     /// Largest slug that a build may make.
     pub slug_bytes_max: u64,
     /// How long a pod serves on after it has left the routes, where the app sets no hook of its own.
