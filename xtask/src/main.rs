@@ -2,6 +2,7 @@
 
 mod bench;
 mod binaries;
+mod cluster;
 mod daemon;
 mod demo;
 mod packages;
@@ -32,6 +33,8 @@ enum Chore {
     Stack(stack::Stack),
     /// Measure: `push`, `roll` or `memory`.
     Bench(bench::Bench),
+    /// A real Kubernetes for tests: `up`, `down`, `status`, `kubectl`, `exec` or `load`.
+    Cluster(cluster::ClusterChore),
 }
 
 fn main() -> std::process::ExitCode {
@@ -40,6 +43,7 @@ fn main() -> std::process::ExitCode {
         Chore::Test(test) => test.run(),
         Chore::Stack(stack) => stack.run(),
         Chore::Bench(bench) => bench.run(),
+        Chore::Cluster(cluster) => cluster.run(),
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -14,6 +14,8 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
+pub use archive::{digest_of, go_architecture};
+
 use crate::{binaries, paths, progress};
 
 /// The name under which the platform looks for the stack.
