@@ -124,6 +124,7 @@ readinessProbe:
 - { name: WORKFLOW_BUILD_CA_CONFIG_MAP, value: deis-build-ca }
 {{- end }}
 - { name: WORKFLOW_BUILD_MEMORY, value: {{ .Values.builds.memoryMiB | quote }} }
+- { name: WORKFLOW_BUILD_DISK, value: {{ .Values.builds.diskMiB | quote }} }
 - { name: WORKFLOW_BUILD_TIMEOUT, value: {{ .Values.builds.timeoutSeconds | quote }} }
 - { name: WORKFLOW_SLUG_SIZE_MAX, value: {{ .Values.builds.slugMiBMax | quote }} }
 - { name: WORKFLOW_PUSH_SIZE_MAX, value: {{ .Values.builds.pushMiBMax | quote }} }

@@ -10,6 +10,7 @@ mod apply;
 mod explain;
 mod failure;
 mod images;
+mod jobs;
 mod judge;
 mod logs;
 mod names;
@@ -43,6 +44,7 @@ use crate::EngineError;
 use crate::lines::Lines;
 
 pub use images::KubernetesImages;
+pub use jobs::KubernetesJobs;
 pub use node_pods::{PodName, PodOrigin, watch_node_pods};
 pub use registry::{RegistryAccess, RegistryKey, RegistrySettings};
 pub use routes::KubernetesRoutes;
@@ -71,6 +73,10 @@ pub struct KubernetesSettings {
     /// Proxy and mirror variables of builds.
     pub build_env: BTreeMap<String, String>,
     pub build_memory_bytes: u64,
+    /// Most disk that a build may use on its node.
+    pub build_disk_bytes: u64,
+    /// How long the pod of a job may wait for a node and its images.
+    pub job_start_seconds: u32,
     /// Largest slug that a build may make.
     pub slug_bytes_max: u64,
     /// How long a pod serves on after it has left the routes, where the app sets no hook of its own.
@@ -109,6 +115,7 @@ impl KubernetesSettings {
             build_ca_config_map: None,
             build_env: BTreeMap::new(),
             build_memory_bytes: 2 << 30,
+            build_disk_bytes: 8 << 30,
             slug_bytes_max: 1 << 30,
             pre_stop_sleep_seconds: 5,
             node_failure_seconds: 30,

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use engine::build_steps::{self, PASSWORD_VARIABLE, SPEC_VARIABLE, Step};
 use tracing_subscriber::EnvFilter;
 
 use push_image::PushImage;
@@ -41,6 +42,11 @@ enum Role {
     Registry(Box<RegistryRole>),
     RegistryProxy(Box<RegistryProxyRole>),
     PushImage(PushImage),
+    /// Run in the pod of a build, as one of its steps.
+    #[command(hide = true)]
+    BuildStep {
+        step: Step,
+    },
     /// Run by git when a push arrives; speaks to the builder that started git.
     #[command(hide = true)]
     GitHook,
@@ -48,8 +54,10 @@ enum Role {
 
 fn main() -> ExitCode {
     let role = Arguments::parse().role;
-    if matches!(role, Role::GitHook) {
-        return builder::hook_main();
+    match role {
+        Role::GitHook => return builder::hook_main(),
+        Role::BuildStep { step } => return build_step(step),
+        _ => {}
     }
     match start(&role) {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,7 +80,7 @@ fn start(role: &Role) -> anyhow::Result<()> {
         Role::Registry(role) => role.check()?,
         Role::RegistryProxy(role) => role.check()?,
         Role::PushImage(push) => push.check()?,
-        Role::GitHook => {}
+        Role::GitHook | Role::BuildStep { .. } => {}
     }
     if let Role::Up(settings) = role
         && settings.install
@@ -83,9 +91,7 @@ fn start(role: &Role) -> anyhow::Result<()> {
         return Ok(());
     }
     start_log();
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .expect("nothing has chosen another provider");
+    choose_tls_provider();
     match role {
         Role::Up(settings) => up::run(settings),
         Role::Controller(role) => role.run(),
@@ -96,8 +102,30 @@ fn start(role: &Role) -> anyhow::Result<()> {
         Role::Registry(role) => role.run(),
         Role::RegistryProxy(role) => role.run(),
         Role::PushImage(push) => push.run(),
-        Role::GitHook => Ok(()),
+        Role::GitHook | Role::BuildStep { .. } => Ok(()),
     }
+}
+
+fn choose_tls_provider() {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .expect("nothing has chosen another provider");
+}
+
+/// What it prints goes to the pusher, so that nothing else is printed.
+fn build_step(step: Step) -> ExitCode {
+    choose_tls_provider();
+    let spec = std::env::var(SPEC_VARIABLE).unwrap_or_default();
+    let password = std::env::var(PASSWORD_VARIABLE).ok();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let code = match runtime {
+        Ok(runtime) => runtime.block_on(build_steps::run(step, &spec, password)),
+        Err(error) => {
+            println!("cannot start the step's runtime: {error}");
+            1
+        }
+    };
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 /// Logs to stderr; `WORKFLOW_LOG` chooses what, such as `info,access=debug`.

@@ -7,7 +7,6 @@ mod builder;
 mod controller;
 mod log_agent;
 mod logger;
-mod no_jobs;
 mod registry;
 mod registry_proxy;
 mod router;

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use builder::BuilderSettings;
-use engine::kubernetes;
+use engine::kubernetes::{self, KubernetesJobs};
 use logger::LogWriter;
 
-use super::no_jobs::KubernetesJobs;
 use super::{RoleSettings, everywhere, git_hook_command};
 use crate::health;
 use crate::process::{self, Process};
@@ -75,7 +74,10 @@ impl BuilderRole {
         let mut process = Process::new()?;
         let client = kubernetes::connect().await?;
         let settings = self.cluster.engine(&self.domain, &self.build)?;
-        let jobs = Arc::new(KubernetesJobs::new(client, settings));
+        let jobs = KubernetesJobs::new(client, settings, self.cluster.pod_name.clone());
+        if let Err(error) = jobs.remove_stray_builds().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "builds may be left over");
+        }
         let logs = LogWriter::default();
         process.add_plain("log writer", logs.clone().run(self.lines.client()?, process.stopping()));
         self.role.add_health(&mut process, health::always()).await?;
@@ -83,7 +85,7 @@ impl BuilderRole {
         tracing::info!("taking pushes on {}", self.ssh_listen);
         process.add(
             "builder",
-            builder::run(self.settings()?, Some(ssh), jobs, Arc::new(logs), process.stopping()),
+            builder::run(self.settings()?, Some(ssh), Arc::new(jobs), Arc::new(logs), process.stopping()),
         );
         process.run(self.role.stop_timeout()).await
     }

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use controller::{Controller, ControllerSettings, Parts, Secret};
-use engine::kubernetes::{self, KubernetesEngine, KubernetesImages};
+use engine::kubernetes::{self, KubernetesEngine, KubernetesImages, KubernetesJobs};
 use logger::LogWriter;
 use store::Store;
 
-use super::no_jobs::KubernetesJobs;
 use super::{RoleSettings, add_controller, everywhere};
 use crate::health;
 use crate::process::{self, Process};
@@ -104,10 +103,14 @@ impl ControllerRole {
         let client = kubernetes::connect().await?;
         let settings = self.cluster.engine(&self.api.domain, &self.build)?;
         let engine = KubernetesEngine::start(client.clone(), settings.clone());
+        let jobs = KubernetesJobs::new(client, settings.clone(), self.cluster.pod_name.clone());
+        if let Err(error) = jobs.remove_stray_runs().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "one-off pods may be left over");
+        }
         Ok(Controller::new(Parts {
             store,
             engine: Arc::new(engine),
-            jobs: Arc::new(KubernetesJobs::new(client.clone(), settings.clone())),
+            jobs: Arc::new(jobs),
             images: Arc::new(KubernetesImages::new(settings.registry)),
             logs: Arc::new(logs),
             settings: self.settings()?,

@@ -19,6 +19,14 @@ pub struct ClusterSettings {
     #[arg(long, env = "WORKFLOW_BUILDS_NAMESPACE", default_value = "deis-builds")]
     pub builds_namespace: String,
 
+    /// Name of the pod that we run in: what it started and left behind is known by it.
+    #[arg(long, env = "HOSTNAME", default_value = "workflow")]
+    pub pod_name: String,
+
+    /// Disk of one build in MiB.
+    #[arg(long = "build-disk", env = "WORKFLOW_BUILD_DISK", default_value_t = 8_192)]
+    pub build_disk_mib: u64,
+
     /// Image of the platform, as nodes pull it; builds use it.
     #[arg(long, env = "WORKFLOW_IMAGE", default_value = "deis/workflow:latest")]
     pub workflow_image: String,
@@ -116,6 +124,7 @@ impl ClusterSettings {
         {
             ensure!(seconds <= WAIT_SECONDS_MAX, "{flag} {seconds}: expected at most {WAIT_SECONDS_MAX}");
         }
+        ensure!(self.build_disk_mib >= 64, "--build-disk {}: expected at least 64 MiB", self.build_disk_mib);
         self.quota()?;
         self.registry.access()?;
         Ok(())
@@ -149,6 +158,7 @@ impl ClusterSettings {
             build_ca_config_map: self.build_ca_config_map.clone(),
             build_env: build.variables()?,
             build_memory_bytes: build.memory_mib << 20,
+            build_disk_bytes: self.build_disk_mib << 20,
             slug_bytes_max: build.slug_mib_max << 20,
             pre_stop_sleep_seconds: self.pre_stop_sleep,
             node_failure_seconds: self.node_failure,
