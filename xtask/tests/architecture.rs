@@ -14,9 +14,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("router", &["domain", "engine"]),
     ("logger", &["domain", "engine"]),
     ("slug", &["domain"]),
+    // Tokens of the managed registry follow the same rules as the credentials that the engine hands out.
+    ("registry", &["domain"]),
     ("deis", &["api"]),
     // The only place where everything meets: settings and wiring.
-    ("workflow", &["api", "builder", "controller", "domain", "engine", "logger", "router", "store"]),
+    (
+        "workflow",
+        &["api", "builder", "controller", "domain", "engine", "logger", "registry", "router", "store"],
+    ),
     // They run binaries. xtask makes the stack image by the same pure code as engines read it with.
     ("e2e", &[]),
     ("xtask", &[]),

@@ -9,13 +9,14 @@
 mod apply;
 mod explain;
 mod failure;
+mod images;
 mod judge;
 mod logs;
 mod names;
 mod namespaces;
 mod objects;
+mod parts;
 mod pull_secret;
-mod reference;
 mod registry;
 mod replicas;
 mod restart;
@@ -40,6 +41,7 @@ use self::tasks::Tasks;
 use crate::EngineError;
 use crate::lines::Lines;
 
+pub use images::KubernetesImages;
 pub use registry::{RegistryAccess, RegistryKey, RegistrySettings};
 pub use routes::KubernetesRoutes;
 
@@ -98,6 +100,7 @@ struct Inner {
     /// Bounds how many workloads are looked at at the same time.
     looks: Semaphore,
     prepared: Mutex<BTreeSet<AppName>>,
+    images: KubernetesImages,
     lines: Lines,
     stop: CancellationToken,
 }
@@ -122,6 +125,7 @@ fn settings_for_tests() -> KubernetesSettings {
             push_url: "http://deis-registry.deis.svc.cluster.local".to_owned(),
             access: RegistryAccess::Managed { key: RegistryKey("secret".to_owned()) },
             keeps_copies: true,
+            insecure_hosts: Vec::new(),
         },
         stack_image: "deis/stack:latest".to_owned(),
         workflow_image: "deis/workflow:latest".to_owned(),

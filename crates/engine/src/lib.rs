@@ -11,6 +11,7 @@ pub mod fake;
 pub mod kubernetes;
 mod lines;
 mod log_text;
+pub mod oci;
 mod replica;
 mod route;
 mod shell;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use domain::Image;
 use domain::build::Finished;
 use domain::deployment::Workload;
-use domain::{Digest, Image};
 use engine::conformance::{AnyEngine, Subject};
 use engine::kubernetes::{
     KubernetesEngine, KubernetesSettings, RegistryAccess, RegistryKey, RegistrySettings, connect,
@@ -14,12 +14,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client};
 
-use crate::nodes;
+use crate::{nodes, registry_of_tests};
 
 pub struct World {
     pub settings: KubernetesSettings,
     pub client: Client,
-    digest: Digest,
+    image: Image,
     pids_max: usize,
     engine: Mutex<Option<KubernetesEngine>>,
 }
@@ -31,12 +31,12 @@ impl World {
             std::env::var_os("KUBECONFIG").is_some(),
             "KUBECONFIG names no cluster: run this in `cargo xtask cluster exec -- ...`"
         );
-        let digest = tokio::task::spawn_blocking(nodes::image).await.expect("the image is loaded");
+        let image = nodes::image().await;
         let client = connect().await.expect("KUBECONFIG names a cluster");
         nodes::label(&client).await;
         let pids_max = nodes::pids_max(&client).await;
         let settings = settings(&format!("conf-{:08x}-", rand::random::<u32>()));
-        let world = Self { settings, client, digest, pids_max, engine: Mutex::new(None) };
+        let world = Self { settings, client, image, pids_max, engine: Mutex::new(None) };
         world.start().await;
         world
     }
@@ -64,7 +64,7 @@ impl Subject for World {
     }
 
     fn image(&self) -> Image {
-        Image::External { reference: nodes::REPOSITORY.to_owned(), digest: self.digest.clone() }
+        self.image.clone()
     }
 
     fn breaks(&self, workload: &mut Workload) {
@@ -116,9 +116,10 @@ fn settings(prefix: &str) -> KubernetesSettings {
         platform_domain: "localhost".to_owned(),
         registry: RegistrySettings {
             node_host: "127.0.0.1:5555".to_owned(),
-            push_url: "http://127.0.0.1:5555".to_owned(),
-            access: RegistryAccess::Managed { key: RegistryKey("conformance".to_owned()) },
+            push_url: format!("http://{}", registry_of_tests::host()),
+            access: RegistryAccess::Managed { key: RegistryKey(registry_of_tests::KEY.to_owned()) },
             keeps_copies: false,
+            insecure_hosts: Vec::new(),
         },
         stack_image: "deis/stack:latest".to_owned(),
         workflow_image: "deis/workflow:latest".to_owned(),
