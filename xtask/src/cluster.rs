@@ -33,7 +33,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::packages;
 use namespaces::Namespace;
-use programs::Programs;
+pub use programs::Programs;
 use status::Status;
 
 /// Start, look at, use and remove a Kubernetes for tests.

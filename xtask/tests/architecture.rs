@@ -14,9 +14,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("router", &["domain", "engine"]),
     ("logger", &["domain", "engine"]),
     ("slug", &["domain"]),
+    // Tokens of the managed registry follow the same rules as the credentials that the engine hands out.
+    ("registry", &["domain"]),
     ("deis", &["api"]),
     // The only place where everything meets: settings and wiring.
-    ("workflow", &["api", "builder", "controller", "domain", "engine", "logger", "router", "store"]),
+    (
+        "workflow",
+        &["api", "builder", "controller", "domain", "engine", "logger", "registry", "router", "store"],
+    ),
     // They run binaries. xtask makes the stack image by the same pure code as engines read it with.
     ("e2e", &[]),
     ("xtask", &[]),
@@ -27,8 +32,10 @@ const CONFINED: &[(&str, &str)] = &[
     ("bollard", "engine"),
     ("sqlx", "store"),
     ("russh", "builder"),
-    ("axum", "controller logger"),
+    // The API, the logger, and what probes ask of each role.
+    ("axum", "controller logger workflow"),
     ("kube", "engine"),
+    ("k8s-openapi", "engine"),
 ];
 
 #[test]

@@ -28,6 +28,9 @@ pub struct Workload {
     /// Number of the release, `7` for `v7`.
     pub release: u64,
     pub image: Image,
+    /// User id to run as; `None` leaves it to the image, which may mean root.
+    #[serde(default)]
+    pub user: Option<u32>,
     /// Replaces the image's entrypoint; `None` keeps it.
     pub command: Option<Vec<String>>,
     /// Replaces the image's command; `None` keeps it.

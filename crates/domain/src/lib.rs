@@ -19,6 +19,7 @@ pub mod logs;
 pub mod names;
 pub mod pods;
 pub mod procfile;
+pub mod registry_access;
 pub mod release;
 pub mod routing;
 mod schema;

@@ -18,6 +18,7 @@ pub const STACK_LAYERS_LABEL: &str = "io.deis.stack.layers";
 pub const PROCESS_TYPES_LABEL: &str = "io.deis.process-types";
 /// The slug's own user and group, also of build containers.
 pub const SLUG_USER: &str = "2000:2000";
+pub const SLUG_USER_ID: u32 = 2000;
 /// Where a buildpack app listens unless its config says otherwise (api.md 5.4).
 pub const SLUG_PORT: u16 = 5000;
 

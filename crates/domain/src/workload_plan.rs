@@ -12,6 +12,7 @@ use crate::config::{Config, cpu_millis, memory_bytes, probes};
 use crate::deployment::{Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId};
 use crate::names::{AppName, ProcessType};
 use crate::settings::{AutoscaleRule, RunSettings};
+use crate::slug_image::SLUG_USER_ID;
 use crate::structure::Structure;
 
 /// Where a process of a slug image listens.
@@ -66,6 +67,7 @@ impl Plan<'_> {
             id: WorkloadId { app: self.app.clone(), process: process.clone() },
             release: self.version,
             image: self.build.image.clone(),
+            user: self.user(),
             command,
             args,
             env: self.env(),
@@ -138,6 +140,11 @@ impl Plan<'_> {
         }
         env.extend(self.config.values.clone());
         env
+    }
+
+    /// Slugs never need root; images say themselves whom they run as.
+    fn user(&self) -> Option<u32> {
+        (self.build.origin() == Origin::Buildpack).then_some(SLUG_USER_ID)
     }
 
     /// What to start, as the image's entrypoint and command.

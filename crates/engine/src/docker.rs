@@ -18,7 +18,6 @@ mod giving_up;
 mod health;
 mod images;
 mod jobs;
-mod log_text;
 mod logs;
 mod names;
 mod network;

@@ -3,13 +3,19 @@
 //! Full desired state in, observed state out, idempotent. Nothing here is shaped like Kubernetes or
 //! Docker. Every promise of a trait is a line in `conformance`, which each engine passes.
 
+pub mod build_steps;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod docker;
+mod failure_text;
 pub mod fake;
+pub mod kubernetes;
 mod lines;
+mod log_text;
+pub mod oci;
 mod replica;
 mod route;
+mod shell;
 mod wish;
 
 use std::collections::BTreeMap;

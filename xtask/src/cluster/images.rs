@@ -11,7 +11,7 @@ use serde_json::json;
 use super::layout::Node;
 use super::node;
 use super::programs::Programs;
-use crate::stack::{digest_of, go_architecture};
+use crate::images::archive::{digest_of, go_architecture};
 use crate::{paths, progress};
 
 /// What holds a pod's namespaces open.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use sha2::Digest as _;
 
-use crate::{paths, stack};
+use crate::{images::archive, paths};
 
 /// Programs of one Go module.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ fn linker_flags(stamp: &str, version: &str) -> String {
 
 fn key(inputs: &[&str]) -> String {
     let mut hash = sha2::Sha256::new();
-    for input in [stack::go_architecture()].iter().chain(inputs) {
+    for input in [archive::go_architecture()].iter().chain(inputs) {
         hash.update(input.len().to_be_bytes());
         hash.update(input);
     }

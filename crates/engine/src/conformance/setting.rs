@@ -32,6 +32,7 @@ pub fn web(subject: &dyn Subject, release: u64) -> Workload {
         id: id("web"),
         release,
         image: subject.image(),
+        user: None,
         command: None,
         args: None,
         env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),

@@ -12,6 +12,7 @@ use super::health::Health;
 use super::replicas::Replica;
 use super::state::AppWish;
 use crate::EngineError;
+use crate::failure_text::Exit;
 
 /// The app, shared by its task, its watches and the calls about it.
 pub struct App {
@@ -56,13 +57,6 @@ pub struct State {
 pub struct Away {
     pub since: Instant,
     pub last: Instant,
-}
-
-/// How a run ended, as Docker told it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Exit {
-    pub code: i64,
-    pub is_out_of_memory: bool,
 }
 
 impl App {

@@ -15,6 +15,7 @@ use super::failure::is_answer;
 use super::jobs::{message, status};
 use super::{Inner, Reach, names, network};
 use crate::EngineError;
+use crate::failure_text::cannot_start;
 use crate::replica::new_name;
 
 /// Capabilities of Docker's default set that ordinary images do without.
@@ -64,17 +65,9 @@ pub async fn remove(inner: &Inner, id: &str) -> Result<(), EngineError> {
 
 fn sort(inner: &Inner, what: &str, error: Error) -> StartError {
     if is_answer(&error) {
-        return StartError::Wish(plain(&message(&error)));
+        return StartError::Wish(cannot_start(&message(&error)));
     }
     StartError::Engine(inner.failed(what, error))
-}
-
-/// What Docker said about a program that cannot be started, without the runtime's frames around it.
-fn plain(message: &str) -> String {
-    match message.rsplit_once("exec: ") {
-        Some((_, cause)) => format!("cannot start {}", cause.trim_end_matches(": unknown")),
-        None => message.to_owned(),
-    }
 }
 
 /// The image under the name that the platform keeps it by, else as the user has it.
@@ -118,6 +111,7 @@ fn body(
     ContainerCreateBody {
         image: Some(image),
         hostname: Some(name.chars().take(HOSTNAME_LENGTH_MAX).collect()),
+        user: workload.user.map(|id| format!("{id}:{id}")),
         entrypoint: words(&workload.command),
         cmd: words(&workload.args),
         env: Some(workload.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
@@ -177,17 +171,5 @@ fn host_config(inner: &Inner, limits: &Limits) -> HostConfig {
             config: Some(log.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()),
         }),
         ..HostConfig::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_that_is_missing_is_told_without_the_runtimes_frames() {
-        let message = "OCI runtime create failed: runc create failed: unable to start container process: \
-                       exec: \"nope\": executable file not found in $PATH: unknown";
-        assert_eq!(plain(message), "cannot start \"nope\": executable file not found in $PATH");
     }
 }

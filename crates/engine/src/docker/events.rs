@@ -83,7 +83,7 @@ fn take(inner: &Inner, event: EventMessage) {
 }
 
 fn note_exit(
-    exits: &mut std::collections::BTreeMap<String, super::app::Exit>,
+    exits: &mut std::collections::BTreeMap<String, crate::failure_text::Exit>,
     id: &str,
     action: &str,
     code: Option<&String>,

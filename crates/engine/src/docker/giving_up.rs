@@ -3,21 +3,18 @@
 use std::time::Duration;
 
 use bollard::query_parameters::LogsOptionsBuilder;
-use domain::ProcessType;
 use domain::deployment::Workload;
 use futures_util::StreamExt as _;
 
 use super::Inner;
-use super::app::{Exit, State};
+use super::app::State;
 use super::replicas::Replica;
+use crate::failure_text::{self, Exit, LINES_SHOWN, SHOWN_BYTES_MAX};
 use crate::replica::spec_hash;
 use crate::wish::Wish;
 
 /// Exits of a new replica that are taken for bad luck; one more is a crash loop.
 const RESTARTS_MAX: i64 = 2;
-/// Lines of a replica that failed which are shown to the user.
-const LINES_SHOWN: usize = 10;
-const SHOWN_BYTES_MAX: usize = 4096;
 
 /// A wish that fails.
 pub struct Failing {
@@ -35,15 +32,10 @@ pub fn failing(inner: &Inner, state: &State) -> Vec<Failing> {
 
 /// The reason with the last lines of the replica, where there is one.
 pub async fn explain(inner: &Inner, failing: Failing) -> (Workload, String) {
-    let Failing { workload, mut reason, container } = failing;
-    if let Some(container) = container {
-        let lines = last_lines(inner, &container).await;
-        if !lines.is_empty() {
-            reason.push_str("; its last lines:\n");
-            reason.push_str(&lines);
-        }
-    }
-    (workload, reason)
+    let Failing { workload, reason, container } = failing;
+    let Some(container) = container else { return (workload, reason) };
+    let output = last_output(inner, &container).await;
+    (workload, failure_text::with_last_lines(reason, &output))
 }
 
 fn check(inner: &Inner, state: &State, wish: &Wish) -> Option<Failing> {
@@ -60,7 +52,7 @@ fn check(inner: &Inner, state: &State, wish: &Wish) -> Option<Failing> {
 fn no_node(inner: &Inner, workload: &Workload) -> Option<String> {
     let labels = &inner.settings.node_labels;
     let (name, value) = workload.tags.iter().find(|(name, value)| labels.get(*name) != Some(value))?;
-    Some(format!("no node has the label {name}={value}; unset the tag or label a node"))
+    Some(failure_text::no_node_with(name, value))
 }
 
 fn check_replica(state: &State, workload: &Workload, replica: &Replica) -> Option<Failing> {
@@ -69,10 +61,10 @@ fn check_replica(state: &State, workload: &Workload, replica: &Replica) -> Optio
     let reason = if let Some(failure) = health.and_then(|health| health.failure.as_ref()) {
         format!("{process}: {failure}")
     } else if replica.restarts > RESTARTS_MAX {
-        crashed(process, exit(state, replica), workload, replica.restarts)
+        failure_text::crashed(process, exit(state, replica), &workload.limits, replica.restarts)
     } else if is_late(state, workload, replica) {
         let why = health.and_then(|health| health.last_miss.clone()).unwrap_or_else(|| waiting(replica));
-        format!("{process} did not become ready within {} s: {why}", workload.start_timeout_seconds)
+        failure_text::not_ready_in_time(process, workload.start_timeout_seconds, &why)
     } else {
         return None;
     };
@@ -93,19 +85,7 @@ fn exit(state: &State, replica: &Replica) -> Exit {
     state.exits.get(&replica.id).copied().unwrap_or(seen)
 }
 
-fn crashed(process: &ProcessType, exit: Exit, workload: &Workload, times: i64) -> String {
-    let Exit { code, is_out_of_memory } = exit;
-    if is_out_of_memory {
-        let limit = workload
-            .limits
-            .memory_limit_bytes
-            .map_or("its memory".to_owned(), |bytes| format!("its memory limit of {} MB", bytes >> 20));
-        return format!("{process} was killed because it needed more than {limit}; raise the limit");
-    }
-    format!("{process} exited with code {code}, {times} times in a row")
-}
-
-async fn last_lines(inner: &Inner, container: &str) -> String {
+async fn last_output(inner: &Inner, container: &str) -> Vec<u8> {
     let options =
         LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&LINES_SHOWN.to_string()).build();
     let mut chunks = std::pin::pin!(inner.client.logs(container, Some(options)));
@@ -116,7 +96,5 @@ async fn last_lines(inner: &Inner, container: &str) -> String {
             text.drain(..text.len() - SHOWN_BYTES_MAX);
         }
     }
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<_> = text.trim_end().lines().map(|line| format!("    {line}")).collect();
-    lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n")
+    text
 }

@@ -12,6 +12,8 @@ use super::app::App;
 use super::jobs::message;
 use super::replicas::Replica;
 use super::{Inner, probe};
+use crate::failure_text::start_hook_failed;
+use crate::shell::shell;
 
 /// How long a process without a readiness check must run to count as ready: those that cannot start
 /// mostly end within it.
@@ -60,10 +62,10 @@ impl Watch {
     }
 
     async fn post_start(&self, hook: &str) -> Result<(), String> {
-        let run = probe::exec(&self.inner.client, &self.replica.id, probe::shell(hook));
+        let run = probe::exec(&self.inner.client, &self.replica.id, shell(hook));
         match tokio::time::timeout(POST_START_MAX, run).await {
             Ok(Ok(0)) => Ok(()),
-            Ok(Ok(code)) => Err(format!("the postStart hook exited with code {code}")),
+            Ok(Ok(code)) => Err(start_hook_failed(code)),
             Ok(Err(error)) => Err(format!("the postStart hook could not be run: {}", message(&error))),
             Err(_) => Err(format!("the postStart hook did not end within {} s", POST_START_MAX.as_secs())),
         }

@@ -20,10 +20,10 @@ use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::jobs::status;
-use super::log_text::Reader;
 use super::{DockerEngine, Inner, names, replicas};
 use crate::Logs;
 use crate::lines::{self, Queue};
+use crate::log_text::Reader;
 
 /// Pause before a stream that ended is taken up again.
 const PAUSE: Duration = Duration::from_millis(200);

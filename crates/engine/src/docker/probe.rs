@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use super::jobs::message;
 use super::replicas::Replica;
 use super::{Inner, Reach};
+use crate::failure_text::nothing_listens;
 
 /// Most of an answer that is read to find its status.
 const HEAD_BYTES_MAX: usize = 4096;
@@ -28,12 +29,6 @@ pub async fn ask(inner: &Inner, replica: &Replica, probe: &Probe) -> Result<(), 
     };
     let asked = tokio::time::timeout(Duration::from_secs(seconds.into()), act(inner, replica, &probe.action));
     asked.await.unwrap_or_else(|_| Err(format!("{} gave no answer within {seconds} s", shown(&probe.action))))
-}
-
-/// A shell text of the user's: bash where the image has it, as the texts may expect, else sh.
-pub fn shell(text: &str) -> Vec<String> {
-    let choose = "if command -v bash >/dev/null 2>&1; then exec bash -c \"$0\"; else exec sh -c \"$0\"; fi";
-    ["/bin/sh", "-c", choose, text].map(str::to_owned).to_vec()
 }
 
 /// Runs a command in a container and gives its exit code.
@@ -82,9 +77,7 @@ fn shown(action: &ProbeAction) -> String {
 
 async fn connect(address: SocketAddr, port: u16) -> Result<TcpStream, String> {
     TcpStream::connect(address).await.map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => {
-            format!("nothing listens on port {port} (it must listen on 0.0.0.0, not on 127.0.0.1)")
-        }
+        io::ErrorKind::ConnectionRefused => nothing_listens(port),
         _ => format!("cannot connect to port {port}: {error}"),
     })
 }

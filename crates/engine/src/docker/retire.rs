@@ -11,6 +11,7 @@ use super::jobs::{message, status};
 use super::replicas::Replica;
 use super::{Inner, container, probe};
 use crate::EngineError;
+use crate::shell::shell;
 
 /// Bounds of the pause before trying again where Docker does not answer.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -53,7 +54,7 @@ async fn stop_and_remove(inner: &Inner, replica: &Replica) -> Result<(), EngineE
 async fn pre_stop(inner: &Inner, replica: &Replica, hook: &str) -> i64 {
     let begun = Instant::now();
     let bound = Duration::from_secs(replica.grace_seconds.max(0).unsigned_abs());
-    let run = probe::exec(&inner.client, &replica.id, probe::shell(hook));
+    let run = probe::exec(&inner.client, &replica.id, shell(hook));
     match timeout(bound, run).await {
         Ok(Ok(0)) => {}
         Ok(Ok(code)) => tracing::info!(pod = replica.name, code, "a preStop hook failed"),

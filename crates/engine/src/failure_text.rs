@@ -1,0 +1,86 @@
+//! Why a rollout failed, in the words that users read: the same on every engine.
+
+use domain::ProcessType;
+use domain::deployment::Limits;
+
+/// Lines of a replica that failed which are shown to the user.
+pub const LINES_SHOWN: usize = 10;
+pub const SHOWN_BYTES_MAX: usize = 4096;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exit {
+    pub code: i64,
+    pub is_out_of_memory: bool,
+}
+
+/// A process that ends again and again.
+pub fn crashed(process: &ProcessType, exit: Exit, limits: &Limits, times: i64) -> String {
+    let Exit { code, is_out_of_memory } = exit;
+    if is_out_of_memory {
+        let limit = limits
+            .memory_limit_bytes
+            .map_or("its memory".to_owned(), |bytes| format!("its memory limit of {} MB", bytes >> 20));
+        return format!("{process} was killed because it needed more than {limit}; raise the limit");
+    }
+    format!("{process} exited with code {code}, {times} times in a row")
+}
+
+pub fn not_ready_in_time(process: &ProcessType, seconds: u32, why: &str) -> String {
+    format!("{process} did not become ready within {seconds} s: {why}")
+}
+
+pub fn no_node_with(name: &str, value: &str) -> String {
+    format!("no node has the label {name}={value}; unset the tag or label a node")
+}
+
+pub fn nothing_listens(port: u16) -> String {
+    format!("nothing listens on port {port} (it must listen on 0.0.0.0, not on 127.0.0.1)")
+}
+
+pub fn start_hook_failed(code: i64) -> String {
+    format!("the postStart hook exited with code {code}")
+}
+
+/// What a container runtime said about a program that cannot be started, without its frames.
+pub fn cannot_start(message: &str) -> String {
+    match message.rsplit_once("exec: ") {
+        Some((_, cause)) => format!("cannot start {}", cause.trim_end_matches(": unknown")),
+        None => message.to_owned(),
+    }
+}
+
+/// The reason with the last lines of the replica, where it said any.
+pub fn with_last_lines(mut reason: String, output: &[u8]) -> String {
+    let output = &output[output.len().saturating_sub(SHOWN_BYTES_MAX)..];
+    let text = String::from_utf8_lossy(output);
+    let lines: Vec<_> = text.trim_end().lines().map(|line| format!("    {line}")).collect();
+    if !lines.is_empty() {
+        reason.push_str("; its last lines:\n");
+        reason.push_str(&lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n"));
+    }
+    reason
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_missing_is_told_without_the_runtimes_frames() {
+        let message = "OCI runtime create failed: runc create failed: unable to start container process: \
+                       exec: \"nope\": executable file not found in $PATH: unknown";
+        assert_eq!(cannot_start(message), "cannot start \"nope\": executable file not found in $PATH");
+    }
+
+    #[test]
+    fn the_last_lines_are_bounded_and_left_out_where_there_are_none() {
+        let lines: String = (0..20).map(|number| format!("line {number}\n")).collect();
+
+        let shown = with_last_lines("web failed".to_owned(), lines.as_bytes());
+
+        assert!(shown.starts_with("web failed; its last lines:\n    line 10\n"), "{shown}");
+        assert!(shown.ends_with("    line 19"), "{shown}");
+        assert_eq!(with_last_lines("web failed".to_owned(), b"\n"), "web failed");
+    }
+}

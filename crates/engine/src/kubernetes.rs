@@ -1,0 +1,187 @@
+//! The engine of a cluster: Kubernetes carries out what is wished, the engine keeps each wish and says what
+//! became of it. The only place in the project that knows kube.
+//!
+//! The parts are separate, since the platform's roles run apart with rights of their own:
+//! [`KubernetesEngine`] belongs to the controller, [`KubernetesRoutes`] to the router, `KubernetesJobs` to
+//! the builder and the controller, `KubernetesImages` to the controller. The engine has all of them, for one
+//! process that is everything.
+
+mod apply;
+mod explain;
+mod failure;
+mod images;
+mod jobs;
+mod judge;
+mod logs;
+mod names;
+mod namespaces;
+mod node_pods;
+mod objects;
+mod parts;
+mod pull_secret;
+mod registry;
+mod replicas;
+mod restart;
+mod rollout;
+mod routes;
+mod start;
+mod tasks;
+mod triggers;
+mod verbs;
+mod watching;
+mod wishes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use domain::AppName;
+use kube::Client;
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::tasks::Tasks;
+use crate::EngineError;
+use crate::lines::Lines;
+
+pub use images::KubernetesImages;
+pub use jobs::KubernetesJobs;
+pub use node_pods::{PodName, PodOrigin, watch_node_pods};
+pub use registry::{RegistryAccess, RegistryKey, RegistrySettings};
+pub use routes::KubernetesRoutes;
+
+/// What the parts of the engine must know before they start.
+#[derive(Debug, Clone)]
+pub struct KubernetesSettings {
+    /// The namespace of an app is this and the app's name; empty in production.
+    pub namespace_prefix: String,
+    /// Where the platform itself runs.
+    pub platform_namespace: String,
+    /// Where builds run, apart from the platform and from apps.
+    pub builds_namespace: String,
+    /// Apps answer at `<app>.<platform_domain>`.
+    pub platform_domain: String,
+    pub registry: RegistrySettings,
+    /// Reference of the stack image, as nodes pull it.
+    pub stack_image: String,
+    /// Reference of the platform's own image, as nodes pull it.
+    pub workflow_image: String,
+    /// `IfNotPresent` or `Always`.
+    pub image_pull_policy: String,
+    /// ConfigMap in the builds' namespace with a PEM bundle in its key `ca-certificates.crt`, which builds
+    /// trust instead of the stack's own.
+    pub build_ca_config_map: Option<String>,
+    /// Proxy and mirror variables of builds.
+    pub build_env: BTreeMap<String, String>,
+    pub build_memory_bytes: u64,
+    /// Most disk that a build may use on its node.
+    pub build_disk_bytes: u64,
+    /// How long the pod of a job may wait for a node and its images.
+    pub job_start_seconds: u32,
+    /// Largest slug that a build may make.
+    pub slug_bytes_max: u64,
+    /// How long a pod serves on after it has left the routes, where the app sets no hook of its own.
+    pub pre_stop_sleep_seconds: u32,
+    /// How long pods stay on a node that does not answer before they are replaced elsewhere.
+    pub node_failure_seconds: u32,
+    /// Whether apps are kept apart from one another and from the platform by NetworkPolicies.
+    pub network_policies: bool,
+    /// `spec` of a ResourceQuota for each app's namespace.
+    pub default_quota: Option<serde_json::Value>,
+    /// PriorityClass of apps' pods.
+    pub priority_class: Option<String>,
+}
+
+impl KubernetesSettings {
+    /// The defaults, without credentials for the registry: all that a router needs.
+    pub fn new(platform_domain: impl Into<String>) -> Self {
+        Self {
+            namespace_prefix: String::new(),
+            platform_namespace: "deis".to_owned(),
+            builds_namespace: "deis-builds".to_owned(),
+            platform_domain: platform_domain.into(),
+            registry: RegistrySettings {
+                node_host: "127.0.0.1:5555".to_owned(),
+                push_url: "http://deis-registry.deis.svc.cluster.local".to_owned(),
+                access: RegistryAccess::External {
+                    username: String::new(),
+                    password: RegistryKey(String::new()),
+                },
+                keeps_copies: true,
+                insecure_hosts: Vec::new(),
+            },
+            stack_image: "deis/stack:latest".to_owned(),
+            workflow_image: "deis/workflow:latest".to_owned(),
+            image_pull_policy: "IfNotPresent".to_owned(),
+            build_ca_config_map: None,
+            build_env: BTreeMap::new(),
+            build_memory_bytes: 2 << 30,
+            build_disk_bytes: 8 << 30,
+            slug_bytes_max: 1 << 30,
+            job_start_seconds: 300,
+            pre_stop_sleep_seconds: 5,
+            node_failure_seconds: 30,
+            network_policies: true,
+            default_quota: None,
+            priority_class: None,
+        }
+    }
+}
+
+/// The engine; clones are handles to the same one. Its tasks end when the last handle is dropped, and what
+/// runs in the cluster runs on.
+#[derive(Clone)]
+pub struct KubernetesEngine {
+    inner: Arc<Inner>,
+    routes: Arc<OnceLock<KubernetesRoutes>>,
+    _stop: Arc<DropGuard>,
+}
+
+/// What the engine's tasks share.
+struct Inner {
+    client: Client,
+    settings: Arc<KubernetesSettings>,
+    tasks: Tasks,
+    /// Bounds how many workloads are looked at at the same time.
+    looks: Semaphore,
+    prepared: Mutex<BTreeSet<AppName>>,
+    images: KubernetesImages,
+    lines: Lines,
+    stop: CancellationToken,
+}
+
+/// Connects to the cluster that `KUBECONFIG` or the pod's own service account names.
+pub async fn connect() -> Result<Client, EngineError> {
+    Client::try_default().await.map_err(|error| EngineError::Refused {
+        what: "connect to Kubernetes".to_owned(),
+        reason: format!("{error}; run in a pod with a service account, or set KUBECONFIG"),
+    })
+}
+
+#[cfg(test)]
+fn settings_for_tests() -> KubernetesSettings {
+    KubernetesSettings {
+        namespace_prefix: String::new(),
+        platform_namespace: "deis".to_owned(),
+        builds_namespace: "deis-builds".to_owned(),
+        platform_domain: "localhost".to_owned(),
+        registry: RegistrySettings {
+            node_host: "127.0.0.1:5555".to_owned(),
+            push_url: "http://deis-registry.deis.svc.cluster.local".to_owned(),
+            access: RegistryAccess::Managed { key: RegistryKey("secret".to_owned()) },
+            keeps_copies: true,
+            insecure_hosts: Vec::new(),
+        },
+        stack_image: "deis/stack:latest".to_owned(),
+        workflow_image: "deis/workflow:latest".to_owned(),
+        image_pull_policy: "IfNotPresent".to_owned(),
+        build_ca_config_map: None,
+        build_env: BTreeMap::new(),
+        build_memory_bytes: 1 << 30,
+        slug_bytes_max: 1 << 30,
+        pre_stop_sleep_seconds: 5,
+        node_failure_seconds: 30,
+        network_policies: true,
+        default_quota: None,
+        priority_class: None,
+    }
+}

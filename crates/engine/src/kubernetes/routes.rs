@@ -1,0 +1,156 @@
+//! Routes from watches of Services, EndpointSlices and pods.
+//!
+//! The table is made anew after each change and swapped whole. During an outage of the API server the last
+//! one stays; none is told before all three watches have been heard to the end once.
+
+mod table;
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::routing::{Route, RouteTable, RouterReport};
+use futures_util::StreamExt as _;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{self, Lookup, Store, store::Writer};
+use kube::runtime::watcher::Event;
+use kube::{Api, Client, ResourceExt as _};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use self::table::Runs;
+use super::objects::service::annotated;
+use super::{KubernetesEngine, KubernetesSettings, names, watching};
+use crate::Routes;
+
+/// Changes that come together make one table.
+const TOGETHER: Duration = Duration::from_millis(5);
+
+/// The routes; clones are handles to the same ones. The watches end with the last handle.
+#[derive(Clone)]
+pub struct KubernetesRoutes {
+    table: Arc<watch::Sender<Arc<RouteTable>>>,
+    _task: Arc<AbortOnDropHandle<()>>,
+}
+
+impl KubernetesRoutes {
+    /// Begins to watch. The table has version 0 until the first whole one is there.
+    pub fn start(client: Client, settings: Arc<KubernetesSettings>) -> Self {
+        let table = Arc::new(watch::Sender::new(Arc::default()));
+        let task = tokio::spawn(run(client, settings, Arc::clone(&table)));
+        Self { table, _task: Arc::new(AbortOnDropHandle::new(task)) }
+    }
+
+    /// Waits for the first whole table, with a bound; whether it is there.
+    pub async fn ready(&self, bound: Duration) -> bool {
+        let mut tables = self.table.subscribe();
+        timeout(bound, tables.wait_for(|table| table.version > 0)).await.is_ok()
+    }
+}
+
+impl Routes for KubernetesRoutes {
+    fn watch(&self) -> watch::Receiver<Arc<RouteTable>> {
+        self.table.subscribe()
+    }
+
+    /// Pods go by their own time: they serve on for a while after they have left the table, and finish what
+    /// they have. Nothing waits for routers.
+    fn report(&self, _: RouterReport) {}
+}
+
+impl Routes for KubernetesEngine {
+    fn watch(&self) -> watch::Receiver<Arc<RouteTable>> {
+        self.routes().watch()
+    }
+
+    fn report(&self, report: RouterReport) {
+        self.routes().report(report);
+    }
+}
+
+/// What a watch has told so far.
+struct Mirror<K: 'static + Lookup<DynamicType = ()> + Clone> {
+    writer: Writer<K>,
+    store: Store<K>,
+    /// All of it was heard once.
+    is_whole: bool,
+}
+
+impl<K: 'static + Lookup<DynamicType = ()> + Clone + Debug + kube::Resource<DynamicType = ()>> Mirror<K> {
+    fn new() -> Self {
+        let (store, writer) = reflector::store();
+        Self { writer, store, is_whole: false }
+    }
+
+    fn take(&mut self, event: Event<K>) {
+        self.is_whole |= matches!(event, Event::InitDone);
+        self.writer.apply_watcher_event(&event.modify(|object| object.managed_fields_mut().clear()));
+    }
+}
+
+async fn run(client: Client, settings: Arc<KubernetesSettings>, table: Arc<watch::Sender<Arc<RouteTable>>>) {
+    // Kubernetes gives the slices the labels of their Service.
+    let routable = format!("{}=true", names::ROUTABLE_LABEL);
+    let own = format!("{}={}", names::HERITAGE_LABEL, names::HERITAGE);
+    let mut service_events = pin!(watching::objects(Api::<Service>::all(client.clone()), &routable));
+    let mut slice_events = pin!(watching::objects(Api::<EndpointSlice>::all(client.clone()), &routable));
+    let mut pod_events = pin!(watching::objects(Api::<PartialObjectMeta<Pod>>::all(client), &own));
+    let (mut services, mut slices) = (Mirror::<Service>::new(), Mirror::<EndpointSlice>::new());
+    let mut pods = Mirror::<PartialObjectMeta<Pod>>::new();
+    let mut runs = Runs::default();
+    let mut due: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            Some(event) = service_events.next() => {
+                warn_of_mistakes(&event);
+                services.take(event);
+            }
+            Some(event) = slice_events.next() => slices.take(event),
+            Some(event) = pod_events.next() => pods.take(event),
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                due = None;
+                let releases = releases(&pods.store);
+                let routes = table::routes(
+                    &settings, &services.store.state(), &slices.store.state(), &releases, &mut runs,
+                );
+                publish(&table, routes);
+                continue;
+            }
+        }
+        if services.is_whole && slices.is_whole && pods.is_whole {
+            due = due.or_else(|| Some(Instant::now() + TOGETHER));
+        }
+    }
+}
+
+/// The release of each pod, by its UID.
+fn releases(pods: &Store<PartialObjectMeta<Pod>>) -> HashMap<String, u64> {
+    let release = |pod: Arc<PartialObjectMeta<Pod>>| {
+        Some((pod.metadata.uid.clone()?, names::release(pod.metadata.labels.as_ref())?))
+    };
+    pods.state().into_iter().filter_map(release).collect()
+}
+
+fn publish(table: &watch::Sender<Arc<RouteTable>>, routes: Vec<Route>) {
+    table.send_if_modified(|table| {
+        let is_new = table.version == 0 || table.routes != routes;
+        if is_new {
+            *table = Arc::new(RouteTable { version: table.version + 1, routes });
+        }
+        is_new
+    });
+}
+
+/// Once for each time that someone changes the Service.
+fn warn_of_mistakes(event: &Event<Service>) {
+    let (Event::Apply(service) | Event::InitApply(service)) = event else { return };
+    let meta = &service.metadata;
+    for mistake in annotated(meta.annotations.as_ref(), 0).wrong {
+        tracing::warn!(namespace = ?meta.namespace, service = ?meta.name, "{mistake}; it is ignored");
+    }
+}

@@ -1,0 +1,190 @@
+//! The verbs of the engine: each records a wish or waits for one; the workloads' tasks do the work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::AppName;
+use domain::deployment::{Workload, WorkloadId};
+use domain::pods::{Pod, PodSelection, PodState};
+use domain::routing::AppRouting;
+use k8s_openapi::api::core::v1::{Node, Service};
+use kube::Api;
+use kube::api::{ListParams, ObjectMeta};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::failure::{failed, is_conflict, late};
+use super::objects::service;
+use super::replicas::shown;
+use super::{Inner, KubernetesEngine, names};
+use crate::{Engine, EngineError, Outcome};
+
+/// An event of a watch may be missed while it is taken up again; then the answer is asked for.
+const QUIET_MAX: Duration = Duration::from_secs(15);
+/// Time beyond the grace period that stopping may take.
+const STOP_SECONDS: u64 = 60;
+/// How often a change of the Service is made again because others were faster.
+const CHANGES_MAX: usize = 20;
+/// Who owns the number of replicas that the Service tells, apart from the routing.
+const SCALE_MANAGER: &str = "deis-workflow-scale";
+
+#[async_trait]
+impl Engine for KubernetesEngine {
+    async fn apply(&self, workload: &Workload) -> Result<(), EngineError> {
+        let (inner, id) = (&self.inner, &workload.id);
+        inner.ensure_namespace(&id.app).await?;
+        let recorded = inner.change_wish(id, |wish| wish.ask(workload)).await;
+        if recorded.is_err() {
+            inner.prepared().remove(&id.app);
+        }
+        recorded?;
+        inner.wake(id);
+        Ok(())
+    }
+
+    async fn outcome(&self, id: &WorkloadId, release: u64) -> Result<Outcome, EngineError> {
+        let bell = self.inner.wake(id);
+        let mut looks = bell.looks();
+        loop {
+            let wish = self.inner.wish(id).await?;
+            let outcome = wish.map_or(Some(Outcome::Superseded), |wish| wish.outcome(release));
+            if let Some(outcome) = outcome {
+                return Ok(outcome);
+            }
+            next_look(&mut looks).await;
+        }
+    }
+
+    async fn remove(&self, id: &WorkloadId) -> Result<(), EngineError> {
+        let inner = &self.inner;
+        inner.forget_wish(id).await?;
+        inner.clear(id).await?;
+        let mut looks = inner.wake(id).looks();
+        let pods = inner.replicas(id).await?;
+        if !pods.is_empty() {
+            let seconds = inner.grace_seconds(id).await? + STOP_SECONDS;
+            let deadline = Instant::now() + Duration::from_secs(seconds);
+            while !inner.replicas(id).await?.is_empty() {
+                if Instant::now() > deadline {
+                    return Err(late(&format!("remove {id}"), seconds));
+                }
+                let _ = timeout_at(deadline, next_look(&mut looks)).await;
+            }
+        }
+        inner.tell_wanted(&id.app).await
+    }
+
+    async fn remove_app(&self, app: &AppName) -> Result<(), EngineError> {
+        self.inner.remove_namespace(app).await?;
+        self.inner.images.remove_app(app).await?;
+        self.until_unrouted(app).await;
+        Ok(())
+    }
+
+    async fn wanted(&self) -> Result<Vec<Workload>, EngineError> {
+        let wishes = self.inner.wishes().await?;
+        Ok(wishes.into_iter().filter_map(|(_, wish)| wish.wanted).collect())
+    }
+
+    async fn pods(&self, app: &AppName) -> Result<Vec<Pod>, EngineError> {
+        let own = format!("{},{}!=run", names::selector(&names::app_labels(app)), names::TYPE_LABEL);
+        let pods = self.inner.kubernetes_pods(app, &own).await?;
+        Ok(pods.iter().filter_map(|pod| shown(app, pod)).collect())
+    }
+
+    async fn restart(&self, app: &AppName, selection: &PodSelection) -> Result<Vec<Pod>, EngineError> {
+        let before = staying(self.pods(app).await?);
+        let chosen: Vec<_> = before.iter().filter(|pod| selection.selects(pod)).cloned().collect();
+        if chosen.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.inner.replace(app, &chosen).await?;
+        let old: BTreeSet<_> = before.into_iter().map(|pod| pod.name).collect();
+        let is_meant = |pod: &Pod| match selection {
+            PodSelection::Named(_) => pod.process == chosen[0].process && !old.contains(&pod.name),
+            _ => selection.selects(pod),
+        };
+        Ok(staying(self.pods(app).await?).into_iter().filter(is_meant).collect())
+    }
+
+    async fn route(&self, routing: &AppRouting) -> Result<(), EngineError> {
+        let app = &routing.app;
+        self.inner.ensure_namespace(app).await?;
+        let applied = self.inner.apply::<Service>(app, &service::service(routing)).await;
+        if applied.is_err() {
+            self.inner.prepared().remove(app);
+        }
+        applied.map_err(|error| failed(&format!("route {app}"), error))?;
+        self.inner.tell_wanted(app).await
+    }
+
+    async fn has_node_with(&self, tags: &BTreeMap<String, String>) -> Result<bool, EngineError> {
+        self.inner.has_node(tags).await
+    }
+}
+
+/// Waits until the workload was looked at again, with a bound.
+pub(super) async fn next_look(looks: &mut watch::Receiver<u64>) {
+    let _ = timeout(QUIET_MAX, looks.changed()).await;
+}
+
+fn staying(pods: Vec<Pod>) -> Vec<Pod> {
+    let goes = |state: &PodState| matches!(state, PodState::Terminating | PodState::Down | PodState::Crashed);
+    pods.into_iter().filter(|pod| !goes(&pod.state)).collect()
+}
+
+impl Inner {
+    /// The workload whose thing this is, if it is one of this platform's.
+    pub(super) fn workload_of(&self, meta: &ObjectMeta) -> Option<WorkloadId> {
+        names::workload_of(&self.settings, meta.namespace.as_deref()?, meta.labels.as_ref())
+    }
+
+    pub(super) async fn has_node(&self, tags: &BTreeMap<String, String>) -> Result<bool, EngineError> {
+        let params = ListParams::default().labels(&names::selector(tags)).limit(1);
+        let found = Api::<Node>::all(self.client.clone()).list_metadata(&params).await;
+        Ok(!found.map_err(|error| failed("look for a node", error))?.items.is_empty())
+    }
+
+    /// Longest time that a pod of the workload may take to end.
+    async fn grace_seconds(&self, id: &WorkloadId) -> Result<u64, EngineError> {
+        let pods = self.kubernetes_pods(&id.app, &names::selector(&names::workload_labels(id))).await?;
+        let grace = pods.iter().filter_map(|pod| pod.spec.as_ref()?.termination_grace_period_seconds);
+        Ok(grace.max().unwrap_or(0).max(0).unsigned_abs())
+    }
+
+    /// Tells routers how many replicas of the app's target there should be.
+    pub(super) async fn tell_wanted(self: &Arc<Self>, app: &AppName) -> Result<(), EngineError> {
+        let what = format!("tell routers about {app}");
+        for _ in 0..CHANGES_MAX {
+            let found = self.api::<Service>(app).get_opt(app.as_str()).await;
+            let Some(found) = found.map_err(|error| failed(&what, error))? else { return Ok(()) };
+            let wish = match service::target(&found) {
+                Some(process) => self.wish(&WorkloadId { app: app.clone(), process }).await?,
+                None => None,
+            };
+            let wanted = wish.map_or(0, |wish| wish.replicas()).to_string();
+            let annotations = found.metadata.annotations.as_ref();
+            if annotations.and_then(|all| all.get(names::WANTED_ANNOTATION)) == Some(&wanted) {
+                return Ok(());
+            }
+            let telling = Service {
+                metadata: ObjectMeta {
+                    name: Some(app.to_string()),
+                    resource_version: found.metadata.resource_version,
+                    annotations: Some([(names::WANTED_ANNOTATION.to_owned(), wanted)].into()),
+                    ..ObjectMeta::default()
+                },
+                ..Service::default()
+            };
+            match self.apply_as(SCALE_MANAGER, app, &telling).await {
+                Ok(_) => return Ok(()),
+                // Changed in the meantime, or removed.
+                Err(error) if is_conflict(&error) => {}
+                Err(error) => return Err(failed(&what, error)),
+            }
+        }
+        Err(EngineError::Unreachable { what, source: "others change it all the time".into() })
+    }
+}

@@ -1,0 +1,5 @@
+//! Images of a cluster on a real registry: CNCF Distribution behind our tokens.
+
+mod access;
+mod images;
+mod world;

@@ -1,0 +1,73 @@
+//! The base from Debian's image of a registry: packages are installed in a container of it, and its file
+//! system is exported.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::{EXCLUDED, Recipe};
+use crate::progress;
+
+const IMAGE: &str = "debian:bookworm-slim";
+/// A registry that has not sent 30 MB by then is treated as absent.
+const PULL_TIMEOUT: Duration = Duration::from_secs(20);
+/// What a container on a company's network needs to reach Debian's packages.
+const PROXY_VARIABLES: &[&str] = &["http_proxy", "https_proxy", "no_proxy"];
+
+/// Whether Docker has Debian's image or gets it in time.
+pub fn debian_is_here() -> anyhow::Result<bool> {
+    if progress::succeeds(Command::new("docker").args(["image", "inspect", IMAGE])) {
+        return Ok(true);
+    }
+    println!("    asking the registry for {IMAGE} (at most {} s)", PULL_TIMEOUT.as_secs());
+    let mut pull = Command::new("docker")
+        .args(["pull", "--quiet", IMAGE])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("cannot run `docker pull`")?;
+    let mut status = None;
+    progress::wait_until(PULL_TIMEOUT, || {
+        status = pull.try_wait().ok().flatten();
+        status.is_some()
+    });
+    if status.is_none() {
+        pull.kill().context("cannot stop `docker pull`")?;
+        pull.wait().context("`docker pull` did not end")?;
+    }
+    Ok(status.is_some_and(|status| status.success()))
+}
+
+/// Installs the packages and exports the result to `target`.
+pub fn make(recipe: Recipe<'_>, target: &Path) -> anyhow::Result<()> {
+    let container = format!("deis-stack-{}", std::process::id());
+    let made = install(&container, recipe).and_then(|()| {
+        let file = File::create(target).with_context(|| format!("cannot make {}", target.display()))?;
+        super::run_into(Command::new("docker").args(["export", &container]), file)
+    });
+    let removed = progress::output(Command::new("docker").args(["rm", "--force", &container]));
+    made.and(removed.map(drop))
+}
+
+fn install(container: &str, recipe: Recipe<'_>) -> anyhow::Result<()> {
+    let Recipe { packages, prepare } = recipe;
+    let excludes: Vec<_> = EXCLUDED.iter().map(|path| format!("path-exclude={path}")).collect();
+    let script = format!(
+        "set -e; printf '%s\\n' {excludes} path-include='/usr/share/doc/*/copyright' >/etc/dpkg/dpkg.cfg.d/stack\n\
+         export DEBIAN_FRONTEND=noninteractive\n\
+         apt-get update --quiet=2\n\
+         apt-get install --yes --quiet=2 --no-install-recommends -o Dpkg::Use-Pty=0 {packages} >/dev/null\n\
+         apt-get clean; rm -rf /var/lib/apt/lists/* /etc/dpkg/dpkg.cfg.d/stack\n\
+         {prepare}",
+        excludes = excludes.iter().map(|line| format!("'{line}'")).collect::<Vec<_>>().join(" "),
+        packages = packages.join(" "),
+    );
+    let mut command = Command::new("docker");
+    command.args(["run", "--name", container]);
+    command.args(PROXY_VARIABLES.iter().flat_map(|name| ["--env", name]));
+    progress::run(command.args([IMAGE, "sh", "-c", &script]))
+}

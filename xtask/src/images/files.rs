@@ -1,0 +1,68 @@
+//! A layer of files of ours: small, and made the same from the same files: sorted, owned by root, without
+//! times.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::archive::digest_of;
+use super::{Content, Layer};
+
+/// Where each file goes in the image, and where it lies.
+pub type Files = BTreeMap<PathBuf, PathBuf>;
+
+/// Adds all files below `folder` as if it lay at `path`, which is relative to the image's root.
+pub fn add_folder(files: &mut Files, path: &str, folder: &Path) -> anyhow::Result<()> {
+    files.insert(PathBuf::from(path), folder.to_owned());
+    find(folder, Path::new(path), files).with_context(|| format!("cannot read {}", folder.display()))
+}
+
+/// Packs the files; folders come before what is in them.
+pub fn layer(files: &Files) -> anyhow::Result<Layer> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, file) in files {
+        append(&mut archive, path, file).with_context(|| format!("cannot pack {}", file.display()))?;
+    }
+    let content = archive.into_inner()?;
+    let (digest, size_bytes) = (digest_of(&content), content.len() as u64);
+    Ok(Layer { digest, size_bytes, content: Content::Bytes(content) })
+}
+
+fn find(folder: &Path, path: &Path, files: &mut Files) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = path.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            find(&entry.path(), &path, files)?;
+        }
+        files.insert(path, entry.path());
+    }
+    Ok(())
+}
+
+fn append(archive: &mut tar::Builder<Vec<u8>>, path: &Path, file: &Path) -> std::io::Result<()> {
+    let metadata = std::fs::symlink_metadata(file)?;
+    if metadata.is_dir() {
+        return append_folder(archive, &format!("{}/", path.display()));
+    }
+    let mut header = tar::Header::new_gnu();
+    if metadata.is_symlink() {
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_mode(0o777);
+        return archive.append_link(&mut header, path, std::fs::read_link(file)?);
+    }
+    let content = std::fs::read(file)?;
+    // Only whether it is a program counts; the rest depends on the umask of the checkout.
+    header.set_mode(if metadata.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 });
+    header.set_size(content.len() as u64);
+    archive.append_data(&mut header, path, &content[..])
+}
+
+fn append_folder(archive: &mut tar::Builder<Vec<u8>>, path: &str) -> std::io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    archive.append_data(&mut header, path, std::io::empty())
+}
