@@ -17,8 +17,8 @@ mod names;
 mod namespaces;
 mod node_pods;
 mod objects;
+mod parts;
 mod pull_secret;
-mod reference;
 mod registry;
 mod replicas;
 mod restart;
@@ -117,6 +117,7 @@ impl KubernetesSettings {
             build_memory_bytes: 2 << 30,
             build_disk_bytes: 8 << 30,
             slug_bytes_max: 1 << 30,
+            job_start_seconds: 300,
             pre_stop_sleep_seconds: 5,
             node_failure_seconds: 30,
             network_policies: true,
@@ -143,6 +144,7 @@ struct Inner {
     /// Bounds how many workloads are looked at at the same time.
     looks: Semaphore,
     prepared: Mutex<BTreeSet<AppName>>,
+    images: KubernetesImages,
     lines: Lines,
     stop: CancellationToken,
 }

@@ -36,9 +36,8 @@ impl Inner {
         let policy_name = policy::name(app);
         let policed = self.apply_or_delete::<NetworkPolicy>(app, &policy_name, policy.as_ref()).await;
         policed.map_err(|error| failed(&what, error))?;
-        if let Some(secret) = pull_secret::pull_secret(&self.settings.registry, app) {
-            self.apply::<Secret>(app, &secret).await.map_err(|error| failed(&what, error))?;
-        }
+        let secret = pull_secret::pull_secret(&self.settings.registry, app);
+        self.apply::<Secret>(app, &secret).await.map_err(|error| failed(&what, error))?;
         self.prepared().insert(app.clone());
         Ok(())
     }

@@ -9,14 +9,15 @@ use serde_json::json;
 use super::objects::metadata;
 use super::{RegistrySettings, names};
 
-/// The app's pull secret; `None` where the registry asks for nothing.
-pub fn pull_secret(registry: &RegistrySettings, app: &AppName) -> Option<Secret> {
+/// The app's pull secret.
+pub fn pull_secret(registry: &RegistrySettings, app: &AppName) -> Secret {
     let Credential { username, password } = registry.pull_credential(app);
-    let config = json!({ "auths": { &registry.node_host: { "username": username, "password": password } } });
-    Some(Secret {
+    let host = registry.node_host.split('/').next().unwrap_or_default();
+    let config = json!({ "auths": { host: { "username": username, "password": password } } });
+    Secret {
         metadata: metadata(names::PULL_SECRET, names::app_labels(app)),
         data: Some([(".dockerconfigjson".to_owned(), ByteString(config.to_string().into_bytes()))].into()),
         type_: Some("kubernetes.io/dockerconfigjson".to_owned()),
         ..Secret::default()
-    })
+    }
 }

@@ -15,7 +15,6 @@ use kube::api::{DeleteParams, ListParams, Preconditions};
 use super::failure::{failed, gone_is_fine};
 use super::judge::{Observed, Seen, Verdict, is_whole, judge};
 use super::objects::{autoscaler, budget, deployment, env};
-use super::reference::reference;
 use super::replicas::Replica;
 use super::{Inner, names};
 use crate::EngineError;
@@ -174,8 +173,7 @@ impl Inner {
     async fn apply_workload(&self, workload: &Workload) -> Result<Deployment, EngineError> {
         let (id, app) = (&workload.id, &workload.id.app);
         let what = format!("apply {id}");
-        let refused = |reason| EngineError::Refused { what: what.clone(), reason };
-        let image = reference(&self.settings.registry, app, &workload.image).map_err(refused)?;
+        let image = self.settings.registry.reference(app, &workload.image);
         let found = self.api::<Deployment>(app).get_opt(&id.to_string()).await;
         let found = found.map_err(|error| failed(&what, error))?;
         let current = found.as_ref().and_then(|found| found.spec.as_ref()?.replicas);

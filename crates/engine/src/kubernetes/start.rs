@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::tasks::Tasks;
-use super::{Inner, KubernetesEngine, KubernetesRoutes, KubernetesSettings, triggers};
+use super::{Inner, KubernetesEngine, KubernetesImages, KubernetesRoutes, KubernetesSettings, triggers};
 use crate::lines::Lines;
 use crate::{EngineError, Routes as _};
 
@@ -29,6 +29,7 @@ impl KubernetesEngine {
         let stop = CancellationToken::new();
         let inner = Arc::new(Inner {
             client,
+            images: KubernetesImages::new(settings.registry.clone()),
             settings: Arc::new(settings),
             tasks: Tasks::default(),
             looks: Semaphore::new(LOOKS_MAX),

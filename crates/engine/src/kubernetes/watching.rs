@@ -31,7 +31,7 @@ fn config(labels: &str) -> Config {
 
 fn patient<T: Send>(
     what: String,
-    stream: impl Stream<Item = watcher::Result<T>> + TryStream<Ok = T, Error = watcher::Error> + Send,
+    stream: impl TryStream<Ok = T, Error = watcher::Error, Item = watcher::Result<T>> + Send,
 ) -> impl Stream<Item = T> + Send {
     stream.backoff(Pauses::default()).filter_map(move |event| {
         let event = event.inspect_err(|error| {

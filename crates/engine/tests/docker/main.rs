@@ -2,6 +2,8 @@
 
 mod adoption;
 mod away;
+#[path = "../program/image.rs"]
+mod image;
 mod remains;
 mod world;
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::build::Finished;
@@ -13,6 +13,8 @@ use domain::sealing::SealingKey;
 use domain::{Digest, Image};
 use engine::conformance::{AnyEngine, Subject};
 use engine::docker::{DockerEngine, DockerSettings, Reach};
+
+use crate::image;
 
 const PIDS_MAX: u32 = 40;
 
@@ -142,17 +144,7 @@ pub fn docker(arguments: &[&str]) -> Vec<String> {
 
 /// Makes an image of one file, without a registry; gives back its id.
 fn import(reference: &str) -> Digest {
-    let program = std::fs::read(program()).expect("it was compiled");
-    let mut archive = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_mode(0o755);
-    header.set_size(program.len() as u64);
-    archive.append_data(&mut header, "app", &program[..]).expect("memory takes it");
-    let mut link = tar::Header::new_gnu();
-    link.set_entry_type(tar::EntryType::Symlink);
-    link.set_size(0);
-    archive.append_link(&mut link, "bin/sh", "/app").expect("memory takes it");
-    let archive = archive.into_inner().expect("memory takes it");
+    let archive = image::layer();
     let mut import = Command::new("docker")
         .args(["import", "--change", "ENTRYPOINT [\"/app\"]", "-", reference])
         .stdin(Stdio::piped())
@@ -163,34 +155,6 @@ fn import(reference: &str) -> Digest {
     let output = import.wait_with_output().expect("docker ends");
     let id = String::from_utf8(output.stdout).expect("text");
     Digest::parse(id.trim()).expect("the id of an image")
-}
-
-/// The program of the image, compiled once for all tests and kept while its source is the same.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/app.rs");
-        let digest = Digest::of(&std::fs::read(source).expect("the source is there"));
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let program = folder.join(format!("conformance-app-{}", &digest.hex()[..16]));
-        if !program.exists() {
-            // Renamed when it is whole: other test processes may be looking for it.
-            let unfinished = folder.join(format!("conformance-app-{}", std::process::id()));
-            compile(source, &unfinished);
-            std::fs::rename(unfinished, &program).expect("one folder");
-        }
-        program
-    })
-}
-
-fn compile(source: &str, to: &Path) {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let status = Command::new(rustc)
-        .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "strip=symbols"])
-        .args(["-C", "panic=abort", source, "-o"])
-        .arg(to)
-        .status();
-    assert!(status.expect("rustc can be run").success(), "{source} does not compile");
 }
 
 fn settings(instance: &str, state: &Path) -> DockerSettings {

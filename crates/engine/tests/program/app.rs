@@ -15,10 +15,16 @@ static IS_ASKED_TO_END: AtomicBool = AtomicBool::new(false);
 unsafe extern "C" {
     /// The standard library has no way to see a signal; the handler only stores into an atomic.
     safe fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+    /// What a handler may do to end the process.
+    safe fn _exit(code: i32) -> !;
 }
 
 extern "C" fn on_term(_: i32) {
     IS_ASKED_TO_END.store(true, Ordering::Relaxed);
+}
+
+extern "C" fn end(_: i32) {
+    _exit(0);
 }
 
 fn main() {
@@ -28,6 +34,10 @@ fn main() {
     }
     if arguments.first().is_some_and(|first| first == "-c") {
         act_as_shell(arguments.last().expect("there is one"));
+    }
+    if text("ON_TERM") != "ignore" {
+        // The first process of a container does not end by a signal that it has no handler for.
+        signal(15, end);
     }
     for number in 0..number("LINES") {
         println!("line {number}");

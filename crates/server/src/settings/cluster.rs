@@ -27,6 +27,10 @@ pub struct ClusterSettings {
     #[arg(long = "build-disk", env = "WORKFLOW_BUILD_DISK", default_value_t = 8_192)]
     pub build_disk_mib: u64,
 
+    /// Seconds until a build or a one-off process that finds no place on a node is given up.
+    #[arg(long, env = "WORKFLOW_JOB_START_TIMEOUT", default_value_t = 300)]
+    pub job_start_timeout: u32,
+
     /// Image of the platform, as nodes pull it; builds use it.
     #[arg(long, env = "WORKFLOW_IMAGE", default_value = "deis/workflow:latest")]
     pub workflow_image: String,
@@ -160,6 +164,7 @@ impl ClusterSettings {
             build_memory_bytes: build.memory_mib << 20,
             build_disk_bytes: self.build_disk_mib << 20,
             slug_bytes_max: build.slug_mib_max << 20,
+            job_start_seconds: self.job_start_timeout,
             pre_stop_sleep_seconds: self.pre_stop_sleep,
             node_failure_seconds: self.node_failure,
             network_policies: self.network_policies,

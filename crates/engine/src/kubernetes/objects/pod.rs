@@ -100,7 +100,7 @@ fn resources(limits: Limits) -> ResourceRequirements {
 /// `128Mi` rather than 134217728, as people write it.
 fn bytes_text(bytes: u64) -> String {
     let units = [("Gi", 30), ("Mi", 20), ("Ki", 10)];
-    let whole = units.iter().find(|(_, shift)| bytes > 0 && bytes % (1 << shift) == 0);
+    let whole = units.iter().find(|(_, shift)| bytes > 0 && bytes.is_multiple_of(1 << shift));
     whole.map_or_else(|| bytes.to_string(), |(unit, shift)| format!("{}{unit}", bytes >> shift))
 }
 

@@ -1,0 +1,137 @@
+//! A platform of its own in the cluster, for one test; nothing of it is left behind.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use domain::Image;
+use domain::build::Finished;
+use domain::deployment::Workload;
+use engine::conformance::{AnyEngine, Subject};
+use engine::kubernetes::{
+    KubernetesEngine, KubernetesSettings, RegistryAccess, RegistryKey, RegistrySettings, connect,
+};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, Client};
+
+use crate::{nodes, registry_of_tests};
+
+pub struct World {
+    pub settings: KubernetesSettings,
+    pub client: Client,
+    image: Image,
+    pids_max: usize,
+    engine: Mutex<Option<KubernetesEngine>>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        assert!(
+            std::env::var_os("KUBECONFIG").is_some(),
+            "KUBECONFIG names no cluster: run this in `cargo xtask cluster exec -- ...`"
+        );
+        let image = nodes::image().await;
+        let client = connect().await.expect("KUBECONFIG names a cluster");
+        nodes::label(&client).await;
+        let pids_max = nodes::pids_max(&client).await;
+        let settings = settings(&format!("conf-{:08x}-", rand::random::<u32>()));
+        let world = Self { settings, client, image, pids_max, engine: Mutex::new(None) };
+        world.start().await;
+        world
+    }
+
+    /// The process ends, and with it the engine's tasks.
+    pub fn stop(&self) {
+        self.engine.lock().expect("nobody panics with it").take();
+    }
+
+    pub async fn start(&self) {
+        let engine = KubernetesEngine::start_whole(self.client.clone(), self.settings.clone()).await;
+        let engine = engine.expect("the cluster answers");
+        self.engine.lock().expect("nobody panics with it").replace(engine);
+    }
+
+    pub fn namespace(&self) -> String {
+        format!("{}blog", self.settings.namespace_prefix)
+    }
+}
+
+impl Subject for World {
+    fn engine(&self) -> Arc<dyn AnyEngine> {
+        let engine = self.engine.lock().expect("nobody panics with it").clone();
+        Arc::new(engine.expect("it was started"))
+    }
+
+    fn image(&self) -> Image {
+        self.image.clone()
+    }
+
+    fn breaks(&self, workload: &mut Workload) {
+        workload.env.insert("MODE".to_owned(), "exit".to_owned());
+    }
+
+    fn stalls(&self, workload: &mut Workload) {
+        workload.env.insert("MODE".to_owned(), "silent".to_owned());
+    }
+
+    fn resumes(&self) {}
+
+    fn pids_max(&self) -> usize {
+        self.pids_max
+    }
+
+    fn will_finish(&self, _: &Finished) {}
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop();
+        let prefix = self.settings.namespace_prefix.clone();
+        // A runtime of its own: the test's may be ending.
+        let cleaning = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(remove(&prefix));
+        });
+        let _ = cleaning.join();
+    }
+}
+
+async fn remove(prefix: &str) {
+    let namespaces = Api::<Namespace>::all(connect().await.expect("KUBECONFIG names a cluster"));
+    let own = ListParams::default().labels("heritage=deis");
+    let found = namespaces.list_metadata(&own).await.expect("the cluster answers").items;
+    for name in found.into_iter().filter_map(|namespace| namespace.metadata.name) {
+        if name.starts_with(prefix) {
+            let _ = namespaces.delete(&name, &DeleteParams::background()).await;
+        }
+    }
+}
+
+fn settings(prefix: &str) -> KubernetesSettings {
+    KubernetesSettings {
+        namespace_prefix: prefix.to_owned(),
+        platform_namespace: format!("{prefix}deis"),
+        builds_namespace: format!("{prefix}builds"),
+        platform_domain: "localhost".to_owned(),
+        registry: RegistrySettings {
+            node_host: "127.0.0.1:5555".to_owned(),
+            push_url: format!("http://{}", registry_of_tests::host()),
+            access: RegistryAccess::Managed { key: RegistryKey(registry_of_tests::KEY.to_owned()) },
+            keeps_copies: false,
+            insecure_hosts: Vec::new(),
+        },
+        stack_image: "deis/stack:latest".to_owned(),
+        workflow_image: "deis/workflow:latest".to_owned(),
+        image_pull_policy: "IfNotPresent".to_owned(),
+        build_ca_config_map: None,
+        build_env: BTreeMap::new(),
+        build_memory_bytes: 1 << 30,
+        slug_bytes_max: 100 << 20,
+        pre_stop_sleep_seconds: 2,
+        node_failure_seconds: 30,
+        network_policies: true,
+        default_quota: None,
+        priority_class: None,
+    }
+}
