@@ -2,6 +2,7 @@
 //! anything starts. The only reader of the platform's environment.
 
 mod build;
+mod deploys;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use anyhow::{Context as _, ensure};
 use controller::RegistrationMode;
 
 pub use build::BuildSettings;
+pub use deploys::DeployRules;
 
 /// Runs the whole platform on this machine with Docker.
 ///
@@ -90,6 +92,9 @@ pub struct UpSettings {
     pub install: bool,
 
     #[command(flatten)]
+    pub deploys: DeployRules,
+
+    #[command(flatten)]
     pub build: BuildSettings,
 }
 
@@ -122,6 +127,7 @@ impl UpSettings {
             self.log_lines
         );
         ensure!(self.pids_max >= 16, "--pids-max {}: expected at least 16", self.pids_max);
+        self.deploys.check()?;
         self.build.check()
     }
 }

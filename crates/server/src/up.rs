@@ -265,7 +265,7 @@ fn controller_settings(
     logger: SocketAddr,
 ) -> anyhow::Result<ControllerSettings> {
     let builder_key = Secret::new(hex(&data_dir.secret("builder-key")?));
-    Ok(ControllerSettings {
+    settings.deploys.applied_to(ControllerSettings {
         registration_mode: settings.registration_mode,
         reserved_names: settings.reserved_names.iter().map(|name| name.trim().to_owned()).collect(),
         logger_url: Some(format!("http://{logger}")),
