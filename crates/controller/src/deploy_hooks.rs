@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
-use crate::Controller;
+use crate::{Controller, Secret};
 
 /// Releases that are told at the same time; more are not told.
 const UNDER_WAY_MAX: usize = 64;
@@ -61,7 +61,7 @@ impl Controller {
             sha: sha.unwrap_or_default(),
             user: release.owner.clone(),
         };
-        for hook in &self.settings.deploy_hook_urls {
+        for hook in self.settings.deploy_hook_urls.iter().map(Secret::expose) {
             let url = facts.url(hook);
             let secret = self.settings.deploy_hook_secret.as_ref();
             let signature = secret.map(|secret| signature(&url, secret.expose()));

@@ -55,8 +55,8 @@ pub struct ControllerSettings {
     pub reject_if_procfile_missing: bool,
     /// Tags that each new app gets.
     pub default_tags: BTreeMap<String, String>,
-    /// Told about each release.
-    pub deploy_hook_urls: Vec<String>,
+    /// Told about each release. A URL may hold a password or token.
+    pub deploy_hook_urls: Vec<Secret>,
     /// Signs what deploy hooks are told.
     pub deploy_hook_secret: Option<Secret>,
 }

@@ -19,7 +19,7 @@ async fn with_hook(answer: &'static str) -> (World, TcpListener, String) {
     let url = format!("http://{}/hook?token=planted", receiver.local_addr().expect("an address"));
     let hook = url.clone();
     let platform = TestPlatform::with(|settings| {
-        settings.deploy_hook_urls = vec![hook];
+        settings.deploy_hook_urls = vec![Secret::new(hook)];
         settings.deploy_hook_secret = Some(Secret::new("hook-secret"));
     });
     let world = timeout(PATIENCE, async {

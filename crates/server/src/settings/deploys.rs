@@ -61,7 +61,7 @@ impl DeployRules {
             procfile_missing_remove: self.procfile_missing_remove,
             reject_if_procfile_missing: self.reject_if_procfile_missing,
             default_tags: self.tags()?,
-            deploy_hook_urls: self.urls().map(str::to_owned).collect(),
+            deploy_hook_urls: self.urls().map(Secret::new).collect(),
             deploy_hook_secret: self.deploy_hook_secret_key.clone().filter(|key| !key.expose().is_empty()),
             ..settings
         })
@@ -121,7 +121,7 @@ mod tests {
 
         assert!(!given.procfile_missing_remove && given.reject_if_procfile_missing);
         assert_eq!(given.default_tags, BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]));
-        assert_eq!(given.deploy_hook_urls, ["http://a.com/x", "https://b.com"]);
+        assert_eq!(given.deploy_hook_urls, ["http://a.com/x", "https://b.com"].map(Secret::new));
         assert!(!format!("{given:?}").contains("planted"));
     }
 
