@@ -4,6 +4,7 @@
 //! anything run itself. What became of a wish is read from the store.
 
 mod certificates;
+mod deploy_hooks;
 pub mod deployer;
 mod http;
 mod logger;
@@ -28,6 +29,7 @@ pub use http::{hook_methods, hooks_router, public_methods, public_router};
 pub use serve::serve;
 pub use settings::{ControllerSettings, RegistrationMode, Secret};
 
+use deploy_hooks::DeployHooks;
 use logger::Logger;
 use logins::Logins;
 use passwords::Passwords;
@@ -59,6 +61,7 @@ pub struct Controller {
     pub(crate) unsettled: Arc<Mutex<BTreeSet<AppName>>>,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) logins: Arc<Logins>,
+    pub(crate) deploy_hooks: DeployHooks,
     /// `None` on a platform without one.
     pub(crate) logger: Option<Logger>,
 }
@@ -79,6 +82,7 @@ impl Controller {
             unsettled: Arc::default(),
             passwords: Arc::new(Passwords::new()),
             logins: Arc::default(),
+            deploy_hooks: DeployHooks::default(),
             logger,
         }
     }

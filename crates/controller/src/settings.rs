@@ -20,6 +20,12 @@ impl Secret {
     }
 }
 
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
@@ -55,8 +61,8 @@ pub struct ControllerSettings {
     pub reject_if_procfile_missing: bool,
     /// Tags that each new app gets.
     pub default_tags: BTreeMap<String, String>,
-    /// Told about each release.
-    pub deploy_hook_urls: Vec<String>,
+    /// Told about each release. A URL may hold a password or token.
+    pub deploy_hook_urls: Vec<Secret>,
     /// Signs what deploy hooks are told.
     pub deploy_hook_secret: Option<Secret>,
 }

@@ -20,6 +20,7 @@ impl Controller {
         self.say(&id, created.release.summary.as_str());
         self.say(&id, format!("appsettings {id}-{} updated", short(&created.settings.uuid)));
         self.say(&id, format!("domain {} added", created.domain.domain));
+        self.tell_deploy_hooks(&created.release);
         if let Err(error) = self.refresh_routing(&id).await {
             tracing::warn!(app = %id, error = &error as &dyn std::error::Error, "new app is not routed yet");
         }
@@ -46,6 +47,7 @@ impl Controller {
             }
         }
         self.say(app, release.summary.as_str());
+        self.tell_deploy_hooks(release);
         Ok(wish)
     }
 

@@ -8,6 +8,7 @@ pub mod app_names;
 pub mod build;
 pub mod certs;
 pub mod config;
+pub mod deploy_hooks;
 pub mod deployment;
 pub mod dockerfile;
 pub mod domains;

@@ -7,6 +7,7 @@
 mod api;
 mod build;
 mod cluster;
+mod deploys;
 mod lines;
 mod secret;
 
@@ -18,6 +19,7 @@ use anyhow::{Context as _, ensure};
 pub use api::{ApiSettings, check_domain};
 pub use build::BuildSettings;
 pub use cluster::{ClusterSettings, Namespaces};
+pub use deploys::DeployRules;
 pub use lines::LinesSettings;
 pub use secret::{key_in, sealing_key_in};
 

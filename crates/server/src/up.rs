@@ -167,7 +167,7 @@ fn controller_settings(
 ) -> anyhow::Result<ControllerSettings> {
     let builder_key = Secret::new(hex(&data_dir.secret("builder-key")?));
     let logger_url = Some(format!("http://{logger}"));
-    Ok(ControllerSettings { logger_url, ..settings.api.controller(builder_key) })
+    Ok(ControllerSettings { logger_url, ..settings.api.controller(builder_key)? })
 }
 
 fn logger_settings(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<LoggerSettings> {

@@ -1,5 +1,7 @@
 //! `/v2/apps/{app}/config/` (api.md 4.7). The rules themselves are tested in `domain`.
 
+use futures_util::future::join_all;
+
 use crate::world::{FORBIDDEN, NO_APP, World};
 
 const CONFIG: &str = "/v2/apps/blog/config/";
@@ -179,4 +181,35 @@ async fn strangers_neither_read_nor_change_a_config() {
     assert_eq!(world.platform.get(CONFIG, &world.carol).await.both(), FORBIDDEN);
     assert_eq!(world.platform.post(CONFIG, &world.carol, "nonsense").await.both(), FORBIDDEN);
     assert_eq!(world.platform.post("/v2/apps/none/config/", &world.carol, "{}").await.both(), NO_APP);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fifty_changes_at_once_are_all_kept_and_numbered_without_a_gap() {
+    const CHANGES: usize = 50;
+    let world = World::new().await;
+    world.deploy("blog", "example/web").await;
+
+    let changes = (0..CHANGES).map(|number| {
+        let world = &world;
+        async move {
+            let body = format!(r#"{{"values":{{"KEY_{number}":"{number}"}}}}"#);
+            world.post(CONFIG, &body).await
+        }
+    });
+    for answer in join_all(changes).await {
+        assert_eq!(answer.status, 201, "{}", answer.text());
+    }
+
+    let values = world.get(CONFIG).await.json()["values"].clone();
+    assert_eq!(values.as_object().expect("an object").len(), CHANGES);
+    let page = world.get("/v2/apps/blog/releases/?limit=1000").await.json();
+    let releases = page["results"].as_array().expect("a list");
+    let versions: Vec<_> =
+        releases.iter().map(|release| release["version"].as_u64().expect("a number")).collect();
+    let newest = CHANGES as u64 + 2;
+    assert_eq!(versions, (1..=newest).rev().collect::<Vec<_>>());
+    assert!(releases.iter().all(|release| release["failed"] == false));
+    let running = world.platform.running("blog").await;
+    assert_eq!((running.len(), running[0].release), (1, newest));
+    assert_eq!(running[0].env.keys().filter(|name| name.starts_with("KEY_")).count(), CHANGES);
 }

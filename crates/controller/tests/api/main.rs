@@ -15,6 +15,7 @@ mod builds;
 mod certs;
 mod config;
 mod conventions;
+mod deploy_hooks;
 mod domains;
 mod health;
 mod hooks;

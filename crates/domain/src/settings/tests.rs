@@ -2,11 +2,11 @@ use serde_json::json;
 
 use super::*;
 
-fn patch(body: Value) -> Result<SettingsPatch, SettingsError> {
+fn patch(body: &Value) -> Result<SettingsPatch, SettingsError> {
     SettingsPatch::parse(body.as_object().expect("an object"))
 }
 
-fn changed(settings: &AppSettings, body: Value) -> Result<AppSettings, SettingsError> {
+fn changed(settings: &AppSettings, body: &Value) -> Result<AppSettings, SettingsError> {
     settings.changed("alice", SettingsChange::Patched(&patch(body)?))
 }
 
@@ -16,10 +16,10 @@ fn web() -> ProcessType {
 
 #[test]
 fn what_is_not_named_stays() {
-    let before = changed(&AppSettings::default(), json!({"whitelist": ["10.0.0.1"], "label": {"a": 1}}));
+    let before = changed(&AppSettings::default(), &json!({"whitelist": ["10.0.0.1"], "label": {"a": 1}}));
     let before = before.expect("valid");
 
-    let after = changed(&before, json!({"maintenance": "true", "label": {"b": [2]}})).expect("valid");
+    let after = changed(&before, &json!({"maintenance": "true", "label": {"b": [2]}})).expect("valid");
 
     assert!(after.maintenance && after.routable);
     assert_eq!(after.whitelist, ["10.0.0.1"]);
@@ -29,29 +29,29 @@ fn what_is_not_named_stays() {
 #[test]
 fn a_rule_is_set_and_removed_by_process_type() {
     let rule = json!({"autoscale": {"web": {"min": 2, "max": 5, "cpu_percent": 40}}});
-    let ruled = changed(&AppSettings::default(), rule).expect("valid");
+    let ruled = changed(&AppSettings::default(), &rule).expect("valid");
     assert_eq!(ruled.autoscale[&web()], AutoscaleRule { min: 2, max: 5, cpu_percent: 40 });
     assert_eq!(ruled.of_running().autoscale, ruled.autoscale);
 
-    let free = changed(&ruled, json!({"autoscale": {"web": null}})).expect("valid");
+    let free = changed(&ruled, &json!({"autoscale": {"web": null}})).expect("valid");
     assert!(free.autoscale.is_empty());
-    let again = changed(&free, json!({"autoscale": {"web": null}})).expect_err("not set");
+    let again = changed(&free, &json!({"autoscale": {"web": null}})).expect_err("not set");
     assert_eq!(again.to_string(), "web does not exist under autoscale");
-    let label = changed(&free, json!({"label": {"x": null}})).expect_err("not set");
+    let label = changed(&free, &json!({"label": {"x": null}})).expect_err("not set");
     assert_eq!(label.to_string(), "x does not exist under label");
 }
 
 #[test]
 fn a_change_of_nothing_is_refused() {
     for body in [json!({}), json!({"routable": true}), json!({"maintenance": null}), json!({"unknown": 1})] {
-        let refused = changed(&AppSettings::default(), body.clone()).expect_err("nothing changes");
+        let refused = changed(&AppSettings::default(), &body).expect_err("nothing changes");
         assert_eq!(refused.to_string(), "alice changed nothing", "{body}");
     }
 }
 
 #[test]
 fn faults_are_told_by_field() {
-    let wrong = |body: Value| match patch(body.clone()) {
+    let wrong = |body: &Value| match patch(body) {
         Err(SettingsError::Invalid(faults)) => faults,
         other => panic!("{body} gave {other:?}"),
     };
@@ -72,14 +72,14 @@ fn faults_are_told_by_field() {
         (json!({"autoscale": 5}), "autoscale", "Expected a dictionary of items but got type \"int\"."),
         (json!({"label": null}), "label", "This field may not be null."),
     ] {
-        assert_eq!(wrong(body), [(field, text.to_owned())]);
+        assert_eq!(wrong(&body), [(field, text.to_owned())]);
     }
 }
 
 #[test]
 fn bounds_of_a_rule_make_sense() {
     let rule = |min: u32, max: u32| {
-        patch(json!({"autoscale": {"web": {"min": min, "max": max, "cpu_percent": 50}}}))
+        patch(&json!({"autoscale": {"web": {"min": min, "max": max, "cpu_percent": 50}}}))
     };
 
     assert_eq!(rule(0, 3), Err(SettingsError::MinTooLow));

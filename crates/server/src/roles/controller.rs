@@ -120,7 +120,7 @@ impl ControllerRole {
     fn settings(&self) -> anyhow::Result<ControllerSettings> {
         let builder_key = Secret::new(key_in("--builder-key-file", &self.builder_key_file)?);
         let logger_key = Secret::new(key_in("--logger-key-file", &self.logger_key_file)?);
-        let settings = self.api.controller(builder_key);
+        let settings = self.api.controller(builder_key)?;
         let look_for_work_every =
             if self.has_company() { LOOK_WITH_COMPANY } else { settings.look_for_work_every };
         Ok(ControllerSettings {

@@ -4,6 +4,8 @@
 use anyhow::ensure;
 use controller::{ControllerSettings, RegistrationMode, Secret};
 
+use super::DeployRules;
+
 #[derive(Debug, Clone, clap::Args)]
 pub struct ApiSettings {
     /// Platform domain: the API answers at `deis.<domain>`, apps at `<app>.<domain>`.
@@ -30,25 +32,29 @@ pub struct ApiSettings {
     /// Seconds between TERM and KILL.
     #[arg(long, env = "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS", default_value_t = 30)]
     pub termination_grace: u32,
+
+    #[command(flatten)]
+    pub deploys: DeployRules,
 }
 
 impl ApiSettings {
     pub fn check(&self) -> anyhow::Result<()> {
         check_domain(&self.domain)?;
         ensure!(self.deploy_timeout > 0, "--deploy-timeout 0: expected at least 1 second");
-        Ok(())
+        self.deploys.check()
     }
 
     /// A controller with these rules.
-    pub fn controller(&self, builder_key: Secret) -> ControllerSettings {
-        let Self { domain, registration_mode, reserved_names, deploy_timeout, termination_grace } = self;
-        ControllerSettings {
+    pub fn controller(&self, builder_key: Secret) -> anyhow::Result<ControllerSettings> {
+        let Self { domain, registration_mode, reserved_names, deploy_timeout, termination_grace, deploys } =
+            self;
+        deploys.applied_to(ControllerSettings {
             registration_mode: *registration_mode,
             reserved_names: reserved_names.iter().map(|name| name.trim().to_owned()).collect(),
             deploy_timeout_seconds: *deploy_timeout,
             grace_seconds: *termination_grace,
             ..ControllerSettings::new(domain, builder_key)
-        }
+        })
     }
 }
 
