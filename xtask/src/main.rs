@@ -2,8 +2,10 @@
 
 mod bench;
 mod binaries;
+mod cluster;
 mod daemon;
 mod demo;
+mod images;
 mod packages;
 mod paths;
 mod platform;
@@ -28,18 +30,24 @@ enum Chore {
     Demo(demo::Demo),
     /// Install what the tests need and run them all.
     Test(test::Test),
+    /// Make both images of the platform as archives for a registry or a cluster's nodes.
+    Images(images::Images),
     /// Make the stack image that buildpack builds run in.
     Stack(stack::Stack),
     /// Measure: `push`, `roll` or `memory`.
     Bench(bench::Bench),
+    /// A real Kubernetes for tests: `up`, `down`, `status`, `kubectl`, `exec` or `load`.
+    Cluster(cluster::ClusterChore),
 }
 
 fn main() -> std::process::ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Demo(demo) => demo.run(),
         Chore::Test(test) => test.run(),
+        Chore::Images(images) => images.run(),
         Chore::Stack(stack) => stack.run(),
         Chore::Bench(bench) => bench.run(),
+        Chore::Cluster(cluster) => cluster.run(),
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -13,6 +13,16 @@ pub const CURL: (&str, &str) = ("curl", "curl");
 pub const MMDEBSTRAP: (&str, &str) = ("mmdebstrap", "mmdebstrap");
 pub const C_COMPILER: (&str, &str) = ("cc", "build-essential");
 pub const POSTGRESQL: (&str, &str) = ("initdb", "postgresql");
+pub const PIP: (&str, &str) = ("pip3", "python3-pip");
+pub const CONTAINERD: (&str, &str) = ("containerd", "containerd");
+pub const RUNC: (&str, &str) = ("runc", "runc");
+pub const NETWORK_PLUGINS: (&str, &str) = ("portmap", "containernetworking-plugins");
+pub const IPROUTE: (&str, &str) = ("ip", "iproute2");
+pub const NFTABLES: (&str, &str) = ("nft", "nftables");
+pub const IPTABLES: (&str, &str) = ("iptables", "iptables");
+pub const CONNTRACK: (&str, &str) = ("conntrack", "conntrack");
+pub const SLIRP4NETNS: (&str, &str) = ("slirp4netns", "slirp4netns");
+pub const OPENSSL: (&str, &str) = ("openssl", "openssl");
 
 /// Installs the packages whose programs are missing.
 pub fn ensure(wanted: &[(&str, &str)]) -> anyhow::Result<()> {
@@ -46,11 +56,12 @@ pub fn as_root(program: &str) -> Command {
     command
 }
 
-/// The first file of that name in PATH, in the folders of system programs, or among PostgreSQL's.
+/// The first file of that name in PATH, in the folders of system programs and network plugins, or among
+/// PostgreSQL's.
 pub fn find(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<_> = std::env::split_paths(&path).collect();
-    folders.extend(["/usr/sbin", "/sbin"].map(Into::into));
+    folders.extend(["/usr/sbin", "/sbin", "/usr/lib/cni"].map(Into::into));
     if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
         folders.extend(versions.flatten().map(|version| version.path().join("bin")));
     }

@@ -1,20 +1,14 @@
-//! The stack image: what buildpack builds run in and what their slugs stand on.
+//! `cargo xtask stack`: the stack image in Docker.
 //!
-//! Two layers: Debian with the packages of `images/stack/packages.txt`, dear to make and kept outside the
-//! checkout, and on top of it `slug` and the buildpacks, made anew each time. The image is written by us,
-//! with uncompressed layers whose sizes are in a label, so that an engine can describe slug images from
-//! `docker image inspect` alone. Where Docker has the lower layer, only the upper one is sent.
-
-mod archive;
-mod base;
-mod packs;
+//! Where Docker has the lower layer, only the upper one is sent.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
-use crate::{binaries, paths, progress};
+use crate::images::{self, Image, Layer, archive};
+use crate::{binaries, progress};
 
 /// The name under which the platform looks for the stack.
 pub const STACK_IMAGE: &str = "deis/stack:latest";
@@ -40,62 +34,51 @@ pub struct StackOptions {
     pub image: String,
     /// The static `slug` program.
     pub slug: PathBuf,
-    pub buildpacks: PathBuf,
-    /// Names of Debian packages.
-    pub packages: PathBuf,
-    /// Where the lower layer is kept.
-    pub cache: PathBuf,
 }
 
 impl StackOptions {
     /// The image of this checkout with the given `slug`.
     pub fn standard(slug: PathBuf) -> Self {
-        Self {
-            image: STACK_IMAGE.to_owned(),
-            slug,
-            buildpacks: paths::checkout().join("buildpacks"),
-            packages: paths::checkout().join("images/stack/packages.txt"),
-            cache: paths::cache().join("stack"),
-        }
+        Self { image: STACK_IMAGE.to_owned(), slug }
     }
-}
-
-/// One uncompressed layer, its content aside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Layer {
-    /// `sha256:<hex>`
-    digest: String,
-    size_bytes: u64,
 }
 
 /// Makes the image unless Docker has exactly this one.
 pub fn ensure(options: &StackOptions) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&options.cache)
-        .with_context(|| format!("cannot make {}", options.cache.display()))?;
-    // Two chores at once would bootstrap twice and load over each other.
-    let lock = std::fs::File::create(options.cache.join("lock")).context("cannot make the lock file")?;
-    lock.lock().context("cannot lock the cache of the stack image")?;
-
-    let base = base::ensure(&options.packages, &options.cache)?;
-    let packs = packs::layer(&options.slug, &options.buildpacks)?;
-    let image = archive::describe(&[base.layer.clone(), packs.layer.clone()]);
-    let stored = Stored::find(&options.image)?;
-    if stored.as_ref().is_some_and(|stored| image.is_stored_as(&stored.id)) {
-        println!("    the stack image {} is up to date", options.image);
+    let files = images::stack_files(&options.slug)?;
+    let image = Image::make(&images::STACK, options.image.clone(), &files)?;
+    let stored = Stored::find(&image.name)?;
+    if stored.as_ref().is_some_and(|stored| image.described.is_stored_as(&stored.id)) {
+        println!("    the stack image {} is up to date", image.name);
         return Ok(());
     }
-    let has_base = stored.as_ref().is_some_and(|stored| stored.layers.contains(&base.layer.digest));
+    let has_base = stored.as_ref().is_some_and(|stored| stored.layers.contains(&image.base.digest));
     let sent = has_base
-        && progress::step("Update the stack image's upper layer", || {
-            archive::load(&image, &options.image, None, &packs)
-        })
-        .is_ok();
+        && progress::step("Update the stack image's upper layer", || load(&image, &[&image.top])).is_ok();
     if !sent {
-        progress::step(&format!("Load the stack image {}", options.image), || {
-            archive::load(&image, &options.image, Some(&base), &packs)
+        progress::step(&format!("Load the stack image {}", image.name), || {
+            load(&image, &[&image.base, &image.top])
         })?;
     }
     stored.map_or(Ok(()), |old| old.forget_if_unnamed())
+}
+
+/// Loads the image; layers that are not sent must be in Docker already. No file is written.
+fn load(image: &Image, sent: &[&Layer]) -> anyhow::Result<()> {
+    let mut docker = Command::new("docker")
+        .args(["load", "--quiet"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run `docker load`")?;
+    let pipe = docker.stdin.take().expect("the pipe was asked for");
+    let sent = archive::write(pipe, image, sent);
+    let output = docker.wait_with_output().context("`docker load` did not end")?;
+    if !output.status.success() {
+        bail!("`docker load` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    sent
 }
 
 /// Removes the image from Docker; slugs that stand on it keep its layers.

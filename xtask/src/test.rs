@@ -14,6 +14,9 @@ use crate::{binaries, daemon, packages, paths, progress, stack};
 
 /// Version of cargo-deny that the checks were written for.
 const CARGO_DENY: &str = "0.20.2";
+/// All tests that need no built program.
+const EVERYTHING: &[&str] =
+    &["test", "--workspace", "--exclude=e2e", "--all-features", "--locked", "--no-fail-fast"];
 /// Longest time of one stage of tests, its compilation included; one that takes longer hangs.
 const TESTS_MAX: Duration = Duration::from_secs(40 * 60);
 /// How long a line may follow the end of the tests.
@@ -47,9 +50,7 @@ impl Test {
         let binaries = stages.always("binaries", || binaries::build(Profile::Debug))?;
         stages
             .always("stack image", || stack::ensure(&stack::StackOptions::standard(binaries.slug.clone())))?;
-        let everything =
-            ["test", "--workspace", "--exclude=e2e", "--all-features", "--locked", "--no-fail-fast"];
-        stages.tests("tests", cargo_command(&everything).env("SLUG_BIN", &binaries.slug))?;
+        stages.tests("tests", cargo_command(EVERYTHING).env("SLUG_BIN", &binaries.slug))?;
         stages.tests_on_postgres()?;
         stages.tests("scenarios", &mut scenarios(&binaries))?;
         stages.run("dependencies", check_dependencies)
@@ -144,17 +145,11 @@ impl Stages {
             return Ok(());
         }
         let postgres = Postgres::start()?;
-        let tests = [
-            "test",
-            "--package=store",
-            "--package=controller",
-            "--all-features",
-            "--locked",
-            "--no-fail-fast",
-        ];
+        // The same packages and features as before: with others, cargo would build all libraries again.
+        let tests = ["--test=records", "--test=api", "--test=convergence"];
         self.tests(
             "tests on PostgreSQL",
-            cargo_command(&tests).env("WORKFLOW_TEST_POSTGRES_URL", postgres.url()),
+            cargo_command(&[EVERYTHING, &tests].concat()).env("WORKFLOW_TEST_POSTGRES_URL", postgres.url()),
         )
     }
 

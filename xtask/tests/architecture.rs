@@ -32,7 +32,8 @@ const CONFINED: &[(&str, &str)] = &[
     ("bollard", "engine"),
     ("sqlx", "store"),
     ("russh", "builder"),
-    ("axum", "controller logger"),
+    // The API, the logger, and what probes ask of each role.
+    ("axum", "controller logger workflow"),
     ("kube", "engine"),
     ("k8s-openapi", "engine"),
 ];

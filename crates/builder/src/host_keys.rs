@@ -1,4 +1,5 @@
-//! The server's own SSH keys: made on first start, kept for good, so that clients go on trusting us.
+//! The server's own SSH keys: made on first start, kept for good, so that clients go on trusting us. In a
+//! cluster they come from a Secret, which outlives the builder's volume.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -6,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use russh::keys::ssh_key::LineEnding;
-use russh::keys::{Algorithm, EcdsaCurve, PrivateKey};
+use russh::keys::{Algorithm, EcdsaCurve, PrivateKey, decode_secret_key};
 
 use crate::BuilderError;
 
@@ -31,6 +32,19 @@ pub(crate) fn load_or_make(folder: &Path) -> Result<Vec<PrivateKey>, BuilderErro
     Ok(keys)
 }
 
+/// The keys in a folder that is not ours to write to; at least one must be there.
+pub(crate) fn load_given(folder: &Path) -> Result<Vec<PrivateKey>, BuilderError> {
+    let mut keys = Vec::new();
+    for name in [ED25519, ECDSA, RSA] {
+        keys.extend(load(&folder.join(name))?);
+    }
+    if keys.is_empty() {
+        let reason = format!("none of {ED25519}, {ECDSA}, {RSA} is in the folder");
+        return Err(BuilderError::HostKey { path: folder.to_owned(), reason });
+    }
+    Ok(keys)
+}
+
 /// Makes a folder that only we may enter.
 pub(crate) fn make_private_folder(folder: &Path) -> Result<(), BuilderError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -39,12 +53,13 @@ pub(crate) fn make_private_folder(folder: &Path) -> Result<(), BuilderError> {
 
 fn load(path: &Path) -> Result<Option<PrivateKey>, BuilderError> {
     let unusable = |reason: String| BuilderError::HostKey { path: path.to_owned(), reason };
-    let text = match fs::read(path) {
+    let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(error.to_string())),
     };
-    let key = PrivateKey::from_openssh(&text).map_err(|error| unusable(error.to_string()))?;
+    // OpenSSH's form, or PKCS #8 and SEC 1, which tools without ssh-keygen make.
+    let key = decode_secret_key(&text, None).map_err(|error| unusable(error.to_string()))?;
     if key.is_encrypted() {
         return Err(unusable("it is encrypted".to_owned()));
     }
@@ -92,6 +107,21 @@ mod tests {
             let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
+    }
+
+    #[test]
+    fn given_keys_are_read_in_the_forms_that_a_chart_makes_and_none_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(load_given(folder.path()).is_err());
+        // What sprig's genPrivateKey gives for "ed25519" and "ecdsa".
+        fs::write(folder.path().join(ED25519), include_str!("../tests/keys/ed25519.pkcs8.pem")).unwrap();
+        fs::write(folder.path().join(ECDSA), include_str!("../tests/keys/ecdsa.sec1.pem")).unwrap();
+
+        let keys = load_given(folder.path()).unwrap();
+
+        let ecdsa = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
+        assert_eq!(keys.iter().map(PrivateKey::algorithm).collect::<Vec<_>>(), [Algorithm::Ed25519, ecdsa]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -78,7 +78,10 @@ pub async fn run(
         None => ssh::bind(settings.listen).await?,
     };
     settings.data_dir = absolute(&settings.data_dir)?;
-    let keys = host_keys::load_or_make(&settings.data_dir.join("ssh"))?;
+    let keys = match &settings.host_keys_dir {
+        Some(folder) => host_keys::load_given(folder)?,
+        None => host_keys::load_or_make(&settings.data_dir.join("ssh"))?,
+    };
     let control = control::bind(&settings.data_dir)?;
     let builder = Arc::new(Builder::new(settings, control.path.clone(), jobs, logs)?);
     builder.records.report_interrupted(&*builder.logs);

@@ -9,8 +9,10 @@ use std::time::Duration;
 pub struct BuilderSettings {
     /// Where SSH is served, where `run` is given no listener.
     pub listen: SocketAddr,
-    /// Host keys, repositories and notes about running builds live under it.
+    /// Repositories, host keys and notes about running builds live under it.
     pub data_dir: PathBuf,
+    /// Folder of host keys that were made elsewhere and are only read; without it they are made in `data_dir`.
+    pub host_keys_dir: Option<PathBuf>,
     /// Address of the controller's internal listener, such as `http://127.0.0.1:9001`.
     pub hooks_url: String,
     /// Proves to the controller that the builder asks. Never logged.
@@ -49,6 +51,7 @@ impl BuilderSettings {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 2222)),
             data_dir: data_dir.into(),
+            host_keys_dir: None,
             hooks_url: hooks_url.into(),
             builder_key: builder_key.into(),
             hook_command,

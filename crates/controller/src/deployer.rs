@@ -6,6 +6,7 @@
 
 mod converge;
 mod engine_call;
+mod leading;
 mod rollout;
 mod routing;
 mod settle;
@@ -20,6 +21,7 @@ use store::StoreError;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
+pub use leading::run_while_leading;
 pub(crate) use rollout::plan_settings;
 pub use routing::RoutingError;
 pub use waiting::Ended;
@@ -29,8 +31,6 @@ use rollout::Trouble;
 
 /// Apps that are worked on at the same time; workers mostly wait.
 const WORKERS_MAX: usize = 64;
-/// Longest time without a pass, should a wake-up get lost.
-const PASS_EVERY: Duration = Duration::from_secs(30);
 /// First and longest pause before apps with trouble are tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
@@ -114,7 +114,8 @@ impl Deployer {
 
     /// Waits for a reason to make another pass.
     async fn something_happens(&mut self) {
-        let pause = if self.resting.is_empty() { PASS_EVERY } else { self.retry_pause };
+        let pass_every = self.controller.settings.look_for_work_every;
+        let pause = if self.resting.is_empty() { pass_every } else { self.retry_pause };
         tokio::select! {
             () = self.controller.wake.notified() => self.ticks.send_modify(|count| *count += 1),
             Some(ended) = self.workers.join_next_with_id() => self.ended(ended),
@@ -123,6 +124,9 @@ impl Deployer {
     }
 
     fn retry(&mut self) {
+        if self.resting.is_empty() {
+            return;
+        }
         self.retry_pause = (self.retry_pause * 2).min(RETRY_LONGEST);
         self.unsettled.append(&mut self.resting);
     }

@@ -62,7 +62,7 @@ pub struct Controller {
 impl Controller {
     pub fn new(parts: Parts) -> Self {
         let Parts { store, engine, jobs, images, logs, settings } = parts;
-        let logger = settings.logger_url.as_deref().map(Logger::new);
+        let logger = settings.logger_url.as_deref().map(|url| Logger::new(url, settings.logger_key.clone()));
         Self {
             store,
             engine,

@@ -10,8 +10,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use crate::Secret;
+
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
+/// Header that carries the logger's key.
+const KEY_HEADER: &str = "X-Deis-Logger-Auth";
 /// Lines that are asked for where the user names no number.
 const LINES_DEFAULT: u64 = 100;
 /// Largest answer that is relayed; the logger keeps less than this for an app.
@@ -27,13 +31,14 @@ const ANSWER_SECONDS_MAX: u64 = 20;
 pub struct Logger {
     http: Client<HttpConnector, Empty<Bytes>>,
     url: String,
+    key: Option<Secret>,
 }
 
 impl Logger {
     /// `url` is the logger's base address, such as `http://127.0.0.1:8088`.
-    pub fn new(url: &str) -> Self {
+    pub fn new(url: &str, key: Option<Secret>) -> Self {
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { http, url: url.trim_end_matches('/').to_owned() }
+        Self { http, url: url.trim_end_matches('/').to_owned(), key }
     }
 
     /// The newest lines of the app, one entry a line; `None` where there are none.
@@ -70,8 +75,11 @@ impl Logger {
     }
 
     async fn ask(&self, method: &Method, path: &str) -> Result<(StatusCode, Bytes), Error> {
-        let request =
-            Request::builder().method(method).uri(format!("{}{path}", self.url)).body(Empty::new())?;
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        if let Some(key) = &self.key {
+            request = request.header(KEY_HEADER, key.expose());
+        }
+        let request = request.body(Empty::new())?;
         let exchange = async {
             let answer = self.http.request(request).await?;
             let status = answer.status();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 pub use domain::users::RegistrationMode;
 
@@ -37,12 +38,17 @@ pub struct ControllerSettings {
     pub builder_key: Secret,
     /// Where the logger answers, such as `http://127.0.0.1:9002`.
     pub logger_url: Option<String>,
+    /// What the logger asks of those who read lines.
+    pub logger_key: Option<Secret>,
     /// Seconds that each batch of replicas has to get ready.
     pub deploy_timeout_seconds: u32,
     /// Seconds between TERM and KILL.
     pub grace_seconds: u32,
     /// Seconds that a deploy waits for an engine that does not answer, before it fails.
     pub engine_patience_seconds: u32,
+    /// Longest time without a look for work. Short where others record wishes in the same database, which wake
+    /// nobody here.
+    pub look_for_work_every: Duration,
     /// Whether process types that a new Procfile no longer has are removed.
     pub procfile_missing_remove: bool,
     /// Whether a build without Procfile is refused when the app had one.
@@ -65,9 +71,11 @@ impl ControllerSettings {
             platform_domain: platform_domain.into(),
             builder_key,
             logger_url: None,
+            logger_key: None,
             deploy_timeout_seconds: 120,
             grace_seconds: 30,
             engine_patience_seconds: 60,
+            look_for_work_every: Duration::from_secs(30),
             procfile_missing_remove: true,
             reject_if_procfile_missing: false,
             default_tags: BTreeMap::new(),

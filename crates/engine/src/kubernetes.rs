@@ -10,10 +10,12 @@ mod apply;
 mod explain;
 mod failure;
 mod images;
+mod jobs;
 mod judge;
 mod logs;
 mod names;
 mod namespaces;
+mod node_pods;
 mod objects;
 mod parts;
 mod pull_secret;
@@ -42,6 +44,8 @@ use crate::EngineError;
 use crate::lines::Lines;
 
 pub use images::KubernetesImages;
+pub use jobs::KubernetesJobs;
+pub use node_pods::{PodName, PodOrigin, watch_node_pods};
 pub use registry::{RegistryAccess, RegistryKey, RegistrySettings};
 pub use routes::KubernetesRoutes;
 
@@ -69,6 +73,10 @@ pub struct KubernetesSettings {
     /// Proxy and mirror variables of builds.
     pub build_env: BTreeMap<String, String>,
     pub build_memory_bytes: u64,
+    /// Most disk that a build may use on its node.
+    pub build_disk_bytes: u64,
+    /// How long the pod of a job may wait for a node and its images.
+    pub job_start_seconds: u32,
     /// Largest slug that a build may make.
     pub slug_bytes_max: u64,
     /// How long a pod serves on after it has left the routes, where the app sets no hook of its own.
@@ -81,6 +89,42 @@ pub struct KubernetesSettings {
     pub default_quota: Option<serde_json::Value>,
     /// PriorityClass of apps' pods.
     pub priority_class: Option<String>,
+}
+
+impl KubernetesSettings {
+    /// The defaults, without credentials for the registry: all that a router needs.
+    pub fn new(platform_domain: impl Into<String>) -> Self {
+        Self {
+            namespace_prefix: String::new(),
+            platform_namespace: "deis".to_owned(),
+            builds_namespace: "deis-builds".to_owned(),
+            platform_domain: platform_domain.into(),
+            registry: RegistrySettings {
+                node_host: "127.0.0.1:5555".to_owned(),
+                push_url: "http://deis-registry.deis.svc.cluster.local".to_owned(),
+                access: RegistryAccess::External {
+                    username: String::new(),
+                    password: RegistryKey(String::new()),
+                },
+                keeps_copies: true,
+                insecure_hosts: Vec::new(),
+            },
+            stack_image: "deis/stack:latest".to_owned(),
+            workflow_image: "deis/workflow:latest".to_owned(),
+            image_pull_policy: "IfNotPresent".to_owned(),
+            build_ca_config_map: None,
+            build_env: BTreeMap::new(),
+            build_memory_bytes: 2 << 30,
+            build_disk_bytes: 8 << 30,
+            slug_bytes_max: 1 << 30,
+            job_start_seconds: 300,
+            pre_stop_sleep_seconds: 5,
+            node_failure_seconds: 30,
+            network_policies: true,
+            default_quota: None,
+            priority_class: None,
+        }
+    }
 }
 
 /// The engine; clones are handles to the same one. Its tasks end when the last handle is dropped, and what

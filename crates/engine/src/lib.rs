@@ -3,6 +3,7 @@
 //! Full desired state in, observed state out, idempotent. Nothing here is shaped like Kubernetes or
 //! Docker. Every promise of a trait is a line in `conformance`, which each engine passes.
 
+pub mod build_steps;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod docker;

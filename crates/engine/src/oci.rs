@@ -18,7 +18,7 @@ use domain::Digest;
 use http::{Method, StatusCode, header};
 use tokio::sync::Mutex;
 
-pub use archive::{ArchiveError, push_archive, push_layout};
+pub use archive::{ArchiveError, open_beneath, push_archive, push_layout};
 pub use blobs::BlobStream;
 pub use copy::{copy_blobs, copy_image};
 pub use manifest::{Descriptor, ImageConfig, Manifest, architecture, gzip_layer_type, is_index, layer_type};

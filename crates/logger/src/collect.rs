@@ -1,4 +1,6 @@
 //! Takes lines from the engine and has them written in batches.
+//!
+//! Where there is no engine to follow, as in a cluster, lines come over HTTP (`http`) and are written there.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,7 +28,12 @@ pub(crate) fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
 }
 
 /// Follows until shutdown. Each time it begins where the store ends.
-pub(crate) async fn run(store: Shared, logs: Arc<dyn Logs>, mut shutdown: watch::Receiver<bool>) {
+pub(crate) async fn run(store: Shared, logs: Option<Arc<dyn Logs>>, mut shutdown: watch::Receiver<bool>) {
+    let Some(logs) = logs else {
+        // A closed channel means that the one who could stop us is gone.
+        let _ = shutdown.wait_for(|stop| *stop).await;
+        return flush(&store).await;
+    };
     loop {
         let ended = tokio::select! {
             () = follow(&store, &*logs) => false,
@@ -68,7 +75,7 @@ async fn take(store: &Shared, line: LogLine) {
 }
 
 /// Writes on a thread where waiting for a disk holds up nobody.
-async fn flush(store: &Shared) {
+pub(crate) async fn flush(store: &Shared) {
     let store = Arc::clone(store);
     let _ = tokio::task::spawn_blocking(move || lock(&store).flush()).await;
 }

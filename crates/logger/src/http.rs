@@ -3,27 +3,56 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use domain::AppName;
+use domain::logs::LogLine;
 
-use crate::KEY_HEADER;
-use crate::collect::{Shared, lock};
+use crate::collect::{self, Shared, lock};
+use crate::{BATCH_BYTES_MAX, KEY_HEADER, LoggerSettings};
 
 /// Lines that are given where the request names no number, or none that is one.
 const LINES_DEFAULT: usize = 100;
 
-pub(crate) fn routes(store: Shared, key: Option<String>) -> Router {
-    let key: Option<Arc<str>> = key.map(Arc::from);
-    Router::new()
+/// Reading asks for one key, writing for another: who writes lines on each node need not read all logs.
+pub(crate) fn routes(store: Shared, settings: &LoggerSettings) -> Router {
+    let LoggerSettings { key, lines_key, .. } = settings;
+    let key: Option<Arc<str>> = key.as_deref().map(Arc::from);
+    let reading = Router::new()
         .route("/logs/{app}", get(lines).delete(forget))
+        .with_state(Arc::clone(&store))
+        .layer(middleware::from_fn_with_state(key, with_key));
+    let routes = reading.route("/healthz", get(async || StatusCode::OK));
+    let Some(lines_key) = lines_key else { return routes };
+    let writing = Router::new()
+        .route("/lines", post(take))
         .with_state(store)
-        .layer(middleware::from_fn_with_state(key, with_key))
-        .route("/healthz", get(async || StatusCode::OK))
+        .layer(DefaultBodyLimit::max(BATCH_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(Some(Arc::from(lines_key.as_str())), with_key));
+    routes.merge(writing)
+}
+
+/// Takes a batch of lines, a JSON value each; what is answered with 204 is on disk. A line that cannot be
+/// read is left out, since sending it again would not help.
+async fn take(State(store): State<Shared>, batch: Bytes) -> StatusCode {
+    let mut unreadable = 0;
+    let written = batch.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    for line in written {
+        match serde_json::from_slice::<LogLine>(line) {
+            Ok(line) => _ = lock(&store).add(line),
+            Err(_) => unreadable += 1,
+        }
+    }
+    if unreadable > 0 {
+        tracing::warn!(unreadable, "lines of a batch are not in the form of this logger and were left out");
+    }
+    collect::flush(&store).await;
+    StatusCode::NO_CONTENT
 }
 
 /// The last lines of an app as text; 204 where there are none.

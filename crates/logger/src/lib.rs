@@ -1,12 +1,17 @@
 //! The logger: keeps the last lines of each app on disk and hands them out.
 //!
-//! It follows the engine's lines from where it left off. What is kept is bounded in lines and in bytes,
-//! for each app on its own. `store` decides what is on disk, `segment` how, `http` who gets it.
+//! On one machine it follows the engine's lines from where it left off. In a cluster lines come over HTTP:
+//! an `agent` on each node reads the containers' log files, controller and builder write by a `writer`.
+//! What is kept is bounded in lines and in bytes, for each app on its own. `store` decides what is on disk,
+//! `segment` how, `http` who gets it.
 
+pub mod agent;
+mod client;
 mod collect;
 mod http;
 mod segment;
 mod store;
+mod writer;
 
 use std::future::IntoFuture as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,6 +22,9 @@ use std::time::Duration;
 use engine::Logs;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+pub use client::{ClientError, LoggerClient};
+pub use writer::LogWriter;
 
 use crate::store::Store;
 
@@ -33,12 +41,16 @@ pub struct LoggerSettings {
     pub lines_per_app_max: usize,
     /// Bytes that an app's lines may take on disk; long lines push out old ones sooner.
     pub bytes_per_app_max: u64,
-    /// Where set, requests must carry it in [`KEY_HEADER`].
+    /// Where set, requests for lines must carry it in [`KEY_HEADER`].
     pub key: Option<String>,
+    /// Where set, lines are taken over HTTP from whoever carries it in [`KEY_HEADER`].
+    pub lines_key: Option<String>,
 }
 
 /// Header that carries the key.
 pub const KEY_HEADER: &str = "X-Deis-Logger-Auth";
+/// Largest batch of lines that is taken over HTTP.
+pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
 impl LoggerSettings {
     /// The defaults for a logger that keeps its data in `data_dir`.
@@ -49,6 +61,7 @@ impl LoggerSettings {
             lines_per_app_max: 1_000,
             bytes_per_app_max: 8 << 20,
             key: None,
+            lines_key: None,
         }
     }
 }
@@ -64,11 +77,12 @@ pub enum LoggerError {
     Serve(#[source] std::io::Error),
 }
 
-/// Collects and serves until `shutdown` turns true or closes; what was collected is then on disk.
+/// Collects and serves until `shutdown` turns true or closes; what was collected is then on disk. Without
+/// `logs` there is nothing to follow: all lines come over HTTP.
 pub async fn run(
     settings: LoggerSettings,
     listener: Option<TcpListener>,
-    logs: Arc<dyn Logs>,
+    logs: Option<Arc<dyn Logs>>,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), LoggerError> {
     let listener = match listener {
@@ -76,7 +90,7 @@ pub async fn run(
         None => bind(settings.listen).await?,
     };
     let store = Arc::new(Mutex::new(Store::open(&settings)?));
-    let app = http::routes(Arc::clone(&store), settings.key);
+    let app = http::routes(Arc::clone(&store), &settings);
     // Both end by the same signal; the collector writes what it still holds.
     let collecting = collect::run(store, logs, shutdown.clone());
     let stopped = async move {

@@ -120,7 +120,7 @@ async fn start(
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
     let before = lines.followers.lock().unwrap().len();
-    let serving = tokio::spawn(logger::run(settings, Some(listener), Arc::new(lines.clone()), stopped));
+    let serving = tokio::spawn(logger::run(settings, Some(listener), Some(Arc::new(lines.clone())), stopped));
     let follows = async {
         while lines.followers.lock().unwrap().len() == before {
             tokio::task::yield_now().await;

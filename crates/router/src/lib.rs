@@ -6,6 +6,7 @@
 //! way of a request.
 
 mod body;
+pub mod passthrough;
 mod phases;
 mod pool;
 mod report;

@@ -1,7 +1,11 @@
 //! The `workflow` program: the roles of the platform. Settings and wiring only; no rule lives here.
 
 mod data_dir;
+mod health;
 mod install;
+mod process;
+mod push_image;
+mod roles;
 mod settings;
 mod up;
 
@@ -9,8 +13,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use engine::build_steps::{self, PASSWORD_VARIABLE, SPEC_VARIABLE, Step};
 use tracing_subscriber::EnvFilter;
 
+use push_image::PushImage;
+use roles::{
+    BuilderRole, ControllerRole, LogAgentRole, LoggerRole, RegistryProxyRole, RegistryRole, RouterRole,
+};
 use settings::UpSettings;
 
 /// Deis Workflow: push source with git, get a running, routed, numbered release.
@@ -25,31 +34,98 @@ struct Arguments {
 enum Role {
     /// Run the whole platform on this machine with Docker.
     Up(Box<UpSettings>),
+    Controller(Box<ControllerRole>),
+    Builder(Box<BuilderRole>),
+    Router(Box<RouterRole>),
+    Logger(Box<LoggerRole>),
+    LogAgent(Box<LogAgentRole>),
+    Registry(Box<RegistryRole>),
+    RegistryProxy(Box<RegistryProxyRole>),
+    PushImage(PushImage),
+    /// Run in the pod of a build, as one of its steps.
+    #[command(hide = true)]
+    BuildStep {
+        step: Step,
+    },
     /// Run by git when a push arrives; speaks to the builder that started git.
     #[command(hide = true)]
     GitHook,
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().role {
-        Role::GitHook => builder::hook_main(),
-        Role::Up(settings) => report(start(&settings)),
+    let role = Arguments::parse().role;
+    match role {
+        Role::GitHook => return builder::hook_main(),
+        Role::BuildStep { step } => return build_step(step),
+        _ => {}
+    }
+    match start(&role) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn start(settings: &UpSettings) -> anyhow::Result<()> {
-    settings.check()?;
-    if settings.install {
+/// Checks the settings, then runs the role to its end.
+fn start(role: &Role) -> anyhow::Result<()> {
+    match role {
+        Role::Up(settings) => settings.check()?,
+        Role::Controller(role) => role.check()?,
+        Role::Builder(role) => role.check()?,
+        Role::Router(role) => role.check()?,
+        Role::Logger(role) => role.check()?,
+        Role::LogAgent(role) => role.check()?,
+        Role::Registry(role) => role.check()?,
+        Role::RegistryProxy(role) => role.check()?,
+        Role::PushImage(push) => push.check()?,
+        Role::GitHook | Role::BuildStep { .. } => {}
+    }
+    if let Role::Up(settings) = role
+        && settings.install
+    {
         let command = Arguments::command();
         let up = command.find_subcommand("up").expect("it is declared above");
         println!("{}", install::install(&install::Root(PathBuf::from("/")), settings, up)?);
         return Ok(());
     }
     start_log();
+    choose_tls_provider();
+    match role {
+        Role::Up(settings) => up::run(settings),
+        Role::Controller(role) => role.run(),
+        Role::Builder(role) => role.run(),
+        Role::Router(role) => role.run(),
+        Role::Logger(role) => role.run(),
+        Role::LogAgent(role) => role.run(),
+        Role::Registry(role) => role.run(),
+        Role::RegistryProxy(role) => role.run(),
+        Role::PushImage(push) => push.run(),
+        Role::GitHook | Role::BuildStep { .. } => Ok(()),
+    }
+}
+
+fn choose_tls_provider() {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .expect("nothing has chosen another provider");
-    up::run(settings)
+}
+
+/// What it prints goes to the pusher, so that nothing else is printed.
+fn build_step(step: Step) -> ExitCode {
+    choose_tls_provider();
+    let spec = std::env::var(SPEC_VARIABLE).unwrap_or_default();
+    let password = std::env::var(PASSWORD_VARIABLE).ok();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let code = match runtime {
+        Ok(runtime) => runtime.block_on(build_steps::run(step, &spec, password)),
+        Err(error) => {
+            println!("cannot start the step's runtime: {error}");
+            1
+        }
+    };
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 /// Logs to stderr; `WORKFLOW_LOG` chooses what, such as `info,access=debug`.
@@ -61,14 +137,4 @@ fn start_log() {
         .with_ansi(is_terminal)
         .with_writer(std::io::stderr)
         .init();
-}
-
-fn report(ended: anyhow::Result<()>) -> ExitCode {
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
 }

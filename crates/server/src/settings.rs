@@ -1,15 +1,28 @@
-//! Settings of the platform on one machine: each is a flag and an environment variable, checked before
-//! anything starts. The only reader of the platform's environment.
+//! Settings of the platform: each is a flag and an environment variable, checked before anything starts. The
+//! only reader of the platform's environment.
+//!
+//! Here are those of one machine; those of the roles of a cluster are beside the roles. What both have in
+//! common is a group: [`ApiSettings`], [`BuildSettings`].
 
+mod api;
 mod build;
+mod cluster;
+mod lines;
+mod secret;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use controller::RegistrationMode;
 
+pub use api::{ApiSettings, check_domain};
 pub use build::BuildSettings;
+pub use cluster::{ClusterSettings, Namespaces};
+pub use lines::LinesSettings;
+pub use secret::{key_in, sealing_key_in};
+
+/// Where Debian and its relatives keep the machine's trusted authorities.
+const HOST_CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Runs the whole platform on this machine with Docker.
 ///
@@ -19,10 +32,6 @@ pub struct UpSettings {
     /// Folder for the database, keys, repositories and logs; made with mode 0700.
     #[arg(long, env = "WORKFLOW_DATA_DIR", default_value_os_t = default_data_dir())]
     pub data_dir: PathBuf,
-
-    /// Platform domain: the API answers at `deis.<domain>`, apps at `<app>.<domain>`.
-    #[arg(long, env = "WORKFLOW_DOMAIN", default_value = "localhost")]
-    pub domain: String,
 
     /// Address and port of HTTP, for apps and API.
     #[arg(long, env = "WORKFLOW_HTTP_LISTEN", default_value = "127.0.0.1:8000")]
@@ -52,27 +61,6 @@ pub struct UpSettings {
     #[arg(long, env = "WORKFLOW_PIDS_MAX", default_value_t = 1024)]
     pub pids_max: u32,
 
-    /// Who may register: `enabled` (anyone), `admin_only` (the first user, then administrators), `disabled`.
-    #[arg(long, env = "REGISTRATION_MODE", default_value = "admin_only")]
-    pub registration_mode: RegistrationMode,
-
-    /// App names that nobody may take.
-    #[arg(
-        long,
-        env = "RESERVED_NAMES",
-        value_delimiter = ',',
-        default_value = "deis,deis-builder,deis-workflow-manager,grafana"
-    )]
-    pub reserved_names: Vec<String>,
-
-    /// Seconds that one batch of replicas may take to become ready.
-    #[arg(long, env = "DEIS_DEPLOY_TIMEOUT", default_value_t = 120)]
-    pub deploy_timeout: u32,
-
-    /// Seconds between TERM and KILL.
-    #[arg(long, env = "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS", default_value_t = 30)]
-    pub termination_grace: u32,
-
     /// Lines kept of each app's log.
     #[arg(long, env = "NUMBER_OF_LINES", default_value_t = 1_000)]
     pub log_lines: usize,
@@ -89,6 +77,17 @@ pub struct UpSettings {
     #[arg(long)]
     pub install: bool,
 
+    /// PEM bundle of authorities that builds trust; `none` leaves the stack's own [default: this machine's].
+    #[arg(long, env = "WORKFLOW_BUILD_CA_BUNDLE")]
+    pub build_ca_bundle: Option<String>,
+
+    /// Most processes and threads of one build.
+    #[arg(long, env = "WORKFLOW_BUILD_PIDS_MAX", default_value_t = 2_048)]
+    pub build_pids_max: u32,
+
+    #[command(flatten)]
+    pub api: ApiSettings,
+
     #[command(flatten)]
     pub build: BuildSettings,
 }
@@ -96,12 +95,6 @@ pub struct UpSettings {
 impl UpSettings {
     /// Checks what clap cannot: a wrong value is named before anything starts.
     pub fn check(&self) -> anyhow::Result<()> {
-        let labels_well = self.domain.split('.').all(is_dns_label);
-        ensure!(
-            labels_well && self.domain.len() <= 200,
-            "--domain `{}`: expected a DNS name such as apps.example.com or localhost",
-            self.domain
-        );
         ensure!(
             self.http_listen != self.ssh_listen || self.http_listen.port() == 0,
             "--http-listen and --ssh-listen are both {}: give each its own port",
@@ -112,25 +105,41 @@ impl UpSettings {
             ensure!(label.contains('='), "--node-label `{label}`: expected name=value");
         }
         if let Some(url) = &self.database_url {
-            let known = ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme));
-            ensure!(known, "--database-url: expected sqlite:///path/file.db or postgres://…");
+            check_database_url(url)?;
         }
-        ensure!(self.deploy_timeout > 0, "--deploy-timeout 0: expected at least 1 second");
-        ensure!(
-            (1..=100_000).contains(&self.log_lines),
-            "--log-lines {}: expected 1 to 100000",
-            self.log_lines
-        );
+        check_log_lines(self.log_lines)?;
         ensure!(self.pids_max >= 16, "--pids-max {}: expected at least 16", self.pids_max);
+        let build_pids = self.build_pids_max;
+        ensure!(build_pids >= 64, "--build-pids-max {build_pids}: expected at least 64");
+        self.build_ca_bundle()?;
+        self.api.check()?;
         self.build.check()
+    }
+
+    /// The bundle to hand to builds.
+    pub fn build_ca_bundle(&self) -> anyhow::Result<Option<PathBuf>> {
+        let path = match self.build_ca_bundle.as_deref() {
+            Some("none") => return Ok(None),
+            Some(given) => PathBuf::from(given),
+            None => {
+                let host = PathBuf::from(HOST_CA_BUNDLE);
+                return Ok(host.is_file().then_some(host));
+            }
+        };
+        std::fs::metadata(&path).with_context(|| format!("--build-ca-bundle {}", path.display()))?;
+        Ok(Some(path))
     }
 }
 
-fn is_dns_label(label: &str) -> bool {
-    let bytes = label.as_bytes();
-    let letters_well =
-        bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-');
-    (1..=63).contains(&bytes.len()) && letters_well && !label.starts_with('-') && !label.ends_with('-')
+pub fn check_database_url(url: &str) -> anyhow::Result<()> {
+    let known = ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme));
+    ensure!(known, "--database-url: expected sqlite:///path/file.db or postgres://…");
+    Ok(())
+}
+
+pub fn check_log_lines(lines: usize) -> anyhow::Result<()> {
+    ensure!((1..=100_000).contains(&lines), "--log-lines {lines}: expected 1 to 100000");
+    Ok(())
 }
 
 /// Checks a range of IPv4 addresses: private networks of apps are cut from it.

@@ -6,6 +6,7 @@ mod records {
     pub mod collaborators;
     pub mod domains;
     pub mod keys;
+    pub mod lead;
     pub mod opening;
     pub mod tokens;
     pub mod users;

@@ -60,7 +60,7 @@ impl RegistrySettings {
             }
         };
         let Credential { username, password } = login;
-        let (base, prefix) = split_url(&self.push_url);
+        let (base, prefix) = self.push_place();
         Repository::new(
             transport,
             base,
@@ -70,9 +70,14 @@ impl RegistrySettings {
         )
     }
 
+    /// Scheme, host and port as the platform reaches it, and what all repositories begin with.
+    pub fn push_place(&self) -> (&str, String) {
+        split_url(&self.push_url)
+    }
+
     /// The repository that a reference names, if it is one of this registry.
     pub fn own_repository<'a>(&self, reference: &'a ImageReference) -> Option<&'a str> {
-        let (base, push_prefix) = split_url(&self.push_url);
+        let (base, push_prefix) = self.push_place();
         let push_host = base.split("//").nth(1).unwrap_or_default();
         let (node_host, node_prefix) = self.node_host.split_once('/').unwrap_or((&self.node_host, ""));
         let places = [(node_host, node_prefix), (push_host, push_prefix.trim_end_matches('/'))];

@@ -42,15 +42,22 @@ pub enum ArchiveError {
 /// Sends the first image of an archive under `tag`; gives back its manifest's digest.
 pub async fn push_archive(path: &Path, to: &Repository, tag: &str) -> Result<Digest, ArchiveError> {
     let place = Place::archive(path).map_err(|source| read_error(path, source))?;
-    push(&place, path, to, tag).await
+    push(&place, path, to, Some(tag)).await
 }
 
-/// Sends the first image of an OCI layout below `root`.
-pub async fn push_layout(root: &Path, to: &Repository, tag: &str) -> Result<Digest, ArchiveError> {
-    push(&Place::Folder(root.to_owned()), root, to, tag).await
+/// Sends the first image of the OCI layout in `folder` below `root`, under the hex of its digest. User code
+/// may have written all below `root`.
+pub async fn push_layout(root: &Path, folder: &str, to: &Repository) -> Result<Digest, ArchiveError> {
+    let place = Place::Folder { root: root.to_owned(), folder: folder.to_owned() };
+    push(&place, &root.join(folder), to, None).await
 }
 
-async fn push(place: &Place, path: &Path, to: &Repository, tag: &str) -> Result<Digest, ArchiveError> {
+async fn push(
+    place: &Place,
+    path: &Path,
+    to: &Repository,
+    tag: Option<&str>,
+) -> Result<Digest, ArchiveError> {
     let image = image_in(place).map_err(|error| match error {
         Failure::Io(source) => read_error(path, source),
         Failure::NoImage(reason) => ArchiveError::NoImage { path: path.display().to_string(), reason },
@@ -63,7 +70,7 @@ async fn push(place: &Place, path: &Path, to: &Repository, tag: &str) -> Result<
         to.push_blob(&blob.digest, blob.size_bytes, content).await?;
     }
     let digest = image.manifest.digest.clone();
-    to.put_manifest(tag, &image.manifest.media_type, image.manifest.bytes).await?;
+    to.put_manifest(tag.unwrap_or(digest.hex()), &image.manifest.media_type, image.manifest.bytes).await?;
     Ok(digest)
 }
 
@@ -171,7 +178,10 @@ fn described(place: &Place, file: &str, media_type: &str) -> Result<Descriptor, 
 
 /// Where the files of an image are.
 enum Place {
-    Folder(PathBuf),
+    Folder {
+        root: PathBuf,
+        folder: String,
+    },
     /// An archive, and where in it each plain file begins and how long it is.
     Archive {
         path: PathBuf,
@@ -214,8 +224,8 @@ impl Place {
     /// The content of a file and its size.
     fn open(&self, file: &str) -> io::Result<(io::Take<File>, u64)> {
         match self {
-            Self::Folder(root) => {
-                let opened = open_beneath(root, file)?;
+            Self::Folder { root, folder } => {
+                let opened = open_beneath(root, &format!("{folder}/{file}"))?;
                 let size_bytes = opened.metadata()?.len();
                 Ok((opened.take(size_bytes), size_bytes))
             }

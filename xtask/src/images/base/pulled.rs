@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{EXCLUDED, PREPARE};
+use super::{EXCLUDED, Recipe};
 use crate::progress;
 
 const IMAGE: &str = "debian:bookworm-slim";
@@ -43,9 +43,9 @@ pub fn debian_is_here() -> anyhow::Result<bool> {
 }
 
 /// Installs the packages and exports the result to `target`.
-pub fn make(packages: &[&str], target: &Path) -> anyhow::Result<()> {
+pub fn make(recipe: Recipe<'_>, target: &Path) -> anyhow::Result<()> {
     let container = format!("deis-stack-{}", std::process::id());
-    let made = install(&container, packages).and_then(|()| {
+    let made = install(&container, recipe).and_then(|()| {
         let file = File::create(target).with_context(|| format!("cannot make {}", target.display()))?;
         super::run_into(Command::new("docker").args(["export", &container]), file)
     });
@@ -53,7 +53,8 @@ pub fn make(packages: &[&str], target: &Path) -> anyhow::Result<()> {
     made.and(removed.map(drop))
 }
 
-fn install(container: &str, packages: &[&str]) -> anyhow::Result<()> {
+fn install(container: &str, recipe: Recipe<'_>) -> anyhow::Result<()> {
+    let Recipe { packages, prepare } = recipe;
     let excludes: Vec<_> = EXCLUDED.iter().map(|path| format!("path-exclude={path}")).collect();
     let script = format!(
         "set -e; printf '%s\\n' {excludes} path-include='/usr/share/doc/*/copyright' >/etc/dpkg/dpkg.cfg.d/stack\n\
@@ -61,7 +62,7 @@ fn install(container: &str, packages: &[&str]) -> anyhow::Result<()> {
          apt-get update --quiet=2\n\
          apt-get install --yes --quiet=2 --no-install-recommends -o Dpkg::Use-Pty=0 {packages} >/dev/null\n\
          apt-get clean; rm -rf /var/lib/apt/lists/* /etc/dpkg/dpkg.cfg.d/stack\n\
-         {PREPARE}",
+         {prepare}",
         excludes = excludes.iter().map(|line| format!("'{line}'")).collect::<Vec<_>>().join(" "),
         packages = packages.join(" "),
     );

@@ -1,4 +1,4 @@
-//! The stack's lower layer: Debian with packages, and the user `slug`.
+//! An image's lower layer: Debian with packages, and a user.
 //!
 //! Taken from Docker Hub's Debian where a registry answers, else bootstrapped from Debian's packages.
 //! Kept in the cache under the hash of what it is made from; the file's name also tells its digest, so
@@ -13,19 +13,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-use super::Layer;
 use super::archive::{digest_of, go_architecture};
+use super::{Content, Layer};
 use crate::progress;
 
 const RELEASE: &str = "bookworm";
 
-/// Makes the user and folders that builds expect, in a root file system or a container of it.
-const PREPARE: &str = "groupadd --gid 2000 slug \
-    && useradd --uid 2000 --gid 2000 --home-dir /app --no-create-home --shell /bin/bash slug \
-    && install -d -o 2000 -g 2000 -m 0755 /app /workspace /workspace/source /workspace/env \
-       /workspace/cache /workspace/out";
-
-/// What no build needs.
+/// What neither image needs.
 const EXCLUDED: &[&str] = &[
     "/usr/share/doc/*",
     "/usr/share/info/*",
@@ -35,23 +29,27 @@ const EXCLUDED: &[&str] = &[
     "/usr/lib/python3*/config-*/*.a",
 ];
 
-/// The layer and the open file that holds it.
-pub struct Base {
-    pub layer: Layer,
-    pub file: File,
+/// What a base is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipe<'a> {
+    /// Names of Debian packages.
+    pub packages: &'a [&'a str],
+    /// Shell commands that make users and folders, run in the root file system.
+    pub prepare: &'a str,
 }
 
 /// Finds the layer in `cache` or makes it.
-pub fn ensure(packages_file: &Path, cache: &Path) -> anyhow::Result<Base> {
+pub fn ensure(packages_file: &Path, prepare: &str, cache: &Path) -> anyhow::Result<Layer> {
     let text = std::fs::read_to_string(packages_file)
         .with_context(|| format!("cannot read {}", packages_file.display()))?;
     let packages = names(&text);
-    let key = key(&packages);
+    let recipe = Recipe { packages: &packages, prepare };
+    let key = key(recipe);
     if let Some(base) = find(cache, &key)? {
         return Ok(base);
     }
     let unfinished = cache.join(format!("unfinished-{}.tar", std::process::id()));
-    let made = make(&packages, &unfinished).and_then(|()| keep(&unfinished, cache, &key));
+    let made = make(recipe, &unfinished).and_then(|()| keep(&unfinished, cache, &key));
     if made.is_err() {
         // A cut-off file must not fill the disk; that it may be missing is no second error.
         let _ = std::fs::remove_file(&unfinished);
@@ -59,12 +57,12 @@ pub fn ensure(packages_file: &Path, cache: &Path) -> anyhow::Result<Base> {
     made
 }
 
-fn make(packages: &[&str], target: &Path) -> anyhow::Result<()> {
+fn make(recipe: Recipe<'_>, target: &Path) -> anyhow::Result<()> {
     if pulled::debian_is_here()? {
-        progress::step("Install packages into Debian's image", || pulled::make(packages, target))
+        progress::step("Install packages into Debian's image", || pulled::make(recipe, target))
     } else {
         println!("    no registry gives Debian's image; bootstrapping it from Debian's packages");
-        progress::step("Bootstrap the stack's base (about one minute)", || bootstrap::make(packages, target))
+        progress::step("Bootstrap the image's base (about one minute)", || bootstrap::make(recipe, target))
     }
 }
 
@@ -88,13 +86,14 @@ fn names(text: &str) -> Vec<&str> {
 }
 
 /// Changes whenever the layer would be made differently.
-fn key(packages: &[&str]) -> String {
-    let inputs = format!("{RELEASE}\n{PREPARE}\n{EXCLUDED:?}\n{packages:?}\n{}", go_architecture());
+fn key(recipe: Recipe<'_>) -> String {
+    let Recipe { packages, prepare } = recipe;
+    let inputs = format!("{RELEASE}\n{prepare}\n{EXCLUDED:?}\n{packages:?}\n{}", go_architecture());
     digest_of(inputs.as_bytes())["sha256:".len()..][..16].to_owned()
 }
 
 /// The layer is in a file `base-<key>-<hex of its digest>.tar`.
-fn find(cache: &Path, key: &str) -> anyhow::Result<Option<Base>> {
+fn find(cache: &Path, key: &str) -> anyhow::Result<Option<Layer>> {
     let prefix = format!("base-{key}-");
     for entry in std::fs::read_dir(cache).with_context(|| format!("cannot read {}", cache.display()))? {
         let name = entry?.file_name();
@@ -106,14 +105,14 @@ fn find(cache: &Path, key: &str) -> anyhow::Result<Option<Base>> {
     Ok(None)
 }
 
-fn open(path: &Path, hex: &str) -> anyhow::Result<Base> {
+fn open(path: &Path, hex: &str) -> anyhow::Result<Layer> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let size_bytes = file.metadata()?.len();
-    Ok(Base { layer: Layer { digest: format!("sha256:{hex}"), size_bytes }, file })
+    Ok(Layer { digest: format!("sha256:{hex}"), size_bytes, content: Content::File(file) })
 }
 
 /// Gives the finished file its name, once all of it is on disk, and removes those of other recipes.
-fn keep(unfinished: &Path, cache: &Path, key: &str) -> anyhow::Result<Base> {
+fn keep(unfinished: &Path, cache: &Path, key: &str) -> anyhow::Result<Layer> {
     File::open(unfinished)?.sync_all()?;
     let sum = progress::output(Command::new("sha256sum").arg(unfinished))?;
     let hex = sum.split_whitespace().next().context("`sha256sum` printed nothing")?.to_owned();
@@ -139,6 +138,8 @@ mod tests {
 
     #[test]
     fn another_list_of_packages_has_another_key() {
+        let key = |packages| key(Recipe { packages, prepare: "true" });
+
         assert_eq!(key(&["bash"]), key(&["bash"]));
         assert_ne!(key(&["bash"]), key(&["bash", "git"]));
     }

@@ -7,13 +7,14 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{EXCLUDED, PREPARE, RELEASE};
+use super::{EXCLUDED, RELEASE, Recipe};
 use crate::{packages, progress};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Bootstraps into the archive `target`.
-pub fn make(wanted: &[&str], target: &Path) -> anyhow::Result<()> {
+pub fn make(recipe: Recipe<'_>, target: &Path) -> anyhow::Result<()> {
+    let Recipe { packages: wanted, prepare } = recipe;
     packages::ensure(&[packages::MMDEBSTRAP])?;
     if !Path::new(KEYRING).exists() {
         let install = ["install", "--yes", "--quiet=2", "debian-archive-keyring"];
@@ -24,7 +25,7 @@ pub fn make(wanted: &[&str], target: &Path) -> anyhow::Result<()> {
     command.arg(format!("--include={}", wanted.join(",")));
     command.args(EXCLUDED.iter().map(|path| format!("--dpkgopt=path-exclude={path}")));
     command.arg("--dpkgopt=path-include=/usr/share/doc/*/copyright");
-    command.arg(format!(r#"--customize-hook=chroot "$1" sh -c '{PREPARE}'"#));
+    command.arg(format!(r#"--customize-hook=chroot "$1" sh -c '{prepare}'"#));
     command.args([RELEASE, "-"]);
     command.args(debian_sources(Path::new("/etc/apt")));
     let file = File::create(target).with_context(|| format!("cannot make {}", target.display()))?;

@@ -1,6 +1,5 @@
-//! The stack's upper layer: `/usr/bin/slug` and `/buildpacks`.
-//!
-//! Small, and made the same from the same files: sorted, owned by root, without times.
+//! A layer of files of ours: small, and made the same from the same files: sorted, owned by root, without
+//! times.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,32 +7,30 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::Layer;
 use super::archive::digest_of;
+use super::{Content, Layer};
 
-/// The layer and its content.
-pub struct Packs {
-    pub layer: Layer,
-    pub content: Vec<u8>,
+/// Where each file goes in the image, and where it lies.
+pub type Files = BTreeMap<PathBuf, PathBuf>;
+
+/// Adds all files below `folder` as if it lay at `path`, which is relative to the image's root.
+pub fn add_folder(files: &mut Files, path: &str, folder: &Path) -> anyhow::Result<()> {
+    files.insert(PathBuf::from(path), folder.to_owned());
+    find(folder, Path::new(path), files).with_context(|| format!("cannot read {}", folder.display()))
 }
 
-/// Packs `slug` and the buildpacks.
-pub fn layer(slug: &Path, buildpacks: &Path) -> anyhow::Result<Packs> {
-    let mut files = BTreeMap::from([(PathBuf::from("usr/bin/slug"), slug.to_owned())]);
-    find(buildpacks, Path::new("buildpacks"), &mut files)
-        .with_context(|| format!("cannot read {}", buildpacks.display()))?;
+/// Packs the files; folders come before what is in them.
+pub fn layer(files: &Files) -> anyhow::Result<Layer> {
     let mut archive = tar::Builder::new(Vec::new());
-    append_folder(&mut archive, "buildpacks/")?;
-    for (path, file) in &files {
+    for (path, file) in files {
         append(&mut archive, path, file).with_context(|| format!("cannot pack {}", file.display()))?;
     }
     let content = archive.into_inner()?;
-    let layer = Layer { digest: digest_of(&content), size_bytes: content.len() as u64 };
-    Ok(Packs { layer, content })
+    let (digest, size_bytes) = (digest_of(&content), content.len() as u64);
+    Ok(Layer { digest, size_bytes, content: Content::Bytes(content) })
 }
 
-/// Adds all files below `folder` as if it lay at `path`; folders come before what is in them.
-fn find(folder: &Path, path: &Path, files: &mut BTreeMap<PathBuf, PathBuf>) -> std::io::Result<()> {
+fn find(folder: &Path, path: &Path, files: &mut Files) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let path = path.join(entry.file_name());

@@ -1,0 +1,229 @@
+{{- define "workflow.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- define "workflow.stackImage" -}}
+{{ .Values.stackImage.repository }}:{{ .Values.stackImage.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- define "workflow.labels" -}}
+app.kubernetes.io/name: workflow
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{/* Whether the database is SQLite on a volume of the controller. */}}
+{{- define "workflow.isSqlite" -}}
+{{- if not (or .Values.database.url .Values.database.existingSecret) }}yes{{ end }}
+{{- end }}
+
+{{/* Name of a Secret: "sealingKey" is the existing one of that value, else deis-sealing-key. */}}
+{{- define "workflow.secret" -}}
+{{- $given := (index .root.Values.secrets .name).existingSecret -}}
+{{- $given | default (printf "deis-%s" (kebabcase .name)) -}}
+{{- end }}
+
+{{/* The value that a Secret has in the cluster, else the given new one. */}}
+{{- define "workflow.kept" -}}
+{{- $found := lookup "v1" "Secret" .root.Release.Namespace .secret -}}
+{{- if and $found $found.data (hasKey $found.data .key) -}}
+{{- index $found.data .key -}}
+{{- else -}}
+{{- .new | b64enc -}}
+{{- end -}}
+{{- end }}
+
+{{- define "workflow.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 1000
+runAsGroup: 1000
+fsGroup: 1000
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: { type: RuntimeDefault }
+{{- end }}
+
+{{- define "workflow.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: { drop: [ALL] }
+{{- end }}
+
+{{/* What every pod has; .settings are the role's values. */}}
+{{- define "workflow.pod" -}}
+enableServiceLinks: false
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets: {{ toJson . }}
+{{- end }}
+{{- if .root.Values.priorityClass.name }}
+priorityClassName: {{ .root.Values.priorityClass.name }}
+{{- end }}
+{{- with .settings.nodeSelector }}
+nodeSelector: {{ toJson . }}
+{{- end }}
+{{- with .settings.tolerations }}
+tolerations: {{ toJson . }}
+{{- end }}
+{{- with .settings.affinity }}
+affinity: {{ toJson . }}
+{{- end }}
+{{- end }}
+
+{{- define "workflow.container" -}}
+image: {{ include "workflow.image" .root }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+securityContext: {{- include "workflow.containerSecurity" .root | nindent 2 }}
+resources: {{ toJson .settings.resources }}
+{{- end }}
+
+{{- define "workflow.probes" -}}
+startupProbe:
+  httpGet: { path: /healthz, port: health }
+  periodSeconds: 1
+  failureThreshold: 120
+livenessProbe:
+  httpGet: { path: /healthz, port: health }
+  periodSeconds: 10
+  timeoutSeconds: 5
+readinessProbe:
+  httpGet: { path: /readyz, port: health }
+  periodSeconds: 2
+  timeoutSeconds: 5
+{{- end }}
+
+{{- define "workflow.namespaceEnv" -}}
+- name: POD_NAMESPACE
+  valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
+- { name: WORKFLOW_NAMESPACE_PREFIX, value: {{ .Values.apps.namespacePrefix | quote }} }
+{{- end }}
+
+{{- define "workflow.linesEnv" -}}
+- { name: WORKFLOW_LOGGER_URL, value: "http://deis-logger.{{ .Release.Namespace }}.svc" }
+- { name: WORKFLOW_LINES_KEY_FILE, value: /var/run/secrets/deis/lines-key/key }
+{{- end }}
+
+{{/* Settings that controller and builder share: cluster, builds, registry. */}}
+{{- define "workflow.clusterEnv" -}}
+- { name: WORKFLOW_DOMAIN, value: {{ required "set `domain`, such as apps.example.com" .Values.domain | quote }} }
+{{ include "workflow.namespaceEnv" . }}
+- { name: WORKFLOW_BUILDS_NAMESPACE, value: {{ .Values.builds.namespace | quote }} }
+- { name: WORKFLOW_IMAGE, value: {{ include "workflow.image" . | quote }} }
+- { name: WORKFLOW_STACK_IMAGE, value: {{ include "workflow.stackImage" . | quote }} }
+- { name: IMAGE_PULL_POLICY, value: {{ .Values.apps.imagePullPolicy | quote }} }
+- { name: WORKFLOW_PRE_STOP_SLEEP, value: {{ .Values.apps.preStopSleepSeconds | quote }} }
+- { name: WORKFLOW_NODE_FAILURE, value: {{ .Values.apps.nodeFailureSeconds | quote }} }
+- { name: WORKFLOW_NETWORK_POLICIES, value: {{ .Values.networkPolicies.enabled | quote }} }
+{{- with .Values.apps.defaultQuota }}
+- { name: KUBERNETES_NAMESPACE_DEFAULT_QUOTA_SPEC, value: {{ toJson . | quote }} }
+{{- end }}
+{{- with .Values.apps.priorityClassName }}
+- { name: WORKFLOW_PRIORITY_CLASS, value: {{ . | quote }} }
+{{- end }}
+{{- if .Values.builds.caBundle }}
+- { name: WORKFLOW_BUILD_CA_CONFIG_MAP, value: deis-build-ca }
+{{- end }}
+- { name: WORKFLOW_BUILD_MEMORY, value: {{ .Values.builds.memoryMiB | quote }} }
+- { name: WORKFLOW_BUILD_DISK, value: {{ .Values.builds.diskMiB | quote }} }
+- { name: WORKFLOW_BUILD_TIMEOUT, value: {{ .Values.builds.timeoutSeconds | quote }} }
+- { name: WORKFLOW_SLUG_SIZE_MAX, value: {{ .Values.builds.slugMiBMax | quote }} }
+- { name: WORKFLOW_PUSH_SIZE_MAX, value: {{ .Values.builds.pushMiBMax | quote }} }
+{{- $pairs := list }}
+{{- range $name, $value := .Values.builds.env }}{{ $pairs = append $pairs (printf "%s=%s" $name $value) }}{{ end }}
+{{- with $pairs }}
+- { name: WORKFLOW_BUILD_ENV, value: {{ join " " . | quote }} }
+{{- end }}
+{{ include "workflow.registryEnv" . }}
+{{- end }}
+
+{{- define "workflow.registryEnv" -}}
+- { name: WORKFLOW_REGISTRY_KEEPS_COPIES, value: {{ .Values.registry.keepsCopies | quote }} }
+{{- if .Values.registry.enabled }}
+- { name: WORKFLOW_REGISTRY_NODE_HOST, value: "127.0.0.1:{{ .Values.registryProxy.port }}" }
+- { name: WORKFLOW_REGISTRY_URL, value: "http://deis-registry.{{ .Release.Namespace }}.svc.cluster.local" }
+- { name: WORKFLOW_REGISTRY_KEY_FILE, value: /var/run/secrets/deis/registry-key/key }
+{{- else }}
+{{- with .Values.registry.external }}
+- { name: WORKFLOW_REGISTRY_NODE_HOST, value: {{ required "set registry.external.host, or registry.enabled" .host | quote }} }
+- { name: WORKFLOW_REGISTRY_URL, value: {{ required "set registry.external.url" .url | quote }} }
+- { name: WORKFLOW_REGISTRY_USERNAME, value: {{ required "set registry.external.username" .username | quote }} }
+- { name: WORKFLOW_REGISTRY_PASSWORD_FILE, value: /var/run/secrets/deis/registry-key/password }
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Name of the Secret of the registry's key, or of the external registry's password. */}}
+{{- define "workflow.registrySecret" -}}
+{{- if .Values.registry.enabled -}}
+{{ include "workflow.secret" (dict "root" . "name" "registryKey") }}
+{{- else -}}
+{{ required "set registry.external.existingSecret" .Values.registry.external.existingSecret }}
+{{- end -}}
+{{- end }}
+
+{{/* Mounts of the named secrets; the same list makes the volumes. */}}
+{{- define "workflow.secretMounts" -}}
+{{- range .names }}
+- { name: {{ kebabcase . }}, mountPath: /var/run/secrets/deis/{{ kebabcase . }}, readOnly: true }
+{{- end }}
+{{- end }}
+
+{{- define "workflow.secretVolumes" -}}
+{{- $root := .root }}
+{{- range .names }}
+{{- $secret := include "workflow.secret" (dict "root" $root "name" .) }}
+{{- if eq . "registryKey" }}{{ $secret = include "workflow.registrySecret" $root }}{{ end }}
+- name: {{ kebabcase . }}
+  secret: { secretName: {{ $secret }}, defaultMode: 0440 }
+{{- end }}
+{{- end }}
+
+{{/* A role's volume named data: a claim, or no longer than the pod. */}}
+{{- define "workflow.dataVolume" -}}
+- name: data
+{{- if or .root.Values.persistence.enabled .settings.persistence.existingClaim }}
+  persistentVolumeClaim: { claimName: {{ .settings.persistence.existingClaim | default .claim }} }
+{{- else }}
+  emptyDir: {}
+{{- end }}
+{{- end }}
+
+{{- define "workflow.claim" -}}
+{{- if and .root.Values.persistence.enabled (not .settings.persistence.existingClaim) }}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: {{ .claim }}
+  labels: {{- include "workflow.labels" .root | nindent 4 }}
+  annotations:
+    # Uninstalling must not throw data away.
+    helm.sh/resource-policy: keep
+spec:
+  accessModes: [ReadWriteOnce]
+  {{- with .root.Values.persistence.storageClass }}
+  storageClassName: {{ . }}
+  {{- end }}
+  resources: { requests: { storage: {{ .settings.persistence.size }} } }
+{{- end }}
+{{- end }}
+
+{{- define "workflow.serviceAccount" -}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ .name }}
+  labels: {{- include "workflow.labels" .root | nindent 4 }}
+automountServiceAccountToken: false
+{{- end }}
+
+{{/* More than one replica is spread over nodes. */}}
+{{- define "workflow.spread" -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector: { matchLabels: { app: {{ .name }} } }
+    matchLabelKeys: [pod-template-hash]
+{{- end }}

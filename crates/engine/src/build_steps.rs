@@ -1,0 +1,192 @@
+//! The platform's own steps of a build in a cluster, run in the build's pod: take the source, carry out a
+//! Dockerfile, send the result.
+//!
+//! User code runs between the first and the last in a container of its own. What it leaves is read like a
+//! stranger's: through no link, within bounds. Only the last step can write to the registry.
+
+mod cache;
+mod dockerfile;
+mod receive;
+mod upload;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use domain::build::BuildKind;
+use domain::registry_access::cache_repository;
+use domain::{AppName, Digest, ProcessType};
+use serde::{Deserialize, Serialize};
+
+use crate::oci::{Access, Login, Repository, Transport};
+
+/// Where the pod's volume is, in every step.
+pub const WORKSPACE: &str = "/workspace";
+/// What the source ends with, after the archive: without it the source was cut off.
+pub const SOURCE_END: &[u8] = b"deis: this is the end of the source\n";
+/// Variables of the steps' containers.
+pub const SPEC_VARIABLE: &str = "DEIS_BUILD_SPEC";
+pub const PASSWORD_VARIABLE: &str = "DEIS_BUILD_PASSWORD";
+
+/// Exit code of a step that says on its last line what the user must change.
+pub const EXIT_REFUSED: i32 = 65;
+const EXIT_FAILED: i32 = 70;
+
+/// One of the steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Takes the source from standard input and fetches the cache.
+    Receive,
+    /// Carries out a Dockerfile.
+    Dockerfile,
+    /// Sends image and cache to the registry.
+    Upload,
+}
+
+impl Step {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Dockerfile => "dockerfile",
+            Self::Upload => "upload",
+        }
+    }
+}
+
+impl std::str::FromStr for Step {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let steps = [Self::Receive, Self::Dockerfile, Self::Upload];
+        steps
+            .into_iter()
+            .find(|step| step.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is no step of a build"))
+    }
+}
+
+/// What the steps must know. Nothing in it is a secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    pub app: AppName,
+    pub kind: BuildKind,
+    /// The registry, as pods reach it: scheme, host, port.
+    pub registry_url: String,
+    /// What all its repositories begin with; empty or with a slash at its end.
+    pub registry_prefix: String,
+    /// What nodes call the registry.
+    pub node_host: String,
+    /// Where the stack's layers are, and under which tag or digest.
+    pub stack_repository: String,
+    pub stack_version: String,
+    /// Whether caches are kept.
+    pub cache: bool,
+    /// Whether the config is passed on as build arguments.
+    pub build_args: bool,
+    pub slug_bytes_max: u64,
+    pub cache_bytes_max: u64,
+    /// Registries that speak plain HTTP.
+    pub insecure_hosts: Vec<String>,
+    pub username: String,
+}
+
+/// What a build made: the last line of the last step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Built {
+    pub image_digest: Digest,
+    pub ports: Vec<u16>,
+    pub user: String,
+    pub process_types: BTreeMap<ProcessType, String>,
+}
+
+/// Why a step did not do its part.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    /// The user must change something.
+    #[error("{0}")]
+    Refused(String),
+    /// A program that carried out the user's wishes ended with this code.
+    #[error("exited with code {0}")]
+    Exited(i32),
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+    #[error(transparent)]
+    Registry(#[from] crate::oci::OciError),
+    #[error(transparent)]
+    Archive(#[from] crate::oci::ArchiveError),
+}
+
+impl StepError {
+    fn exit_code(&self) -> i32 {
+        match self {
+            Self::Refused(_) => EXIT_REFUSED,
+            Self::Exited(code) => *code,
+            Self::Io { .. } | Self::Registry(_) | Self::Archive(_) => EXIT_FAILED,
+        }
+    }
+}
+
+trait OrFailed<T> {
+    fn or_failed(self, what: impl Into<String>) -> Result<T, StepError>;
+}
+
+impl<T> OrFailed<T> for std::io::Result<T> {
+    fn or_failed(self, what: impl Into<String>) -> Result<T, StepError> {
+        self.map_err(|source| StepError::Io { what: what.into(), source })
+    }
+}
+
+/// Runs a step and gives back the process's exit code. The spec is JSON of [`Spec`].
+pub async fn run(step: Step, spec: &str, password: Option<String>) -> i32 {
+    let spec: Spec = match serde_json::from_str(spec) {
+        Ok(spec) => spec,
+        Err(error) => {
+            println!("the build's spec cannot be read: {error}");
+            return EXIT_FAILED;
+        }
+    };
+    let pod = Pod { spec, password, workspace: PathBuf::from(WORKSPACE), transport: Transport::new() };
+    let done = match step {
+        Step::Receive => receive::receive(&pod).await,
+        Step::Dockerfile => dockerfile::build(&pod).await,
+        Step::Upload => upload::upload(&pod).await,
+    };
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            if !matches!(error, StepError::Exited(_)) {
+                println!("{error}");
+            }
+            error.exit_code()
+        }
+    }
+}
+
+/// A step's surroundings.
+struct Pod {
+    spec: Spec,
+    password: Option<String>,
+    workspace: PathBuf,
+    transport: Transport,
+}
+
+impl Pod {
+    fn folder(&self, name: &str) -> PathBuf {
+        self.workspace.join(name)
+    }
+
+    fn repository(&self, name: &str, access: Access) -> Repository {
+        let username = self.spec.username.clone();
+        let login = self.password.clone().map(|password| Login { username, password });
+        let name = format!("{}{name}", self.spec.registry_prefix);
+        Repository::new(&self.transport, &self.spec.registry_url, &name, login, access)
+    }
+
+    fn cache_repository(&self, access: Access) -> Repository {
+        self.repository(&cache_repository(&self.spec.app), access)
+    }
+}
+
+/// Whether a folder is there and is one, not a link to one.
+fn is_folder(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}

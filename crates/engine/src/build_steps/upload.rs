@@ -1,0 +1,138 @@
+//! The last step: what the build left goes to the registry. User code has ended; its files are read through
+//! no link, since this container holds a credential.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+
+use bytes::Bytes;
+use domain::build::BuildKind;
+use domain::registry_access::app_repository;
+use domain::slug_image::{Layer, MANIFEST_MEDIA_TYPE, SLUG_PORT, SLUG_USER, SlugImage, Stack, slug_image};
+use domain::{Digest, ProcessType};
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use sha2::Digest as _;
+use tokio_util::io::ReaderStream;
+
+use super::dockerfile::LAYOUT;
+use super::{Built, OrFailed as _, Pod, StepError, cache};
+use crate::oci::{
+    Access, DOCUMENT_BYTES_MAX, ImageConfig, OciError, Repository, is_index, open_beneath, push_layout,
+};
+
+const LAYER: &str = "out/layer.tar";
+const RESULT: &str = "out/result.json";
+const RESULT_BYTES_MAX: u64 = 1 << 20;
+const CHUNK_BYTES: usize = 256 << 10;
+
+pub async fn upload(pod: &Pod) -> Result<(), StepError> {
+    let built = match pod.spec.kind {
+        BuildKind::Buildpack => slug(pod).await?,
+        BuildKind::Dockerfile => image(pod).await?,
+    };
+    if pod.spec.kind == BuildKind::Buildpack
+        && pod.spec.cache
+        && let Err(error) = cache::keep(pod).await
+    {
+        println!(" !     the cache cannot be kept: {error}");
+    }
+    println!("{}", serde_json::to_string(&built).expect("texts and numbers are JSON"));
+    Ok(())
+}
+
+/// What `slug build` says about its layer.
+#[derive(Deserialize)]
+struct BuildResult {
+    process_types: BTreeMap<ProcessType, String>,
+}
+
+/// The stack and the one layer that the build made.
+async fn slug(pod: &Pod) -> Result<Built, StepError> {
+    let process_types = read_result(pod)?.process_types;
+    let file = || open_beneath(&pod.workspace, LAYER).or_failed("the build left no slug");
+    let size_bytes = file()?.metadata().or_failed("read the slug")?.len();
+    if size_bytes > pod.spec.slug_bytes_max {
+        return Err(StepError::Refused(format!(
+            "the slug has {} MB, {} MB are allowed; list what the app does not need in .slugignore",
+            size_bytes.div_ceil(1 << 20),
+            pod.spec.slug_bytes_max >> 20
+        )));
+    }
+    let layer = Layer { digest: digest_of(file()?).await?, size_bytes };
+    let stack_repository = pod.repository(&pod.spec.stack_repository, Access::Pull);
+    let stack = stack(pod, &stack_repository).await?;
+    let image = slug_image(&stack, layer.clone(), &process_types);
+    let app = app_repository(&pod.spec.app);
+    let to = pod.repository(&app, Access::Push).mounting_from(&[stack_repository.name()]);
+    for layer in &stack.layers {
+        take_over(&stack_repository, layer, &to).await?;
+    }
+    if !to.has_blob(&layer.digest).await? {
+        let content = ReaderStream::with_capacity(tokio::fs::File::from_std(file()?), CHUNK_BYTES);
+        to.push_blob(&layer.digest, size_bytes, content.boxed()).await?;
+    }
+    let SlugImage { config, config_digest: _, manifest, digest, layers: _ } = image;
+    to.push_bytes(Bytes::from(config)).await?;
+    to.put_manifest(digest.hex(), MANIFEST_MEDIA_TYPE, Bytes::from(manifest)).await?;
+    Ok(Built { image_digest: digest, ports: vec![SLUG_PORT], user: SLUG_USER.to_owned(), process_types })
+}
+
+fn read_result(pod: &Pod) -> Result<BuildResult, StepError> {
+    let what = "read the build's result";
+    let file = open_beneath(&pod.workspace, RESULT).or_failed(what)?;
+    let mut bytes = Vec::new();
+    file.take(RESULT_BYTES_MAX).read_to_end(&mut bytes).or_failed(what)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| StepError::Refused(format!("the build's result cannot be read: {error}")))
+}
+
+async fn stack(pod: &Pod, repository: &Repository) -> Result<Stack, StepError> {
+    let manifest = repository.manifest(&pod.spec.stack_version).await?;
+    let config = manifest.content.config.filter(|_| manifest.media_type == MANIFEST_MEDIA_TYPE);
+    let refused = |reason: String| StepError::Refused(format!("stack image: {reason}"));
+    let config = config.ok_or_else(|| refused("it is no OCI image".to_owned()))?;
+    let config = repository.blob(&config.digest, DOCUMENT_BYTES_MAX).await?;
+    Stack::from_config(&config).map_err(|error| refused(error.to_string()))
+}
+
+/// Makes a layer of the stack a layer of the app's repository.
+async fn take_over(stack: &Repository, layer: &Layer, to: &Repository) -> Result<(), OciError> {
+    if to.has_blob(&layer.digest).await? || to.mount_blob(&layer.digest, stack.name()).await? {
+        return Ok(());
+    }
+    let descriptor = crate::oci::Descriptor {
+        media_type: String::new(),
+        digest: layer.digest.clone(),
+        size_bytes: layer.size_bytes,
+        platform: None,
+        annotations: BTreeMap::new(),
+    };
+    let content = stack.blob_stream(&descriptor).await?;
+    to.push_blob(&layer.digest, layer.size_bytes, content).await
+}
+
+/// The image that a Dockerfile made.
+async fn image(pod: &Pod) -> Result<Built, StepError> {
+    let to = pod.repository(&app_repository(&pod.spec.app), Access::Push);
+    let image_digest = push_layout(&pod.workspace, LAYOUT, &to).await?;
+    let manifest = to.manifest(image_digest.as_str()).await?;
+    let config = manifest.content.config.as_ref().filter(|_| !is_index(&manifest));
+    let refused = |reason: String| StepError::Refused(format!("the image that was built: {reason}"));
+    let config = config.ok_or_else(|| refused("it has no config".to_owned()))?;
+    let config = to.blob(&config.digest, DOCUMENT_BYTES_MAX).await?;
+    let config = ImageConfig::parse(&config).map_err(refused)?;
+    Ok(Built { image_digest, ports: config.ports(), user: config.user(), process_types: BTreeMap::new() })
+}
+
+/// The digest of a file's content.
+pub async fn digest_of(file: File) -> Result<Digest, StepError> {
+    let what = "read what the build left";
+    let mut content = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK_BYTES);
+    let mut hash = sha2::Sha256::new();
+    while let Some(chunk) = content.next().await {
+        hash.update(chunk.or_failed(what)?);
+    }
+    let hex = hex::encode(hash.finalize());
+    Ok(Digest::parse(&format!("sha256:{hex}")).expect("a SHA-256 in hex has 64 digits"))
+}

@@ -1,0 +1,97 @@
+//! Jobs in a cluster: builds and one-off processes.
+//!
+//! Each is a pod that is watched to its end and removed whatever happens: by the job itself, by a guard when
+//! its future is dropped, by Kubernetes at its deadline, and by the next process when this one died.
+
+mod build;
+mod build_job;
+mod build_pod;
+mod failure;
+mod guard;
+mod one_off;
+mod one_off_pod;
+mod output;
+mod source;
+mod stack;
+mod state;
+mod strays;
+mod watching;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::build::{BuildJob, BuiltImage, Finished, OneOff};
+use kube::Client;
+use tokio::sync::{Mutex, mpsc};
+
+use super::KubernetesSettings;
+use crate::oci::Transport;
+use crate::{EngineError, JobError, Jobs, Source};
+
+/// Label of everything that belongs to a job: `build` or `run`.
+const JOB_LABEL: &str = "deis.io/job";
+/// Annotation: the pod of the platform that started the job.
+const OWNER_ANNOTATION: &str = "deis.io/started-by";
+
+/// Jobs of a cluster; clones are handles to the same.
+#[derive(Clone)]
+pub struct KubernetesJobs {
+    client: Client,
+    settings: Arc<KubernetesSettings>,
+    /// Name of the pod that this process runs in.
+    owner: String,
+    transport: Transport,
+    /// Where the stack's layers are, once that is known.
+    stack: Arc<Mutex<Option<stack::StackImage>>>,
+}
+
+impl KubernetesJobs {
+    /// `owner` is the name of the pod that this process runs in: jobs of pods that are gone are strays.
+    pub fn new(client: Client, settings: KubernetesSettings, owner: String) -> Self {
+        Self {
+            client,
+            settings: Arc::new(settings),
+            owner,
+            transport: Transport::new(),
+            stack: Arc::default(),
+        }
+    }
+
+    /// Removes builds whose process has died. Call it once at the start of a builder.
+    pub async fn remove_stray_builds(&self) -> Result<(), EngineError> {
+        strays::remove_builds(self).await
+    }
+
+    /// Removes one-off pods of apps that nobody waits for any more. Call it once at the start of a controller.
+    pub async fn remove_stray_runs(&self) -> Result<(), EngineError> {
+        strays::remove_runs(self).await
+    }
+}
+
+#[async_trait]
+impl Jobs for KubernetesJobs {
+    async fn build(
+        &self,
+        job: &BuildJob,
+        source: Source,
+        output: mpsc::Sender<Bytes>,
+    ) -> Result<BuiltImage, JobError> {
+        within(job.deadline_seconds, build::build(self, job, source, &output)).await
+    }
+
+    async fn run(&self, run: &OneOff) -> Result<Finished, JobError> {
+        within(run.deadline_seconds, one_off::run(self, run)).await
+    }
+}
+
+/// Bounds a job; what it made is removed by its guard when it is dropped here.
+async fn within<T>(
+    deadline_seconds: u32,
+    job: impl Future<Output = Result<T, JobError>>,
+) -> Result<T, JobError> {
+    tokio::time::timeout(Duration::from_secs(u64::from(deadline_seconds)), job)
+        .await
+        .unwrap_or(Err(JobError::TimedOut { seconds: deadline_seconds }))
+}

@@ -1,0 +1,155 @@
+//! The agent of a node: reads the log files of app containers and sends their lines to the logger.
+//!
+//! One loop does all: look for files (`files`), read on in each (`tail`, `cri`), send what was read, then
+//! note how far that was (`positions`). While the logger is away nothing more is read: lines wait in the
+//! node's files, and memory stays bounded. What was sent and not noted before a crash is sent again.
+
+mod cri;
+mod files;
+mod positions;
+mod tail;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::logs::LogLine;
+use engine::kubernetes::{PodName, PodOrigin};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::LoggerClient;
+use crate::client::Batch;
+use positions::Positions;
+use tail::Tail;
+
+/// Pause after a pass that found nothing new.
+const READ_EVERY: Duration = Duration::from_millis(250);
+/// How often the folder is looked at for new files, and positions are noted.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// First and longest pause before a batch is sent again.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_LONGEST: Duration = Duration::from_secs(5);
+/// Bytes of lines that are sent at once.
+const BATCH_BYTES_MAX: usize = 512 << 10;
+
+/// Whose pods run on the node.
+pub type Pods = watch::Receiver<Arc<BTreeMap<PodName, PodOrigin>>>;
+
+/// What an agent must know before it starts.
+#[derive(Debug, Clone)]
+pub struct AgentSettings {
+    /// Where the node keeps links to the logs of its containers.
+    pub logs_dir: PathBuf,
+    /// Where the agent notes how far it has read.
+    pub positions_file: PathBuf,
+}
+
+/// Why the agent could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    #[error("cannot read the logs of containers in {}: {source}", path.display())]
+    Logs { path: PathBuf, source: std::io::Error },
+    #[error("cannot note positions in {}: {source}", path.display())]
+    Positions { path: PathBuf, source: std::io::Error },
+}
+
+/// Reads and sends until `shutdown` turns true or closes.
+pub async fn run(
+    settings: AgentSettings,
+    client: LoggerClient,
+    pods: Pods,
+    mut shutdown: watch::Receiver<bool>,
+) -> Result<(), AgentError> {
+    let mut agent = Agent::new(settings, pods)?;
+    tokio::select! {
+        ended = agent.serve(&client) => ended,
+        // A closed channel means that whoever could stop us is gone.
+        _ = shutdown.wait_for(|stop| *stop) => agent.positions.save(),
+    }
+}
+
+struct Agent {
+    settings: AgentSettings,
+    pods: Pods,
+    /// By the name of the link.
+    tails: BTreeMap<String, Tail>,
+    positions: Positions,
+}
+
+impl Agent {
+    fn new(settings: AgentSettings, pods: Pods) -> Result<Self, AgentError> {
+        let positions = Positions::load(&settings.positions_file)?;
+        Ok(Self { settings, pods, tails: BTreeMap::new(), positions })
+    }
+
+    async fn serve(&mut self, client: &LoggerClient) -> Result<(), AgentError> {
+        let mut looked_at: Option<Instant> = None;
+        let mut batch = Batch::default();
+        loop {
+            if looked_at.is_none_or(|then| then.elapsed() >= LOOK_EVERY) {
+                self.look()?;
+                self.positions.save()?;
+                looked_at = Some(Instant::now());
+            }
+            // Short reads of files that are mostly in memory; nothing else runs in this process.
+            self.read(&mut batch);
+            if batch.is_empty() {
+                sleep(READ_EVERY).await;
+                continue;
+            }
+            send(client, &batch).await;
+            batch.clear();
+            for (name, tail) in &self.tails {
+                self.positions.note(name, tail.position());
+            }
+        }
+    }
+
+    /// Takes up new files, lets go of those that are gone and read to their end.
+    fn look(&mut self) -> Result<(), AgentError> {
+        let names = files::names(&self.settings.logs_dir)?;
+        let pods = Arc::clone(&self.pods.borrow_and_update());
+        for name in &names {
+            let Some(pod) = files::pod_of(name) else { continue };
+            let Some(origin) = pods.get(&pod) else { continue };
+            if !self.tails.contains_key(name) {
+                let link = self.settings.logs_dir.join(name);
+                let tail = Tail::open(link, origin.clone(), pod.name, self.positions.of(name));
+                self.tails.extend(tail.map(|tail| (name.clone(), tail)));
+            }
+        }
+        self.tails.retain(|name, tail| names.contains(name) || !tail.is_at_end());
+        self.positions.keep_only(|name| names.contains(name) || self.tails.contains_key(name));
+        Ok(())
+    }
+
+    /// Reads on in every file, in turns, until the batch is full or nothing is new.
+    fn read(&mut self, batch: &mut Batch) {
+        loop {
+            let mut found = false;
+            for tail in self.tails.values_mut() {
+                found |= tail.read(|line: LogLine| _ = batch.add(&line));
+                if batch.size_bytes() >= BATCH_BYTES_MAX {
+                    return;
+                }
+            }
+            if !found {
+                return;
+            }
+        }
+    }
+}
+
+/// Sends until the batch has arrived.
+async fn send(client: &LoggerClient, batch: &Batch) {
+    let mut pause = RETRY_FIRST;
+    while let Err(error) = client.send(batch).await {
+        if pause == RETRY_FIRST {
+            tracing::warn!(error = &error as &dyn std::error::Error, "lines wait for the logger");
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(RETRY_LONGEST);
+    }
+}

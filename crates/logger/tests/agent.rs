@@ -1,0 +1,175 @@
+//! From the log files of a node to the logger's disk, with a folder that stands in for the node's.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{AppName, ProcessType};
+use engine::kubernetes::{PodName, PodOrigin};
+use logger::agent::{self, AgentError, AgentSettings};
+use logger::{LoggerClient, LoggerSettings};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+const KEY: &str = "a key that writes lines";
+
+struct World {
+    folder: TempDir,
+    address: SocketAddr,
+    pods: watch::Sender<Arc<BTreeMap<PodName, PodOrigin>>>,
+    agent: Option<(watch::Sender<bool>, JoinHandle<Result<(), AgentError>>)>,
+    logger: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["containers", "pods/blog/web", "node"] {
+            std::fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        let origin =
+            PodOrigin { app: AppName::parse("blog").unwrap(), process: ProcessType::web(), release: 2 };
+        let pod = PodName { namespace: "blog".to_owned(), name: "blog-web-5d9c-x2v4k".to_owned() };
+        let pods = watch::Sender::new(Arc::new(BTreeMap::from([(pod, origin)])));
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut world = Self { folder, address, pods, agent: None, logger: None };
+        world.start_logger().await;
+        world
+    }
+
+    async fn start_logger(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.address = listener.local_addr().unwrap();
+        let mut settings = LoggerSettings::new(self.folder.path().join("logs"));
+        settings.lines_key = Some(KEY.to_owned());
+        let (stop, stopping) = watch::channel(false);
+        let serving = tokio::spawn(async move {
+            logger::run(settings, Some(listener), None, stopping).await.unwrap();
+        });
+        self.logger = Some((stop, serving));
+    }
+
+    async fn stop_logger(&mut self) {
+        let (stop, serving) = self.logger.take().unwrap();
+        stop.send_replace(true);
+        serving.await.unwrap();
+    }
+
+    fn start_agent(&mut self) {
+        let settings = AgentSettings {
+            logs_dir: self.folder.path().join("containers"),
+            positions_file: self.folder.path().join("node/positions.json"),
+        };
+        let client = LoggerClient::new(&format!("http://{}", self.address), KEY).unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let running = tokio::spawn(agent::run(settings, client, self.pods.subscribe(), stopping));
+        self.agent = Some((stop, running));
+    }
+
+    async fn stop_agent(&mut self) {
+        let (stop, running) = self.agent.take().unwrap();
+        stop.send_replace(true);
+        running.await.unwrap().unwrap();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("pods/blog/web/0.log")
+    }
+
+    /// Appends to the container's log, linking it as the kubelet does.
+    fn say(&self, text: &str) {
+        use std::io::Write as _;
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(self.file()).unwrap();
+        writeln!(file, "2026-01-02T03:04:05.000000006Z stdout F {text}").unwrap();
+        let link = self.folder.path().join("containers/blog-web-5d9c-x2v4k_blog_blog-web-0123.log");
+        if !link.exists() {
+            std::os::unix::fs::symlink(self.file(), link).unwrap();
+        }
+    }
+
+    fn rotate(&self) {
+        std::fs::rename(self.file(), self.file().with_extension("log.20260102-030405")).unwrap();
+    }
+
+    /// The texts that the logger has, once the last of them is `last`.
+    async fn until(&self, last: &str) -> Vec<String> {
+        let stored = self.folder.path().join("logs/blog.log");
+        let waiting = async {
+            loop {
+                let text = std::fs::read_to_string(&stored).unwrap_or_default();
+                let read = |line: &str| serde_json::from_str::<domain::logs::LogLine>(line).unwrap().render();
+                let lines: Vec<_> = text.lines().map(read).collect();
+                if lines.last().is_some_and(|line| line.ends_with(last)) {
+                    return lines;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let lines =
+            tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the line never comes");
+        let prefix = "2026-01-02T03:04:05+00:00 blog[web.v2.x2v4k]: ";
+        lines.iter().map(|line| line.strip_prefix(prefix).unwrap().to_owned()).collect()
+    }
+}
+
+#[tokio::test]
+async fn lines_of_app_containers_arrive_as_those_of_docker_do_and_others_stay() {
+    let mut world = World::new().await;
+    std::fs::write(world.folder.path().join("containers/coredns-1_kube-system_coredns-2.log"), "x\n")
+        .unwrap();
+    world.say("one");
+    world.start_agent();
+
+    assert_eq!(world.until("one").await, ["one"]);
+    world.say("two");
+    assert_eq!(world.until("two").await, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn a_rotation_loses_and_repeats_nothing() {
+    let mut world = World::new().await;
+    world.say("one");
+    world.start_agent();
+    world.until("one").await;
+
+    world.say("two");
+    world.rotate();
+    world.say("three");
+
+    assert_eq!(world.until("three").await, ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_where_it_was_also_in_a_file_that_was_rotated_meanwhile() {
+    let mut world = World::new().await;
+    world.say("one");
+    world.start_agent();
+    world.until("one").await;
+    world.stop_agent().await;
+
+    world.say("two");
+    world.rotate();
+    world.say("three");
+    world.start_agent();
+
+    assert_eq!(world.until("three").await, ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn while_the_logger_is_away_lines_wait_in_the_files() {
+    let mut world = World::new().await;
+    world.say("one");
+    world.start_agent();
+    world.until("one").await;
+
+    world.stop_logger().await;
+    world.say("two");
+    world.say("three");
+    world.start_logger().await;
+
+    assert_eq!(world.until("three").await, ["one", "two", "three"]);
+}

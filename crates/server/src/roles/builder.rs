@@ -1,0 +1,102 @@
+//! `workflow builder`: git over SSH, and builds as jobs of the cluster.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::ensure;
+use builder::BuilderSettings;
+use engine::kubernetes::{self, KubernetesJobs};
+use logger::LogWriter;
+
+use super::{RoleSettings, everywhere, git_hook_command};
+use crate::health;
+use crate::process::{self, Process};
+use crate::settings::{BuildSettings, ClusterSettings, LinesSettings, check_domain, key_in};
+
+/// Takes pushes over SSH, has them built and released.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BuilderRole {
+    /// Platform domain: apps answer at `<app>.<domain>`.
+    #[arg(long, env = "WORKFLOW_DOMAIN")]
+    domain: String,
+
+    /// Folder for repositories.
+    #[arg(long, env = "WORKFLOW_DATA_DIR", default_value = "/var/lib/workflow")]
+    data_dir: PathBuf,
+
+    /// Address and port of SSH.
+    #[arg(long, env = "WORKFLOW_SSH_LISTEN", default_value_t = everywhere(2222))]
+    ssh_listen: SocketAddr,
+
+    /// Folder with the host keys `ssh-host-{ed25519,ecdsa,rsa}-key` [default: made in the data folder].
+    #[arg(long, env = "WORKFLOW_HOST_KEYS_DIR")]
+    host_keys_dir: Option<PathBuf>,
+
+    /// The controller's internal address, for hooks.
+    #[arg(long, env = "WORKFLOW_HOOKS_URL", default_value = "http://deis-controller-hooks")]
+    hooks_url: String,
+
+    /// File with the key that the controller knows the builder by.
+    #[arg(long, env = "WORKFLOW_BUILDER_KEY_FILE")]
+    builder_key_file: PathBuf,
+
+    #[command(flatten)]
+    lines: LinesSettings,
+
+    #[command(flatten)]
+    build: BuildSettings,
+
+    #[command(flatten)]
+    cluster: ClusterSettings,
+
+    #[command(flatten)]
+    role: RoleSettings,
+}
+
+impl BuilderRole {
+    pub fn check(&self) -> anyhow::Result<()> {
+        check_domain(&self.domain)?;
+        self.lines.client()?;
+        self.build.check()?;
+        self.cluster.check()?;
+        if let Some(folder) = &self.host_keys_dir {
+            ensure!(folder.is_dir(), "--host-keys-dir {}: expected a folder", folder.display());
+        }
+        self.settings().map(drop)
+    }
+
+    pub fn run(&self) -> anyhow::Result<()> {
+        process::run(self.serve())
+    }
+
+    async fn serve(&self) -> anyhow::Result<()> {
+        let mut process = Process::new()?;
+        let client = kubernetes::connect().await?;
+        let settings = self.cluster.engine(&self.domain, &self.build)?;
+        let jobs = KubernetesJobs::new(client, settings, self.cluster.pod_name.clone());
+        if let Err(error) = jobs.remove_stray_builds().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "builds may be left over");
+        }
+        let logs = LogWriter::default();
+        process.add_plain("log writer", logs.clone().run(self.lines.client()?, process.stopping()));
+        self.role.add_health(&mut process, health::always()).await?;
+        let ssh = process::bind("--ssh-listen", self.ssh_listen).await?;
+        tracing::info!("taking pushes on {}", self.ssh_listen);
+        process.add(
+            "builder",
+            builder::run(self.settings()?, Some(ssh), Arc::new(jobs), Arc::new(logs), process.stopping()),
+        );
+        process.run(self.role.stop_timeout()).await
+    }
+
+    fn settings(&self) -> anyhow::Result<BuilderSettings> {
+        let key = key_in("--builder-key-file", &self.builder_key_file)?;
+        let builder = BuilderSettings::new(&self.data_dir, &self.hooks_url, key, git_hook_command()?);
+        Ok(BuilderSettings {
+            host_keys_dir: self.host_keys_dir.clone(),
+            drain_timeout: self.role.drain_timeout(),
+            ..self.build.bounded(builder)
+        })
+    }
+}

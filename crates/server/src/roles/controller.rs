@@ -1,0 +1,138 @@
+//! `workflow controller`: the REST API, the builder's hooks, and the deployer.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use controller::{Controller, ControllerSettings, Parts, Secret};
+use engine::kubernetes::{self, KubernetesEngine, KubernetesImages, KubernetesJobs};
+use logger::LogWriter;
+use store::Store;
+
+use super::{RoleSettings, add_controller, everywhere};
+use crate::health;
+use crate::process::{self, Process};
+use crate::settings::{
+    ApiSettings, BuildSettings, ClusterSettings, LinesSettings, check_database_url, key_in, sealing_key_in,
+};
+
+/// How often the leading controller looks for work that others have recorded.
+const LOOK_WITH_COMPANY: Duration = Duration::from_secs(1);
+
+/// Answers the API and makes apps run as it was told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ControllerRole {
+    /// Database: `sqlite:///path/file.db` or `postgres://user:password@host/name`.
+    #[arg(long, env = "WORKFLOW_DATABASE_URL", hide_env_values = true)]
+    database_url: String,
+
+    /// File with the key that seals config values in the database, 64 hex digits.
+    #[arg(long, env = "WORKFLOW_SEALING_KEY_FILE")]
+    sealing_key_file: PathBuf,
+
+    /// Address and port of the API.
+    #[arg(long, env = "WORKFLOW_API_LISTEN", default_value_t = everywhere(8000))]
+    api_listen: SocketAddr,
+
+    /// Address and port of the builder's hooks; never made public.
+    #[arg(long, env = "WORKFLOW_HOOKS_LISTEN", default_value_t = everywhere(8001))]
+    hooks_listen: SocketAddr,
+
+    /// File with the key that the builder is known by.
+    #[arg(long, env = "WORKFLOW_BUILDER_KEY_FILE")]
+    builder_key_file: PathBuf,
+
+    /// File with the key that the logger asks of those who read lines.
+    #[arg(long, env = "WORKFLOW_LOGGER_KEY_FILE")]
+    logger_key_file: PathBuf,
+
+    #[command(flatten)]
+    lines: LinesSettings,
+
+    #[command(flatten)]
+    api: ApiSettings,
+
+    #[command(flatten)]
+    build: BuildSettings,
+
+    #[command(flatten)]
+    cluster: ClusterSettings,
+
+    #[command(flatten)]
+    role: RoleSettings,
+}
+
+impl ControllerRole {
+    pub fn check(&self) -> anyhow::Result<()> {
+        check_database_url(&self.database_url)?;
+        sealing_key_in("--sealing-key-file", &self.sealing_key_file)?;
+        self.lines.client()?;
+        self.api.check()?;
+        self.build.check()?;
+        self.cluster.check()?;
+        self.settings().map(drop)
+    }
+
+    pub fn run(&self) -> anyhow::Result<()> {
+        process::run(self.serve())
+    }
+
+    async fn serve(&self) -> anyhow::Result<()> {
+        let mut process = Process::new()?;
+        let api = process::bind("--api-listen", self.api_listen).await?;
+        let hooks = process::bind("--hooks-listen", self.hooks_listen).await?;
+        let logs = LogWriter::default();
+        let Some(controller) = process.start(self.controller(logs.clone())).await? else { return Ok(()) };
+        process.add_plain("log writer", logs.run(self.lines.client()?, process.stopping()));
+        let store = controller.store.clone();
+        let ready = health::check(move || {
+            let store = store.clone();
+            async move { store.ping().await.map_err(|error| format!("the database does not answer: {error}")) }
+        });
+        self.role.add_health(&mut process, ready).await?;
+        add_controller(&mut process, controller, api, hooks);
+        tracing::info!("serving the API on {}", self.api_listen);
+        process.run(self.role.stop_timeout()).await
+    }
+
+    async fn controller(&self, logs: LogWriter) -> anyhow::Result<Controller> {
+        let sealing_key = sealing_key_in("--sealing-key-file", &self.sealing_key_file)?;
+        let store = Store::open(&self.database_url, sealing_key).await.context("cannot open the database")?;
+        let client = kubernetes::connect().await?;
+        let settings = self.cluster.engine(&self.api.domain, &self.build)?;
+        let engine = KubernetesEngine::start(client.clone(), settings.clone());
+        let jobs = KubernetesJobs::new(client, settings.clone(), self.cluster.pod_name.clone());
+        if let Err(error) = jobs.remove_stray_runs().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "one-off pods may be left over");
+        }
+        Ok(Controller::new(Parts {
+            store,
+            engine: Arc::new(engine),
+            jobs: Arc::new(jobs),
+            images: Arc::new(KubernetesImages::new(settings.registry)),
+            logs: Arc::new(logs),
+            settings: self.settings()?,
+        }))
+    }
+
+    fn settings(&self) -> anyhow::Result<ControllerSettings> {
+        let builder_key = Secret::new(key_in("--builder-key-file", &self.builder_key_file)?);
+        let logger_key = Secret::new(key_in("--logger-key-file", &self.logger_key_file)?);
+        let settings = self.api.controller(builder_key);
+        let look_for_work_every =
+            if self.has_company() { LOOK_WITH_COMPANY } else { settings.look_for_work_every };
+        Ok(ControllerSettings {
+            look_for_work_every,
+            logger_url: Some(self.lines.logger_url.clone()),
+            logger_key: Some(logger_key),
+            ..settings
+        })
+    }
+
+    /// Whether other controllers may write to the same database.
+    fn has_company(&self) -> bool {
+        !self.database_url.starts_with("sqlite:")
+    }
+}

@@ -1,0 +1,101 @@
+//! `workflow router`: the edge. It needs neither controller nor database to serve.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::Routes;
+use engine::kubernetes::{self, KubernetesRoutes, KubernetesSettings};
+use router::passthrough::{self, PassthroughSettings};
+use router::{Router, RouterSettings};
+
+use super::{RoleSettings, everywhere};
+use crate::health;
+use crate::process::{self, Process};
+use crate::settings::{Namespaces, check_domain};
+
+/// Takes requests from visitors to the replicas of apps, and git's connections to the builder.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RouterRole {
+    /// Platform domain: apps answer at `<app>.<domain>`.
+    #[arg(long, env = "WORKFLOW_DOMAIN")]
+    domain: String,
+
+    /// Address and port of HTTP.
+    #[arg(long, env = "WORKFLOW_HTTP_LISTEN", default_value_t = everywhere(8080))]
+    http_listen: SocketAddr,
+
+    /// Address and port whose connections go to the builder.
+    #[arg(long, env = "WORKFLOW_SSH_LISTEN", default_value_t = everywhere(2222))]
+    ssh_listen: SocketAddr,
+
+    /// Host and port of the builder; `none` leaves git out.
+    #[arg(long, env = "WORKFLOW_BUILDER", default_value = "deis-builder:2222")]
+    builder: String,
+
+    /// Worker threads; 0 means one for each core.
+    #[arg(long, env = "WORKFLOW_ROUTER_WORKERS", default_value_t = 0)]
+    workers: usize,
+
+    /// Seconds that a request waits for a first ready replica.
+    #[arg(long, env = "WORKFLOW_HOLD_TIMEOUT", default_value_t = 10)]
+    hold_timeout: u64,
+
+    #[command(flatten)]
+    namespaces: Namespaces,
+
+    #[command(flatten)]
+    role: RoleSettings,
+}
+
+impl RouterRole {
+    pub fn check(&self) -> anyhow::Result<()> {
+        check_domain(&self.domain)
+    }
+
+    pub fn run(&self) -> anyhow::Result<()> {
+        process::run(self.serve())
+    }
+
+    async fn serve(&self) -> anyhow::Result<()> {
+        let mut process = Process::new()?;
+        let client = kubernetes::connect().await?;
+        let routes: Arc<dyn Routes> = Arc::new(KubernetesRoutes::start(client, Arc::new(self.cluster())));
+        let table = routes.watch();
+        let ready = health::check(move || {
+            let is_full = table.borrow().version > 0;
+            async move { if is_full { Ok(()) } else { Err("the routes are not known yet".to_owned()) } }
+        });
+        self.role.add_health(&mut process, ready).await?;
+        let stopping = process.stopping();
+        let router = Router::start(&self.router(), &routes, &stopping)?;
+        if self.builder != "none" {
+            let listener = process::bind("--ssh-listen", self.ssh_listen).await?;
+            process.add("way to the builder", passthrough::run(self.passthrough(), listener, stopping));
+        }
+        tracing::info!("serving HTTP on {}", self.http_listen);
+        process.add_thread("router", || router.join());
+        process.run(self.role.stop_timeout()).await
+    }
+
+    fn cluster(&self) -> KubernetesSettings {
+        let Namespaces { namespace_prefix, platform_namespace } = self.namespaces.clone();
+        KubernetesSettings { namespace_prefix, platform_namespace, ..KubernetesSettings::new(&self.domain) }
+    }
+
+    fn router(&self) -> RouterSettings {
+        RouterSettings {
+            workers: self.workers,
+            hold_timeout: Duration::from_secs(self.hold_timeout),
+            drain_timeout: self.role.drain_timeout(),
+            ..RouterSettings::new(self.http_listen)
+        }
+    }
+
+    fn passthrough(&self) -> PassthroughSettings {
+        PassthroughSettings {
+            drain_timeout: self.role.drain_timeout(),
+            ..PassthroughSettings::new(&self.builder)
+        }
+    }
+}

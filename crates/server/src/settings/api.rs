@@ -1,0 +1,69 @@
+//! What an operator decides about the API and how it deploys (api.md 7): the same on one machine and in a
+//! cluster.
+
+use anyhow::ensure;
+use controller::{ControllerSettings, RegistrationMode, Secret};
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct ApiSettings {
+    /// Platform domain: the API answers at `deis.<domain>`, apps at `<app>.<domain>`.
+    #[arg(long, env = "WORKFLOW_DOMAIN", default_value = "localhost")]
+    pub domain: String,
+
+    /// Who may register: `enabled` (anyone), `admin_only` (the first user, then administrators), `disabled`.
+    #[arg(long, env = "REGISTRATION_MODE", default_value = "admin_only")]
+    pub registration_mode: RegistrationMode,
+
+    /// App names that nobody may take.
+    #[arg(
+        long,
+        env = "RESERVED_NAMES",
+        value_delimiter = ',',
+        default_value = "deis,deis-builder,deis-workflow-manager,grafana"
+    )]
+    pub reserved_names: Vec<String>,
+
+    /// Seconds that one batch of replicas may take to become ready.
+    #[arg(long, env = "DEIS_DEPLOY_TIMEOUT", default_value_t = 120)]
+    pub deploy_timeout: u32,
+
+    /// Seconds between TERM and KILL.
+    #[arg(long, env = "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS", default_value_t = 30)]
+    pub termination_grace: u32,
+}
+
+impl ApiSettings {
+    pub fn check(&self) -> anyhow::Result<()> {
+        check_domain(&self.domain)?;
+        ensure!(self.deploy_timeout > 0, "--deploy-timeout 0: expected at least 1 second");
+        Ok(())
+    }
+
+    /// A controller with these rules.
+    pub fn controller(&self, builder_key: Secret) -> ControllerSettings {
+        let Self { domain, registration_mode, reserved_names, deploy_timeout, termination_grace } = self;
+        ControllerSettings {
+            registration_mode: *registration_mode,
+            reserved_names: reserved_names.iter().map(|name| name.trim().to_owned()).collect(),
+            deploy_timeout_seconds: *deploy_timeout,
+            grace_seconds: *termination_grace,
+            ..ControllerSettings::new(domain, builder_key)
+        }
+    }
+}
+
+pub fn check_domain(domain: &str) -> anyhow::Result<()> {
+    let labels_well = domain.split('.').all(is_dns_label);
+    ensure!(
+        labels_well && domain.len() <= 200,
+        "--domain `{domain}`: expected a DNS name such as apps.example.com or localhost"
+    );
+    Ok(())
+}
+
+fn is_dns_label(label: &str) -> bool {
+    let bytes = label.as_bytes();
+    let letters_well =
+        bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-');
+    (1..=63).contains(&bytes.len()) && letters_well && !label.starts_with('-') && !label.ends_with('-')
+}

@@ -1,0 +1,25 @@
+//! Where a role sends the lines that it has to say about apps.
+
+use std::path::PathBuf;
+
+use logger::LoggerClient;
+
+use super::key_in;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct LinesSettings {
+    /// Address of the logger.
+    #[arg(long, env = "WORKFLOW_LOGGER_URL", default_value = "http://deis-logger")]
+    pub logger_url: String,
+
+    /// File with the key that the logger asks of those who write lines.
+    #[arg(long, env = "WORKFLOW_LINES_KEY_FILE")]
+    pub lines_key_file: PathBuf,
+}
+
+impl LinesSettings {
+    pub fn client(&self) -> anyhow::Result<LoggerClient> {
+        let key = key_in("--lines-key-file", &self.lines_key_file)?;
+        Ok(LoggerClient::new(&self.logger_url, key)?)
+    }
+}

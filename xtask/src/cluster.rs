@@ -1,0 +1,236 @@
+//! `cargo xtask cluster`: a real Kubernetes for tests, on a machine without a container registry.
+//!
+//! Its programs are built from pinned Go modules; containerd and what else is around it come from Debian.
+//! Nodes are namespaces of this machine with a network of their own, and nothing of the machine's network or
+//! firewall is touched. Where `KUBECONFIG` names a cluster, that one is used instead.
+//!
+//! Other chores use [`Cluster`].
+
+mod addons;
+mod cgroups;
+mod control_plane;
+mod go;
+mod images;
+mod kubectl;
+mod layout;
+mod namespaces;
+mod network;
+mod node;
+mod own;
+mod pins;
+mod pki;
+mod process;
+mod programs;
+mod start;
+mod status;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::packages;
+use namespaces::Namespace;
+pub use programs::Programs;
+use status::Status;
+
+/// Start, look at, use and remove a Kubernetes for tests.
+#[derive(Debug, clap::Args)]
+pub struct ClusterChore {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Build what is missing and start the cluster; with KUBECONFIG set, only check that it answers.
+    Up {
+        /// How many nodes; two unless the cluster runs.
+        #[arg(long)]
+        nodes: Option<u8>,
+    },
+    /// Take the cluster down and remove all of it; built programs stay in the cache.
+    Down,
+    /// Show nodes and components.
+    Status {
+        /// `json` for scripts.
+        #[arg(short, long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Run kubectl against the cluster.
+    Kubectl {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Run a program inside the cluster's network, with KUBECONFIG set and kubectl and helm in PATH.
+    Exec {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        words: Vec<OsString>,
+    },
+    /// Load an image on every node, from an archive of OCI's or Docker's kind.
+    Load { archive: PathBuf },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+impl ClusterChore {
+    pub fn run(self) -> anyhow::Result<()> {
+        let cluster = Cluster::chosen();
+        match self.action {
+            Action::Up { nodes } => cluster.up(nodes),
+            Action::Down => cluster.down(),
+            Action::Status { output } => print_status(&cluster.status()?, output),
+            Action::Kubectl { arguments } => become_program(cluster.command("kubectl")?.args(arguments)),
+            Action::Exec { words } => become_program(cluster.command(&words[0])?.args(&words[1..])),
+            Action::Load { archive } => cluster.load_image(&archive),
+        }
+    }
+}
+
+fn print_status(status: &Status, output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Text => println!("{}", status.text()),
+        Output::Json => println!("{}", serde_json::to_string_pretty(status)?),
+    }
+    Ok(())
+}
+
+/// Runs a program in our place, so that its exit code, signals and terminal are the caller's.
+fn become_program(command: &mut Command) -> anyhow::Result<()> {
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot run `{}`", crate::progress::shown(command)))
+}
+
+/// The cluster that chores and tests use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cluster {
+    /// The one that we start; reached from inside its network only.
+    Own,
+    /// Somebody else's, named by this value of `KUBECONFIG`; reached as it is.
+    Given(OsString),
+}
+
+impl Cluster {
+    /// The one that `KUBECONFIG` names, else our own.
+    pub fn chosen() -> Self {
+        Self::named(std::env::var_os("KUBECONFIG"))
+    }
+
+    /// Inside [`Cluster::command`] the variable names our own.
+    fn named(kubeconfig: Option<OsString>) -> Self {
+        let foreign = |it: &OsString| !it.is_empty() && Path::new(it) != layout::admin_kubeconfig();
+        kubeconfig.filter(foreign).map_or(Self::Own, Self::Given)
+    }
+
+    /// Makes sure that it runs.
+    pub fn up(&self, nodes: Option<u8>) -> anyhow::Result<()> {
+        let Self::Given(kubeconfig) = self else { return own::up(nodes) };
+        ensure!(nodes.is_none(), "--nodes is for our own cluster, and KUBECONFIG names another one");
+        let kubeconfig = kubeconfig.display();
+        ensure!(
+            kubectl::api_is_ready(&mut self.command("kubectl")?),
+            "no cluster answers at KUBECONFIG={kubeconfig}"
+        );
+        println!("The cluster at KUBECONFIG={kubeconfig} answers.");
+        Ok(())
+    }
+
+    /// Removes it, if it is ours.
+    pub fn down(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Own => own::down(),
+            Self::Given(kubeconfig) => bail!(
+                "the cluster at KUBECONFIG={} is not ours to take down: unset KUBECONFIG for our own",
+                kubeconfig.display()
+            ),
+        }
+    }
+
+    /// A command whose program reaches the cluster: with `KUBECONFIG`, with our kubectl and helm in `PATH`,
+    /// and inside the network of our own cluster.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> anyhow::Result<Command> {
+        match self {
+            Self::Own => {
+                own::nodes()?;
+                let mut command = Namespace::gateway()?.command(program);
+                command.env("KUBECONFIG", layout::admin_kubeconfig());
+                command.env("PATH", Programs::ensure()?.search_path()?);
+                Ok(command)
+            }
+            Self::Given(kubeconfig) => {
+                let mut command = Command::new(program);
+                command.env("KUBECONFIG", kubeconfig);
+                command.env("PATH", client_programs()?.search_path()?);
+                Ok(command)
+            }
+        }
+    }
+
+    /// Brings an image to every node, from an archive of OCI's or Docker's kind.
+    pub fn load_image(&self, archive: &Path) -> anyhow::Result<()> {
+        ensure!(archive.is_file(), "there is no archive {}", archive.display());
+        match self {
+            Self::Own => own::load_image(&own::nodes()?, archive),
+            Self::Given(kubeconfig) => bail!(
+                "cannot load {} into the cluster at KUBECONFIG={}: its nodes are not ours; push the image to a \
+                 registry that they reach",
+                archive.display(),
+                kubeconfig.display()
+            ),
+        }
+    }
+
+    fn status(&self) -> anyhow::Result<Status> {
+        let kubeconfig = match self {
+            Self::Own => layout::admin_kubeconfig(),
+            Self::Given(kubeconfig) => PathBuf::from(kubeconfig),
+        };
+        let components = if *self == Self::Own { status::components() } else { Vec::new() };
+        let kubectl = self.command("kubectl");
+        if components.is_empty() {
+            // Nothing else can be told.
+            let nodes = kubectl::nodes(&mut kubectl?)?;
+            return Ok(Status { kubeconfig, own: false, nodes, components });
+        }
+        let nodes = kubectl.and_then(|mut kubectl| kubectl::nodes(&mut kubectl)).unwrap_or_default();
+        Ok(Status { kubeconfig, own: true, nodes, components })
+    }
+}
+
+/// kubectl and helm are needed for any cluster; those of the machine will do.
+fn client_programs() -> anyhow::Result<Programs> {
+    Programs::ensure_only(|program| {
+        ["kubectl", "helm"].contains(&program) && packages::find(program).is_none()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_of_others_is_used_instead_of_our_own_cluster() {
+        let foreign = OsString::from("/home/someone/.kube/config");
+
+        assert_eq!(Cluster::named(Some(foreign.clone())), Cluster::Given(foreign));
+        assert_eq!(Cluster::named(None), Cluster::Own);
+        assert_eq!(Cluster::named(Some(OsString::new())), Cluster::Own);
+        assert_eq!(Cluster::named(Some(layout::admin_kubeconfig().into())), Cluster::Own);
+    }
+
+    #[test]
+    fn an_image_cannot_be_loaded_into_a_cluster_of_others_and_the_error_says_why() {
+        let cluster = Cluster::Given("/elsewhere".into());
+        let archive = crate::paths::checkout().join("Cargo.toml");
+
+        let error = cluster.load_image(&archive).expect_err("its nodes are not ours").to_string();
+
+        assert!(error.contains("its nodes are not ours"), "{error}");
+    }
+}

@@ -1,0 +1,145 @@
+//! Our own cluster: whether it runs, and how it goes up and down.
+//!
+//! Coming up starts from nothing: what an earlier attempt left half done is taken down first, so that there
+//! is one way only.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, ensure};
+
+use super::cgroups::{self, Hierarchies};
+use super::layout::{self, NODES_MAX, Node};
+use super::namespaces::Namespace;
+use super::process::Process;
+use super::programs::Programs;
+use super::{images, kubectl, node, start};
+use crate::{packages, paths, progress};
+
+const NODES_DEFAULT: u8 = 2;
+/// Another chore may be building everything.
+const LOCK_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Brings the cluster up unless it runs, with `count` nodes if it is said how many.
+pub fn up(count: Option<u8>) -> anyhow::Result<()> {
+    let wanted = count.unwrap_or(NODES_DEFAULT);
+    ensure!((1..=NODES_MAX).contains(&wanted), "--nodes {wanted}: from 1 to {NODES_MAX} are possible");
+    require_root()?;
+    install()?;
+    let _lock = lock()?;
+    let programs = Programs::ensure()?;
+    let images = images::ensure(&programs)?;
+    if let Some(nodes) = running(&programs) {
+        let as_wanted = count.is_none_or(|count| usize::from(count) == nodes.len());
+        ensure!(as_wanted, "the cluster runs with {} nodes: first `cargo xtask cluster down`", nodes.len());
+        println!("The cluster runs already, with {} nodes.", nodes.len());
+        return Ok(());
+    }
+    remove()?;
+    let begun = Instant::now();
+    start::start(&programs, &images, &Node::first(wanted).collect::<Vec<_>>())?;
+    std::fs::write(complete(), wanted.to_string())?;
+    println!(
+        "The cluster is up, after {}. Look around with `cargo xtask cluster kubectl get nodes`;",
+        progress::seconds(begun.elapsed())
+    );
+    println!("run a program inside its network with `cargo xtask cluster exec -- PROGRAM`.");
+    Ok(())
+}
+
+/// Takes the cluster down; nothing of it is left.
+pub fn down() -> anyhow::Result<()> {
+    require_root()?;
+    let _lock = lock()?;
+    if !layout::state().exists() {
+        println!("No cluster runs.");
+        return Ok(());
+    }
+    progress::step("Take the cluster down", remove)
+}
+
+/// Its processes end first: mounts, networks and addresses live only in their namespaces.
+fn remove() -> anyhow::Result<()> {
+    Hierarchies::of_this_machine()?.clear(cgroups::ROOT)?;
+    node::forget_mount_points();
+    if layout::state().exists() {
+        std::fs::remove_dir_all(layout::state())
+            .with_context(|| format!("cannot remove {}", layout::state().display()))?;
+    }
+    Ok(())
+}
+
+/// The nodes of the cluster, once it is complete.
+pub fn nodes() -> anyhow::Result<Vec<Node>> {
+    let count = std::fs::read_to_string(complete()).context("no cluster runs: `cargo xtask cluster up`")?;
+    let count = count.parse().with_context(|| format!("cannot read {}", complete().display()))?;
+    Ok(Node::first(count).collect())
+}
+
+/// Says how many nodes there are; written when all is up.
+fn complete() -> PathBuf {
+    layout::state().join("nodes")
+}
+
+/// The nodes, if all that was started is alive and the API answers.
+fn running(programs: &Programs) -> Option<Vec<Node>> {
+    let nodes = nodes().ok()?;
+    let ended = Process::all().into_iter().find(|process| !process.is_running());
+    if let Some(process) = ended {
+        println!("    {} has ended: all is started anew", process.name);
+        return None;
+    }
+    let gateway = Namespace::gateway().ok()?;
+    kubectl::api_is_ready(&mut kubectl::own(programs, &gateway)).then_some(nodes)
+}
+
+/// Brings an archive to all nodes at once.
+pub fn load_image(nodes: &[Node], archive: &Path) -> anyhow::Result<()> {
+    std::thread::scope(|scope| {
+        let imports: Vec<_> =
+            nodes.iter().map(|node| scope.spawn(|| images::import(*node, archive))).collect();
+        let mut joined = imports.into_iter().map(|import| import.join());
+        joined.try_for_each(|import| import.map_err(|_| anyhow!("an import panicked"))?)
+    })
+}
+
+fn require_root() -> anyhow::Result<()> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "a cluster needs root, for namespaces and mounts: run it as root, or set KUBECONFIG to another one"
+    );
+    Ok(())
+}
+
+fn install() -> anyhow::Result<()> {
+    use packages::{
+        C_COMPILER, CONNTRACK, CONTAINERD, IPROUTE, IPTABLES, NETWORK_PLUGINS, NFTABLES, OPENSSL, RUNC,
+        SLIRP4NETNS,
+    };
+    packages::ensure(&[
+        CONTAINERD,
+        RUNC,
+        NETWORK_PLUGINS,
+        IPROUTE,
+        NFTABLES,
+        IPTABLES,
+        CONNTRACK,
+        SLIRP4NETNS,
+        OPENSSL,
+        C_COMPILER,
+    ])
+}
+
+/// Keeps other chores from building or starting the same; lies in the cache, because the state goes away.
+fn lock() -> anyhow::Result<File> {
+    let folder = paths::cache().join("cluster");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let file = File::create(folder.join("lock")).context("cannot make the lock file")?;
+    if file.try_lock().is_err() {
+        println!("    another chore works on the cluster; waiting for it");
+        let free = progress::wait_until(LOCK_MAX, || file.try_lock().is_ok());
+        ensure!(free, "another chore has held {}/lock for an hour", folder.display());
+    }
+    Ok(file)
+}

@@ -1,0 +1,136 @@
+//! The platform's two images: `stack`, which buildpack builds run in and their slugs stand on, and
+//! `workflow`, which every role of the platform runs from.
+//!
+//! Each has two layers: Debian with the packages of `images/<name>/packages.txt`, dear to make and kept
+//! outside the checkout, and on top of it our own files, made anew each time. The image is written by us,
+//! with uncompressed layers whose sizes are in a label, so that an engine can describe slug images from
+//! `docker image inspect` alone.
+
+pub mod archive;
+mod base;
+pub mod files;
+mod recipes;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::binaries::{self, Profile};
+use crate::cluster::Programs;
+use crate::{paths, progress};
+use archive::Described;
+use files::Files;
+
+pub use recipes::{STACK, WORKFLOW, WorkflowFiles, stack_files};
+
+/// `cargo xtask images`
+#[derive(Debug, clap::Args)]
+pub struct Images {
+    /// Folder for the archives `workflow.tar` and `stack.tar` [default: images/ in cargo's target folder].
+    #[arg(long)]
+    out: Option<PathBuf>,
+
+    /// Registry and path before the names, and the tag behind them: `<prefix>/workflow:<tag>`.
+    #[arg(long, default_value = "deis")]
+    prefix: String,
+
+    #[arg(long, default_value = "latest")]
+    tag: String,
+
+    /// Take programs built without optimisation, which are built sooner.
+    #[arg(long)]
+    debug: bool,
+
+    /// Take this `registry` of CNCF Distribution instead of building it.
+    #[arg(long)]
+    registry: Option<PathBuf>,
+}
+
+impl Images {
+    pub fn run(self) -> anyhow::Result<()> {
+        let out = self.out.unwrap_or_else(|| paths::target().join("images"));
+        let profile = if self.debug { Profile::Debug } else { Profile::Release };
+        let binaries = binaries::build(profile)?;
+        let registry = self.registry.map_or_else(distribution, Ok)?;
+        let named = |name: &str| format!("{}/{name}:{}", self.prefix, self.tag);
+        let stack = Image::make(&STACK, named("stack"), &stack_files(&binaries.slug)?)?;
+        let programs = WorkflowFiles { binaries: &binaries, registry: &registry };
+        let workflow = Image::make(&WORKFLOW, named("workflow"), &programs.files())?;
+        for image in [stack, workflow] {
+            image.save(&out)?;
+        }
+        Ok(())
+    }
+}
+
+/// CNCF Distribution's program, built from the same pins as those of the test cluster.
+fn distribution() -> anyhow::Result<PathBuf> {
+    const PROGRAM: &str = "registry";
+    Ok(Programs::ensure_only(|program| program == PROGRAM)?.path(PROGRAM))
+}
+
+/// What one of the two images is made of, besides our own files.
+pub struct Recipe {
+    /// Its folder below `images/` and in the cache.
+    pub folder: &'static str,
+    /// Shell commands that make users and folders of the base.
+    prepare: &'static str,
+    start: archive::Start,
+}
+
+/// One uncompressed layer.
+#[derive(Debug)]
+pub struct Layer {
+    /// `sha256:<hex>`
+    pub digest: String,
+    pub size_bytes: u64,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    File(File),
+    Bytes(Vec<u8>),
+}
+
+/// An image that can be sent or saved.
+pub struct Image {
+    pub name: String,
+    pub described: Described,
+    pub base: Layer,
+    pub top: Layer,
+}
+
+impl Image {
+    /// Makes the image of these files, and its base where that is not in the cache.
+    pub fn make(recipe: &Recipe, name: String, files: &Files) -> anyhow::Result<Self> {
+        let Recipe { folder, prepare, start } = recipe;
+        let cache = paths::cache().join(folder);
+        std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+        // Two chores at once would bootstrap twice.
+        let lock = File::create(cache.join("lock")).context("cannot make the lock file")?;
+        lock.lock().with_context(|| format!("cannot lock {}", cache.display()))?;
+
+        let packages = paths::checkout().join("images").join(folder).join("packages.txt");
+        let base = base::ensure(&packages, prepare, &cache)?;
+        let top = files::layer(files)?;
+        let described = archive::describe(start, &[&base, &top]);
+        Ok(Self { name, described, base, top })
+    }
+
+    /// Writes the whole image as `<its last name>.tar`.
+    fn save(&self, folder: &Path) -> anyhow::Result<()> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let last = self.name.rsplit('/').next().unwrap_or(&self.name);
+        let path = folder.join(format!("{}.tar", last.split(':').next().unwrap_or(last)));
+        progress::step(&format!("Write {} to {}", self.name, path.display()), || {
+            let unfinished = path.with_extension("unfinished");
+            let file = File::create(&unfinished)?;
+            archive::write(&file, self, &[&self.base, &self.top])?;
+            std::fs::rename(&unfinished, &path)?;
+            println!("    {}", self.described.digest());
+            Ok(())
+        })
+    }
+}

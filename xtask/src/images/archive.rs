@@ -1,0 +1,188 @@
+//! An image's config and manifest, and the archive that `docker load` and containerd's import take.
+//!
+//! One tar with an OCI layout for stores of containerd's kind and a `manifest.json` for Docker's classic one.
+
+use std::io::{Read, Seek as _, Write};
+
+use anyhow::Context as _;
+use serde_json::json;
+use sha2::Digest as _;
+
+use super::{Content, Image, Layer};
+
+/// Engines read sizes of the stack's layers from this label: `docker image inspect` does not tell them.
+const LAYERS_LABEL: &str = "io.deis.stack.layers";
+const CREATED: &str = "1970-01-01T00:00:00Z";
+
+/// How programs of the image start unless they are told otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    /// `uid:gid`
+    pub user: &'static str,
+    pub env: &'static [&'static str],
+    pub entrypoint: &'static str,
+    pub folder: &'static str,
+}
+
+/// Config and manifest as bytes.
+pub struct Described {
+    config: Vec<u8>,
+    manifest: Vec<u8>,
+}
+
+impl Described {
+    /// Docker's classic store names an image by its config, containerd's by its manifest.
+    pub fn is_stored_as(&self, id: &str) -> bool {
+        id == digest_of(&self.config) || id == self.digest()
+    }
+
+    /// `sha256:<hex>` of the manifest.
+    pub fn digest(&self) -> String {
+        digest_of(&self.manifest)
+    }
+}
+
+/// Describes the image of these layers, the lowest first.
+pub fn describe(start: &Start, layers: &[&Layer]) -> Described {
+    let sizes: Vec<_> =
+        layers.iter().map(|layer| json!({ "digest": layer.digest, "size": layer.size_bytes })).collect();
+    let sizes = serde_json::Value::Array(sizes).to_string();
+    let config = json!({
+        "created": CREATED,
+        "architecture": go_architecture(),
+        "os": "linux",
+        "config": {
+            "User": start.user,
+            "Env": start.env,
+            "Entrypoint": [start.entrypoint],
+            "WorkingDir": start.folder,
+            "Labels": { LAYERS_LABEL: sizes },
+        },
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": layers.iter().map(|layer| layer.digest.as_str()).collect::<Vec<_>>(),
+        },
+        "history": [
+            { "created": CREATED, "created_by": "debian packages" },
+            { "created": CREATED, "created_by": "programs of the platform" },
+        ],
+    });
+    let config = config.to_string().into_bytes();
+    let blob = |media_type: &str, digest: &str, size: u64| json!({ "mediaType": media_type, "digest": digest, "size": size });
+    let layer =
+        |layer: &&Layer| blob("application/vnd.oci.image.layer.v1.tar", &layer.digest, layer.size_bytes);
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob("application/vnd.oci.image.config.v1+json", &digest_of(&config), config.len() as u64),
+        "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+    });
+    Described { config, manifest: manifest.to_string().into_bytes() }
+}
+
+/// Writes the image; layers that are not `sent` must be where it goes already.
+pub fn write(target: impl Write, image: &Image, sent: &[&Layer]) -> anyhow::Result<()> {
+    let Image { name, described, base, top } = image;
+    let mut archive = tar::Builder::new(std::io::BufWriter::with_capacity(1 << 20, target));
+    let config = digest_of(&described.config);
+    append(&mut archive, "oci-layout", 30, &br#"{"imageLayoutVersion":"1.0.0"}"#[..])?;
+    append_bytes(&mut archive, "index.json", &index(described, name))?;
+    append_bytes(&mut archive, "manifest.json", &docker_manifest(&[base, top], &config, name))?;
+    append_bytes(&mut archive, &blob_path(&config), &described.config)?;
+    append_bytes(&mut archive, &blob_path(&described.digest()), &described.manifest)?;
+    for layer in sent {
+        append_layer(&mut archive, layer)?;
+    }
+    archive.into_inner()?.flush().context("cannot write the image")
+}
+
+fn append_layer(archive: &mut tar::Builder<impl Write>, layer: &Layer) -> anyhow::Result<()> {
+    let path = blob_path(&layer.digest);
+    match &layer.content {
+        Content::Bytes(bytes) => append_bytes(archive, &path, bytes),
+        Content::File(file) => {
+            let mut file = file;
+            file.rewind().context("cannot rewind a layer")?;
+            append(archive, &path, layer.size_bytes, file)
+        }
+    }
+}
+
+fn append_bytes(archive: &mut tar::Builder<impl Write>, path: &str, content: &[u8]) -> anyhow::Result<()> {
+    append(archive, path, content.len() as u64, content)
+}
+
+fn append(
+    archive: &mut tar::Builder<impl Write>,
+    path: &str,
+    size_bytes: u64,
+    content: impl Read,
+) -> anyhow::Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(size_bytes);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, path, content).with_context(|| format!("cannot write {path}"))
+}
+
+fn index(image: &Described, name: &str) -> Vec<u8> {
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": image.digest(),
+            "size": image.manifest.len(),
+            "annotations": { "io.containerd.image.name": format!("docker.io/{name}") },
+        }],
+    });
+    index.to_string().into_bytes()
+}
+
+fn docker_manifest(layers: &[&Layer], config: &str, name: &str) -> Vec<u8> {
+    let layers: Vec<_> = layers.iter().map(|layer| blob_path(&layer.digest)).collect();
+    json!([{ "Config": blob_path(config), "RepoTags": [name], "Layers": layers }]).to_string().into_bytes()
+}
+
+fn blob_path(digest: &str) -> String {
+    format!("blobs/{}", digest.replace(':', "/"))
+}
+
+/// `sha256:<hex>` of these bytes.
+pub fn digest_of(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(sha2::Sha256::digest(bytes)))
+}
+
+/// The OCI name of this machine's architecture.
+pub fn go_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_layers_give_the_same_image_and_its_label_tells_their_sizes() {
+        let layer = |bytes: &[u8], size_bytes| Layer {
+            digest: digest_of(bytes),
+            size_bytes,
+            content: Content::Bytes(bytes.to_vec()),
+        };
+        let (base, packs) = (layer(b"base", 10), layer(b"packs", 20));
+        let start = Start { user: "2000:2000", env: &[], entrypoint: "/usr/bin/slug", folder: "/app" };
+
+        let image = describe(&start, &[&base, &packs]);
+
+        assert_eq!(describe(&start, &[&base, &packs]).manifest, image.manifest);
+        assert!(image.is_stored_as(&digest_of(&image.config)));
+        assert!(!image.is_stored_as(&digest_of(b"another")));
+        let config: serde_json::Value = serde_json::from_slice(&image.config).expect("config is JSON");
+        let label = config["config"]["Labels"][LAYERS_LABEL].as_str().expect("the label is a text");
+        let label: serde_json::Value = serde_json::from_str(label).expect("the label is JSON");
+        assert_eq!(label[1], json!({ "digest": packs.digest, "size": 20 }));
+    }
+}
