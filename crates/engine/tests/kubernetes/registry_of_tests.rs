@@ -1,6 +1,8 @@
 //! One managed registry for all tests of this process, with the real Distribution.
 
-use std::path::PathBuf;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, mpsc};
 
 use domain::registry_access::AccessKey;
@@ -34,6 +36,7 @@ async fn run(program: PathBuf, tell: mpsc::Sender<String>) {
     let distribution_port = free.local_addr().expect("it is bound").port();
     drop(free);
     let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = mortal(folder.path(), &program);
     let settings = RegistrySettings {
         key: AccessKey::new(KEY),
         program,
@@ -44,4 +47,13 @@ async fn run(program: PathBuf, tell: mpsc::Sender<String>) {
     };
     tell.send(listener.local_addr().expect("it is bound").to_string()).expect("someone waits");
     registry::run(&settings, listener, CancellationToken::new()).await.expect("the registry runs");
+}
+
+/// The program, which ends with this process however that ends: nothing runs at the end of a test binary.
+fn mortal(folder: &Path, program: &Path) -> PathBuf {
+    let script = folder.join("registry");
+    let text = format!("#!/bin/sh\nexec setpriv --pdeathsig KILL -- '{}' \"$@\" 2>\"$0.log\"\n", program.display());
+    std::fs::write(&script, text).expect("the folder is ours");
+    std::fs::set_permissions(&script, Permissions::from_mode(0o755)).expect("the file is ours");
+    script
 }
