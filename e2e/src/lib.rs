@@ -8,11 +8,13 @@ mod daemon;
 mod http;
 mod platform;
 mod user;
+mod visitors;
 
 pub use daemon::Daemon;
 pub use http::{Answer, get};
 pub use platform::Platform;
 pub use user::{Said, User};
+pub use visitors::Visitors;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

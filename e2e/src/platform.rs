@@ -92,6 +92,14 @@ impl Platform {
         }
     }
 
+    /// `helm upgrade` with these values on top of those it was installed with.
+    pub fn upgrade(&self, values: &[&str]) {
+        match &self.place {
+            Place::Cluster(cluster) => cluster.upgrade(values),
+            Place::Machine(_) => panic!("this is a scenario of a cluster"),
+        }
+    }
+
     /// Namespace of an app.
     pub fn namespace_of(&self, app: &str) -> String {
         match &self.place {

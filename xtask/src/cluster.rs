@@ -32,6 +32,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::packages;
+pub use layout::{GATEWAY_ADDRESS, state as state_folder};
 use namespaces::Namespace;
 pub use programs::Programs;
 use status::Status;

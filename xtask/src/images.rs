@@ -65,7 +65,7 @@ impl Images {
 }
 
 /// CNCF Distribution's program, built from the same pins as those of the test cluster.
-fn distribution() -> anyhow::Result<PathBuf> {
+pub fn distribution() -> anyhow::Result<PathBuf> {
     const PROGRAM: &str = "registry";
     Ok(Programs::ensure_only(|program| program == PROGRAM)?.path(PROGRAM))
 }
@@ -119,11 +119,16 @@ impl Image {
         Ok(Self { name, described, base, top })
     }
 
-    /// Writes the whole image as `<its last name>.tar`.
-    fn save(&self, folder: &Path) -> anyhow::Result<()> {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    /// Where [`Image::save`] writes: `<its last name>.tar`.
+    pub fn archive(&self, folder: &Path) -> PathBuf {
         let last = self.name.rsplit('/').next().unwrap_or(&self.name);
-        let path = folder.join(format!("{}.tar", last.split(':').next().unwrap_or(last)));
+        folder.join(format!("{}.tar", last.split(':').next().unwrap_or(last)))
+    }
+
+    /// Writes the whole image.
+    pub fn save(&self, folder: &Path) -> anyhow::Result<PathBuf> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let path = self.archive(folder);
         progress::step(&format!("Write {} to {}", self.name, path.display()), || {
             let unfinished = path.with_extension("unfinished");
             let file = File::create(&unfinished)?;
@@ -131,6 +136,7 @@ impl Image {
             std::fs::rename(&unfinished, &path)?;
             println!("    {}", self.described.digest());
             Ok(())
-        })
+        })?;
+        Ok(path)
     }
 }

@@ -5,6 +5,7 @@ mod binaries;
 mod cluster;
 mod daemon;
 mod demo;
+mod e2e;
 mod images;
 mod packages;
 mod paths;
@@ -30,6 +31,8 @@ enum Chore {
     Demo(demo::Demo),
     /// Install what the tests need and run them all.
     Test(test::Test),
+    /// Run the scenarios, on this machine or on a cluster.
+    E2e(e2e::E2e),
     /// Make both images of the platform as archives for a registry or a cluster's nodes.
     Images(images::Images),
     /// Make the stack image that buildpack builds run in.
@@ -44,6 +47,7 @@ fn main() -> std::process::ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Demo(demo) => demo.run(),
         Chore::Test(test) => test.run(),
+        Chore::E2e(e2e) => e2e.run(),
         Chore::Images(images) => images.run(),
         Chore::Stack(stack) => stack.run(),
         Chore::Bench(bench) => bench.run(),

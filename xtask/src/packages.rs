@@ -22,6 +22,7 @@ pub const NFTABLES: (&str, &str) = ("nft", "nftables");
 pub const IPTABLES: (&str, &str) = ("iptables", "iptables");
 pub const CONNTRACK: (&str, &str) = ("conntrack", "conntrack");
 pub const SLIRP4NETNS: (&str, &str) = ("slirp4netns", "slirp4netns");
+pub const SKOPEO: (&str, &str) = ("skopeo", "skopeo");
 pub const OPENSSL: (&str, &str) = ("openssl", "openssl");
 
 /// Installs the packages whose programs are missing.

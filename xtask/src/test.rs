@@ -92,7 +92,15 @@ fn check_dependencies() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn scenarios(binaries: &Binaries) -> Command {
+/// What scenarios on one machine need.
+pub fn prepare_scenarios() -> anyhow::Result<Binaries> {
+    install()?;
+    let binaries = binaries::build(Profile::Debug)?;
+    stack::ensure(&stack::StackOptions::standard(binaries.slug.clone()))?;
+    Ok(binaries)
+}
+
+pub fn scenarios(binaries: &Binaries) -> Command {
     let mut command = cargo_command(&["test", "--package=e2e", "--locked", "--no-fail-fast"]);
     command.env("WORKFLOW_BIN", &binaries.workflow).env("DEIS_BIN", &binaries.deis);
     command

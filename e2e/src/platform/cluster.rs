@@ -85,6 +85,16 @@ impl Cluster {
         kubectl(arguments, &self.release)
     }
 
+    /// Upgrades with these values on top of those it was installed with.
+    pub fn upgrade(&self, values: &[&str]) {
+        let mut helm = helm("upgrade", &self.release);
+        helm.arg("--reuse-values");
+        for value in values {
+            helm.args(["--set", value]);
+        }
+        run(helm, &self.release);
+    }
+
     pub fn namespace_of(&self, app: &str) -> String {
         format!("{}-{app}", self.release)
     }
@@ -111,8 +121,6 @@ fn install(release: &str) {
     let first_port = NODE_PORTS.start + (random() % (NODE_PORTS.end - NODE_PORTS.start)) / 2 * 2;
     let values = [
         "domain=localhost".to_owned(),
-        "image.tag=e2e".to_owned(),
-        "stackImage.tag=e2e".to_owned(),
         "persistence.enabled=false".to_owned(),
         "router.service.type=ClusterIP".to_owned(),
         "apps.preStopSleepSeconds=2".to_owned(),
@@ -123,20 +131,29 @@ fn install(release: &str) {
         format!("registryProxy.port={first_port}"),
         format!("registryProxy.healthPort={}", first_port + 1),
     ];
-    let mut helm = Command::new("helm");
-    helm.args(["install", release]).arg(checkout().join("charts/workflow"));
-    helm.args(["--create-namespace", &format!("--namespace={release}"), "--wait"]);
-    helm.arg(format!("--timeout={INSTALL_SECONDS_MAX}s"));
+    let mut helm = helm("install", release);
+    helm.arg("--create-namespace");
     if let Some(file) = std::env::var_os("WORKFLOW_E2E_VALUES") {
         helm.arg("--values").arg(file);
     }
     for value in values {
         helm.args(["--set", &value]);
     }
-    let output = helm.output().expect("helm runs: use `cargo xtask e2e`");
+    run(helm, release);
+}
+
+fn helm(verb: &str, release: &str) -> Command {
+    let mut helm = Command::new("helm");
+    helm.args([verb, release]).arg(checkout().join("charts/workflow"));
+    helm.args([&format!("--namespace={release}"), "--wait", &format!("--timeout={INSTALL_SECONDS_MAX}s")]);
+    helm
+}
+
+fn run(mut helm: Command, release: &str) {
+    let output = helm.output().expect("helm runs: use `cargo xtask e2e --cluster`");
     if !output.status.success() {
         let pods = kubectl(&["get", "pods,events", "-o", "wide"], release);
-        panic!("helm install failed: {}\n{pods}", String::from_utf8_lossy(&output.stderr));
+        panic!("helm failed: {}\n{pods}", String::from_utf8_lossy(&output.stderr));
     }
 }
 

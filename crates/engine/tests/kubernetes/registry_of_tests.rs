@@ -52,7 +52,8 @@ async fn run(program: PathBuf, tell: mpsc::Sender<String>) {
 /// The program, which ends with this process however that ends: nothing runs at the end of a test binary.
 fn mortal(folder: &Path, program: &Path) -> PathBuf {
     let script = folder.join("registry");
-    let text = format!("#!/bin/sh\nexec setpriv --pdeathsig KILL -- '{}' \"$@\" 2>\"$0.log\"\n", program.display());
+    let text =
+        format!("#!/bin/sh\nexec setpriv --pdeathsig KILL -- '{}' \"$@\" 2>\"$0.log\"\n", program.display());
     std::fs::write(&script, text).expect("the folder is ours");
     std::fs::set_permissions(&script, Permissions::from_mode(0o755)).expect("the file is ours");
     script

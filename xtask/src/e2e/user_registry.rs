@@ -1,0 +1,96 @@
+//! A registry of a user's, beside the cluster: images that people bring come from there, over plain HTTP and without
+//! a login.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+use crate::cluster::Cluster;
+use crate::images::Image;
+use crate::{packages, paths, progress};
+
+const PORT: u16 = 5_000;
+/// Longest time until it listens.
+const START_MAX: Duration = Duration::from_secs(20);
+
+/// Ends when dropped; what was pushed stays for the next one.
+pub struct UserRegistry {
+    process: Child,
+    host: String,
+}
+
+impl UserRegistry {
+    /// Starts it inside the cluster's network.
+    pub fn start(cluster: &Cluster) -> anyhow::Result<Self> {
+        packages::ensure(&[packages::SKOPEO])?;
+        let host = format!("{}:{PORT}", crate::cluster::GATEWAY_ADDRESS);
+        let config = write_config()?;
+        let mut command = cluster.command("registry")?;
+        let process = command
+            .args(["serve"])
+            .arg(config)
+            .env("OTEL_TRACES_EXPORTER", "none")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start the user's registry")?;
+        let registry = Self { process, host };
+        let url = format!("http://{}/v2/", registry.host);
+        let answers = || {
+            cluster.command("curl").is_ok_and(|mut curl| {
+                progress::succeeds(curl.args(["--silent", "--fail", "--max-time", "2", &url]))
+            })
+        };
+        ensure!(progress::wait_until(START_MAX, answers), "the registry at {url} does not answer");
+        Ok(registry)
+    }
+
+    /// Host and port.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub fn repository(&self, name: &str) -> String {
+        format!("{}/deis/{name}", self.host)
+    }
+
+    pub fn name(&self, name: &str, tag: &str) -> String {
+        format!("{}:{tag}", self.repository(name))
+    }
+
+    /// Pushes an image that was saved.
+    pub fn push(&self, cluster: &Cluster, image: &Image) -> anyhow::Result<()> {
+        let archive = image.archive(&super::folder());
+        let archive = if archive.is_file() { archive } else { image.save(&super::folder())? };
+        progress::step(&format!("Push {}", image.name), || {
+            let mut skopeo: Command = cluster.command("skopeo")?;
+            skopeo.args(["copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]);
+            skopeo.arg(format!("oci-archive:{}", archive.display()));
+            skopeo.arg(format!("docker://{}", image.name));
+            progress::output(&mut skopeo).map(drop)
+        })
+    }
+}
+
+impl Drop for UserRegistry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn write_config() -> anyhow::Result<PathBuf> {
+    let folder = paths::cache().join("user-registry");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = folder.join("config.yml");
+    let text = format!(
+        "version: 0.1\nlog: {{ level: warn }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\n\
+         http: {{ addr: 0.0.0.0:{PORT} }}\n",
+        folder.join("storage").display()
+    );
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
