@@ -145,6 +145,7 @@ struct Inner {
     looks: Semaphore,
     prepared: Mutex<BTreeSet<AppName>>,
     images: KubernetesImages,
+    jobs: KubernetesJobs,
     lines: Lines,
     stop: CancellationToken,
 }

@@ -7,7 +7,7 @@ use kube::api::DeleteParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::failure::gone_is_fine;
+use crate::kubernetes::failure::gone_is_fine;
 
 /// An object that is deleted when this goes out of scope, whatever the reason; Kubernetes deletes what
 /// belongs to it.

@@ -16,6 +16,7 @@ use super::state::Ending;
 use super::watching::Watching;
 use super::{KubernetesJobs, one_off_pod, output};
 use crate::JobError;
+use crate::kubernetes::names;
 
 /// Output that is kept of one process.
 const OUTPUT_BYTES_MAX: usize = 8 << 20;
@@ -28,10 +29,11 @@ const WHAT_START: &str = "start the process";
 pub async fn run(jobs: &KubernetesJobs, run: &OneOff) -> Result<Finished, JobError> {
     check_tags(jobs, &run.tags).await?;
     one_off_pod::ensure_namespace(jobs, &run.app).await.map_err(|error| job_error(WHAT_START, error))?;
-    let space = one_off_pod::namespace(&jobs.settings, &run.app);
+    let space = names::namespace(&jobs.settings, &run.app);
     let secret_guard = Guard::<Secret>::new(&jobs.client, &space, &one_off_pod::env_secret_name(run));
     let pod_guard = Guard::<Pod>::new(&jobs.client, &space, &run.name);
-    start(jobs, run, &space).await.map_err(|error| job_error(WHAT_START, error))?;
+    let image = jobs.settings.registry.reference(&run.app, &run.image);
+    start(jobs, run, &image, &space).await.map_err(|error| job_error(WHAT_START, error))?;
     let finished = watch(jobs, run, &space).await;
     tokio::join!(pod_guard.remove(), secret_guard.remove());
     finished
@@ -50,12 +52,13 @@ async fn check_tags(jobs: &KubernetesJobs, tags: &BTreeMap<String, String>) -> R
     }
 }
 
-async fn start(jobs: &KubernetesJobs, run: &OneOff, space: &str) -> Result<(), kube::Error> {
+async fn start(jobs: &KubernetesJobs, run: &OneOff, image: &str, space: &str) -> Result<(), kube::Error> {
     let secrets: Api<Secret> = Api::namespaced(jobs.client.clone(), space);
     let pods: Api<Pod> = Api::namespaced(jobs.client.clone(), space);
     let secret = secrets.create(&PostParams::default(), &one_off_pod::env_secret(run)).await?;
-    let pod =
-        pods.create(&PostParams::default(), &one_off_pod::pod(&jobs.settings, run, &jobs.owner)).await?;
+    let pod = pods
+        .create(&PostParams::default(), &one_off_pod::pod(&jobs.settings, run, image, &jobs.owner))
+        .await?;
     // From here on Kubernetes removes both together.
     let owner = json!([{ "apiVersion": "v1", "kind": "Pod", "name": pod.name_any(), "uid": pod.uid() }]);
     let patch = Patch::Merge(json!({ "metadata": { "ownerReferences": owner } }));

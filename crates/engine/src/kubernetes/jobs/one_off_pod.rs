@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::AppName;
 use domain::build::OneOff;
-use domain::deployment::Limits;
+use domain::deployment::{Limits, WorkloadId};
+use domain::{AppName, ProcessType};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EnvFromSource, LocalObjectReference, Namespace, Pod, PodSecurityContext,
@@ -13,26 +13,17 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
-use serde_json::json;
+use kube::api::{Patch, PatchParams};
 
 use super::{JOB_LABEL, KubernetesJobs, OWNER_ANNOTATION};
-use crate::kubernetes::KubernetesSettings;
+use crate::kubernetes::{KubernetesSettings, names, objects, pull_secret};
 
-/// Pull secret of an app's namespace.
-const PULL_SECRET: &str = "deis-registry";
 /// Capabilities that a container of Kubernetes' default set does without, also where it runs as root.
 const DROPPED_CAPABILITIES: [&str; 4] = ["AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP"];
-const LABEL_LENGTH_MAX: usize = 63;
-
-pub fn namespace(settings: &KubernetesSettings, app: &AppName) -> String {
-    format!("{}{app}", settings.namespace_prefix)
-}
 
 /// `<app>-run`, cut where an app with a long name would make it too long.
 pub fn container_name(run: &OneOff) -> String {
-    let name: String = format!("{}-run", run.app).chars().take(LABEL_LENGTH_MAX).collect();
-    name.trim_end_matches('-').to_owned()
+    names::container(&WorkloadId { app: run.app.clone(), process: ProcessType::run() })
 }
 
 pub fn env_secret_name(run: &OneOff) -> String {
@@ -40,16 +31,13 @@ pub fn env_secret_name(run: &OneOff) -> String {
 }
 
 fn metadata(name: String, run: &OneOff) -> ObjectMeta {
-    let version = format!("v{}", run.release);
-    let labels = [
-        ("app", run.app.as_str()),
-        ("heritage", "deis"),
-        ("type", "run"),
-        ("version", &version),
+    let mut labels = names::app_labels(&run.app);
+    labels.extend(names::labels([
+        (names::TYPE_LABEL, ProcessType::run().as_str()),
+        (names::VERSION_LABEL, &names::version(run.release)),
         (JOB_LABEL, "run"),
-    ];
-    let labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    ObjectMeta { name: Some(name), labels: Some(labels.collect()), ..ObjectMeta::default() }
+    ]));
+    ObjectMeta { name: Some(name), labels: Some(labels), ..ObjectMeta::default() }
 }
 
 pub fn env_secret(run: &OneOff) -> Secret {
@@ -57,18 +45,19 @@ pub fn env_secret(run: &OneOff) -> Secret {
     Secret { metadata: metadata(env_secret_name(run), run), data: Some(data.collect()), ..Secret::default() }
 }
 
-pub fn pod(settings: &KubernetesSettings, run: &OneOff, owner: &str) -> Pod {
+/// The pod; `image` is what nodes pull.
+pub fn pod(settings: &KubernetesSettings, run: &OneOff, image: &str, owner: &str) -> Pod {
     let mut metadata = metadata(run.name.clone(), run);
     metadata.annotations = Some([(OWNER_ANNOTATION.to_owned(), owner.to_owned())].into());
     Pod {
         metadata,
         spec: Some(PodSpec {
-            containers: vec![container(settings, run)],
+            containers: vec![container(settings, run, image)],
             restart_policy: Some("Never".to_owned()),
             active_deadline_seconds: Some(i64::from(run.deadline_seconds) + 30),
             termination_grace_period_seconds: Some(5),
             node_selector: (!run.tags.is_empty()).then(|| run.tags.clone()),
-            image_pull_secrets: Some(vec![LocalObjectReference { name: PULL_SECRET.to_owned() }]),
+            image_pull_secrets: Some(vec![LocalObjectReference { name: names::PULL_SECRET.to_owned() }]),
             priority_class_name: settings.priority_class.clone(),
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
@@ -85,11 +74,11 @@ pub fn pod(settings: &KubernetesSettings, run: &OneOff, owner: &str) -> Pod {
     }
 }
 
-fn container(settings: &KubernetesSettings, run: &OneOff) -> Container {
+fn container(settings: &KubernetesSettings, run: &OneOff, image: &str) -> Container {
     let words = |words: &Option<Vec<String>>| words.clone().filter(|words| !words.is_empty());
     Container {
         name: container_name(run),
-        image: Some(settings.registry.reference(&run.app, &run.image)),
+        image: Some(image.to_owned()),
         image_pull_policy: Some(settings.image_pull_policy.clone()),
         command: words(&run.command),
         args: words(&run.args),
@@ -127,33 +116,14 @@ fn resources(limits: Limits) -> ResourceRequirements {
 
 /// Makes the app's namespace where no workload has made it yet, and the Secret by which nodes pull.
 pub async fn ensure_namespace(jobs: &KubernetesJobs, app: &AppName) -> Result<(), kube::Error> {
-    let name = namespace(&jobs.settings, app);
+    let name = names::namespace(&jobs.settings, app);
+    let params = PatchParams::apply(names::FIELD_MANAGER).force();
     let namespaces: Api<Namespace> = Api::all(jobs.client.clone());
     if namespaces.get_opt(&name).await?.is_none() {
-        let labels = json!({
-            "app": app, "heritage": "deis", "pod-security.kubernetes.io/enforce": "baseline",
-        });
-        let wanted = serde_json::from_value(json!({ "metadata": { "name": name, "labels": labels } }))
-            .expect("a name and labels make a namespace");
-        match namespaces.create(&PostParams::default(), &wanted).await {
-            // Someone else made it in the meantime.
-            Err(kube::Error::Api(status)) if status.code == 409 => {}
-            made => drop(made?),
-        }
+        let wanted = objects::namespace::namespace(&jobs.settings, app);
+        namespaces.patch(&name, &params, &Patch::Apply(&wanted)).await?;
     }
-    let registry = &jobs.settings.registry;
-    let credential = registry.pull_credential(app);
-    let (host, _) = registry.node_host.split_once('/').unwrap_or((&registry.node_host, ""));
-    let config =
-        json!({ "auths": { host: { "username": credential.username, "password": credential.password } } });
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
-        "metadata": { "name": PULL_SECRET, "labels": { "app": app, "heritage": "deis" } },
-        "data": { ".dockerconfigjson": ByteString(config.to_string().into_bytes()) },
-    });
+    let secret = pull_secret::pull_secret(&jobs.settings.registry, app);
     let secrets: Api<Secret> = Api::namespaced(jobs.client.clone(), &name);
-    secrets
-        .patch(PULL_SECRET, &PatchParams::apply("deis-workflow").force(), &Patch::Apply(secret))
-        .await
-        .map(drop)
+    secrets.patch(names::PULL_SECRET, &params, &Patch::Apply(&secret)).await.map(drop)
 }

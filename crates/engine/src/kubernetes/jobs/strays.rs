@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt as _};
 
-use super::failure::{engine_error, gone_is_fine};
 use super::{JOB_LABEL, KubernetesJobs, OWNER_ANNOTATION};
 use crate::EngineError;
+use crate::kubernetes::failure::{failed, gone_is_fine};
 
 const LISTED_MAX: u32 = 500;
 
@@ -18,12 +18,12 @@ pub async fn remove_builds(jobs: &KubernetesJobs) -> Result<(), EngineError> {
     let what = "remove builds that were cut off";
     let api: Api<Job> = Api::namespaced(jobs.client.clone(), &jobs.settings.builds_namespace);
     let builds = ListParams::default().labels(&format!("{JOB_LABEL}=build")).limit(LISTED_MAX);
-    for build in api.list(&builds).await.map_err(|error| engine_error(what, error))? {
+    for build in api.list(&builds).await.map_err(|error| failed(what, error))? {
         if lives(jobs, build.annotations().get(OWNER_ANNOTATION)).await? {
             continue;
         }
         let gone = gone_is_fine(api.delete(&build.name_any(), &DeleteParams::background()).await);
-        gone.map_err(|error| engine_error(what, error))?;
+        gone.map_err(|error| failed(what, error))?;
         tracing::info!(build = build.name_any(), "removed a build that was cut off");
     }
     Ok(())
@@ -34,7 +34,7 @@ pub async fn remove_runs(jobs: &KubernetesJobs) -> Result<(), EngineError> {
     let what = "remove one-off pods that were cut off";
     let all: Api<Pod> = Api::all(jobs.client.clone());
     let runs = ListParams::default().labels(&format!("heritage=deis,{JOB_LABEL}=run")).limit(LISTED_MAX);
-    for run in all.list(&runs).await.map_err(|error| engine_error(what, error))? {
+    for run in all.list(&runs).await.map_err(|error| failed(what, error))? {
         let Some(space) = run.namespace() else { continue };
         let is_ours = space.starts_with(&jobs.settings.namespace_prefix);
         if !is_ours || lives(jobs, run.annotations().get(OWNER_ANNOTATION)).await? {
@@ -42,7 +42,7 @@ pub async fn remove_runs(jobs: &KubernetesJobs) -> Result<(), EngineError> {
         }
         let api: Api<Pod> = Api::namespaced(jobs.client.clone(), &space);
         let gone = gone_is_fine(api.delete(&run.name_any(), &DeleteParams::background()).await);
-        gone.map_err(|error| engine_error(what, error))?;
+        gone.map_err(|error| failed(what, error))?;
         tracing::info!(pod = run.name_any(), since = %Timestamp::now(), "removed a one-off pod that was cut off");
     }
     Ok(())
@@ -53,6 +53,6 @@ async fn lives(jobs: &KubernetesJobs, owner: Option<&String>) -> Result<bool, En
     let Some(owner) = owner.filter(|owner| **owner != jobs.owner) else { return Ok(false) };
     let pods: Api<Pod> = Api::namespaced(jobs.client.clone(), &jobs.settings.platform_namespace);
     let found =
-        pods.get_metadata_opt(owner).await.map_err(|error| engine_error("look for a job's owner", error))?;
+        pods.get_metadata_opt(owner).await.map_err(|error| failed("look for a job's owner", error))?;
     Ok(found.is_some())
 }
