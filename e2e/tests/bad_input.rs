@@ -19,16 +19,15 @@ fn a_bad_push_leaves_the_running_release() {
     let admin = platform.admin();
     let folder = running_app(&admin, &platform, "blog");
     let before = platform.containers("blog");
+    let [broken, nonsense] = ["RUN echo broken && exit 9", "NONSENSE"]
+        .map(|line| format!("FROM {}\n{line}\n", platform.stack_image()));
 
     for (files, text) in [
         (&[("Procfile", "this is no procfile\n")][..], "Procfile"),
         (&[("Procfile", "Web_1: run\n")], "Procfile"),
         (&[("Procfile", SERVER), ("bin/pre-compile", "#!/bin/sh\necho no; exit 7\n")], "exited with code"),
-        (
-            &[("Procfile", SERVER), ("Dockerfile", "FROM deis/stack\nRUN echo broken && exit 9\n")],
-            "stopping build",
-        ),
-        (&[("Dockerfile", "FROM deis/stack\nNONSENSE\n")], "stopping build"),
+        (&[("Procfile", SERVER), ("Dockerfile", broken.as_str())], "stopping build"),
+        (&[("Dockerfile", nonsense.as_str())], "stopping build"),
     ] {
         admin.change(&folder, files);
         let refused = admin.push(&folder);

@@ -1,4 +1,4 @@
-//! The journey of journeys.md A1, A2, A5, A7, A12, A15-A17, A19 and B1-B4 on one machine.
+//! The journey of journeys.md A1, A2, A5, A7, A12, A15-A17, A19 and B1-B4 on one machine and on a cluster.
 
 use e2e::Platform;
 
@@ -71,9 +71,7 @@ fn an_app_lives_from_push_to_destroy() {
     let gone = admin.deis_in(&folder, &["destroy", "--confirm=blog"]).ok().stdout;
     assert!(gone.contains("Git remotes for app blog removed."), "{gone}");
     assert_eq!(platform.get("blog", "/").expect("an answer").status, 404);
-    for kind in ["ps", "volume", "image"] {
-        assert_eq!(platform.in_docker(kind), Vec::<String>::new(), "{kind} left behind");
-    }
+    assert_eq!(platform.left_of("blog"), Vec::<String>::new());
 }
 
 #[test]
@@ -88,7 +86,7 @@ fn an_image_runs_as_it_is_and_with_a_procfile() {
 
     admin.deis(&["config:set", "PORT=5000", "--app=shop"]).ok();
     let web = "--procfile=web: cd /usr/share/common-licenses && exec python3 -m http.server $PORT";
-    admin.deis(&["pull", "deis/stack:latest", web, "--app=shop"]).ok();
+    admin.deis(&["pull", &platform.stack_image(), web, "--app=shop"]).ok();
     platform.wait_for_answer("shop", "GPL-3");
     let pods = admin.deis(&["ps", "--app=shop"]).ok().stdout;
     assert!(pods.contains("--- web:") && !pods.contains("--- cmd:"), "{pods}");

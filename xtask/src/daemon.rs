@@ -40,6 +40,7 @@ pub fn stop_own() -> anyhow::Result<()> {
             progress::wait_until(Duration::from_secs(30), || !proc.exists()),
             "the Docker daemon (process {pid}) does not stop"
         );
+        std::fs::remove_file(log_file()).context("cannot remove the daemon's log")?;
         std::fs::remove_file(pid_file()).context("cannot forget the daemon")
     })
 }

@@ -5,7 +5,7 @@ mod http;
 use std::fs::File;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -19,6 +19,9 @@ use crate::{daemon, paths, progress};
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Longest time from TERM to the end; the platform's own bound is 20 s.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
+
+/// Port that `deis` writes into remotes.
+const REMOTE_PORT: u16 = 2222;
 
 /// A platform by name: all its state lies in one folder.
 #[derive(Debug, Clone)]
@@ -38,23 +41,24 @@ impl Platform {
         let stamp = stamp(binaries)?;
         if self.pid().is_some() {
             if std::fs::read_to_string(self.path("programs")).is_ok_and(|running| running == stamp) {
-                return self.wait_for_api();
+                return self.wait_for_api(|| self.pid().is_some());
             }
             self.stop()?;
         }
         self.check_ports()?;
         progress::step("Start the platform", || {
             make_private_folder(&self.folder)?;
-            let pid = self.spawn(binaries)?;
-            std::fs::write(self.path("pid"), pid.to_string())?;
+            let mut child = self.spawn(binaries)?;
+            std::fs::write(self.path("pid"), child.id().to_string())?;
             std::fs::write(self.path("programs"), stamp)?;
-            self.wait_for_api()
+            // Asked as our child: what /proc tells is empty for a moment while `setsid` becomes the platform.
+            self.wait_for_api(|| matches!(child.try_wait(), Ok(None)))
         })
     }
 
-    fn spawn(&self, binaries: &Binaries) -> anyhow::Result<u32> {
+    fn spawn(&self, binaries: &Binaries) -> anyhow::Result<Child> {
         let log = File::options().create(true).append(true).open(self.log())?;
-        let child = Command::new("setsid")
+        Command::new("setsid")
             .arg(&binaries.workflow)
             .arg("up")
             .arg("--data-dir")
@@ -65,12 +69,10 @@ impl Platform {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .context("cannot start workflow")?;
-        Ok(child.id())
+            .context("cannot start workflow")
     }
 
-    fn wait_for_api(&self) -> anyhow::Result<()> {
-        let alive = || self.pid().is_some();
+    fn wait_for_api(&self, mut alive: impl FnMut() -> bool) -> anyhow::Result<()> {
         let answers =
             || get(self.http_port, "deis.localhost", "/healthz").is_ok_and(|answer| answer.status == 200);
         progress::wait_until(START_LIMIT, || answers() || !alive());
@@ -145,11 +147,15 @@ impl Platform {
 
     /// Variables that let `deis` and `git` speak to this platform and to nothing else.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        let ssh = format!(
+        let mut ssh = format!(
             "ssh -i {} -o IdentitiesOnly=yes -o UserKnownHostsFile={} -o StrictHostKeyChecking=accept-new",
             self.path("id_ed25519").display(),
             self.path("known_hosts").display(),
         );
+        if self.ssh_port != REMOTE_PORT {
+            // The first port counts: that of the remote's URL comes after it.
+            ssh.push_str(&format!(" -p {}", self.ssh_port));
+        }
         vec![("DEIS_PROFILE", self.path("client.json").display().to_string()), ("GIT_SSH_COMMAND", ssh)]
     }
 }

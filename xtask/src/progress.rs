@@ -46,6 +46,20 @@ pub fn succeeds(command: &mut Command) -> bool {
     quiet.status().is_ok_and(|status| status.success())
 }
 
+/// The command, ended when it takes longer than `limit`.
+pub fn within(limit: Duration, command: &Command) -> Command {
+    let mut bounded = Command::new("timeout");
+    // In the foreground, so that a person's Ctrl-C still reaches it.
+    bounded.args(["--foreground", &limit.as_secs().to_string()]);
+    bounded.arg(command.get_program()).args(command.get_args());
+    bounded.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    for (name, _) in command.get_envs().filter(|(_, value)| value.is_none()) {
+        bounded.env_remove(name);
+    }
+    bounded.current_dir(command.get_current_dir().unwrap_or(std::path::Path::new(".")));
+    bounded
+}
+
 /// The command as a person would type it.
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -63,4 +77,22 @@ pub fn wait_until(limit: Duration, mut ready: impl FnMut() -> bool) -> bool {
         std::thread::sleep(Duration::from_millis(50));
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_takes_too_long_is_ended_and_keeps_its_surroundings() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo $COLOR; pwd"]).env("COLOR", "teal").current_dir("/");
+
+        let said = output(&mut within(Duration::from_secs(30), &shell)).expect("it is quick");
+        let begun = Instant::now();
+        let ended = output(&mut within(Duration::from_secs(1), Command::new("sleep").arg("60")));
+
+        assert_eq!(said, "teal\n/\n");
+        assert!(ended.is_err() && begun.elapsed() < Duration::from_secs(30));
+    }
 }

@@ -16,6 +16,7 @@ mod network;
 mod perms;
 mod pods;
 mod releases;
+mod services;
 mod settings;
 mod users;
 

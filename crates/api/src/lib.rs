@@ -17,6 +17,7 @@ pub mod perms;
 pub mod pods;
 pub mod releases;
 pub mod run;
+pub mod services;
 pub mod settings;
 pub mod tls;
 pub mod users;

@@ -19,8 +19,10 @@ pub mod ps;
 pub mod registry;
 pub mod releases;
 pub mod routing;
+pub mod services;
 pub mod shortcuts;
 pub mod tags;
+pub mod timeouts;
 pub mod tls;
 pub mod users;
 pub mod version;
@@ -49,8 +51,10 @@ pub const GROUPS: &[Group] = &[
     registry::GROUP,
     releases::GROUP,
     routing::GROUP,
+    services::GROUP,
     shortcuts::GROUP,
     tags::GROUP,
+    timeouts::GROUP,
     tls::GROUP,
     users::GROUP,
     version::GROUP,

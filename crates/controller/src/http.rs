@@ -1,4 +1,4 @@
-//! The list of routes. How each URL is entered (who may, which methods, which slash) is in `url`.
+//! The list of routes. Who may enter each is in `domain::access`; how that is checked, in `url`.
 
 mod access;
 mod admin_perms;
@@ -7,6 +7,7 @@ mod apps;
 mod auth;
 mod body;
 mod builds;
+mod certs;
 mod config;
 mod domains;
 mod error;
@@ -26,9 +27,12 @@ mod releases;
 mod root;
 mod run;
 mod scale;
+mod services;
 mod settings;
+mod tls;
 mod url;
 mod users;
+mod whitelist;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -57,17 +61,21 @@ fn public_urls() -> Vec<Url> {
 fn people_urls() -> Vec<Url> {
     vec![
         at("/v2/").exactly().get(root::root),
-        at("/v2/auth/register").for_anyone().post(auth::register),
-        at("/v2/auth/login/").exactly().for_anyone().post(auth::login),
+        at("/v2/auth/register").post(auth::register),
+        at("/v2/auth/login/").exactly().post(auth::login),
         at("/v2/auth/whoami").get(users::whoami),
         at("/v2/auth/passwd").post(auth::passwd),
         at("/v2/auth/tokens/").exactly().post(auth::regenerate),
         at("/v2/auth/cancel").delete(auth::cancel),
-        at("/v2/users").for_admins().get(users::list),
-        at("/v2/admin/perms").for_admins().get(admin_perms::list).post(admin_perms::grant),
-        at("/v2/admin/perms/{username}").for_admins().delete(admin_perms::revoke),
+        at("/v2/users").get(users::list),
+        at("/v2/admin/perms").get(admin_perms::list).post(admin_perms::grant),
+        at("/v2/admin/perms/{username}").delete(admin_perms::revoke),
         at("/v2/keys").get(keys::list).post(keys::add),
         at("/v2/keys/{*id}").exactly().get(keys::info).delete(keys::remove),
+        at("/v2/certs").get(certs::list).post(certs::add),
+        at("/v2/certs/{name}").get(certs::info).delete(certs::remove),
+        at("/v2/certs/{name}/domain").post(certs::attach_named),
+        at("/v2/certs/{name}/domain/{domain}").post(certs::attach).delete(certs::detach),
         at("/v2/apps/{app}/perms").get(perms::list).post(perms::grant),
         at("/v2/apps/{app}/perms/{username}").delete(perms::revoke),
     ]
@@ -80,7 +88,10 @@ fn app_urls() -> Vec<Url> {
         at("/v2/apps/{app}").get(apps::info).post(apps::update).delete(apps::delete),
         at("/v2/apps/{app}/domains").get(domains::list).post(domains::add),
         at("/v2/apps/{app}/domains/{domain}").delete(domains::remove),
-        at("/v2/apps/{app}/settings").get(settings::info),
+        at("/v2/apps/{app}/settings").get(settings::info).post(settings::change),
+        at("/v2/apps/{app}/whitelist").get(whitelist::list).post(whitelist::add).delete(whitelist::remove),
+        at("/v2/apps/{app}/tls").get(tls::info).post(tls::change),
+        at("/v2/apps/{app}/services").get(services::list).post(services::set).delete(services::remove),
         at("/v2/apps/{app}/logs").plain().get(logs::lines),
     ]
 }
@@ -113,11 +124,11 @@ fn process_urls() -> Vec<Url> {
 
 fn hook_urls() -> Vec<Url> {
     vec![
-        at("/v2/hooks/key").for_builder().post(hooks::key),
-        at("/v2/hooks/access").for_builder().post(hooks::access),
-        at("/v2/hooks/config").for_builder().post(hooks::config),
-        at("/v2/hooks/build").for_builder().post(builds::pushed),
-        at("/v2/hooks/apps").for_builder().get(hooks::apps),
+        at("/v2/hooks/key").post(hooks::key),
+        at("/v2/hooks/access").post(hooks::access),
+        at("/v2/hooks/config").post(hooks::config),
+        at("/v2/hooks/build").post(builds::pushed),
+        at("/v2/hooks/apps").get(hooks::apps),
     ]
 }
 
@@ -142,26 +153,4 @@ fn finished(router: Router<Controller>, controller: Controller) -> Router {
         .layer(from_fn(answer::whatever_happens))
         .layer(from_fn(headers::complete))
         .with_state(controller)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::access::Guard;
-    use super::*;
-
-    #[test]
-    fn only_registration_and_login_need_no_credentials() {
-        let open = |url: &Url| url.guard() == Guard::Anyone;
-        let urls = public_urls();
-        let open: Vec<_> = urls.iter().filter(|url| open(url)).map(Url::path).collect();
-
-        assert_eq!(open, ["/v2/auth/register", "/v2/auth/login/"]);
-    }
-
-    #[test]
-    fn hooks_are_for_the_builder_and_on_the_internal_listener_only() {
-        assert!(public_urls().iter().all(|url| url.guard() != Guard::Builder));
-        assert!(public_urls().iter().all(|url| !url.path().contains("hooks")));
-        assert!(hook_urls().iter().all(|url| url.guard() == Guard::Builder));
-    }
 }

@@ -3,9 +3,11 @@
 //! A handler reads, decides by a rule of `domain`, records, and wakes the deployer; it never makes
 //! anything run itself. What became of a wish is read from the store.
 
+mod certificates;
 pub mod deployer;
 mod http;
 mod logger;
+mod logins;
 mod passwords;
 mod serve;
 mod settings;
@@ -27,6 +29,7 @@ pub use serve::serve;
 pub use settings::{ControllerSettings, RegistrationMode, Secret};
 
 use logger::Logger;
+use logins::Logins;
 use passwords::Passwords;
 
 /// What the controller stands on.
@@ -55,6 +58,7 @@ pub struct Controller {
     /// Apps of which the engine could not be told something; the deployer does.
     pub(crate) unsettled: Arc<Mutex<BTreeSet<AppName>>>,
     pub(crate) passwords: Arc<Passwords>,
+    pub(crate) logins: Arc<Logins>,
     /// `None` on a platform without one.
     pub(crate) logger: Option<Logger>,
 }
@@ -74,6 +78,7 @@ impl Controller {
             ended: watch::Sender::new(0),
             unsettled: Arc::default(),
             passwords: Arc::new(Passwords::new()),
+            logins: Arc::default(),
             logger,
         }
     }

@@ -3,9 +3,10 @@
 use domain::AppName;
 use domain::build::Origin;
 use domain::config::Config;
+use domain::settings::SettingsChange;
 use domain::structure::{Structure, in_words};
 use jiff::Timestamp;
-use store::{CreatedApp, NewApp, ReleaseChange, StoreError, Wish, WishError};
+use store::{CreatedApp, NewApp, ReleaseChange, SettingsWish, StoreError, Wish, WishError};
 
 use crate::Controller;
 
@@ -17,6 +18,7 @@ impl Controller {
         let created = self.store.create_app(new).await?;
         self.say(&id, format!("config {id}-{} updated", short(&created.config.uuid)));
         self.say(&id, created.release.summary.as_str());
+        self.say(&id, format!("appsettings {id}-{} updated", short(&created.settings.uuid)));
         self.say(&id, format!("domain {} added", created.domain.domain));
         if let Err(error) = self.refresh_routing(&id).await {
             tracing::warn!(app = %id, error = &error as &dyn std::error::Error, "new app is not routed yet");
@@ -60,6 +62,21 @@ impl Controller {
             self.say(app, format!("{user} scaled pods {}", in_words(wish)));
         }
         Ok(deploy)
+    }
+
+    /// Changes an app's settings and wakes the deployer where that changes what runs.
+    pub async fn change_settings(
+        &self,
+        app: &AppName,
+        user: &str,
+        change: SettingsChange<'_>,
+    ) -> Result<SettingsWish, WishError> {
+        let wish = self.store.change_settings(app, user, change, Timestamp::now()).await?;
+        if wish.deploy.is_some() {
+            self.wake.notify_one();
+        }
+        self.say(app, format!("appsettings {app}-{} updated", short(&wish.record.uuid)));
+        Ok(wish)
     }
 
     /// Wishes an app away and wakes the deployer; [`Controller::wait_for_removal`] tells when it is gone.

@@ -3,8 +3,10 @@
 //! No I/O, no clock, no randomness: time, nonces and generated names come in as arguments.
 //! Every other crate speaks these words; a rule that needs a mock to be tested belongs here.
 
+pub mod access;
 pub mod app_names;
 pub mod build;
+pub mod certs;
 pub mod config;
 pub mod deployment;
 pub mod dockerfile;
@@ -20,11 +22,18 @@ pub mod procfile;
 pub mod registry_access;
 pub mod release;
 pub mod routing;
+mod schema;
 pub mod sealing;
+pub mod services;
+pub mod settings;
 pub mod slug_archive;
 pub mod slug_image;
 pub mod structure;
+pub mod throttle;
+pub mod tls;
+mod truth;
 pub mod users;
+pub mod whitelist;
 pub mod workload_plan;
 
 pub use image::{Digest, Image};

@@ -11,6 +11,7 @@ use crate::build::{Build, OneOff, Origin};
 use crate::config::{Config, cpu_millis, memory_bytes, probes};
 use crate::deployment::{Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId};
 use crate::names::{AppName, ProcessType};
+use crate::settings::{AutoscaleRule, RunSettings};
 use crate::slug_image::SLUG_USER_ID;
 use crate::structure::Structure;
 
@@ -30,6 +31,7 @@ pub struct Plan<'a> {
     pub created: Timestamp,
     pub config: &'a Config,
     pub build: &'a Build,
+    pub run: &'a RunSettings,
     pub settings: PlanSettings,
 }
 
@@ -38,8 +40,6 @@ pub struct Plan<'a> {
 pub struct PlanSettings {
     pub deploy_timeout_seconds: u32,
     pub grace_seconds: u32,
-    /// Whether the app is to be reached from outside.
-    pub routable: bool,
 }
 
 /// Why a release cannot run at all. The display text is what the API answers.
@@ -57,7 +57,7 @@ impl Plan<'_> {
 
     fn workload(&self, process: &ProcessType, replicas: u32) -> Result<Workload, PlanError> {
         let port = self.port();
-        let serves = process.is_routable() && self.settings.routable;
+        let serves = process.is_routable() && self.run.routable;
         if serves && replicas > 0 && port.is_none() {
             return Err(PlanError::NoPort);
         }
@@ -72,7 +72,7 @@ impl Plan<'_> {
             args,
             env: self.env(),
             port: port.filter(|_| process.is_routable()),
-            replicas: Replicas::Fixed(replicas),
+            replicas: self.replicas(process, replicas),
             limits: self.limits(process),
             tags: self.config.tags.clone(),
             start_timeout_seconds: self.start_timeout_seconds(&probes),
@@ -80,6 +80,16 @@ impl Plan<'_> {
             hooks: self.hooks(process),
             grace_seconds: self.grace_seconds(process),
         })
+    }
+
+    /// A rule takes over from the number that was asked for, but a type at 0 rests.
+    fn replicas(&self, process: &ProcessType, wanted: u32) -> Replicas {
+        match self.run.autoscale.get(process) {
+            Some(AutoscaleRule { min, max, cpu_percent }) if wanted > 0 => {
+                Replicas::Auto { min: *min, max: *max, cpu_percent: *cpu_percent }
+            }
+            _ => Replicas::Fixed(wanted),
+        }
     }
 
     /// A one-off process that runs `command_line` in a shell.

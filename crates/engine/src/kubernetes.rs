@@ -147,6 +147,7 @@ struct Inner {
     looks: Semaphore,
     prepared: Mutex<BTreeSet<AppName>>,
     images: KubernetesImages,
+    jobs: KubernetesJobs,
     lines: Lines,
     stop: CancellationToken,
 }

@@ -4,14 +4,16 @@
 use domain::AppName;
 use domain::config::Config;
 use domain::release::initial_summary;
+use domain::settings::AppSettings;
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use crate::releases::NewRelease;
+use crate::wishes::By;
 use crate::{
-    ConfigRecord, Domain, Listed, NewDomain, Page, ReleaseRecord, Store, StoreError, configs, domains,
-    releases, rows,
+    ConfigRecord, Domain, Listed, NewDomain, Page, ReleaseRecord, SettingsRecord, Store, StoreError, configs,
+    domains, releases, rows, settings, tls,
 };
 
 /// An app as recorded.
@@ -43,10 +45,11 @@ pub struct CreatedApp {
     pub config: ConfigRecord,
     pub release: ReleaseRecord,
     pub domain: Domain,
+    pub settings: SettingsRecord,
 }
 
 impl Store {
-    /// Makes an app with its first config, release v1 and its own domain. A taken name is a
+    /// Makes an app with its first config, release v1, settings and its own domain. A taken name is a
     /// [`StoreError::Conflict`] about `id`, one that another app has as a domain is one about `domain`.
     pub async fn create_app(&self, new: NewApp) -> Result<CreatedApp, StoreError> {
         let NewApp { id, owner, config, now } = new;
@@ -69,10 +72,13 @@ impl Store {
             summary,
         };
         let release = releases::insert(&id, &owner, release, now, &mut write).await?;
+        let by = By { store: self, app: &id, owner: &owner, now };
+        let settings = settings::replace(&by, AppSettings::default(), &mut write).await?;
+        tls::replace(&by, None, &mut write).await?;
         let domain = NewDomain { domain: id.to_string(), app: id, owner, now };
         let domain = domains::insert(domain, &mut write).await?;
         write.commit().await?;
-        Ok(CreatedApp { app, config, release, domain })
+        Ok(CreatedApp { app, config, release, domain, settings })
     }
 
     /// Finds an app by name.
@@ -177,6 +183,7 @@ const OWNED_ROWS: &[&str] = &[
     "UPDATE releases SET owner = $1 WHERE app = $2 AND owner = $3",
     "UPDATE domains SET owner = $1 WHERE app = $2 AND owner = $3",
     "UPDATE app_settings SET owner = $1 WHERE app = $2 AND owner = $3",
+    "UPDATE app_tls SET owner = $1 WHERE app = $2 AND owner = $3",
 ];
 
 async fn insert(app: &App, connection: &mut AnyConnection) -> Result<(), StoreError> {

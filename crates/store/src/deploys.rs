@@ -6,12 +6,13 @@
 use std::num::ParseIntError;
 
 use domain::AppName;
+use domain::settings::RunSettings;
 use domain::structure::Structure;
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use crate::{Store, StoreError, rows};
+use crate::{Store, StoreError, rows, settings};
 
 /// A deploy as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Deploy {
     pub version: u64,
     /// Replicas wanted with it.
     pub structure: Structure,
+    /// What the app's settings said of running it when the deploy was wished for.
+    pub run: RunSettings,
     pub kind: DeployKind,
     pub state: DeployState,
     /// Why it failed.
@@ -182,14 +185,16 @@ pub(crate) async fn insert(
 ) -> Result<i64, StoreError> {
     let id = next_id(connection).await?;
     supersede_open(app, id, now, connection).await?;
+    let run = settings::current(app, connection).await?.settings.of_running();
     sqlx::query(
-        "INSERT INTO deploys (id, app, version, structure, kind, state, created, updated) \
-         VALUES ($1, $2, $3, $4, $5, 'pending', $6, $6)",
+        "INSERT INTO deploys (id, app, version, structure, run, kind, state, created, updated) \
+         VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $7)",
     )
     .bind(id)
     .bind(app.as_str())
     .bind(rows::stored(version))
     .bind(rows::json_text(structure))
+    .bind(rows::json_text(&run))
     .bind(match kind {
         DeployKind::Release => "release",
         DeployKind::Scale => "scale",
@@ -246,6 +251,12 @@ fn read_structure(row: &AnyRow) -> Result<Structure, StoreError> {
     rows::from_json("a structure", text.as_bytes())
 }
 
+/// Deploys of before there were settings ran with those of a new app.
+fn read_run(row: &AnyRow) -> Result<RunSettings, StoreError> {
+    let text: Option<String> = row.try_get("run")?;
+    text.map_or_else(|| Ok(RunSettings::default()), |text| rows::from_json("settings", text.as_bytes()))
+}
+
 fn read(row: &AnyRow) -> Result<Deploy, StoreError> {
     let kind: String = row.try_get("kind")?;
     let state: String = row.try_get("state")?;
@@ -254,6 +265,7 @@ fn read(row: &AnyRow) -> Result<Deploy, StoreError> {
         app: rows::app_name(row, "app")?,
         version: rows::number(row, "version")?,
         structure: read_structure(row)?,
+        run: read_run(row)?,
         kind: if kind == "scale" { DeployKind::Scale } else { DeployKind::Release },
         state: read_state(&state)?,
         reason: row.try_get("reason")?,

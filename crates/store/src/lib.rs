@@ -5,6 +5,7 @@
 
 mod apps;
 mod builds;
+mod certs;
 mod collaborators;
 mod configs;
 mod deploys;
@@ -15,6 +16,9 @@ mod lead;
 mod open;
 mod releases;
 mod rows;
+mod services;
+mod settings;
+mod tls;
 mod tokens;
 mod users;
 mod wishes;
@@ -24,6 +28,7 @@ use sqlx::{Any, AnyPool, Transaction};
 
 pub use apps::{App, CreatedApp, NewApp};
 pub use builds::BuildRecord;
+pub use certs::{Cert, NewCert, Pair};
 pub use configs::ConfigRecord;
 pub use deploys::{Deploy, DeployKind, DeployState};
 pub use domains::{Domain, NewDomain};
@@ -31,6 +36,9 @@ pub use error::StoreError;
 pub use keys::{Key, NewKey};
 pub use lead::Lead;
 pub use releases::{ReleaseContent, ReleaseRecord};
+pub use services::{NewService, Service};
+pub use settings::{SettingsRecord, SettingsWish};
+pub use tls::TlsRecord;
 pub use users::{NewUser, User};
 pub use wishes::{ReleaseChange, Wish, WishError};
 

@@ -18,7 +18,10 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 8;
 /// How long a call waits for a connection before it gives up.
 const ACQUIRE_SECONDS_MAX: u64 = 15;
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (2, "settings", include_str!("../migrations/0002_settings.sql")),
+];
 
 /// Run on every new SQLite connection. FULL: what was answered as done survives a loss of power.
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \

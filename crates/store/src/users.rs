@@ -149,11 +149,13 @@ impl Store {
 /// What keeps a user from being removed: rows whose owner must be known (api.md 3).
 const OWNED: &[(&str, &str)] = &[
     ("apps", "SELECT 1 FROM apps WHERE owner = $1 LIMIT 1"),
+    ("certificates", "SELECT 1 FROM certs WHERE owner = $1 LIMIT 1"),
     ("releases", "SELECT 1 FROM releases WHERE owner = $1 LIMIT 1"),
     ("builds", "SELECT 1 FROM builds WHERE owner = $1 LIMIT 1"),
     ("configs", "SELECT 1 FROM configs WHERE owner = $1 LIMIT 1"),
     ("domains", "SELECT 1 FROM domains WHERE owner = $1 LIMIT 1"),
     ("settings", "SELECT 1 FROM app_settings WHERE owner = $1 LIMIT 1"),
+    ("settings", "SELECT 1 FROM app_tls WHERE owner = $1 LIMIT 1"),
 ];
 
 async fn any_superuser(connection: &mut AnyConnection) -> Result<bool, StoreError> {

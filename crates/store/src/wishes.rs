@@ -9,7 +9,9 @@ use domain::config::{ConfigPatch, Texts};
 use domain::release::{
     Change, Current, NextRelease, ProcfileRules, ReleaseError, Target, next_release, rollback_target,
 };
+use domain::settings::SettingsError;
 use domain::structure::{ScaleError, Structure, scaled};
+use domain::tls::TlsError;
 use jiff::Timestamp;
 use sqlx::AnyConnection;
 
@@ -57,6 +59,10 @@ pub enum WishError {
     Release(#[from] ReleaseError),
     #[error(transparent)]
     Scale(#[from] ScaleError),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl From<sqlx::Error> for WishError {
@@ -159,11 +165,11 @@ async fn rollback_content(
 }
 
 /// Who wishes, for which app, and when.
-struct By<'a> {
-    store: &'a Store,
-    app: &'a AppName,
-    owner: &'a str,
-    now: Timestamp,
+pub(crate) struct By<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) app: &'a AppName,
+    pub(crate) owner: &'a str,
+    pub(crate) now: Timestamp,
 }
 
 impl By<'_> {

@@ -3,6 +3,7 @@
 mod database;
 mod records {
     pub mod apps;
+    pub mod certs;
     pub mod collaborators;
     pub mod domains;
     pub mod keys;

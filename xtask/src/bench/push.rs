@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::figures::{Figures, median};
 use super::world::World;
 
 const APP: &str = "pusher";
+/// What the example says; one line of it is changed for each warm push.
+const GREETING: &str = "python example";
 const RUNS: usize = 5;
 
 /// The parts of a push: each ends with the first line of git's output that holds this text.
@@ -35,11 +37,13 @@ pub fn run(world: &World) -> anyhow::Result<Figures> {
     let cold = push(world, &source, "")?;
     add(&mut figures, "cold", &[cold]);
 
-    let text = source.join("greeting.txt");
+    let file = source.join("app.py");
+    let program = std::fs::read_to_string(&file)?;
+    ensure!(program.contains(GREETING), "{} does not say {GREETING:?}", file.display());
     let mut warm = Vec::new();
     for run in 0..RUNS {
         let greeting = format!("greeting number {run}");
-        std::fs::write(&text, &greeting)?;
+        std::fs::write(&file, program.replace(GREETING, &greeting))?;
         world.commit(&source, &greeting)?;
         warm.push(push(world, &source, &greeting)?);
     }

@@ -26,7 +26,7 @@ impl Roll {
             world.deis(&source, &["scale", &format!("web={replicas}")])?;
             for rate in [500, 1_000] {
                 println!("    {rate} requests a second, {replicas} replicas, {} releases", self.releases);
-                let outcome = self.under_load(world, rate)?;
+                let outcome = self.under_load(world, rate, replicas)?;
                 for reason in &outcome.reasons {
                     println!("      lost at {reason}");
                 }
@@ -44,12 +44,14 @@ impl Roll {
         Ok(figures)
     }
 
-    fn under_load(&self, world: &World, rate: u64) -> anyhow::Result<Outcome> {
+    /// Each roll is whole: the next one begins when the old replicas of the one before are gone.
+    fn under_load(&self, world: &World, rate: u64, replicas: usize) -> anyhow::Result<Outcome> {
         let load = Load::start(world.platform.http_port, &format!("{APP}.localhost"), rate);
         let folder = world.platform.path(APP);
         let rolled = (0..self.releases).try_for_each(|number| {
             let value = format!("ROLL=rate-{rate}-{number}-{:?}", std::time::Instant::now());
-            world.deis(&folder, &["config:set", &value]).map(drop)
+            world.deis(&folder, &["config:set", &value])?;
+            world.wait_for_replicas(APP, replicas)
         });
         let outcome = load.stop();
         rolled?;

@@ -120,6 +120,20 @@ impl World {
         Ok(took)
     }
 
+    /// Waits until just so many containers of the app are left.
+    pub fn wait_for_replicas(&self, app: &str, count: usize) -> anyhow::Result<()> {
+        let instance = std::fs::read_to_string(self.platform.path("data/instance"))?;
+        let labels =
+            [format!("label=io.deis.app={app}"), format!("label=io.deis.instance={}", instance.trim())];
+        let running = || {
+            let list = ["ps", "--all", "--quiet", "--filter", &labels[0], "--filter", &labels[1]];
+            progress::output(Command::new("docker").args(list)).is_ok_and(|ids| ids.lines().count() == count)
+        };
+        let settled = progress::wait_until(Duration::from_secs(60), running);
+        ensure!(settled, "{app} does not come to {count} containers");
+        Ok(())
+    }
+
     /// Process ids of the platform: the main process and all it has started.
     pub fn processes(&self) -> anyhow::Result<Vec<u32>> {
         let main = self.platform.pid().context("the platform does not run")?;

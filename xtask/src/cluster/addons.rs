@@ -1,5 +1,9 @@
 //! What runs inside every cluster: CoreDNS, and metrics-server for `kubectl top` and autoscaling.
 
+use std::time::Duration;
+
+use anyhow::ensure;
+
 use crate::{paths, progress};
 
 use super::kubectl;
@@ -8,6 +12,7 @@ use super::process::Process;
 use super::programs::Programs;
 
 const ADDONS: &[&str] = &["coredns", "metrics-server"];
+const READY_MAX: Duration = Duration::from_secs(60);
 
 /// Tells the API server about them.
 pub fn apply(programs: &Programs, gateway: &Namespace) -> anyhow::Result<()> {
@@ -23,11 +28,19 @@ pub fn apply(programs: &Programs, gateway: &Namespace) -> anyhow::Result<()> {
 /// Waits until they run.
 pub fn wait(programs: &Programs, gateway: &Namespace) -> anyhow::Result<()> {
     for addon in ADDONS {
-        let mut kubectl = kubectl::own(programs, gateway);
-        kubectl.args(["rollout", "status", "--namespace=kube-system", "--timeout=60s"]);
-        let waited = progress::output(kubectl.arg(format!("deployment/{addon}")));
-        // One of the cluster's own parts that has ended is the better reason.
-        waited.or_else(|error| Process::ensure_all_run().and(Err(error)))?;
+        // Not `kubectl rollout status`, which would not see that one of our own parts has ended.
+        let path = format!("/apis/apps/v1/namespaces/kube-system/deployments/{addon}");
+        let is_ready = || {
+            let deployment = kubectl::raw(&mut kubectl::own(programs, gateway), &path);
+            deployment.is_ok_and(|deployment| deployment["status"]["readyReplicas"] == 1)
+        };
+        let in_time = progress::wait_until(READY_MAX, is_ready);
+        Process::ensure_all_run()?;
+        ensure!(
+            in_time,
+            "{addon} is not ready after {} s: see `kubectl describe` of it in the namespace kube-system",
+            READY_MAX.as_secs()
+        );
     }
     Ok(())
 }

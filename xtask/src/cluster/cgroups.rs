@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use crate::progress;
 
-/// The group of the whole cluster.
+/// The group of the whole cluster; there is one a machine.
 pub const ROOT: &str = "workflow-cluster";
 
 /// Longest time that killed processes need to be gone; a disk that hangs holds them.

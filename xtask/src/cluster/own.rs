@@ -36,6 +36,11 @@ pub fn up(count: Option<u8>) -> anyhow::Result<()> {
         println!("The cluster runs already, with {} nodes.", nodes.len());
         return Ok(());
     }
+    ensure!(
+        layout::state().exists() || !some_run()?,
+        "a cluster with its state in another folder runs on this machine: take it down from there, or with \
+         `cargo xtask cluster down` from here"
+    );
     remove()?;
     let begun = Instant::now();
     start::start(&programs, &images, &Node::first(wanted).collect::<Vec<_>>())?;
@@ -52,11 +57,16 @@ pub fn up(count: Option<u8>) -> anyhow::Result<()> {
 pub fn down() -> anyhow::Result<()> {
     require_root()?;
     let _lock = lock()?;
-    if !layout::state().exists() {
+    if !layout::state().exists() && !some_run()? {
         println!("No cluster runs.");
         return Ok(());
     }
     progress::step("Take the cluster down", remove)
+}
+
+/// Whether processes of a cluster run, whoever started it.
+fn some_run() -> anyhow::Result<bool> {
+    Ok(!Hierarchies::of_this_machine()?.processes(cgroups::ROOT).is_empty())
 }
 
 /// Its processes end first: mounts, networks and addresses live only in their namespaces.

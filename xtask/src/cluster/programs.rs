@@ -4,12 +4,16 @@
 //! is whole, so that an interrupted build goes on where it was.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
 use super::go;
 use super::pins::{GROUPS, Group, Pinned};
 use crate::{paths, progress};
+
+/// Longest time of one program; the largest takes six minutes on two busy cores.
+const BUILD_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Where the built programs lie.
 #[derive(Debug, Clone)]
@@ -75,7 +79,7 @@ fn build(group: &Group, pinned: &Pinned, program: &str, package: &str) -> anyhow
     command.current_dir(group.folder());
     command.args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags"]);
     command.arg(&pinned.linker_flags).arg("-o").arg(&unfinished).arg(package);
-    progress::run(&mut command)?;
+    progress::run(&mut progress::within(BUILD_MAX, &command))?;
     let length_bytes = std::fs::metadata(&unfinished)?.len();
     ensure!(length_bytes > 0, "Go made an empty {}", unfinished.display());
     std::fs::rename(&unfinished, folder.join(program)).context("cannot keep what was built")?;

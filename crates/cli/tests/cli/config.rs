@@ -241,3 +241,20 @@ fn a_wrong_health_check_asks_nothing() {
     );
     assert!(world.requests().is_empty());
 }
+
+#[test]
+fn timeouts_are_listed_set_and_unset() {
+    let world = with("termination_grace_period", json!({"worker": "120", "web": "10"}));
+    let listed = "=== foo Timeouts\n\nweb        10\nworker     120\n";
+    world.deis("timeouts -a foo").says(listed);
+    world.deis("timeouts:set web=10 -a foo").says(&format!("Applying timeouts... done\n\n{listed}"));
+    world.deis("timeouts:unset web -a foo").says(&format!("Applying timeouts... done\n\n{listed}"));
+    let requests = world.requests();
+    let writes: Vec<_> = requests.iter().filter_map(|request| request.strip_prefix(WRITE)).collect();
+    assert_eq!(
+        writes,
+        [r#" {"termination_grace_period":{"web":"10"}}"#, r#" {"termination_grace_period":{"web":null}}"#]
+    );
+    let wrong = world.deis("timeouts:set web=soon -a foo");
+    assert!(wrong.err.starts_with("Error: web=soon doesn't fit format type=#\nExamples:"));
+}

@@ -157,3 +157,28 @@ fn whitelisted_addresses_are_listed_added_and_removed() {
         ]
     );
 }
+
+#[test]
+fn services_are_listed_added_and_removed() {
+    let world = World::logged_in();
+    let path = "/v2/apps/foo/services/";
+    let listed = r#"{"services":[{"procfile_type":"webhooks","path_pattern":"/hook"}]}"#;
+    world.answer(&format!("GET {path}"), 200, listed).answer(&format!("POST {path}"), 201, "").answer(
+        &format!("DELETE {path}"),
+        204,
+        "",
+    );
+    world.deis("services -a foo").says("=== foo Services\n--- webhooks:\n/hook\n");
+    world
+        .deis("services:add --type webhooks --route /hook -a foo")
+        .says("Adding service webhooks to foo... done\n");
+    world.deis("services:remove -t webhooks -a foo").says("Removing service webhooks from foo... done\n");
+    assert_eq!(
+        world.requests()[1..],
+        [
+            format!(r#"POST {path} {{"procfile_type":"webhooks","path_pattern":"/hook"}}"#),
+            format!(r#"DELETE {path} {{"procfile_type":"webhooks"}}"#)
+        ]
+    );
+    assert!(world.deis("services:add --type web").err.contains("--route is required"));
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::deployment::Workload;
+use domain::settings::RunSettings;
 use domain::structure::Structure;
 use domain::workload_plan::{Plan, PlanSettings};
 use engine::Outcome;
@@ -50,16 +51,16 @@ pub(super) async fn roll_out(controller: &Controller, deploy: &Deploy) -> Result
 
 /// The workloads that a deploy means.
 pub(super) async fn workloads(controller: &Controller, deploy: &Deploy) -> Result<Vec<Workload>, Trouble> {
-    let Deploy { app, version, structure, .. } = deploy;
+    let Deploy { app, version, structure, run, .. } = deploy;
     let missing = |what: &str| Trouble::App(format!("v{version} of {app} has no {what}"));
     let content = controller.store.release_content(app, *version).await?;
     let content = content.ok_or_else(|| missing("record"))?;
-    let plan = plan(controller, &content).ok_or_else(|| missing("build"))?;
+    let plan = plan(controller, &content, run).ok_or_else(|| missing("build"))?;
     plan.workloads(structure).map_err(|error| Trouble::App(error.to_string()))
 }
 
 /// A release as it is to run; `None` where there is no build to run.
-fn plan<'a>(controller: &Controller, content: &'a ReleaseContent) -> Option<Plan<'a>> {
+fn plan<'a>(controller: &Controller, content: &'a ReleaseContent, run: &'a RunSettings) -> Option<Plan<'a>> {
     let ReleaseContent { release, config, build } = content;
     Some(Plan {
         app: &release.app,
@@ -68,6 +69,7 @@ fn plan<'a>(controller: &Controller, content: &'a ReleaseContent) -> Option<Plan
         created: release.created,
         config: &config.config,
         build: &build.as_ref()?.build,
+        run,
         settings: plan_settings(controller),
     })
 }
@@ -77,7 +79,6 @@ pub(crate) fn plan_settings(controller: &Controller) -> PlanSettings {
     PlanSettings {
         deploy_timeout_seconds: controller.settings.deploy_timeout_seconds,
         grace_seconds: controller.settings.grace_seconds,
-        routable: true,
     }
 }
 

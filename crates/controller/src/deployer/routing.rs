@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use domain::AppName;
 use domain::routing::{AppRouting, Claim};
+use domain::settings::AppSettings;
 use domain::structure::{Structure, routing_target};
 use engine::EngineError;
 use store::{Domain, Page, StoreError};
@@ -48,14 +49,17 @@ pub(super) async fn route(
     structure: &Structure,
 ) -> Result<AppRouting, StoreError> {
     let domains = controller.store.domains(app, Page::ALL).await?.rows;
+    let AppSettings { maintenance, routable, whitelist, autoscale: _, label: _ } =
+        controller.store.settings(app).await?.settings;
+    let tls = controller.store.tls(app).await?;
     Ok(AppRouting {
         app: app.clone(),
         target: routing_target(structure),
         domains: domains.iter().map(claim).collect(),
-        maintenance: false,
-        routable: true,
-        whitelist: Vec::new(),
-        https_enforced: false,
+        maintenance,
+        routable,
+        whitelist,
+        https_enforced: tls.https_enforced.unwrap_or(false),
     })
 }
 

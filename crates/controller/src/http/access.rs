@@ -1,10 +1,11 @@
-//! Who is calling, and what may they do (api.md 1.3 and 3).
+//! Who is calling, and are they let in (api.md 1.3 and 3)? Whom each thing is for is in `domain::access`.
 
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use domain::AppName;
+use domain::access::{Rule, Standing};
 use store::User;
 use subtle::ConstantTimeEq as _;
 
@@ -12,15 +13,6 @@ use super::error::ApiError;
 use crate::{Controller, tokens};
 
 pub(crate) const NO_CREDENTIALS: &str = "Authentication credentials were not provided.";
-
-/// Who may enter a URL at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Guard {
-    Anyone,
-    User,
-    Admin,
-    Builder,
-}
 
 /// The user whose token came with the request.
 #[derive(Debug, Clone)]
@@ -43,20 +35,20 @@ pub(crate) struct MaybeCaller(pub(crate) Option<Caller>);
 /// Lets a request in or says why not; a caller is kept with the request for the handler.
 pub(crate) async fn admit(
     controller: &Controller,
-    guard: Guard,
+    rule: Rule,
     request: &mut Request,
 ) -> Result<(), ApiError> {
-    if guard == Guard::Builder {
+    if rule == Rule::Builder {
         return admit_builder(controller, request.headers());
     }
-    let caller = match (guard, token(request.headers())) {
-        (Guard::Anyone, Ok(Some(token))) => caller_of(controller, token).await?.ok(),
-        (Guard::Anyone, _) => None,
+    let caller = match (rule, token(request.headers())) {
+        (Rule::Anyone, Ok(Some(token))) => caller_of(controller, token).await?.ok(),
+        (Rule::Anyone, _) => None,
         (_, Ok(Some(token))) => Some(caller_of(controller, token).await?.map_err(ApiError::unauthorized)?),
         (_, Ok(None)) => return Err(ApiError::unauthorized(NO_CREDENTIALS)),
         (_, Err(malformed)) => return Err(ApiError::unauthorized(malformed)),
     };
-    if guard == Guard::Admin && !caller.as_ref().is_some_and(Caller::is_admin) {
+    if rule == Rule::Admin && !caller.as_ref().is_some_and(Caller::is_admin) {
         return Err(ApiError::forbidden());
     }
     if let Some(caller) = caller {
@@ -117,30 +109,72 @@ impl<S: Sync> FromRequestParts<S> for MaybeCaller {
     }
 }
 
-/// What a request wants to do with an app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
-    /// Read and change: owner, collaborators, administrators.
-    Use,
-    /// Share, transfer, delete the app or anything of it: owner and administrators.
-    Own,
+/// The app that a URL is about, which the caller may use as the URL's row asks.
+#[derive(Debug, Clone)]
+pub(crate) struct ThisApp(pub(crate) AppName);
+
+impl<S: Sync> FromRequestParts<S> for ThisApp {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let app = parts.extensions.get::<Self>().cloned();
+        app.ok_or_else(|| ApiError::internal("a handler wants the app of a URL that is about none"))
+    }
 }
 
-/// Finds the app of a URL for this caller: 404 where there is none, 403 where it is not for them.
+/// Finds the app of a URL that is about one, where its row says who may have it.
+pub(crate) async fn admit_to_app(
+    controller: &Controller,
+    rule: Rule,
+    request: Request,
+) -> Result<Request, ApiError> {
+    if !matches!(rule, Rule::UseApp | Rule::OwnApp) {
+        return Ok(request);
+    }
+    let (mut parts, body) = request.into_parts();
+    let caller = Caller::from_request_parts(&mut parts, &()).await?;
+    let Path(names) = Path::<Vec<(String, String)>>::from_request_parts(&mut parts, &())
+        .await
+        .map_err(|error| ApiError::internal(error.to_string()))?;
+    let (_, app) = names
+        .into_iter()
+        .find(|(name, _)| name == "app")
+        .ok_or_else(|| ApiError::internal("a row about an app has no app in its path"))?;
+    let app = app_access(controller, &caller, &app, rule).await?;
+    parts.extensions.insert(ThisApp(app));
+    Ok(Request::from_parts(parts, body))
+}
+
+/// Finds an app for this caller: 404 where there is none, 403 where it is not for them.
 pub(crate) async fn app_access(
     controller: &Controller,
     caller: &Caller,
     app: &str,
-    need: Need,
+    rule: Rule,
 ) -> Result<AppName, ApiError> {
     let (app, owner) = owned_app(controller, app).await?;
-    if caller.is_admin() || caller.name() == owner {
-        return Ok(app);
+    if rule.admits(standing(controller, caller, &app, &owner).await?) {
+        Ok(app)
+    } else {
+        Err(ApiError::forbidden())
     }
-    if need == Need::Use && controller.store.is_collaborator(&app, caller.name()).await? {
-        return Ok(app);
+}
+
+/// What a caller is to an app.
+pub(crate) async fn standing(
+    controller: &Controller,
+    caller: &Caller,
+    app: &AppName,
+    owner: &str,
+) -> Result<Standing, ApiError> {
+    if caller.is_admin() {
+        return Ok(Standing::Admin);
     }
-    Err(ApiError::forbidden())
+    if caller.name() == owner {
+        return Ok(Standing::Owner);
+    }
+    let is_collaborator = controller.store.is_collaborator(app, caller.name()).await?;
+    Ok(if is_collaborator { Standing::Collaborator } else { Standing::Stranger })
 }
 
 /// Finds the app of a URL and its owner, whoever asks: 404 where there is none.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
+use domain::access::Rule;
 use domain::app_names::{GENERATED_NAMES, generated_name};
 use domain::names::APP_NAME_LENGTH_MAX;
 use domain::structure::Structure;
@@ -13,14 +14,13 @@ use domain::users::USERNAME_LENGTH_MAX;
 use jiff::Timestamp;
 use store::{App, CreatedApp, Listed, StoreError};
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, ThisApp, app_access};
 use super::body::{Body, Fields};
 use super::error::ApiError;
 use super::outcome;
 use super::paging::{Paging, wire_time};
 use super::users::named;
 use crate::Controller;
-use crate::wishes::short;
 
 const ID_TAKEN: &str = "Application with this id already exists.";
 /// Made-up names that are tried before giving up.
@@ -55,17 +55,14 @@ pub(crate) async fn create(
         None => create_with_made_up_name(&controller, &caller).await?,
     };
     let app = created.app;
-    controller.say(&app.id, format!("appsettings {}-{} updated", app.id, short(&app.uuid)));
     Ok((StatusCode::CREATED, Json(show(app, Structure::new()))))
 }
 
 /// `GET /v2/apps/{app}/`.
 pub(crate) async fn info(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
 ) -> Result<Json<api::apps::App>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let structure = controller.store.structure(&app).await?;
     let app = controller.store.app(&app).await?.ok_or_else(|| ApiError::missing("App"))?;
     Ok(Json(show(app, structure)))
@@ -75,17 +72,16 @@ pub(crate) async fn info(
 pub(crate) async fn update(
     State(controller): State<Controller>,
     caller: Caller,
-    Path(id): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let app = app_access(&controller, &caller, &id, Need::Use).await?;
     let mut fields = body.fields()?;
     let owner = fields.optional_text("owner", USERNAME_LENGTH_MAX);
     fields.finish()?;
     let now = Timestamp::now();
     match owner {
         Some(owner) => {
-            app_access(&controller, &caller, &id, Need::Own).await?;
+            app_access(&controller, &caller, app.as_str(), Rule::OwnApp).await?;
             let owner = named(&controller, &owner).await?.username;
             controller.store.transfer_app(&app, &owner, now).await?;
             controller.say(&app, format!("{} transferred {app} to {owner}", caller.name()));
@@ -99,10 +95,8 @@ pub(crate) async fn update(
 /// `DELETE /v2/apps/{app}/`: answers when nothing is left of it.
 pub(crate) async fn delete(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
 ) -> Result<StatusCode, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Own).await?;
     controller.remove_app(&app).await?;
     outcome::of_removal(&controller, &app).await?;
     Ok(StatusCode::NO_CONTENT)

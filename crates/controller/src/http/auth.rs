@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use domain::users::{
     self, EMAIL_LENGTH_MAX, Joining, PASSWORD_LENGTH_MAX, REAL_NAME_LENGTH_MAX, Registrar,
     USERNAME_LENGTH_MAX,
@@ -83,17 +83,20 @@ fn registration(mut fields: Fields) -> Result<(NewUser, String), ApiError> {
 /// `POST /v2/auth/login/`. Each login makes a token of its own; the others go on.
 pub(crate) async fn login(
     State(controller): State<Controller>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Json<api::auth::Token>, ApiError> {
     let mut fields = body.fields()?;
     let username = fields.text("username", USERNAME_LENGTH_MAX);
     let password = fields.password("password", PASSWORD_LENGTH_MAX);
     fields.finish()?;
+    let attempt = controller.logins.begin(&source(&headers), &username, Timestamp::now())?;
     let user = controller.store.user(&username).await?.filter(|user| user.is_active);
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
     if !controller.passwords.matches(password, hash).await? {
         return Err(no_login());
     }
+    attempt.succeeded();
     let token = tokens::new_token();
     match controller.store.add_token(&username, &tokens::hash(&token), Timestamp::now()).await {
         Ok(()) => Ok(Json(api::auth::Token { token })),
@@ -101,6 +104,12 @@ pub(crate) async fn login(
         Err(StoreError::NotFound { .. }) => Err(no_login()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Where a request comes from, as the router in front says; nobody else can set this header there.
+fn source(headers: &HeaderMap) -> String {
+    let forwarded = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+    forwarded.and_then(|list| list.rsplit(',').next()).unwrap_or_default().trim().to_owned()
 }
 
 fn no_login() -> ApiError {
@@ -111,6 +120,7 @@ fn no_login() -> ApiError {
 pub(crate) async fn passwd(
     State(controller): State<Controller>,
     caller: Caller,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, ApiError> {
     let mut fields = body.fields()?;
@@ -122,9 +132,11 @@ pub(crate) async fn passwd(
     let target = target_of(&controller, &caller, target.as_deref()).await?;
     if !caller.is_admin() {
         let current = current.ok_or_else(|| ApiError::bad_request("password is a required field"))?;
+        let attempt = controller.logins.begin(&source(&headers), &target.username, Timestamp::now())?;
         if !controller.passwords.matches(current, Some(&target.password_hash)).await? {
             return Err(ApiError::unauthorized("Current password does not match"));
         }
+        attempt.succeeded();
     }
     fields.finish()?;
     let hash = controller.passwords.hash(new).await?;
@@ -196,6 +208,9 @@ pub(crate) async fn cancel(
 fn still_owns(username: &str, what: &str) -> String {
     if what == "apps" {
         return format!("{username} still has applications assigned. Delete or transfer ownership");
+    }
+    if what == "certificates" {
+        return format!("{username} still owns certificates. Remove them first");
     }
     format!("{username} still owns {what} on applications of others, which cannot do without their owner")
 }

@@ -110,6 +110,12 @@ impl Fields {
         self.values.get(name)
     }
 
+    /// The field as it came, which must be there.
+    pub(crate) fn given(&mut self, name: &str) -> Value {
+        self.required(name);
+        self.values.get(name).cloned().unwrap_or_default()
+    }
+
     /// A text that must be there; outer blanks do not count.
     pub(crate) fn text(&mut self, name: &str, chars_max: usize) -> String {
         self.required(name);

@@ -13,7 +13,7 @@ use engine::{ImageError, RegistryCredentials};
 use serde_json::Value;
 use store::{BuildRecord, ReleaseChange, Wish};
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, ThisApp};
 use super::body::{Body, Fields};
 use super::error::ApiError;
 use super::hooks::Receiver;
@@ -30,11 +30,9 @@ const DOCKERFILE_CHARS_MAX: usize = 1 << 20;
 /// `GET …/builds/`, newest first.
 pub(crate) async fn list(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     paging: Paging,
 ) -> Result<Json<api::Page<api::builds::Build>>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let builds = controller.store.builds(&app, paging.page).await?;
     Ok(paging.answer(builds, show))
 }
@@ -42,10 +40,9 @@ pub(crate) async fn list(
 /// `GET …/builds/{uuid}`.
 pub(crate) async fn info(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path((app, uuid)): Path<(String, String)>,
+    ThisApp(app): ThisApp,
+    Path((_, uuid)): Path<(String, String)>,
 ) -> Result<Json<api::builds::Build>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let build = controller.store.build(&app, &uuid).await?;
     build.map(|build| Json(show(build))).ok_or_else(|| ApiError::missing("Build"))
 }
@@ -54,10 +51,9 @@ pub(crate) async fn info(
 pub(crate) async fn create(
     State(controller): State<Controller>,
     caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<(StatusCode, Json<api::builds::Build>), ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let mut fields = body.fields()?;
     let reference = fields.text("image", IMAGE_CHARS_MAX);
     let procfile = procfile(&mut fields);

@@ -1,14 +1,14 @@
 //! Config: values, limits, tags, registry, health checks (api.md 4.7). The rules are in `domain::config`.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
 use domain::config::{Config, ConfigPatch, Healthchecks, Texts};
 use serde_json::{Map, Value};
 use store::{ConfigRecord, ReleaseChange};
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, ThisApp};
 use super::body::Body;
 use super::error::ApiError;
 use super::outcome;
@@ -18,10 +18,8 @@ use crate::Controller;
 /// `GET …/config/`: that of the newest release that has not failed.
 pub(crate) async fn info(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
 ) -> Result<Json<api::config::Config>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     current(&controller, &app).await
 }
 
@@ -36,10 +34,9 @@ pub(super) async fn current(
 pub(crate) async fn change(
     State(controller): State<Controller>,
     caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<(StatusCode, Json<api::config::Config>), ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let patch = ConfigPatch::parse(body.fields()?.object())?;
     check_nodes(&controller, &app, &patch).await?;
     let default_tags = &controller.settings.default_tags;

@@ -8,7 +8,7 @@ use domain::domains::{DomainError, DomainName};
 use jiff::Timestamp;
 use store::{Domain, NewDomain, StoreError};
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, ThisApp};
 use super::body::Body;
 use super::error::ApiError;
 use super::outcome;
@@ -21,11 +21,9 @@ const INPUT_CHARS_MAX: usize = 10_000;
 /// `GET …/domains/`, ordered by text.
 pub(crate) async fn list(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     paging: Paging,
 ) -> Result<Json<api::Page<api::domains::Domain>>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let domains = controller.store.domains(&app, paging.page).await?;
     Ok(paging.answer(domains, show))
 }
@@ -34,10 +32,9 @@ pub(crate) async fn list(
 pub(crate) async fn add(
     State(controller): State<Controller>,
     caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<(StatusCode, Json<api::domains::Domain>), ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let mut fields = body.fields()?;
     let input = fields.text("domain", INPUT_CHARS_MAX);
     fields.finish()?;
@@ -63,10 +60,9 @@ pub(crate) async fn add(
 /// `DELETE …/domains/{domain}`, in any spelling.
 pub(crate) async fn remove(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path((app, domain)): Path<(String, String)>,
+    ThisApp(app): ThisApp,
+    Path((_, domain)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Own).await?;
     let name = DomainName::parse(&domain).map_err(|_| ApiError::missing("Domain"))?;
     if !controller.store.remove_domain(&app, name.as_str()).await? {
         return Err(ApiError::missing("Domain"));

@@ -9,6 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use store::StoreError;
 
+use crate::logins::Throttled;
 use crate::passwords::Busy;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -44,6 +45,11 @@ impl ApiError {
     /// 400 with one message about one field.
     pub(crate) fn field(name: &str, message: impl Into<String>) -> Self {
         Self::json(StatusCode::BAD_REQUEST, json!({name: [message.into()]}))
+    }
+
+    /// 400 with one message about no field in particular: a bare array.
+    pub(crate) fn message(message: impl Into<String>) -> Self {
+        Self::json(StatusCode::BAD_REQUEST, json!([message.into()]))
     }
 
     /// 400 with all messages about all fields: `{"field": ["…"]}`.
@@ -94,6 +100,11 @@ impl ApiError {
     /// 422: unset of something that is not set.
     pub(crate) fn unprocessable(detail: impl Into<String>) -> Self {
         Self::detail(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// 429: too many attempts.
+    pub(crate) fn too_many(detail: impl Into<String>) -> Self {
+        Self::detail(StatusCode::TOO_MANY_REQUESTS, detail)
     }
 
     /// 503: something that we need does not answer; `cause` goes to our log.
@@ -155,5 +166,11 @@ impl From<StoreError> for ApiError {
 impl From<Busy> for ApiError {
     fn from(busy: Busy) -> Self {
         Self::unavailable(busy.to_string(), busy)
+    }
+}
+
+impl From<Throttled> for ApiError {
+    fn from(throttled: Throttled) -> Self {
+        Self::too_many(throttled.to_string())
     }
 }

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use domain::AppName;
+use domain::access::Rule;
 use domain::keys::{PUBLIC_KEY_LENGTH_MAX, PublicKey};
 use domain::names::APP_NAME_LENGTH_MAX;
 use domain::users::USERNAME_LENGTH_MAX;
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, app_access};
 use super::body::{Body, Fields};
 use super::config;
 use super::error::ApiError;
@@ -80,7 +81,7 @@ impl Receiver {
             return Err(ApiError::forbidden());
         }
         let caller = Caller(user);
-        let app = app_access(controller, &caller, &self.app, Need::Use).await?;
+        let app = app_access(controller, &caller, &self.app, Rule::UseApp).await?;
         Ok((caller, app))
     }
 }

@@ -1,22 +1,20 @@
 //! An app's log (api.md 4.13): relayed from the logger, which alone keeps lines.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 
-use super::access::{Caller, Need, app_access};
+use super::access::ThisApp;
 use super::error::ApiError;
 use crate::Controller;
 
 /// The last lines, as plain text; 204 where there are none.
 pub(crate) async fn lines(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let unavailable =
         || ApiError::text(StatusCode::INTERNAL_SERVER_ERROR, format!("Error accessing logs for {app}"));
     let logger = controller.logger.as_ref().ok_or_else(unavailable)?;

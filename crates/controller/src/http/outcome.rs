@@ -17,6 +17,11 @@ pub(super) async fn of_scale(controller: &Controller, deploy: Option<i64>) -> Re
     of(controller, deploy, |reason| unavailable(format!("(scale): {reason}"))).await
 }
 
+/// Waits until an app runs by its new settings.
+pub(super) async fn of_settings(controller: &Controller, deploy: Option<i64>) -> Result<(), ApiError> {
+    of(controller, deploy, ApiError::bad_request).await
+}
+
 /// Waits until nothing is left of an app.
 pub(super) async fn of_removal(controller: &Controller, app: &AppName) -> Result<(), ApiError> {
     if controller.wait_for_removal(app).await? {

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use domain::access::Rule;
 use domain::users::USERNAME_LENGTH_MAX;
 use jiff::Timestamp;
 
-use super::access::{Caller, Need, app_access, owned_app};
+use super::access::{Caller, ThisApp, owned_app, standing};
 use super::body::Body;
 use super::error::ApiError;
 use super::users::named;
@@ -15,10 +16,8 @@ use crate::Controller;
 /// `GET /v2/apps/{app}/perms/`: those to whom the app was granted, its owner not among them.
 pub(crate) async fn list(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
 ) -> Result<Json<api::perms::Collaborators>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let users = controller.store.collaborators(&app).await?;
     Ok(Json(api::perms::Collaborators { users }))
 }
@@ -26,11 +25,9 @@ pub(crate) async fn list(
 /// `POST /v2/apps/{app}/perms/`. Granting again is fine.
 pub(crate) async fn grant(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Own).await?;
     let mut fields = body.fields()?;
     let username = fields.text("username", USERNAME_LENGTH_MAX);
     fields.finish()?;
@@ -50,7 +47,8 @@ pub(crate) async fn revoke(
     let (app, owner) = owned_app(&controller, &app).await?;
     let target = named(&controller, &username).await?;
     let is_granted = controller.store.is_collaborator(&app, &username).await?;
-    let may_revoke = caller.is_admin() || caller.name() == owner || caller.name() == username;
+    let owns = Rule::OwnApp.admits(standing(&controller, &caller, &app, &owner).await?);
+    let may_revoke = owns || caller.name() == username;
     if !may_revoke || !(is_granted || target.is_superuser) {
         return Err(ApiError::forbidden());
     }

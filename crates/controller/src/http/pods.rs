@@ -6,7 +6,7 @@ use domain::pods::{Pod, PodSelection, full_name, listed};
 use domain::{AppName, ProcessType};
 use jiff::Timestamp;
 
-use super::access::{Caller, Need, app_access};
+use super::access::ThisApp;
 use super::error::ApiError;
 use super::paging::wire_time;
 use crate::Controller;
@@ -16,50 +16,43 @@ const UNREACHABLE: &str = "The engine that runs apps does not answer, try again.
 /// `GET …/pods/`.
 pub(crate) async fn list(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
 ) -> Result<Json<api::pods::Pods>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     page(&controller, &app, &PodSelection::All).await
 }
 
 /// `GET …/pods/{type}`.
 pub(crate) async fn list_of_type(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path((app, process)): Path<(String, String)>,
+    ThisApp(app): ThisApp,
+    Path((_, process)): Path<(String, String)>,
 ) -> Result<Json<api::pods::Pods>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     page(&controller, &app, &of_type(process)).await
 }
 
 /// `GET …/pods/{type}/{name}`: the name alone decides.
 pub(crate) async fn list_named(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path((app, _process, name)): Path<(String, String, String)>,
+    ThisApp(app): ThisApp,
+    Path((_, _process, name)): Path<(String, String, String)>,
 ) -> Result<Json<api::pods::Pods>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     page(&controller, &app, &PodSelection::Named(name)).await
 }
 
 /// `POST …/pods/restart/`.
 pub(crate) async fn restart(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
 ) -> Result<Json<Vec<api::pods::Pod>>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     replace(&controller, &app, &PodSelection::All).await
 }
 
 /// `POST …/pods/{type}/restart/`.
 pub(crate) async fn restart_type(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path((app, process)): Path<(String, String)>,
+    ThisApp(app): ThisApp,
+    Path((_, process)): Path<(String, String)>,
 ) -> Result<Json<Vec<api::pods::Pod>>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     replace(&controller, &app, &of_type(process)).await
 }
 
@@ -67,10 +60,9 @@ pub(crate) async fn restart_type(
 /// wrong, so the name alone decides.
 pub(crate) async fn restart_named(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path((app, _process, name)): Path<(String, String, String)>,
+    ThisApp(app): ThisApp,
+    Path((_, _process, name)): Path<(String, String, String)>,
 ) -> Result<Json<Vec<api::pods::Pod>>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let pods =
         controller.engine.pods(&app).await.map_err(|error| ApiError::unavailable(UNREACHABLE, error))?;
     match full_name(&pods, &app, &name) {

@@ -3,7 +3,10 @@
 use axum::http::StatusCode;
 use domain::config::ConfigError;
 use domain::release::ReleaseError;
+use domain::settings::SettingsError;
 use domain::structure::ScaleError;
+use domain::tls::TlsError;
+use domain::whitelist::WhitelistError;
 use serde_json::{Map, Value};
 use store::WishError;
 
@@ -15,6 +18,8 @@ impl From<WishError> for ApiError {
             WishError::Store(error) => error.into(),
             WishError::Release(refused) => refused.into(),
             WishError::Scale(refused) => refused.into(),
+            WishError::Settings(refused) => refused.into(),
+            WishError::Tls(refused) => refused.into(),
         }
     }
 }
@@ -50,6 +55,31 @@ impl From<ScaleError> for ApiError {
         match refused {
             ScaleError::NoSuchType(_) => Self::detail(StatusCode::NOT_FOUND, detail),
             ScaleError::NoBuild | ScaleError::TooMany(..) => Self::bad_request(detail),
+        }
+    }
+}
+
+impl From<SettingsError> for ApiError {
+    fn from(refused: SettingsError) -> Self {
+        let detail = refused.to_string();
+        match refused {
+            SettingsError::Invalid(faults) => Self::fields(by_field(faults)),
+            SettingsError::NotSet { .. } | SettingsError::Whitelist(WhitelistError::NotListed(_)) => {
+                Self::unprocessable(detail)
+            }
+            SettingsError::MinTooLow | SettingsError::MaxBelowMin | SettingsError::Whitelist(_) => {
+                Self::bad_request(detail)
+            }
+            SettingsError::Unchanged { .. } => Self::conflict(detail),
+        }
+    }
+}
+
+impl From<TlsError> for ApiError {
+    fn from(refused: TlsError) -> Self {
+        match refused {
+            TlsError::Invalid(fault) => Self::field("https_enforced", fault),
+            TlsError::Unchanged { .. } => Self::conflict(refused.to_string()),
         }
     }
 }

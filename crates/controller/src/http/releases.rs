@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::Value;
 use store::{ReleaseChange, ReleaseRecord};
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, ThisApp};
 use super::body::Body;
 use super::error::ApiError;
 use super::numbers::whole_number;
@@ -17,11 +17,9 @@ use crate::Controller;
 /// `GET …/releases/`, newest first, failed ones included.
 pub(crate) async fn list(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     paging: Paging,
 ) -> Result<Json<api::Page<api::releases::Release>>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let releases = controller.store.releases(&app, paging.page).await?;
     Ok(paging.answer(releases, show))
 }
@@ -29,11 +27,10 @@ pub(crate) async fn list(
 /// `GET …/releases/v{N}/`.
 pub(crate) async fn info(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path((app, version)): Path<(String, String)>,
+    ThisApp(app): ThisApp,
+    Path((_, version)): Path<(String, String)>,
 ) -> Result<Json<api::releases::Release>, ApiError> {
     let digits = digits_of(&version).ok_or_else(ApiError::unknown_url)?;
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let missing = || ApiError::missing("Release");
     // A number that is too large for a version is one that no release has.
     let version = digits.parse::<u32>().map_err(|_| missing())?;
@@ -45,10 +42,9 @@ pub(crate) async fn info(
 pub(crate) async fn rollback(
     State(controller): State<Controller>,
     caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<(StatusCode, Json<api::releases::RolledBack>), ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let version = match body.fields()?.value("version") {
         None | Some(Value::Null) => None,
         Some(version) => Some(whole_number(version).map_err(ApiError::bad_request)?),

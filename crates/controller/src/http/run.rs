@@ -1,16 +1,17 @@
 //! One-off processes: `deis run` (api.md 4.12).
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
 use domain::build::{Finished, OneOff};
+use domain::settings::RunSettings;
 use domain::workload_plan::Plan;
 use engine::JobError;
 use rand::seq::IndexedRandom as _;
 use store::ReleaseContent;
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, ThisApp};
 use super::body::Body;
 use super::error::ApiError;
 use crate::Controller;
@@ -25,10 +26,9 @@ const SUFFIX_CHARS: usize = 5;
 pub(crate) async fn run(
     State(controller): State<Controller>,
     caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<Json<api::run::RunResult>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let command = command(&body)?;
     let one_off = one_off(&controller, &app, &command).await?;
     controller.say(&app, format!("{} on {} runs '{command}'", caller.name(), one_off.name));
@@ -54,6 +54,8 @@ async fn one_off(controller: &Controller, app: &AppName, command: &str) -> Resul
     let ReleaseContent { release, config, build } = controller.store.current_content(app).await?;
     let build = build
         .ok_or_else(|| ApiError::bad_request("No build associated with this release to run this command"))?;
+    // Nobody reaches or scales a one-off process.
+    let run = RunSettings::default();
     let plan = Plan {
         app,
         version: release.version,
@@ -61,6 +63,7 @@ async fn one_off(controller: &Controller, app: &AppName, command: &str) -> Resul
         created: release.created,
         config: &config.config,
         build: &build.build,
+        run: &run,
         settings: plan_settings(controller),
     };
     Ok(plan.one_off(run_name(app), command))

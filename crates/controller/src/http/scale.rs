@@ -1,12 +1,12 @@
 //! Scaling (api.md 4.10): how many replicas of each process type an app wants.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::ProcessType;
 use domain::structure::{ScaleError, Structure};
 use serde_json::{Map, Value};
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, ThisApp};
 use super::body::Body;
 use super::error::ApiError;
 use super::numbers::whole_number;
@@ -17,10 +17,9 @@ use crate::Controller;
 pub(crate) async fn scale(
     State(controller): State<Controller>,
     caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
     let wish = wish(body.fields()?.object())?;
     let deploy = controller.add_scale(&app, caller.name(), &wish).await?;
     outcome::of_scale(&controller, deploy).await?;

@@ -1,39 +1,72 @@
-//! App settings (api.md 4.16). Every app has those of a new one until they can be changed.
+//! App settings: maintenance, routability, whitelist, autoscale rules, labels (api.md 4.16). The rules are
+//! in `domain::settings`; no release is made.
 
 use axum::Json;
-use axum::extract::{Path, State};
-use serde_json::Map;
-use store::App;
+use axum::extract::State;
+use axum::http::StatusCode;
+use domain::AppName;
+use domain::settings::{AppSettings, SettingsChange, SettingsPatch};
+use serde_json::json;
+use store::SettingsRecord;
 
-use super::access::{Caller, Need, app_access};
+use super::access::{Caller, ThisApp};
+use super::body::Body;
 use super::error::ApiError;
+use super::outcome;
 use super::paging::wire_time;
 use crate::Controller;
 
 /// `GET …/settings/`.
 pub(crate) async fn info(
     State(controller): State<Controller>,
-    caller: Caller,
-    Path(app): Path<String>,
+    ThisApp(app): ThisApp,
 ) -> Result<Json<api::settings::Settings>, ApiError> {
-    let app = app_access(&controller, &caller, &app, Need::Use).await?;
-    let app = controller.store.app(&app).await?.ok_or_else(|| ApiError::missing("App"))?;
-    Ok(Json(of_new(app)))
+    Ok(Json(show(controller.store.settings(&app).await?)))
 }
 
-fn of_new(app: App) -> api::settings::Settings {
-    let App { uuid, id, owner, created, updated: _, removing: _ } = app;
+/// `POST …/settings/`: answers when the app is reached and runs as wished.
+pub(crate) async fn change(
+    State(controller): State<Controller>,
+    caller: Caller,
+    ThisApp(app): ThisApp,
+    body: Body,
+) -> Result<(StatusCode, Json<api::settings::Settings>), ApiError> {
+    let patch = SettingsPatch::parse(body.fields()?.object())?;
+    let record = carried_out(&controller, &app, caller.name(), SettingsChange::Patched(&patch)).await?;
+    Ok((StatusCode::CREATED, Json(show(record))))
+}
+
+/// Records a change and waits until it holds; one that cannot run is taken back.
+pub(super) async fn carried_out(
+    controller: &Controller,
+    app: &AppName,
+    user: &str,
+    change: SettingsChange<'_>,
+) -> Result<SettingsRecord, ApiError> {
+    let wish = controller.change_settings(app, user, change).await?;
+    if let Err(failed) = outcome::of_settings(controller, wish.deploy).await {
+        controller.store.take_settings_back(&wish).await?;
+        outcome::of_routing(controller, app).await?;
+        return Err(failed);
+    }
+    outcome::of_routing(controller, app).await?;
+    Ok(wish.record)
+}
+
+fn show(record: SettingsRecord) -> api::settings::Settings {
+    let SettingsRecord { uuid, app, owner, settings, created } = record;
+    let AppSettings { maintenance, routable, whitelist, autoscale, label } = settings;
     let created = wire_time(created);
     api::settings::Settings {
         uuid,
-        app: id.to_string(),
+        app: app.to_string(),
         owner,
-        autoscale: Map::new(),
-        label: Map::new(),
+        autoscale: autoscale.into_iter().map(|(process, rule)| (process.to_string(), json!(rule))).collect(),
+        label,
         updated: created.clone(),
         created,
-        maintenance: Some(false),
-        routable: Some(true),
-        whitelist: Vec::new(),
+        maintenance: Some(maintenance),
+        routable: Some(routable),
+        whitelist,
     }
 }

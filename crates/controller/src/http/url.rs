@@ -1,44 +1,37 @@
-//! A URL of the API: who may enter, which methods it has, which trailing slash it takes.
+//! A URL of the API: which methods it has, who may enter, which trailing slash it takes.
 //!
 //! The order of checks is that of api.md 3: the URL exists (404), credentials (401), platform-wide
-//! permission (403), method (405); rows and bodies are the handler's. A URL asks for a user's token
-//! unless it says otherwise.
+//! permission (403), method (405), the app (404, 403); other rows and bodies are the handler's. Whom each
+//! method is for is read from `domain::access`; one without a row there cannot be added.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::HeaderValue;
 use axum::http::header::{ACCEPT, ALLOW};
+use axum::http::{HeaderValue, Method};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
+use domain::access::Rule;
 
-use super::access::{self, Guard};
+use super::access;
 use super::error::ApiError;
 use super::root;
 use crate::Controller;
 
 pub(crate) struct Url {
     path: &'static str,
-    guard: Guard,
     takes_slash: bool,
     answers_json: bool,
     methods: MethodRouter<Controller>,
-    names: Vec<&'static str>,
+    rules: Vec<(&'static str, Rule)>,
 }
 
 /// The URL at `path`, written without a trailing slash; it is found with one too.
 pub(crate) fn at(path: &'static str) -> Url {
-    Url {
-        path,
-        guard: Guard::User,
-        takes_slash: true,
-        answers_json: true,
-        methods: MethodRouter::new(),
-        names: Vec::new(),
-    }
+    Url { path, takes_slash: true, answers_json: true, methods: MethodRouter::new(), rules: Vec::new() }
 }
 
 impl Url {
@@ -50,21 +43,6 @@ impl Url {
     /// Answers something else than JSON, so that any `Accept` will do.
     pub(crate) fn plain(self) -> Self {
         Self { answers_json: false, ..self }
-    }
-
-    /// Needs no credentials; who shows valid ones is known all the same.
-    pub(crate) fn for_anyone(self) -> Self {
-        Self { guard: Guard::Anyone, ..self }
-    }
-
-    /// Only for administrators.
-    pub(crate) fn for_admins(self) -> Self {
-        Self { guard: Guard::Admin, ..self }
-    }
-
-    /// Only for who has the builder's key.
-    pub(crate) fn for_builder(self) -> Self {
-        Self { guard: Guard::Builder, ..self }
     }
 
     pub(crate) fn get<H: Handler<T, Controller>, T: 'static>(self, handler: H) -> Self {
@@ -84,21 +62,22 @@ impl Url {
         name: &'static str,
         add: impl FnOnce(MethodRouter<Controller>) -> MethodRouter<Controller>,
     ) -> Self {
-        self.names.push(name);
+        let rule = domain::access::rule(name, self.path);
+        self.rules.push((name, rule.expect("each method of each URL has a row in domain::access")));
         Self { methods: add(self.methods), ..self }
     }
 
     /// Its methods, each with its path.
     pub(crate) fn methods(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let path = self.path;
-        self.names.clone().into_iter().map(move |name| (name, path))
+        self.rules.clone().into_iter().map(move |(name, _)| (name, path))
     }
 
     /// Adds the URL to `router`.
     pub(crate) fn mounted(self, router: Router<Controller>, controller: &Controller) -> Router<Controller> {
         let allow = self.allow();
-        let Self { path, guard, takes_slash, answers_json, methods, names: _ } = self;
-        let door = Door { controller: controller.clone(), guard, answers_json, allow };
+        let Self { path, takes_slash, answers_json, methods, rules } = self;
+        let door = Door { controller: controller.clone(), rules, answers_json, allow };
         let methods = methods.fallback(root::other_method).layer(from_fn_with_state(Arc::new(door), enter));
         if takes_slash {
             router.route(&format!("{path}/"), methods.clone()).route(path, methods)
@@ -107,20 +86,11 @@ impl Url {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn path(&self) -> &'static str {
-        self.path
-    }
-
-    #[cfg(test)]
-    pub(crate) fn guard(&self) -> Guard {
-        self.guard
-    }
-
     /// Value of `Allow`: the methods, HEAD wherever there is GET, and OPTIONS.
     fn allow(&self) -> HeaderValue {
-        let head = self.names.contains(&"GET").then_some("HEAD");
-        let names: Vec<_> = self.names.iter().copied().chain(head).chain(["OPTIONS"]).collect();
+        let names = self.rules.iter().map(|(name, _)| *name);
+        let head = names.clone().any(|name| name == "GET").then_some("HEAD");
+        let names: Vec<_> = names.chain(head).chain(["OPTIONS"]).collect();
         HeaderValue::from_str(&names.join(", ")).expect("names of methods are plain ASCII")
     }
 }
@@ -128,30 +98,47 @@ impl Url {
 /// What stands between the listener and a handler.
 struct Door {
     controller: Controller,
-    guard: Guard,
+    rules: Vec<(&'static str, Rule)>,
     answers_json: bool,
     allow: HeaderValue,
 }
 
-async fn enter(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
+impl Door {
+    /// Whom the URL as a whole is for. Its methods differ only in what they ask of an app.
+    fn rule(&self) -> Rule {
+        self.rules.first().map_or(Rule::Admin, |(_, rule)| *rule)
+    }
+
+    /// Whom this method is for; `None` where the URL does not have it.
+    fn rule_of(&self, method: &Method) -> Option<Rule> {
+        let name = if method == Method::HEAD { "GET" } else { method.as_str() };
+        self.rules.iter().find(|(known, _)| *known == name).map(|(_, rule)| *rule)
+    }
+}
+
+async fn enter(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if !has_plausible_app(path) || !is_text(path) {
         return ApiError::unknown_url().into_response();
     }
-    let mut response = match admit(&door, &mut request).await {
-        Ok(()) => next.run(request).await,
+    let mut response = match admit(&door, request).await {
+        Ok(request) => next.run(request).await,
         Err(error) => error.into_response(),
     };
     response.headers_mut().insert(ALLOW, door.allow.clone());
     response
 }
 
-async fn admit(door: &Door, request: &mut Request) -> Result<(), ApiError> {
-    access::admit(&door.controller, door.guard, request).await?;
-    if door.answers_json && !accepts_json(request) {
+async fn admit(door: &Door, mut request: Request) -> Result<Request, ApiError> {
+    access::admit(&door.controller, door.rule(), &mut request).await?;
+    if door.answers_json && !accepts_json(&request) {
         return Err(ApiError::not_acceptable());
     }
-    Ok(())
+    match door.rule_of(request.method()) {
+        Some(rule) => access::admit_to_app(&door.controller, rule, request).await,
+        // Answered with 405.
+        None => Ok(request),
+    }
 }
 
 /// Names of apps in URLs consist of these characters, else the URL does not exist (api.md 1.2).

@@ -102,3 +102,23 @@ async fn an_administrator_cancels_anyone_who_exists_and_owns_no_app() {
     );
     assert_eq!(cancel("carol").await.status, 204);
 }
+
+#[tokio::test]
+async fn who_guesses_passwords_has_to_wait_and_others_do_not() {
+    let platform = TestPlatform::new().await;
+    platform.user("alice").await;
+    platform.user("bob").await;
+    for _ in 0..domain::throttle::FAILURES_MAX {
+        assert_eq!(login(&platform, "alice", "wrong").await.0, 400);
+    }
+
+    let (status, body) = login(&platform, "alice", PASSWORD).await;
+
+    assert_eq!(status, 429, "{body}");
+    assert!(body["detail"].as_str().expect("a text").starts_with("Too many failed logins, try again in "));
+    assert_eq!(login(&platform, "bob", PASSWORD).await.0, 200);
+    let body = json!({"username": "alice", "password": PASSWORD}).to_string();
+    let mut elsewhere = crate::platform::request(axum::http::Method::POST, LOGIN, "", &body);
+    elsewhere.headers_mut().insert("x-forwarded-for", "192.0.2.1".parse().expect("a value"));
+    assert_eq!(platform.send(elsewhere).await.status, 200);
+}

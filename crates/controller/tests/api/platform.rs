@@ -13,6 +13,7 @@ use bytes::Bytes;
 use controller::{Controller, ControllerSettings, Parts, Secret};
 use domain::config::Config;
 use domain::deployment::Workload;
+use domain::routing::AppRouting;
 use domain::sealing::SealingKey;
 use domain::users::Joining;
 use domain::{AppName, Digest, Image};
@@ -129,6 +130,13 @@ impl TestPlatform {
         wanted
     }
 
+    /// How the app is routed, as the engine was told last.
+    pub fn routing(&self, app: &str) -> AppRouting {
+        let mut routed = self.engine.asked().routed;
+        routed.retain(|routing| routing.app.as_str() == app);
+        routed.pop().expect("a routing of the app")
+    }
+
     /// Makes an image known, with these exposed ports.
     pub fn add_image(&self, reference: &str, ports: &[u16]) {
         let digest = Digest::of(reference.as_bytes());
@@ -167,6 +175,11 @@ impl TestPlatform {
 
     pub async fn post(&self, path: &str, token: &str, body: &str) -> Answer {
         self.send(request(Method::POST, path, token, body)).await
+    }
+
+    /// Deletes with a body, as a few URLs want it.
+    pub async fn delete_with(&self, path: &str, token: &str, body: &str) -> Answer {
+        self.send(request(Method::DELETE, path, token, body)).await
     }
 
     pub async fn delete(&self, path: &str, token: &str) -> Answer {

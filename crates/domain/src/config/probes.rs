@@ -1,10 +1,11 @@
 //! Health checks as users write them, and as workloads carry them.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Healthchecks;
 use crate::deployment::{Probe, ProbeAction, Probes};
 use crate::names::ProcessType;
+use crate::schema::{array, each, integer, object, required, text, texts};
 
 /// The group that holds for `web` and `cmd` where they have none of their own.
 pub const PROBES_OF_ROUTABLE: &str = "web/cmd";
@@ -102,51 +103,4 @@ fn check_shape(probe: &Value) -> Result<(), String> {
 fn header(header: &Value) -> Result<(), String> {
     let header = object(header)?;
     ["name", "value"].into_iter().try_for_each(|name| text(required(header, name)?))
-}
-
-fn each(
-    object: &Map<String, Value>,
-    name: &str,
-    check: impl Fn(&Value) -> Result<(), String>,
-) -> Result<(), String> {
-    object.get(name).map_or(Ok(()), check)
-}
-
-fn required<'a>(object: &'a Map<String, Value>, name: &str) -> Result<&'a Value, String> {
-    object.get(name).ok_or_else(|| format!("'{name}' is a required property"))
-}
-
-fn object(value: &Value) -> Result<&Map<String, Value>, String> {
-    value.as_object().ok_or_else(|| not_of_type(value, "object"))
-}
-
-fn array(value: &Value) -> Result<&Vec<Value>, String> {
-    value.as_array().ok_or_else(|| not_of_type(value, "array"))
-}
-
-fn texts(value: &Value) -> Result<(), String> {
-    match array(value)?.as_slice() {
-        [] => Err("[] is too short".to_owned()),
-        items => items.iter().try_for_each(text),
-    }
-}
-
-fn text(value: &Value) -> Result<(), String> {
-    value.as_str().map(drop).ok_or_else(|| not_of_type(value, "string"))
-}
-
-fn integer(value: &Value, maximum: i64) -> Result<(), String> {
-    let number = value.as_i64().ok_or_else(|| not_of_type(value, "integer"))?;
-    match number {
-        ..0 => Err(format!("{number} is less than the minimum of 0")),
-        _ if number > maximum => Err(format!("{number} is greater than the maximum of {maximum}")),
-        _ => Ok(()),
-    }
-}
-
-fn not_of_type(value: &Value, wanted: &str) -> String {
-    match value {
-        Value::String(text) => format!("'{text}' is not of type '{wanted}'"),
-        other => format!("{other} is not of type '{wanted}'"),
-    }
 }

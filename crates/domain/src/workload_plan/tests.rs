@@ -4,19 +4,21 @@ use serde_json::json;
 
 use super::*;
 use crate::config::{ConfigPatch, Texts};
+use crate::settings::RunSettings;
 use crate::structure::tests::build;
 
 struct Release {
     app: AppName,
     config: Config,
     build: Build,
+    run: RunSettings,
 }
 
 impl Release {
     fn new(build: Build, config: &serde_json::Value) -> Self {
         let patch = ConfigPatch::parse(config.as_object().expect("an object")).expect("a good patch");
         let config = Config::default().patched(&patch, &Texts::new()).expect("a good config");
-        Self { app: AppName::parse("blog").expect("a name"), config, build }
+        Self { app: AppName::parse("blog").expect("a name"), config, build, run: RunSettings::default() }
     }
 
     fn plan(&self) -> Plan<'_> {
@@ -27,7 +29,8 @@ impl Release {
             created: Timestamp::from_second(1_700_000_000).expect("a moment"),
             config: &self.config,
             build: &self.build,
-            settings: PlanSettings { deploy_timeout_seconds: 120, grace_seconds: 30, routable: true },
+            run: &self.run,
+            settings: PlanSettings { deploy_timeout_seconds: 120, grace_seconds: 30 },
         }
     }
 
@@ -177,4 +180,26 @@ fn a_type_at_zero_is_still_a_workload() {
 
     let replicas: Vec<_> = workloads.iter().map(|workload| workload.replicas).collect();
     assert_eq!(replicas, [Replicas::Fixed(2), Replicas::Fixed(0)]);
+}
+
+#[test]
+fn a_rule_scales_what_is_not_at_rest() {
+    let mut release = of(Origin::Buildpack, &["web", "worker"]);
+    let rule = AutoscaleRule { min: 2, max: 5, cpu_percent: 40 };
+    release.run.autoscale = [ProcessType::web()].map(|process| (process, rule)).into();
+    let web = |replicas| release.plan().workload(&ProcessType::web(), replicas).expect("a workload").replicas;
+
+    assert_eq!(web(1), Replicas::Auto { min: 2, max: 5, cpu_percent: 40 });
+    assert_eq!(web(0), Replicas::Fixed(0));
+    assert_eq!(release.workload("worker").replicas, Replicas::Fixed(1));
+}
+
+#[test]
+fn an_app_that_is_not_routable_needs_no_port_and_is_not_probed() {
+    let mut release = of(Origin::Image, &["web"]);
+    release.build.ports.clear();
+    assert_eq!(release.plan().workload(&ProcessType::web(), 1), Err(PlanError::NoPort));
+
+    release.run.routable = false;
+    assert_eq!(release.workload("web").probes, Probes::default());
 }

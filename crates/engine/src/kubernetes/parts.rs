@@ -1,10 +1,30 @@
 //! The whole engine in one process: jobs and images are those of the parts.
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use domain::build::{BuildJob, BuiltImage, Finished, OneOff};
 use domain::{AppName, Image};
+use tokio::sync::mpsc;
 
 use super::KubernetesEngine;
-use crate::{ImageError, Images, RegistryCredentials, ResolvedImage};
+use crate::{ImageError, Images, JobError, Jobs, RegistryCredentials, ResolvedImage, Source};
+
+#[async_trait]
+impl Jobs for KubernetesEngine {
+    async fn build(
+        &self,
+        job: &BuildJob,
+        source: Source,
+        output: mpsc::Sender<Bytes>,
+    ) -> Result<BuiltImage, JobError> {
+        self.inner.jobs.build(job, source, output).await
+    }
+
+    async fn run(&self, run: &OneOff) -> Result<Finished, JobError> {
+        self.inner.ensure_namespace(&run.app).await?;
+        self.inner.jobs.run(run).await
+    }
+}
 
 #[async_trait]
 impl Images for KubernetesEngine {
@@ -22,22 +42,5 @@ impl Images for KubernetesEngine {
 
     async fn remove(&self, app: &AppName, image: &Image) -> Result<(), ImageError> {
         self.inner.images.remove(app, image).await
-    }
-}
-
-// Until the branch with the jobs is merged.
-#[async_trait]
-impl crate::Jobs for KubernetesEngine {
-    async fn build(
-        &self,
-        _: &domain::build::BuildJob,
-        _: crate::Source,
-        _: tokio::sync::mpsc::Sender<bytes::Bytes>,
-    ) -> Result<domain::build::BuiltImage, crate::JobError> {
-        Err(crate::JobError::Refused { reason: "no builds yet".to_owned() })
-    }
-
-    async fn run(&self, _: &domain::build::OneOff) -> Result<domain::build::Finished, crate::JobError> {
-        Err(crate::JobError::Refused { reason: "no jobs yet".to_owned() })
     }
 }

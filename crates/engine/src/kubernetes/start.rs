@@ -13,7 +13,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::tasks::Tasks;
-use super::{Inner, KubernetesEngine, KubernetesImages, KubernetesRoutes, KubernetesSettings, triggers};
+use super::{
+    Inner, KubernetesEngine, KubernetesImages, KubernetesJobs, KubernetesRoutes, KubernetesSettings, triggers,
+};
 use crate::lines::Lines;
 use crate::{EngineError, Routes as _};
 
@@ -28,8 +30,9 @@ impl KubernetesEngine {
     pub fn start(client: Client, settings: KubernetesSettings) -> Self {
         let stop = CancellationToken::new();
         let inner = Arc::new(Inner {
-            client,
             images: KubernetesImages::new(settings.registry.clone()),
+            jobs: KubernetesJobs::new(client.clone(), settings.clone(), owner()),
+            client,
             settings: Arc::new(settings),
             tasks: Tasks::default(),
             looks: Semaphore::new(LOOKS_MAX),
@@ -80,4 +83,9 @@ impl Inner {
             stop.run_until_cancelled(task).await;
         })
     }
+}
+
+/// Jobs of a whole engine belong to this process, which may run in no pod.
+fn owner() -> String {
+    format!("process-{:016x}", rand::random::<u64>())
 }

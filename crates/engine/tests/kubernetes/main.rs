@@ -6,7 +6,7 @@
 #[path = "../program/image.rs"]
 mod image;
 mod nodes;
-mod registry_of_tests;
+mod registries;
 mod world;
 
 use world::World;

@@ -14,13 +14,13 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client};
 
-use crate::{nodes, registry_of_tests};
+use crate::{nodes, registries};
 
 pub struct World {
     pub settings: KubernetesSettings,
     pub client: Client,
     image: Image,
-    pids_max: usize,
+    pids_max: Option<usize>,
     engine: Mutex<Option<KubernetesEngine>>,
 }
 
@@ -78,7 +78,7 @@ impl Subject for World {
     fn resumes(&self) {}
 
     fn pids_max(&self) -> usize {
-        self.pids_max
+        self.pids_max.expect("the kubelets bound no processes: set their podPidsLimit")
     }
 
     fn will_finish(&self, _: &Finished) {}
@@ -116,8 +116,8 @@ fn settings(prefix: &str) -> KubernetesSettings {
         platform_domain: "localhost".to_owned(),
         registry: RegistrySettings {
             node_host: "127.0.0.1:5555".to_owned(),
-            push_url: format!("http://{}", registry_of_tests::host()),
-            access: RegistryAccess::Managed { key: RegistryKey(registry_of_tests::KEY.to_owned()) },
+            push_url: format!("http://{}", registries::platforms()),
+            access: RegistryAccess::Managed { key: RegistryKey(registries::KEY.to_owned()) },
             keeps_copies: false,
             insecure_hosts: Vec::new(),
         },
@@ -127,6 +127,8 @@ fn settings(prefix: &str) -> KubernetesSettings {
         build_ca_config_map: None,
         build_env: BTreeMap::new(),
         build_memory_bytes: 1 << 30,
+        build_disk_bytes: 1 << 30,
+        job_start_seconds: 60,
         slug_bytes_max: 100 << 20,
         pre_stop_sleep_seconds: 2,
         node_failure_seconds: 30,

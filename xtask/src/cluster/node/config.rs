@@ -11,6 +11,8 @@ use super::super::{cgroups, images};
 
 /// Where Debian puts the network plugins.
 const PLUGINS: &str = "/usr/lib/cni";
+/// Processes and threads of one pod.
+const POD_PIDS_MAX: u32 = 1024;
 /// What a kubelet asks for where nothing limits it.
 const OPEN_FILES_MAX: u64 = 1_000_000;
 
@@ -111,6 +113,8 @@ pub fn kubelet(node: Node, resolver: &Path) -> anyhow::Result<Value> {
             "imagefs.available": "100Mi",
         },
         "oomScoreAdj": 0,
+        // As operators should: no app takes all of a node's processes.
+        "podPidsLimit": POD_PIDS_MAX,
         "maxOpenFiles": open_files.min(OPEN_FILES_MAX),
     }))
 }
@@ -127,6 +131,8 @@ pub fn kube_proxy(node: Node) -> Value {
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": "127.0.0.1:10249",
         "oomScoreAdj": 0,
+        // As operators should: no app takes all of a node's processes.
+        "podPidsLimit": POD_PIDS_MAX,
         // The table of connections is the machine's, and not ours to size.
         "conntrack": { "maxPerCore": 0, "min": 0 },
     })

@@ -1,0 +1,201 @@
+//! Certificates of the caller and the domains that they are attached to (api.md 4.15). Nobody sees those of
+//! others, administrators neither.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::access::Rule;
+use domain::certs::{CERT_NAME_LENGTH_MAX, CertFacts, check_name};
+use domain::domains::DomainName;
+use jiff::Timestamp;
+use store::{Cert, NewCert, Pair, StoreError};
+
+use super::access::{Caller, app_access};
+use super::body::{Body, Fields};
+use super::error::ApiError;
+use super::paging::{Paging, wire_time};
+use crate::Controller;
+use crate::certificates::{Certificate, Key};
+
+/// Longest text of a certificate with its chain, or of a key, in characters.
+const PEM_CHARS_MAX: usize = 256 * 1024;
+/// Longest text that is looked up as a domain.
+const DOMAIN_CHARS_MAX: usize = 10_000;
+const NAME_TAKEN: &str = "certificate with this name already exists.";
+const NO_MATCH: &str = "Certificate and private key do not match!";
+const ATTACHED_ALREADY: &str = "Domain already has a certificate attached to it";
+
+/// `GET /v2/certs/`, by name.
+pub(crate) async fn list(
+    State(controller): State<Controller>,
+    caller: Caller,
+    paging: Paging,
+) -> Result<Json<api::Page<api::certs::Cert>>, ApiError> {
+    let certs = controller.store.certs(caller.name(), paging.page).await?;
+    Ok(paging.answer(certs, show))
+}
+
+/// `POST /v2/certs/`.
+pub(crate) async fn add(
+    State(controller): State<Controller>,
+    caller: Caller,
+    body: Body,
+) -> Result<(StatusCode, Json<api::certs::Cert>), ApiError> {
+    let new = new_cert(caller.name(), body.fields()?)?;
+    match controller.store.add_cert(new).await {
+        Ok(cert) => Ok((StatusCode::CREATED, Json(show(cert)))),
+        Err(StoreError::Conflict { .. }) => Err(ApiError::field("name", NAME_TAKEN)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `GET /v2/certs/{name}`.
+pub(crate) async fn info(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<api::certs::Cert>, ApiError> {
+    Ok(Json(show(own(&controller, &caller, &name).await?)))
+}
+
+/// `DELETE /v2/certs/{name}`, also from the domains that it is attached to.
+pub(crate) async fn remove(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    if controller.store.remove_cert(caller.name(), &name).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::missing("Certificate"))
+    }
+}
+
+/// `POST /v2/certs/{name}/domain/` with the domain in the body.
+pub(crate) async fn attach_named(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let cert = own(&controller, &caller, &name).await?;
+    let mut fields = body.fields()?;
+    if !fields.has("domain") {
+        return Err(ApiError::bad_request("domain is a required field"));
+    }
+    let domain = fields.text("domain", DOMAIN_CHARS_MAX);
+    fields.finish()?;
+    attach_to(&controller, &caller, &cert, &domain).await
+}
+
+/// `POST /v2/certs/{name}/domain/{domain}`.
+pub(crate) async fn attach(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path((name, domain)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let cert = own(&controller, &caller, &name).await?;
+    attach_to(&controller, &caller, &cert, &domain).await
+}
+
+/// `DELETE /v2/certs/{name}/domain/{domain}`.
+pub(crate) async fn detach(
+    State(controller): State<Controller>,
+    caller: Caller,
+    Path((name, domain)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let cert = own(&controller, &caller, &name).await?;
+    let domain = usable_domain(&controller, &caller, &domain).await?;
+    if controller.store.detach_cert(&cert.name, &domain, Timestamp::now()).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::missing("Domain"))
+    }
+}
+
+async fn own(controller: &Controller, caller: &Caller, name: &str) -> Result<Cert, ApiError> {
+    let cert = controller.store.cert(caller.name(), name).await?;
+    cert.ok_or_else(|| ApiError::missing("Certificate"))
+}
+
+async fn attach_to(
+    controller: &Controller,
+    caller: &Caller,
+    cert: &Cert,
+    domain: &str,
+) -> Result<StatusCode, ApiError> {
+    let domain = usable_domain(controller, caller, domain).await?;
+    match controller.store.attach_cert(&cert.name, &domain, Timestamp::now()).await {
+        Ok(()) => Ok(StatusCode::CREATED),
+        Err(StoreError::Conflict { .. }) => Err(ApiError::conflict(ATTACHED_ALREADY)),
+        // One of them went away since we looked.
+        Err(StoreError::NotFound { what }) if what == "domain" => Err(ApiError::missing("Domain")),
+        Err(StoreError::NotFound { .. }) => Err(ApiError::missing("Certificate")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A domain, in any spelling, of an app that the caller may use.
+async fn usable_domain(controller: &Controller, caller: &Caller, domain: &str) -> Result<String, ApiError> {
+    let missing = || ApiError::missing("Domain");
+    let name = DomainName::parse(domain).map_err(|_| missing())?;
+    let domain = controller.store.domain(name.as_str()).await?.ok_or_else(missing)?;
+    app_access(controller, caller, domain.app.as_str(), Rule::UseApp).await?;
+    Ok(domain.domain)
+}
+
+/// Reads a certificate and its key; all that is wrong with either is told at once.
+fn new_cert(owner: &str, mut fields: Fields) -> Result<NewCert, ApiError> {
+    let name = fields.text("name", CERT_NAME_LENGTH_MAX);
+    if fields.is_fine("name")
+        && let Err(wrong) = check_name(&name)
+    {
+        fields.complain("name", wrong.to_string());
+    }
+    let certificate = fields.text("certificate", PEM_CHARS_MAX);
+    let certificate = understood(&mut fields, "certificate", || Certificate::parse(&certificate));
+    let key_text = fields.text("key", PEM_CHARS_MAX);
+    let key = understood(&mut fields, "key", || Key::parse(&key_text));
+    fields.finish()?;
+    let (Some(certificate), Some(key)) = (certificate, key) else {
+        return Err(ApiError::internal("a certificate or key was neither understood nor complained about"));
+    };
+    if !certificate.belongs_to(&key) {
+        return Err(ApiError::field("key", NO_MATCH));
+    }
+    let Certificate { pem, facts, .. } = certificate;
+    let pair = Pair { certificate: pem, key: key_text };
+    Ok(NewCert { name, owner: owner.to_owned(), facts, pair, now: Timestamp::now() })
+}
+
+/// What `parse` makes of a field that is fine so far.
+fn understood<T, E: std::fmt::Display>(
+    fields: &mut Fields,
+    name: &str,
+    parse: impl FnOnce() -> Result<T, E>,
+) -> Option<T> {
+    if !fields.is_fine(name) {
+        return None;
+    }
+    parse().inspect_err(|wrong| fields.complain(name, wrong.to_string())).ok()
+}
+
+fn show(cert: Cert) -> api::certs::Cert {
+    let Cert { id, name, owner, facts, domains, created, updated } = cert;
+    let CertFacts { common_name, san, fingerprint, expires, starts, issuer, subject } = facts;
+    api::certs::Cert {
+        id,
+        owner,
+        domains,
+        san,
+        created: wire_time(created),
+        updated: wire_time(updated),
+        name,
+        common_name,
+        fingerprint,
+        expires: Some(wire_time(expires)),
+        starts: Some(wire_time(starts)),
+        issuer,
+        subject,
+    }
+}

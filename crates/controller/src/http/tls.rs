@@ -1,0 +1,42 @@
+//! Whether an app is served over HTTPS alone (api.md 4.18).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use domain::tls::parse_enforcement;
+use jiff::Timestamp;
+use store::TlsRecord;
+
+use super::access::{Caller, ThisApp};
+use super::body::Body;
+use super::error::ApiError;
+use super::outcome;
+use super::paging::wire_time;
+use crate::Controller;
+
+/// `GET …/tls/`.
+pub(crate) async fn info(
+    State(controller): State<Controller>,
+    ThisApp(app): ThisApp,
+) -> Result<Json<api::tls::Tls>, ApiError> {
+    Ok(Json(show(controller.store.tls(&app).await?)))
+}
+
+/// `POST …/tls/`.
+pub(crate) async fn change(
+    State(controller): State<Controller>,
+    caller: Caller,
+    ThisApp(app): ThisApp,
+    body: Body,
+) -> Result<(StatusCode, Json<api::tls::Tls>), ApiError> {
+    let wish = parse_enforcement(body.fields()?.value("https_enforced"))?;
+    let record = controller.store.change_tls(&app, caller.name(), wish, Timestamp::now()).await?;
+    outcome::of_routing(&controller, &app).await?;
+    Ok((StatusCode::CREATED, Json(show(record))))
+}
+
+fn show(record: TlsRecord) -> api::tls::Tls {
+    let TlsRecord { uuid, app, owner, https_enforced, created } = record;
+    let created = wire_time(created);
+    api::tls::Tls { uuid, app: app.to_string(), owner, updated: created.clone(), created, https_enforced }
+}

@@ -1,0 +1,58 @@
+//! The whitelist, an entry at a time (api.md 4.17); it is part of the settings.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use domain::settings::{SettingsChange, parse_addresses};
+use serde_json::Value;
+
+use super::access::{Caller, ThisApp};
+use super::body::Body;
+use super::error::ApiError;
+use super::settings::carried_out;
+use crate::Controller;
+
+/// `GET …/whitelist/`.
+pub(crate) async fn list(
+    State(controller): State<Controller>,
+    ThisApp(app): ThisApp,
+) -> Result<Json<api::whitelist::Whitelist>, ApiError> {
+    let addresses = controller.store.settings(&app).await?.settings.whitelist;
+    Ok(Json(api::whitelist::Whitelist { addresses }))
+}
+
+/// `POST …/whitelist/`: adds to what is listed.
+pub(crate) async fn add(
+    State(controller): State<Controller>,
+    caller: Caller,
+    ThisApp(app): ThisApp,
+    body: Body,
+) -> Result<(StatusCode, Json<api::whitelist::Whitelist>), ApiError> {
+    let new = addresses(&body)?;
+    let record = carried_out(&controller, &app, caller.name(), SettingsChange::Admitted(&new)).await?;
+    let addresses = record.settings.whitelist;
+    Ok((StatusCode::CREATED, Json(api::whitelist::Whitelist { addresses })))
+}
+
+/// `DELETE …/whitelist/` with a body: all of its addresses or none.
+pub(crate) async fn remove(
+    State(controller): State<Controller>,
+    caller: Caller,
+    ThisApp(app): ThisApp,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let gone = addresses(&body)?;
+    carried_out(&controller, &app, caller.name(), SettingsChange::Dismissed(&gone)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A fault of an address is told as a bare array, which clients know from here.
+fn addresses(body: &Body) -> Result<Vec<String>, ApiError> {
+    let mut fields = body.fields()?;
+    let given = fields.given("addresses");
+    fields.finish()?;
+    parse_addresses(&given).map_err(|fault| match given {
+        Value::Array(_) => ApiError::message(fault),
+        _ => ApiError::field("addresses", fault),
+    })
+}

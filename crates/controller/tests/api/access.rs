@@ -1,0 +1,159 @@
+//! Who may do what: every URL, asked by everybody, against the table of `domain::access`.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use controller::RegistrationMode;
+use domain::AppName;
+use domain::access::{Rule, Standing, TABLE, rule};
+use jiff::Timestamp;
+
+use crate::platform::{Answer, BUILDER_KEY, TestPlatform, request};
+use crate::world::{NO_APP, World};
+
+const EVERYBODY: [Standing; 6] = [
+    Standing::Anonymous,
+    Standing::Builder,
+    Standing::Stranger,
+    Standing::Collaborator,
+    Standing::Owner,
+    Standing::Admin,
+];
+
+/// Fills in the names in braces; the named user is the collaborator.
+fn filled_in(path: &str, app: &str) -> String {
+    let parts = path.split('/').map(|part| match part {
+        "{app}" => app,
+        "{version}" => "v1",
+        "{username}" => "bob",
+        part if part.starts_with('{') => "some-name",
+        part => part,
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+fn method(name: &str) -> Method {
+    name.parse().expect("a method")
+}
+
+/// The request as somebody of this standing sends it. The body says nothing, so that what is allowed fails
+/// before it changes anything.
+fn asked_by(world: &World, standing: Standing, name: &str, path: &str) -> Request<Body> {
+    let token = match standing {
+        Standing::Anonymous | Standing::Builder => "",
+        Standing::Stranger => &world.carol,
+        Standing::Collaborator => &world.bob,
+        Standing::Owner => &world.alice,
+        Standing::Admin => &world.admin,
+    };
+    let mut request = request(method(name), path, token, "nonsense");
+    if standing == Standing::Builder {
+        let key = BUILDER_KEY.parse().expect("a value");
+        request.headers_mut().insert("x-deis-builder-auth", key);
+    }
+    request
+}
+
+/// Adds an app of alice's on which bob works.
+async fn add_app(platform: &TestPlatform, app: &str) {
+    platform.app(app, "alice").await;
+    let name = AppName::parse(app).expect("a good name");
+    platform.controller.store.add_collaborator(&name, "bob", Timestamp::now()).await.expect("a grant");
+}
+
+fn is_denied(answer: &Answer) -> bool {
+    matches!(answer.status, 401 | 403)
+}
+
+#[test]
+fn every_url_has_a_row_and_every_row_a_url() {
+    let urls: BTreeSet<_> =
+        controller::public_methods().into_iter().chain(controller::hook_methods()).collect();
+    let rows: BTreeSet<_> = TABLE.iter().map(|(method, path, _)| (*method, *path)).collect();
+
+    assert_eq!(urls, rows);
+    assert!(controller::public_methods().iter().all(|(_, path)| !path.contains("hooks")));
+}
+
+#[tokio::test]
+async fn everybody_gets_what_the_table_says_and_nothing_else() {
+    let platform =
+        TestPlatform::with(|settings| settings.registration_mode = RegistrationMode::Enabled).await;
+    let world = World::on(platform).await;
+    let mut apps = 0;
+
+    for (name, path) in controller::public_methods() {
+        let rule = rule(name, path).expect("a row");
+        for standing in EVERYBODY {
+            apps += 1;
+            let app = format!("app-{apps}");
+            if path.contains("{app}") {
+                add_app(&world.platform, &app).await;
+            }
+            let answer = world.platform.send(asked_by(&world, standing, name, &filled_in(path, &app))).await;
+
+            let is_for_them = match rule {
+                // The builder's key opens nothing that users reach.
+                _ if standing == Standing::Builder => rule.admits(Standing::Anonymous),
+                Rule::OwnAppOrNamed => Rule::OwnApp.admits(standing) || standing == Standing::Collaborator,
+                rule => rule.admits(standing),
+            };
+            assert_eq!(!is_denied(&answer), is_for_them, "{name} {path} {standing:?}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn hooks_are_for_the_builder_alone() {
+    let world = World::new().await;
+
+    for (name, path) in controller::hook_methods() {
+        for standing in EVERYBODY {
+            let answer = world.platform.send_hook(asked_by(&world, standing, name, path)).await;
+            let is_for_them = rule(name, path).expect("a row").admits(standing);
+            assert_eq!(!is_denied(&answer), is_for_them, "{name} {path} {standing:?}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_exist_is_missing_for_everybody() {
+    let world = World::new().await;
+
+    for (name, path) in controller::public_methods() {
+        if !path.contains("{app}") {
+            continue;
+        }
+        for standing in [Standing::Stranger, Standing::Owner, Standing::Admin] {
+            let answer =
+                world.platform.send(asked_by(&world, standing, name, &filled_in(path, "none"))).await;
+            assert_eq!(answer.both(), NO_APP, "{name} {path} {standing:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_and_certificates_of_others_do_not_exist_for_anybody() {
+    let world = World::new().await;
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHs9Jk1cpUwvlw3wUqOm2aX5zqIBIFmV1qWjs1yS0yEF";
+    let body = format!(r#"{{"id":"some-name","public":"{key}"}}"#);
+    assert_eq!(world.post("/v2/keys/", &body).await.status, 201);
+    let added = crate::certs::add_as(&world, &world.alice, "some-name", "www.foo.com").await;
+    assert_eq!(added.status, 201, "{}", added.text());
+
+    let rows = ["/v2/keys/{*id}", "/v2/certs/{name}"];
+    let own = |path: &str| rows.iter().any(|row| path.starts_with(row));
+    let mut asked = 0;
+    for (name, path) in controller::public_methods().into_iter().filter(|(_, path)| own(path)) {
+        for standing in [Standing::Stranger, Standing::Collaborator, Standing::Admin] {
+            let answer = world.platform.send(asked_by(&world, standing, name, &filled_in(path, ""))).await;
+            assert_eq!(answer.status, 404, "{name} {path} {standing:?}: {}", answer.text());
+        }
+        asked += 1;
+    }
+    assert_eq!(asked, 7);
+    for path in ["/v2/keys/some-name", "/v2/certs/some-name"] {
+        assert_eq!(world.get(path).await.status, 200, "{path}");
+    }
+}

@@ -1,0 +1,108 @@
+use serde_json::json;
+
+use super::*;
+
+fn patch(body: Value) -> Result<SettingsPatch, SettingsError> {
+    SettingsPatch::parse(body.as_object().expect("an object"))
+}
+
+fn changed(settings: &AppSettings, body: Value) -> Result<AppSettings, SettingsError> {
+    settings.changed("alice", SettingsChange::Patched(&patch(body)?))
+}
+
+fn web() -> ProcessType {
+    ProcessType::web()
+}
+
+#[test]
+fn what_is_not_named_stays() {
+    let before = changed(&AppSettings::default(), json!({"whitelist": ["10.0.0.1"], "label": {"a": 1}}));
+    let before = before.expect("valid");
+
+    let after = changed(&before, json!({"maintenance": "true", "label": {"b": [2]}})).expect("valid");
+
+    assert!(after.maintenance && after.routable);
+    assert_eq!(after.whitelist, ["10.0.0.1"]);
+    assert_eq!(Value::Object(after.label), json!({"a": 1, "b": [2]}));
+}
+
+#[test]
+fn a_rule_is_set_and_removed_by_process_type() {
+    let rule = json!({"autoscale": {"web": {"min": 2, "max": 5, "cpu_percent": 40}}});
+    let ruled = changed(&AppSettings::default(), rule).expect("valid");
+    assert_eq!(ruled.autoscale[&web()], AutoscaleRule { min: 2, max: 5, cpu_percent: 40 });
+    assert_eq!(ruled.of_running().autoscale, ruled.autoscale);
+
+    let free = changed(&ruled, json!({"autoscale": {"web": null}})).expect("valid");
+    assert!(free.autoscale.is_empty());
+    let again = changed(&free, json!({"autoscale": {"web": null}})).expect_err("not set");
+    assert_eq!(again.to_string(), "web does not exist under autoscale");
+    let label = changed(&free, json!({"label": {"x": null}})).expect_err("not set");
+    assert_eq!(label.to_string(), "x does not exist under label");
+}
+
+#[test]
+fn a_change_of_nothing_is_refused() {
+    for body in [json!({}), json!({"routable": true}), json!({"maintenance": null}), json!({"unknown": 1})] {
+        let refused = changed(&AppSettings::default(), body.clone()).expect_err("nothing changes");
+        assert_eq!(refused.to_string(), "alice changed nothing", "{body}");
+    }
+}
+
+#[test]
+fn faults_are_told_by_field() {
+    let wrong = |body: Value| match patch(body.clone()) {
+        Err(SettingsError::Invalid(faults)) => faults,
+        other => panic!("{body} gave {other:?}"),
+    };
+    for (body, field, text) in [
+        (json!({"maintenance": "maybe"}), "maintenance", "\"maybe\" is not a valid boolean."),
+        (json!({"whitelist": "1.2.3.4"}), "whitelist", "Expected a list of items but got type \"str\"."),
+        (json!({"whitelist": ["1.2.3.4", "x"]}), "whitelist", "The address x is not valid"),
+        (
+            json!({"autoscale": {"web": {"min": 1, "max": 2}}}),
+            "autoscale",
+            "could not validate {\"min\":1,\"max\":2}: 'cpu_percent' is a required property",
+        ),
+        (
+            json!({"autoscale": {"web": {"min": "x", "max": 2, "cpu_percent": 1}}}),
+            "autoscale",
+            "could not validate {\"min\":\"x\",\"max\":2,\"cpu_percent\":1}: 'x' is not of type 'integer'",
+        ),
+        (json!({"autoscale": 5}), "autoscale", "Expected a dictionary of items but got type \"int\"."),
+        (json!({"label": null}), "label", "This field may not be null."),
+    ] {
+        assert_eq!(wrong(body), [(field, text.to_owned())]);
+    }
+}
+
+#[test]
+fn bounds_of_a_rule_make_sense() {
+    let rule = |min: u32, max: u32| {
+        patch(json!({"autoscale": {"web": {"min": min, "max": max, "cpu_percent": 50}}}))
+    };
+
+    assert_eq!(rule(0, 3), Err(SettingsError::MinTooLow));
+    assert_eq!(rule(3, 2), Err(SettingsError::MaxBelowMin));
+    assert!(matches!(rule(1, REPLICAS_MAX + 1), Err(SettingsError::Invalid(_))));
+    assert!(rule(2, 2).is_ok());
+}
+
+#[test]
+fn addresses_join_and_leave_the_whitelist() {
+    let addresses = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let (both, one) = (addresses(&["10.0.0.1", "10.0.0.2"]), addresses(&["10.0.0.2"]));
+    let list = AppSettings::default().changed("alice", SettingsChange::Admitted(&both)).expect("new ones");
+
+    assert_eq!(list.whitelist, both);
+    assert!(matches!(
+        list.changed("alice", SettingsChange::Admitted(&one)),
+        Err(SettingsError::Unchanged { .. })
+    ));
+    let left = list.changed("alice", SettingsChange::Dismissed(&one)).expect("it is listed");
+    assert_eq!(left.whitelist, ["10.0.0.1"]);
+    assert!(matches!(
+        left.changed("alice", SettingsChange::Dismissed(&one)),
+        Err(SettingsError::Whitelist(WhitelistError::NotListed(_)))
+    ));
+}

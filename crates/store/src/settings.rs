@@ -1,0 +1,145 @@
+//! App settings. An app has one row of them, replaced as a whole: only the newest mean anything.
+
+use domain::AppName;
+use domain::settings::{AppSettings, SettingsChange};
+use jiff::Timestamp;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+use crate::wishes::By;
+use crate::{DeployKind, Store, StoreError, WishError, apps, deploys, releases, rows};
+
+/// Settings as recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettingsRecord {
+    pub uuid: String,
+    pub app: AppName,
+    /// Who made this change.
+    pub owner: String,
+    pub settings: AppSettings,
+    pub created: Timestamp,
+}
+
+/// A change of settings that was recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettingsWish {
+    pub record: SettingsRecord,
+    pub before: SettingsRecord,
+    /// The deploy that carries it out; `None` where nothing runs differently.
+    pub deploy: Option<i64>,
+}
+
+impl Store {
+    /// The settings of an app as they are now.
+    pub async fn settings(&self, app: &AppName) -> Result<SettingsRecord, StoreError> {
+        current(app, &mut *self.pool.acquire().await?).await
+    }
+
+    /// Changes the settings and, where that changes what runs, records the deploy that carries it out.
+    pub async fn change_settings(
+        &self,
+        app: &AppName,
+        owner: &str,
+        change: SettingsChange<'_>,
+        now: Timestamp,
+    ) -> Result<SettingsWish, WishError> {
+        let mut write = self.write().await?;
+        apps::must_be_there(app, &mut write).await?;
+        let before = current(app, &mut write).await?;
+        let next = before.settings.changed(owner, change)?;
+        let runs_differently = next.of_running() != before.settings.of_running();
+        let by = By { store: self, app, owner, now };
+        let record = replace(&by, next, &mut write).await?;
+        let release = releases::current(app, &mut write).await?;
+        let deploy = match release.build {
+            Some(_) if runs_differently => {
+                let structure = deploys::structure(app, &mut write).await?;
+                let kind = DeployKind::Scale;
+                Some(deploys::insert(app, release.version, &structure, kind, now, &mut write).await?)
+            }
+            _ => None,
+        };
+        write.commit().await?;
+        Ok(SettingsWish { record, before, deploy })
+    }
+
+    /// Takes a change back that could not be carried out, unless there is a newer one.
+    pub async fn take_settings_back(&self, wish: &SettingsWish) -> Result<(), StoreError> {
+        let SettingsWish { record, before, deploy: _ } = wish;
+        let mut write = self.write().await?;
+        let newest = current(&record.app, &mut write).await?;
+        if newest.uuid == record.uuid {
+            insert(before, &mut write).await?;
+        }
+        Ok(write.commit().await?)
+    }
+}
+
+/// The settings of an app; those of a new one where an older platform recorded none.
+pub(crate) async fn current(
+    app: &AppName,
+    connection: &mut AnyConnection,
+) -> Result<SettingsRecord, StoreError> {
+    let found = sqlx::query("SELECT * FROM app_settings WHERE app = $1")
+        .bind(app.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some(row) = found {
+        return read(&row);
+    }
+    let app_row = sqlx::query("SELECT uuid, id AS app, owner, created FROM apps WHERE id = $1")
+        .bind(app.as_str())
+        .fetch_optional(connection)
+        .await?;
+    let row = app_row.ok_or_else(|| StoreError::not_found(format!("app {app}")))?;
+    read_with(&row, AppSettings::default())
+}
+
+/// Puts `settings` in the place of those that the app had.
+pub(crate) async fn replace(
+    by: &By<'_>,
+    settings: AppSettings,
+    connection: &mut AnyConnection,
+) -> Result<SettingsRecord, StoreError> {
+    let record = SettingsRecord {
+        uuid: rows::new_uuid(),
+        app: by.app.clone(),
+        owner: by.owner.to_owned(),
+        settings,
+        created: rows::kept(by.now),
+    };
+    insert(&record, connection).await?;
+    Ok(record)
+}
+
+async fn insert(record: &SettingsRecord, connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let SettingsRecord { uuid, app, owner, settings, created } = record;
+    sqlx::query("DELETE FROM app_settings WHERE app = $1")
+        .bind(app.as_str())
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("INSERT INTO app_settings (uuid, app, owner, body, created) VALUES ($1, $2, $3, $4, $5)")
+        .bind(uuid)
+        .bind(app.as_str())
+        .bind(owner)
+        .bind(rows::json_text(settings))
+        .bind(rows::time_text(*created))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn read(row: &AnyRow) -> Result<SettingsRecord, StoreError> {
+    let body: String = row.try_get("body")?;
+    read_with(row, rows::from_json("settings", body.as_bytes())?)
+}
+
+fn read_with(row: &AnyRow, settings: AppSettings) -> Result<SettingsRecord, StoreError> {
+    Ok(SettingsRecord {
+        uuid: row.try_get("uuid")?,
+        app: rows::app_name(row, "app")?,
+        owner: row.try_get("owner")?,
+        settings,
+        created: rows::time(row, "created")?,
+    })
+}

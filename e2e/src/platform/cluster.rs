@@ -1,0 +1,147 @@
+//! A platform on Kubernetes, installed by Helm into namespaces of its own.
+//!
+//! Several are there at once: names of namespaces begin with the release's name, and each has a port of its
+//! own for the registry on the nodes. `cargo xtask e2e` makes the cluster, the images and the variables.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::forward::Forward;
+use super::random;
+use crate::{checkout, get, wait_for};
+
+/// Longest time from `helm install` until everything is ready.
+const INSTALL_SECONDS_MAX: u64 = 240;
+/// Ports of nodes from which each platform takes two for its registry.
+const NODE_PORTS: std::ops::Range<u32> = 20_000..29_000;
+
+pub(super) struct Cluster {
+    pub http: Forward,
+    pub ssh: Forward,
+    release: String,
+}
+
+/// Whether scenarios run on a cluster.
+pub(super) fn is_wanted() -> bool {
+    std::env::var_os("WORKFLOW_E2E_CLUSTER").is_some()
+}
+
+impl Cluster {
+    /// Installs the chart and waits until the API answers.
+    pub fn install() -> Self {
+        let release = format!("e{}", random() % 100_000_000);
+        install(&release);
+        let address =
+            kubectl(&["get", "service", "deis-router", "-o", "jsonpath={.spec.clusterIP}"], &release);
+        let cluster = Self {
+            http: Forward::to((address.trim(), 80)),
+            ssh: Forward::to((address.trim(), 2222)),
+            release,
+        };
+        cluster.wait_for_api();
+        cluster
+    }
+
+    pub fn wait_for_api(&self) {
+        wait_for("the API answers", Duration::from_secs(60), || {
+            get(self.http.port, "deis.localhost", "/healthz").ok().filter(|answer| answer.status == 200)
+        });
+    }
+
+    /// What the roles logged.
+    pub fn log(&self) -> String {
+        let selector = "app.kubernetes.io/name=workflow";
+        kubectl(
+            &["logs", "--selector", selector, "--all-containers", "--prefix", "--tail=200"],
+            &self.release,
+        )
+    }
+
+    /// Containers of the app's pods: a restart changes the list.
+    pub fn containers(&self, app: &str) -> Vec<String> {
+        let format = "jsonpath={range .items[*]}{.metadata.uid} {.status.containerStatuses[*].containerID}{\"\\n\"}{end}";
+        let selector = format!("app={app},heritage=deis");
+        let pods = kubectl(&["get", "pods", "--selector", &selector, "-o", format], &self.namespace_of(app));
+        let mut pods: Vec<String> =
+            pods.lines().filter(|line| line.contains("://")).map(str::to_owned).collect();
+        pods.sort();
+        pods
+    }
+
+    /// What is left of an app that was destroyed.
+    pub fn left_of(&self, app: &str) -> Vec<String> {
+        let namespace = self.namespace_of(app);
+        let namespaces = kubectl(&["get", "namespaces", "-o", "name"], &self.release);
+        let builds = kubectl(
+            &["get", "jobs,pods,secrets", "--selector", &format!("app={app}"), "-o", "name"],
+            &self.builds(),
+        );
+        let namespaces = namespaces.lines().filter(|line| **line == format!("namespace/{namespace}"));
+        namespaces.chain(builds.lines()).map(str::to_owned).collect()
+    }
+
+    /// kubectl in the platform's namespace.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        kubectl(arguments, &self.release)
+    }
+
+    pub fn namespace_of(&self, app: &str) -> String {
+        format!("{}-{app}", self.release)
+    }
+
+    fn builds(&self) -> String {
+        format!("{}-builds", self.release)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let namespace = format!("--namespace={}", self.release);
+        let _ = Command::new("helm").args(["uninstall", &self.release, &namespace]).output();
+        let namespaces = kubectl(&["get", "namespaces", "-o", "name"], &self.release);
+        let own = |name: &&str| **name == self.release || name.starts_with(&format!("{}-", self.release));
+        let names: Vec<_> =
+            namespaces.lines().filter_map(|line| line.strip_prefix("namespace/")).filter(own).collect();
+        let delete = ["delete", "namespace", "--wait=false", "--ignore-not-found"];
+        kubectl(&[&delete[..], &names].concat(), &self.release);
+    }
+}
+
+fn install(release: &str) {
+    let first_port = NODE_PORTS.start + (random() % (NODE_PORTS.end - NODE_PORTS.start)) / 2 * 2;
+    let values = [
+        "domain=localhost".to_owned(),
+        "image.tag=e2e".to_owned(),
+        "stackImage.tag=e2e".to_owned(),
+        "persistence.enabled=false".to_owned(),
+        "router.service.type=ClusterIP".to_owned(),
+        "apps.preStopSleepSeconds=2".to_owned(),
+        format!("apps.namespacePrefix={release}-"),
+        format!("builds.namespace={release}-builds"),
+        format!("priorityClass.name={release}"),
+        format!("logAgent.hostPath=/var/lib/workflow/{release}"),
+        format!("registryProxy.port={first_port}"),
+        format!("registryProxy.healthPort={}", first_port + 1),
+    ];
+    let mut helm = Command::new("helm");
+    helm.args(["install", release]).arg(checkout().join("charts/workflow"));
+    helm.args(["--create-namespace", &format!("--namespace={release}"), "--wait"]);
+    helm.arg(format!("--timeout={INSTALL_SECONDS_MAX}s"));
+    if let Some(file) = std::env::var_os("WORKFLOW_E2E_VALUES") {
+        helm.arg("--values").arg(file);
+    }
+    for value in values {
+        helm.args(["--set", &value]);
+    }
+    let output = helm.output().expect("helm runs: use `cargo xtask e2e`");
+    if !output.status.success() {
+        let pods = kubectl(&["get", "pods,events", "-o", "wide"], release);
+        panic!("helm install failed: {}\n{pods}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+fn kubectl(arguments: &[&str], namespace: &str) -> String {
+    let namespace = format!("--namespace={namespace}");
+    let output = Command::new("kubectl").arg(namespace).args(arguments).output().expect("kubectl runs");
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
