@@ -35,15 +35,17 @@ impl Registry {
         let random: u32 = rand::random();
         let namespace = format!("wf-jobs-{random:08x}");
         let port = 20_000 + random % 20_000;
-        let key = format!("key {random}");
-        apply(&manifests(&namespace, &key, port));
+        let key = format!("{:032x}", rand::random::<u128>());
+        let node_host = format!("127.0.0.1:{port}");
+        // It removes what is made below, also when that fails.
+        let mut registry = Self { namespace: namespace.clone(), key, url: String::new(), node_host };
+        apply(&manifests(&namespace, &registry.key, port));
         for what in ["deployment/deis-registry", "daemonset/deis-registry-proxy"] {
             kubectl(&["rollout", "status", what, "--namespace", &namespace, "--timeout=120s"]);
         }
         let service = ["get", "service", "deis-registry", "--namespace", &namespace, "-o"];
         let address = kubectl(&[&service[..], &["jsonpath={.spec.clusterIP}"]].concat());
-        let registry =
-            Self { namespace, key, url: format!("http://{address}"), node_host: format!("127.0.0.1:{port}") };
+        registry.url = format!("http://{address}");
         registry.push_stack().await;
         registry
     }
@@ -104,7 +106,7 @@ metadata: {{name: {namespace}}}
 apiVersion: v1
 kind: Secret
 metadata: {{name: key, namespace: {namespace}}}
-stringData: {{key: {key}}}
+stringData: {{key: "{key}"}}
 ---
 apiVersion: apps/v1
 kind: Deployment
