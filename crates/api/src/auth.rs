@@ -20,6 +20,7 @@ pub struct Login {
 
 /// Answer with a token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Token {
     pub token: String,
 }

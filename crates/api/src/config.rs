@@ -5,27 +5,37 @@ use serde_json::{Map, Value};
 
 /// Each group is an object; values are texts in all but `healthcheck`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Config {
     pub uuid: String,
     pub app: String,
     pub owner: String,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub values: Map<String, Value>,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub memory: Map<String, Value>,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub lifecycle_post_start: Map<String, Value>,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub lifecycle_pre_stop: Map<String, Value>,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub cpu: Map<String, Value>,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub tags: Map<String, Value>,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub registry: Map<String, Value>,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub healthcheck: Map<String, Value>,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub termination_grace_period: Map<String, Value>,
     pub created: String,
     pub updated: String,

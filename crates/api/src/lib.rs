@@ -45,6 +45,7 @@ pub struct Page<T> {
 
 /// The shape of most errors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Detail {
     pub detail: String,
 }

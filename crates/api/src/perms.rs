@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET /v2/apps/{app}/perms/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Collaborators {
     pub users: Vec<String>,
 }
@@ -16,6 +17,7 @@ pub struct Grant {
 
 /// A row of `GET /v2/admin/perms/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Administrator {
     pub username: String,
     pub is_superuser: bool,

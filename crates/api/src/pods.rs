@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Pod {
     pub name: String,
     pub state: String,
@@ -15,6 +16,7 @@ pub struct Pod {
 
 /// The list of pods is no page: it has neither `next` nor `previous`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Pods {
     pub results: Vec<Pod>,
     pub count: u64,

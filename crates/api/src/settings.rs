@@ -4,13 +4,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Settings {
     pub uuid: String,
     pub app: String,
     pub owner: String,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub autoscale: Map<String, Value>,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub label: Map<String, Value>,
     pub created: String,
     pub updated: String,

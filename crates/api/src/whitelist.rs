@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Answer of GET and POST, body of POST and DELETE.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Whitelist {
     pub addresses: Vec<String>,
 }

@@ -61,6 +61,7 @@ fn status_text(status: u16, body: &str) -> String {
         404 if body.is_empty() => "Not Found".to_owned(),
         404 => body.to_owned(),
         405 => "Method Not Allowed".to_owned(),
+        429 => detail(body).unwrap_or_else(|| unknown(status, body)),
         500 => "Internal Server Error".to_owned(),
         _ => unknown(status, body),
     }
@@ -83,6 +84,12 @@ fn refusal_text(status: u16, body: &str) -> String {
         (422, Some(detail)) => format!("Unable to process your request: {detail}"),
         _ => unknown(status, body),
     }
+}
+
+/// What an answer says of itself.
+fn detail(body: &str) -> Option<String> {
+    let answer: Value = serde_json::from_str(body).ok()?;
+    answer.get("detail")?.as_str().map(str::to_owned)
 }
 
 fn unknown(status: u16, body: &str) -> String {
@@ -211,6 +218,7 @@ mod tests {
         assert_eq!(status_text(401, "x"), "Unauthorized: Missing or Invalid Token");
         assert_eq!(status_text(403, "x"), "You do not have permission to perform this action.");
         assert_eq!(status_text(405, "x"), "Method Not Allowed");
+        assert_eq!(status_text(429, r#"{"detail":"Too many failed logins"}"#), "Too many failed logins");
         assert_eq!(status_text(500, "x"), "Internal Server Error");
         assert_eq!(
             status_text(422, r#"{"detail":"A does not exist"}"#),

@@ -104,6 +104,18 @@ mod tests {
     }
 
     #[test]
+    fn whatever_lists_or_shows_does_so_in_json_too() {
+        let shows = |name: &str| {
+            let action = name.split(':').nth(1).unwrap_or(name);
+            matches!(action, "list" | "info" | "whoami" | "version")
+        };
+        for command in commands::GROUPS.iter().flat_map(|group| group.commands) {
+            let takes_output = command.options.iter().any(|option| option.long == "output");
+            assert_eq!(takes_output, shows(command.name), "{}", command.name);
+        }
+    }
+
+    #[test]
     fn every_shortcut_leads_to_a_command() {
         for (name, target) in shortcuts::SHORTCUTS {
             assert!(commands::find(target).is_some(), "{name}");

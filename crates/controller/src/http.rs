@@ -18,6 +18,7 @@ mod hooks;
 mod keys;
 mod logs;
 mod numbers;
+mod openapi;
 mod outcome;
 mod paging;
 mod perms;
@@ -61,6 +62,7 @@ fn public_urls() -> Vec<Url> {
 fn people_urls() -> Vec<Url> {
     vec![
         at("/v2/").exactly().get(root::root),
+        at("/v2/openapi.json").exactly().get(openapi::document),
         at("/v2/auth/register").post(auth::register),
         at("/v2/auth/login/").exactly().post(auth::login),
         at("/v2/auth/whoami").get(users::whoami),

@@ -57,6 +57,7 @@ use Rule::{Admin, Anyone, Builder, OwnApp, OwnAppOrNamed, UseApp, User};
 pub const TABLE: &[(&str, &str, Rule)] = &[
     // People.
     ("GET", "/v2/", User),
+    ("GET", "/v2/openapi.json", Anyone),
     ("POST", "/v2/auth/register", Anyone), // and then by the registration mode: `users::registration`
     ("POST", "/v2/auth/login/", Anyone),
     ("GET", "/v2/auth/whoami", User),
@@ -137,10 +138,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_registration_and_login_need_no_credentials() {
+    fn only_registration_login_and_the_description_need_no_credentials() {
         let open: Vec<_> = TABLE.iter().filter(|(_, _, rule)| *rule == Anyone).map(|row| row.1).collect();
 
-        assert_eq!(open, ["/v2/auth/register", "/v2/auth/login/"]);
+        assert_eq!(open, ["/v2/openapi.json", "/v2/auth/register", "/v2/auth/login/"]);
     }
 
     #[test]

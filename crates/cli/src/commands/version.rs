@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use api::API_VERSION;
 use api::client::{Address, Client};
+use serde_json::json;
 
-use crate::command::{Command, Group, flag};
+use crate::command::{Command, Group, OUTPUT, flag};
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::grammar::Matches;
+use crate::listing;
 use crate::terminal::sayln;
 
 /// Version of this client; a build may stamp its own.
@@ -21,11 +23,18 @@ pub const GROUP: Group = Group {
     name: "version",
     default: Some("version"),
     commands: &[Command::new("version", "[options]", "Displays the client version.", version)
-        .options(&[flag(Some('a'), "all", "list the API versions of client and controller as well")])
+        .options(&[flag(Some('a'), "all", "list the API versions of client and controller as well"), OUTPUT])
         .examples(&["deis version", "deis version --all"])],
 };
 
 fn version(context: &Context, matches: &Matches) -> Outcome {
+    if matches.wants_json() {
+        let mut versions = json!({ "client": CLIENT, "client_api": API_VERSION });
+        if matches.has("all") {
+            versions["controller_api"] = controller_version(context)?.into();
+        }
+        return listing::json(&versions);
+    }
     if !matches.has("all") {
         sayln!("{CLIENT}");
         return Ok(());

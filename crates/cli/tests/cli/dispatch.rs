@@ -185,6 +185,13 @@ fn all_versions_come_with_the_controllers_and_without_a_warning() {
 }
 
 #[test]
+fn versions_come_in_json_too() {
+    let version = concat!("v", env!("CARGO_PKG_VERSION"));
+    let shown = format!("{{\n  \"client\": \"{version}\",\n  \"client_api\": \"2.3\"\n}}\n");
+    World::new().deis("version -o json").says(&shown);
+}
+
+#[test]
 fn all_versions_without_a_profile_are_those_of_the_client() {
     let run = World::new().deis("version -a");
     assert_eq!(run.out.lines().count(), 2);

@@ -21,6 +21,7 @@ mod health;
 mod hooks;
 mod keys;
 mod logs;
+mod openapi;
 mod passwords;
 mod perms;
 mod pods;

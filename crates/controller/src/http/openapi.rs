@@ -1,0 +1,213 @@
+//! The description of the API, OpenAPI 3.1: made from the table of operations, the table of who may, and the
+//! wire types, so that it cannot be older than they are.
+
+mod operations;
+
+use axum::Json;
+use domain::access::{Rule, rule};
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi as _;
+
+use operations::{Answer, Body, Kind, OPERATIONS, Operation};
+
+/// Schemas of all answers.
+#[derive(utoipa::OpenApi)]
+#[openapi(components(schemas(
+    api::Detail,
+    api::apps::App,
+    api::auth::Token,
+    api::builds::Build,
+    api::certs::Cert,
+    api::config::Config,
+    api::domains::Domain,
+    api::keys::Key,
+    api::perms::Administrator,
+    api::perms::Collaborators,
+    api::pods::Pod,
+    api::pods::Pods,
+    api::releases::Release,
+    api::releases::RolledBack,
+    api::run::RunResult,
+    api::services::Services,
+    api::settings::Settings,
+    api::tls::Tls,
+    api::users::User,
+    api::whitelist::Whitelist
+)))]
+struct Schemas;
+
+/// `GET /v2/openapi.json`.
+pub(crate) async fn document() -> Json<Value> {
+    Json(described())
+}
+
+fn described() -> Value {
+    let mut schemas = serde_json::to_value(Schemas::openapi()).unwrap_or_default();
+    let mut components = schemas["components"].take();
+    components["securitySchemes"] = json!({"token": {
+        "type": "apiKey", "in": "header", "name": "Authorization",
+        "description": "`token <key>`, with the key that a login answers",
+    }});
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Deis Workflow",
+            "version": api::API_VERSION,
+            "description": "Each path is also found with a trailing slash, unless it is written with one here. \
+                            Errors are an object with `detail`, an object of messages by field, a list of \
+                            messages, or a text.",
+        },
+        "paths": paths(),
+        "components": components,
+        "security": [{"token": []}],
+    })
+}
+
+fn paths() -> Map<String, Value> {
+    let mut paths = Map::new();
+    for operation in OPERATIONS {
+        let path = operation.path.replace("{*", "{");
+        let methods = paths.entry(path).or_insert_with(|| json!({}));
+        methods[operation.method.to_ascii_lowercase()] = described_operation(operation);
+    }
+    paths
+}
+
+fn described_operation(operation: &Operation) -> Value {
+    let Operation { method, path, summary, body, answers } = operation;
+    let rule = rule(method, path);
+    let mut described = json!({
+        "summary": summary,
+        "description": format!("For {}.", rule.map_or("nobody", whom)),
+        "parameters": parameters(operation),
+        "responses": responses(answers),
+    });
+    if rule == Some(Rule::Anyone) {
+        described["security"] = json!([]);
+    }
+    if let Some(body) = described_body(body) {
+        described["requestBody"] = body;
+    }
+    described
+}
+
+fn whom(rule: Rule) -> &'static str {
+    match rule {
+        Rule::Anyone => "everybody",
+        Rule::User => "every user; what it shows and changes is the caller's own",
+        Rule::Admin => "administrators",
+        Rule::UseApp => "the app's owner, its collaborators and administrators",
+        Rule::OwnApp => "the app's owner and administrators",
+        Rule::OwnAppOrNamed => "the app's owner, administrators, and the user whom the path names",
+        Rule::Builder => "the builder",
+    }
+}
+
+fn parameters(operation: &Operation) -> Vec<Value> {
+    let names = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let text = json!({"type": "string"});
+    let mut parameters: Vec<_> = names
+        .map(|name| json!({"name": name.trim_start_matches('*'), "in": "path", "required": true, "schema": text}))
+        .collect();
+    let number =
+        |name: &str| json!({"name": name, "in": "query", "schema": {"type": "integer", "minimum": 0}});
+    for (_, answer) in operation.answers {
+        match answer {
+            Answer::Page(_) => parameters.extend(["limit", "offset"].map(number)),
+            Answer::Lines => parameters.push(number("log_lines")),
+            _ => {}
+        }
+    }
+    parameters
+}
+
+fn described_body(body: &Body) -> Option<Value> {
+    let schema = match body {
+        Body::None => return None,
+        Body::Scale => json!({"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}),
+        Body::Fields(fields) => {
+            let properties: Map<_, _> =
+                fields.iter().map(|field| (field.name.to_owned(), kind(field.kind))).collect();
+            let required: Vec<_> =
+                fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+            json!({"type": "object", "properties": properties, "required": required})
+        }
+    };
+    Some(json!({"content": {"application/json": {"schema": schema}}}))
+}
+
+fn kind(kind: Kind) -> Value {
+    match kind {
+        Kind::Text => json!({"type": "string"}),
+        Kind::Number => json!({"type": "integer"}),
+        Kind::Truth => json!({"type": ["boolean", "null"]}),
+        Kind::Object => json!({"type": "object"}),
+        Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
+        Kind::Numbers => json!({"type": "array", "items": {"type": "integer"}}),
+    }
+}
+
+fn responses(answers: &[(u16, Answer)]) -> Value {
+    let error = json!({"description": "why not", "content": {"application/json": {"schema": {}}, "text/html": {}, "text/plain": {}}});
+    let mut responses = Map::new();
+    for (status, answer) in answers {
+        let mut response = json!({"description": "done"});
+        if let Some(content) = content(*answer) {
+            response["content"] = content;
+        }
+        responses.insert(status.to_string(), response);
+    }
+    responses.insert("default".to_owned(), error);
+    Value::Object(responses)
+}
+
+fn content(answer: Answer) -> Option<Value> {
+    let named = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let list = |name: &str| json!({"type": "array", "items": named(name)});
+    let schema = match answer {
+        Answer::Empty => return None,
+        Answer::Lines => return Some(json!({"text/plain": {"schema": {"type": "string"}}})),
+        Answer::Any => json!({}),
+        Answer::One(name) => named(name),
+        Answer::List(name) => list(name),
+        Answer::Page(name) => json!({
+            "type": "object",
+            "properties": {
+                "count": {"type": "integer", "minimum": 0},
+                "next": {"type": ["string", "null"]},
+                "previous": {"type": ["string", "null"]},
+                "results": list(name),
+            },
+            "required": ["count", "next", "previous", "results"],
+        }),
+    };
+    Some(json!({"application/json": {"schema": schema}}))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_url_that_users_reach_is_described_and_nothing_else_is() {
+        let described: BTreeSet<_> =
+            OPERATIONS.iter().map(|operation| (operation.method, operation.path)).collect();
+
+        assert_eq!(described, crate::public_methods().into_iter().collect());
+        assert_eq!(described.len(), OPERATIONS.len());
+    }
+
+    #[test]
+    fn every_schema_that_is_named_is_there() {
+        let document = described();
+        let schemas = document["components"]["schemas"].as_object().expect("schemas");
+        let text = document.to_string();
+        let named = text.split("#/components/schemas/").skip(1);
+        for name in named.map(|rest| rest.split('"').next().unwrap_or_default()) {
+            assert!(schemas.contains_key(name), "{name}");
+        }
+        assert!(schemas.len() >= 20, "{schemas:?}");
+    }
+}
