@@ -113,8 +113,9 @@ async fn take_over(stack: &Repository, layer: &Layer, to: &Repository) -> Result
 
 /// The image that a Dockerfile made.
 async fn image(pod: &Pod) -> Result<Built, StepError> {
-    let to = pod.repository(&app_repository(&pod.spec.app), Access::Push);
-    let image_digest = push_layout(&pod.workspace, LAYOUT, &to).await?;
+    let stack = format!("{}{}", pod.spec.registry_prefix, pod.spec.stack_repository);
+    let to = pod.repository(&app_repository(&pod.spec.app), Access::Push).mounting_from(&[&stack]);
+    let image_digest = push_layout(&pod.workspace, LAYOUT, &to, &stack).await?;
     let manifest = to.manifest(image_digest.as_str()).await?;
     let config = manifest.content.config.as_ref().filter(|_| !is_index(&manifest));
     let refused = |reason: String| StepError::Refused(format!("the image that was built: {reason}"));
