@@ -7,6 +7,7 @@
 //! process that is everything.
 
 mod apply;
+mod bundles;
 mod explain;
 mod failure;
 mod images;
@@ -43,6 +44,7 @@ use self::tasks::Tasks;
 use crate::EngineError;
 use crate::lines::Lines;
 
+pub use bundles::KubernetesBundles;
 pub use images::KubernetesImages;
 pub use jobs::KubernetesJobs;
 pub use node_pods::{PodName, PodOrigin, watch_node_pods};
@@ -178,6 +180,8 @@ fn settings_for_tests() -> KubernetesSettings {
         build_ca_config_map: None,
         build_env: BTreeMap::new(),
         build_memory_bytes: 1 << 30,
+        build_disk_bytes: 8 << 30,
+        job_start_seconds: 300,
         slug_bytes_max: 1 << 30,
         pre_stop_sleep_seconds: 5,
         node_failure_seconds: 30,
