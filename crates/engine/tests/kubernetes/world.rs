@@ -1,6 +1,7 @@
 //! A platform of its own in the cluster, for one test; nothing of it is left behind.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use domain::Image;
@@ -10,14 +11,18 @@ use engine::conformance::{AnyEngine, Subject};
 use engine::kubernetes::{
     KubernetesEngine, KubernetesSettings, RegistryAccess, RegistryKey, RegistrySettings, connect,
 };
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ListParams};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 
 use crate::{nodes, registries};
 
 pub struct World {
     pub settings: KubernetesSettings,
+    /// The engine's.
+    engines: Client,
     pub client: Client,
     image: Image,
     pids_max: Option<usize>,
@@ -27,6 +32,11 @@ pub struct World {
 impl World {
     pub async fn new() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        Self::with(connect().await.expect("KUBECONFIG names a cluster")).await
+    }
+
+    /// With an engine that has this client.
+    pub async fn with(engines: Client) -> Self {
         assert!(
             std::env::var_os("KUBECONFIG").is_some(),
             "KUBECONFIG names no cluster: run this in `cargo xtask cluster exec -- ...`"
@@ -36,7 +46,7 @@ impl World {
         nodes::label(&client).await;
         let pids_max = nodes::pids_max(&client).await;
         let settings = settings(&format!("conf-{:08x}-", rand::random::<u32>()));
-        let world = Self { settings, client, image, pids_max, engine: Mutex::new(None) };
+        let world = Self { settings, engines, client, image, pids_max, engine: Mutex::new(None) };
         world.start().await;
         world
     }
@@ -47,9 +57,24 @@ impl World {
     }
 
     pub async fn start(&self) {
-        let engine = KubernetesEngine::start_whole(self.client.clone(), self.settings.clone()).await;
+        let engine = KubernetesEngine::start_whole(self.engines.clone(), self.settings.clone()).await;
         let engine = engine.expect("the cluster answers");
         self.engine.lock().expect("nobody panics with it").replace(engine);
+    }
+
+    /// A second process of the same platform.
+    pub async fn another(&self) -> Arc<dyn AnyEngine> {
+        let engine = KubernetesEngine::start_whole(self.client.clone(), self.settings.clone()).await;
+        Arc::new(engine.expect("the cluster answers"))
+    }
+
+    /// The objects of a kind in the app's namespace.
+    pub async fn objects<K>(&self) -> Vec<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let objects = Api::<K>::namespaced(self.client.clone(), &self.namespace());
+        objects.list(&ListParams::default()).await.expect("the cluster answers").items
     }
 
     pub fn namespace(&self) -> String {
