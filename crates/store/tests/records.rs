@@ -8,6 +8,7 @@ mod records {
     pub mod domains;
     pub mod keys;
     pub mod opening;
+    pub mod settings;
     pub mod tokens;
     pub mod users;
     pub mod wishes;

@@ -1,0 +1,68 @@
+//! Settings without a release, seen by visitors: journeys.md on maintenance, routing, whitelist, HTTPS, scale.
+
+use std::path::Path;
+
+use e2e::{Platform, User};
+
+const SERVER: &str = "web: exec python3 -m http.server $PORT\n";
+
+fn releases(user: &User<'_>, folder: &Path) -> usize {
+    user.deis_in(folder, &["releases"]).ok().stdout.lines().filter(|line| line.starts_with('v')).count()
+}
+
+#[test]
+fn settings_act_on_visitors_before_the_command_returns_and_make_no_release() {
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = admin.app_from_files("blog", &[("Procfile", SERVER), ("index.html", "hello\n")]);
+    admin.push(&folder).ok();
+    platform.wait_for_answer("blog", "hello");
+    let status = || platform.get("blog", "/").expect("an answer");
+    let deis = |words: &[&str]| admin.deis_in(&folder, words);
+
+    deis(&["maintenance:on"]).ok();
+    assert_eq!(status().status, 503);
+    deis(&["maintenance:off"]).ok();
+    assert_eq!(status().status, 200);
+
+    deis(&["whitelist:add", "192.0.2.1"]).ok();
+    assert_eq!(status().status, 403);
+    deis(&["whitelist:add", "127.0.0.0/8"]).ok();
+    assert_eq!(status().status, 200);
+    deis(&["whitelist:remove", "9.9.9.9"]).fails(1, "does not exist in whitelist");
+    deis(&["whitelist:remove", "192.0.2.1,127.0.0.0/8"]).ok();
+
+    deis(&["tls:enable"]).ok();
+    let redirected = status();
+    assert_eq!(redirected.status, 301);
+    assert!(redirected.head.contains("location: https://blog.localhost"), "{}", redirected.head);
+    deis(&["tls:disable"]).ok();
+    deis(&["tls:disable"]).fails(1, "admin changed nothing");
+
+    deis(&["routing:disable"]).ok();
+    assert_eq!(status().status, 404);
+    deis(&["routing:enable"]).ok();
+    assert_eq!(status().status, 200);
+    assert_eq!(releases(&admin, &folder), 2);
+}
+
+#[test]
+fn an_autoscale_rule_takes_over_from_the_number_and_gives_it_back() {
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = admin.app_from_files("blog", &[("Procfile", SERVER), ("index.html", "hello\n")]);
+    admin.push(&folder).ok();
+    let deis = |words: &[&str]| admin.deis_in(&folder, words);
+
+    deis(&["autoscale:set", "web", "--min=2", "--max=3", "--cpu-percent=80"]).ok();
+    assert_eq!(platform.settled_containers("blog", 2).len(), 2);
+    let rules = deis(&["autoscale"]).ok().stdout;
+    assert!(rules.contains("Min Replicas: 2\nMax Replicas: 3\nCPU: 80%"), "{rules}");
+    deis(&["autoscale:set", "web", "--min=4", "--max=3", "--cpu-percent=80"])
+        .fails(1, "max replicas can not be smaller than min replicas");
+
+    deis(&["autoscale:unset", "web"]).ok();
+    assert_eq!(platform.settled_containers("blog", 1).len(), 1);
+    platform.wait_for_answer("blog", "hello");
+    assert_eq!(releases(&admin, &folder), 2);
+}
