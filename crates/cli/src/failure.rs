@@ -128,6 +128,7 @@ const USERNAME: &str =
 const USERNAME_WITH_COMMA: &str =
     "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters.";
 const CERT_NAME: &str = "Can only contain a-z (lowercase), 0-9 and hyphens";
+const CERT_TAKEN: &str = "certificate with this name already exists.";
 const CERT_NAME_MEANING: &str = "Name can only contain a-z (lowercase), 0-9 and hyphens";
 
 /// In the order in which they are tried.
@@ -142,11 +143,14 @@ const KNOWN: &[Known] = &[
     same("id", "Application with this id already exists."),
     means("key", BLANK, "A key is required"),
     same("key", "Public Key is already in use"),
+    same("key", "Certificate and private key do not match!"),
+    partly("key", "Could not load private key", "Could not load private key"),
     means("public", BLANK, "A key is required"),
     means("public", "Key contains invalid base64 chars", "A key is required"),
     partly("certificate", BLANK, "Could not load certificate"),
     partly("certificate", "Could not load certificate", "Could not load certificate"),
     means("name", BLANK, CERT_NAME_MEANING),
+    means("name", CERT_TAKEN, "A certificate with this name already exists."),
     means("name", CERT_NAME, CERT_NAME_MEANING),
     same("domain", "Hostname does not look valid."),
     same("domain", "Domain is already in use by another application"),
@@ -179,6 +183,11 @@ mod tests {
         for (body, text) in [
             (r#"{"username":["This field may not be blank."]}"#, USERNAME),
             (r#"{"password":["This field may not be blank."]}"#, "A Password is required"),
+            (
+                r#"{"key":["Certificate and private key do not match!"]}"#,
+                "Certificate and private key do not match!",
+            ),
+            (r#"{"key":["Could not load private key: x"]}"#, "Could not load private key"),
             (
                 r#"{"id":["Application with this id already exists."]}"#,
                 "Application with this id already exists.",

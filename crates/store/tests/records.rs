@@ -9,6 +9,7 @@ mod records {
     pub mod keys;
     pub mod lead;
     pub mod opening;
+    pub mod settings;
     pub mod tokens;
     pub mod users;
     pub mod wishes;

@@ -24,7 +24,7 @@ pub(crate) async fn info(
     Ok(Json(show(controller.store.settings(&app).await?)))
 }
 
-/// `POST …/settings/`: answers when the app is reached and runs as wished.
+/// `POST …/settings/`: answers when routers are told and the app runs as wished.
 pub(crate) async fn change(
     State(controller): State<Controller>,
     caller: Caller,

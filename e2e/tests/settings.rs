@@ -1,0 +1,74 @@
+//! Settings without a release, seen by visitors: journeys.md on maintenance, routing, whitelist, HTTPS, scale.
+
+use std::path::Path;
+use std::time::Duration;
+
+use e2e::{Answer, Platform, User, wait_for};
+
+const SERVER: &str = "web: exec python3 -m http.server $PORT\n";
+
+fn releases(user: &User<'_>, folder: &Path) -> usize {
+    user.deis_in(folder, &["releases"]).ok().stdout.lines().filter(|line| line.starts_with('v')).count()
+}
+
+/// Waits until visitors get this status: the router takes a new table over within a moment.
+fn seen(platform: &Platform, status: u16) -> Answer {
+    wait_for(&format!("visitors get {status}"), Duration::from_secs(10), || {
+        platform.get("blog", "/").ok().filter(|answer| answer.status == status)
+    })
+}
+
+#[test]
+fn settings_act_on_visitors_and_make_no_release() {
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = admin.app_from_files("blog", &[("Procfile", SERVER), ("index.html", "hello\n")]);
+    admin.push(&folder).ok();
+    platform.wait_for_answer("blog", "hello");
+    let deis = |words: &[&str]| admin.deis_in(&folder, words);
+
+    deis(&["maintenance:on"]).ok();
+    seen(&platform, 503);
+    deis(&["maintenance:off"]).ok();
+    seen(&platform, 200);
+
+    deis(&["whitelist:add", "192.0.2.1"]).ok();
+    seen(&platform, 403);
+    deis(&["whitelist:add", "127.0.0.0/8"]).ok();
+    seen(&platform, 200);
+    deis(&["whitelist:remove", "9.9.9.9"]).fails(1, "does not exist in whitelist");
+    deis(&["whitelist:remove", "192.0.2.1,127.0.0.0/8"]).ok();
+
+    deis(&["tls:enable"]).ok();
+    let redirected = seen(&platform, 301);
+    assert!(redirected.head.contains("location: https://blog.localhost"), "{}", redirected.head);
+    deis(&["tls:disable"]).ok();
+    deis(&["tls:disable"]).fails(1, "admin changed nothing");
+
+    deis(&["routing:disable"]).ok();
+    seen(&platform, 404);
+    deis(&["routing:enable"]).ok();
+    seen(&platform, 200);
+    assert_eq!(releases(&admin, &folder), 2);
+}
+
+#[test]
+fn an_autoscale_rule_takes_over_from_the_number_and_gives_it_back() {
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = admin.app_from_files("blog", &[("Procfile", SERVER), ("index.html", "hello\n")]);
+    admin.push(&folder).ok();
+    let deis = |words: &[&str]| admin.deis_in(&folder, words);
+
+    deis(&["autoscale:set", "web", "--min=2", "--max=3", "--cpu-percent=80"]).ok();
+    assert_eq!(platform.settled_containers("blog", 2).len(), 2);
+    let rules = deis(&["autoscale"]).ok().stdout;
+    assert!(rules.contains("Min Replicas: 2\nMax Replicas: 3\nCPU: 80%"), "{rules}");
+    deis(&["autoscale:set", "web", "--min=4", "--max=3", "--cpu-percent=80"])
+        .fails(1, "max replicas can not be smaller than min replicas");
+
+    deis(&["autoscale:unset", "web"]).ok();
+    assert_eq!(platform.settled_containers("blog", 1).len(), 1);
+    platform.wait_for_answer("blog", "hello");
+    assert_eq!(releases(&admin, &folder), 2);
+}
