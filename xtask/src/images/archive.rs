@@ -132,7 +132,7 @@ fn index(image: &Described, name: &str) -> Vec<u8> {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": image.digest(),
             "size": image.manifest.len(),
-            "annotations": { "io.containerd.image.name": format!("docker.io/{name}") },
+            "annotations": { "io.containerd.image.name": full_name(name) },
         }],
     });
     index.to_string().into_bytes()
@@ -159,6 +159,13 @@ pub fn go_architecture() -> &'static str {
         "aarch64" => "arm64",
         other => other,
     }
+}
+
+/// The name with its registry, as containerd knows images: Docker Hub's where none is named.
+fn full_name(name: &str) -> String {
+    let has_host =
+        name.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost");
+    if has_host { name.to_owned() } else { format!("docker.io/{name}") }
 }
 
 #[cfg(test)]
