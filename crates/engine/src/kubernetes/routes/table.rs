@@ -192,6 +192,7 @@ fn is_ready(endpoint: &Endpoint) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "it reads better with `json!`")]
 mod tests {
     use serde_json::{Value, json};
 
