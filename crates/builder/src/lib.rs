@@ -11,6 +11,7 @@ mod access;
 mod build;
 mod command;
 mod control;
+mod copies;
 mod git;
 mod hook;
 mod host_keys;
@@ -30,7 +31,7 @@ mod sweep;
 
 use std::sync::Arc;
 
-use engine::{Jobs, Logs};
+use engine::{Bundles, Jobs, Logs};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,8 @@ struct Builder {
     pushes: Pushes,
     jobs: Arc<dyn Jobs>,
     logs: Arc<dyn Logs>,
+    /// Copies of what was pushed, where this disk is only a cache.
+    bundles: Option<Arc<dyn Bundles>>,
     /// Commands and builds under way; shutdown waits for them.
     work: TaskTracker,
     /// Ends builds under way.
@@ -71,6 +74,7 @@ pub async fn run(
     listener: Option<TcpListener>,
     jobs: Arc<dyn Jobs>,
     logs: Arc<dyn Logs>,
+    bundles: Option<Arc<dyn Bundles>>,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), BuilderError> {
     let listener = match listener {
@@ -83,7 +87,7 @@ pub async fn run(
         None => host_keys::load_or_make(&settings.data_dir.join("ssh"))?,
     };
     let control = control::bind(&settings.data_dir)?;
-    let builder = Arc::new(Builder::new(settings, control.path.clone(), jobs, logs)?);
+    let builder = Arc::new(Builder::new(settings, control.path.clone(), jobs, logs, bundles)?);
     builder.records.report_interrupted(&*builder.logs);
 
     let drain_timeout = builder.settings.drain_timeout;
@@ -121,6 +125,7 @@ impl Builder {
         control_path: std::path::PathBuf,
         jobs: Arc<dyn Jobs>,
         logs: Arc<dyn Logs>,
+        bundles: Option<Arc<dyn Bundles>>,
     ) -> Result<Self, BuilderError> {
         let hooks = Hooks::new(&settings)?;
         let git = Git::new(&settings)?;
@@ -136,6 +141,7 @@ impl Builder {
             pushes: Pushes::default(),
             jobs,
             logs,
+            bundles,
             work: TaskTracker::new(),
             stopping: CancellationToken::new(),
             control_path,

@@ -47,7 +47,11 @@ pub(crate) async fn receive_pack(builder: &Builder, user: &str, app: &AppName, w
             let (app, user) = (app.clone(), user.to_owned());
             let received = CancellationToken::new();
             let push = Arc::new(Push { app, user, repository, started, received, _lock: lock });
-            receive(builder, &push, wire).await
+            let status = receive(builder, &push, wire).await;
+            if status == 0 {
+                builder.keep_copy(&push).await;
+            }
+            status
         }
         Err(refusal) => {
             wire.refuse(&refusal.to_string()).await;
@@ -80,7 +84,7 @@ async fn prepare_push(builder: &Builder, user: &str, app: &AppName) -> Result<(A
     let access = builder.hooks.access(user, app).await?;
     let lock = builder.locks.try_lock(app).ok_or(Refusal::Busy)?;
     check_space(builder)?;
-    let repository = builder.repositories.open(&builder.git, app, &access.uuid).await;
+    let repository = builder.repositories.open(&builder.copies(), app, &access.uuid).await;
     let repository = repository.map_err(Refusal::Repository)?;
     remove_leftovers(&repository);
     Ok((lock, repository))
@@ -88,7 +92,7 @@ async fn prepare_push(builder: &Builder, user: &str, app: &AppName) -> Result<(A
 
 async fn prepare(builder: &Builder, user: &str, app: &AppName) -> Result<PathBuf, Refusal> {
     let access = builder.hooks.access(user, app).await?;
-    let opened = builder.repositories.open(&builder.git, app, &access.uuid).await;
+    let opened = builder.repositories.open(&builder.copies(), app, &access.uuid).await;
     opened.map_err(Refusal::Repository)
 }
 

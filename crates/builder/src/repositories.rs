@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use domain::AppName;
 
 use crate::BuilderError;
-use crate::git::Git;
+use crate::copies::Copies;
 use crate::host_keys::make_private_folder;
 
 /// Stands in for the id where the controller tells none.
@@ -27,13 +27,19 @@ impl Repositories {
         Ok(Self { root })
     }
 
-    /// The app's repository, made where there is none. Those of earlier apps of this name are removed.
-    pub(crate) async fn open(&self, git: &Git, app: &AppName, id: &str) -> std::io::Result<PathBuf> {
+    /// The app's repository, made where there is none, with what was kept of it elsewhere. Those of earlier
+    /// apps of this name are removed.
+    pub(crate) async fn open(
+        &self,
+        copies: &Copies<'_>,
+        app: &AppName,
+        id: &str,
+    ) -> std::io::Result<PathBuf> {
         let folder = self.root.join(app.as_str());
         let repository = folder.join(format!("{}.git", id_part(id)?));
         if !repository.join("HEAD").is_file() {
             fs::create_dir_all(&folder)?;
-            create(git, &folder, &repository).await?;
+            create(copies, &folder, &repository, (app, id)).await?;
         }
         remove_others(&folder, &repository);
         Ok(repository)
@@ -66,7 +72,13 @@ pub(crate) fn remove_leftovers(repository: &Path) {
 }
 
 /// Made beside its place and moved there, so that two makers cannot disturb each other.
-async fn create(git: &Git, folder: &Path, repository: &Path) -> std::io::Result<()> {
+async fn create(
+    copies: &Copies<'_>,
+    folder: &Path,
+    repository: &Path,
+    (app, id): (&AppName, &str),
+) -> std::io::Result<()> {
+    let git = copies.git;
     let unfinished = tempfile::Builder::new().prefix(".new-").tempdir_in(folder)?;
     let made = unfinished.path().join("repository.git");
     let command = git.command([
@@ -80,6 +92,7 @@ async fn create(git: &Git, folder: &Path, repository: &Path) -> std::io::Result<
     if !output.status.success() {
         return Err(Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
+    copies.restore(app, id, &made, unfinished.path()).await?;
     match fs::rename(&made, repository) {
         Err(_) if repository.join("HEAD").is_file() => Ok(()),
         moved => moved,

@@ -15,7 +15,10 @@ use std::path::{Path, PathBuf};
 use domain::build::BuildKind;
 use domain::registry_access::cache_repository;
 use domain::{AppName, Digest, ProcessType};
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+use tokio_util::io::ReaderStream;
 
 use crate::oci::{Access, Login, Repository, Transport};
 
@@ -189,4 +192,16 @@ impl Pod {
 /// Whether a folder is there and is one, not a link to one.
 fn is_folder(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// The digest of a file's content, read piece by piece.
+pub(crate) async fn digest_of_file(file: std::fs::File) -> std::io::Result<Digest> {
+    const CHUNK_BYTES: usize = 256 << 10;
+    let mut content = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK_BYTES);
+    let mut hash = sha2::Sha256::new();
+    while let Some(chunk) = content.next().await {
+        hash.update(chunk?);
+    }
+    let hex = hex::encode(hash.finalize());
+    Ok(Digest::parse(&format!("sha256:{hex}")).expect("a SHA-256 in hex has 64 digits"))
 }

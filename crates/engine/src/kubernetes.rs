@@ -7,6 +7,7 @@
 //! process that is everything.
 
 mod apply;
+mod bundles;
 mod explain;
 mod failure;
 mod images;
@@ -43,6 +44,7 @@ use self::tasks::Tasks;
 use crate::EngineError;
 use crate::lines::Lines;
 
+pub use bundles::KubernetesBundles;
 pub use images::KubernetesImages;
 pub use jobs::KubernetesJobs;
 pub use node_pods::{PodName, PodOrigin, watch_node_pods};

@@ -19,6 +19,7 @@ mod shell;
 mod wish;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -186,6 +187,17 @@ pub trait Images: Send + Sync + 'static {
 
     /// Removes what the platform built or kept for `app`; nothing that others use, nothing of the user's.
     async fn remove(&self, app: &AppName, image: &Image) -> Result<(), ImageError>;
+}
+
+/// Keeps copies of pushed source where they outlive the disk of whoever takes pushes.
+#[async_trait]
+pub trait Bundles: Send + Sync + 'static {
+    /// Keeps a bundle of the app's repository in place of the one before. `id` is the app's, since a name
+    /// may belong to one app after another.
+    async fn store(&self, app: &AppName, id: &str, bundle: &Path) -> Result<(), EngineError>;
+
+    /// Writes the kept bundle to `to`; `false` where there is none of this app.
+    async fn fetch(&self, app: &AppName, id: &str, to: &Path) -> Result<bool, EngineError>;
 }
 
 /// Tells routers what to serve and hears what they are doing.

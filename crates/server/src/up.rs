@@ -48,7 +48,7 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     process.add("logger", logger::run(kept, Some(logger), Some(Arc::clone(&logs)), stopping.clone()));
     roles::add_controller(&mut process, controller, api, hooks);
     let builder = builder_settings(settings, data_dir, addresses.hooks)?;
-    process.add("builder", builder::run(builder, Some(ssh), jobs, logs, stopping));
+    process.add("builder", builder::run(builder, Some(ssh), jobs, logs, None, stopping));
     tracing::info!("serving http://deis.{}:{}", settings.api.domain, router.address().port());
     process.add_thread("router", || router.join());
     process.run(Duration::from_secs(settings.stop_timeout)).await

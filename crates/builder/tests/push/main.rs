@@ -3,6 +3,7 @@
 
 mod access;
 mod client;
+mod copies;
 mod engine;
 mod hooks;
 mod hostile;

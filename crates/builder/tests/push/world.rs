@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::client::Client;
+use crate::copies::TestBundles;
 use crate::engine::TestEngine;
 use crate::hooks::{BUILDER_KEY, Hooks};
 
@@ -23,6 +24,7 @@ pub struct World {
     pub folder: TempDir,
     pub engine: TestEngine,
     pub hooks: Hooks,
+    bundles: TestBundles,
     port: u16,
     stop: watch::Sender<bool>,
     serving: JoinHandle<Result<(), BuilderError>>,
@@ -42,8 +44,9 @@ impl World {
             hooks.controller().keys.insert(public, user.to_owned());
         }
         let engine = TestEngine::new();
-        let (port, stop, serving) = start(folder.path(), &hooks, &engine, change).await;
-        let world = Self { folder, engine, hooks, port, stop, serving };
+        let bundles = TestBundles::default();
+        let (port, stop, serving) = start(folder.path(), &hooks, &engine, &bundles, change).await;
+        let world = Self { folder, engine, hooks, bundles, port, stop, serving };
         world.add_app("blog", "11");
         world
     }
@@ -90,7 +93,14 @@ impl World {
     /// Starts another builder on the same folder.
     pub async fn restart(&mut self) {
         (self.port, self.stop, self.serving) =
-            start(self.folder.path(), &self.hooks, &self.engine, |_| {}).await;
+            start(self.folder.path(), &self.hooks, &self.engine, &self.bundles, |_| {}).await;
+    }
+
+    /// Starts another builder on an empty disk.
+    pub async fn lose_disk(&mut self) {
+        self.crash().await;
+        std::fs::remove_dir_all(self.data_dir()).unwrap();
+        self.restart().await;
     }
 
     /// What the builder wrote to the app's log.
@@ -115,6 +125,7 @@ async fn start(
     folder: &Path,
     hooks: &Hooks,
     engine: &TestEngine,
+    bundles: &TestBundles,
     change: impl FnOnce(&mut BuilderSettings),
 ) -> (u16, watch::Sender<bool>, JoinHandle<Result<(), BuilderError>>) {
     let us = std::env::current_exe().unwrap().display().to_string();
@@ -127,7 +138,8 @@ async fn start(
     let port = listener.local_addr().unwrap().port();
     let (stop, stopped) = watch::channel(false);
     let engine = Arc::new(engine.clone());
-    let serving = builder::run(settings, Some(listener), engine.clone(), engine, stopped);
+    let bundles: Arc<dyn engine::Bundles> = Arc::new(bundles.clone());
+    let serving = builder::run(settings, Some(listener), engine.clone(), engine, Some(bundles), stopped);
     (port, stop, tokio::spawn(serving))
 }
 

@@ -22,7 +22,8 @@ const VALUE_BYTES_MAX: u64 = 1 << 20;
 pub async fn build(pod: &Pod) -> Result<(), StepError> {
     write_settings(&pod.spec)?;
     let args = build_args(pod)?;
-    let mut bud = buildah();
+    let driver = storage_driver().await?;
+    let mut bud = buildah(driver);
     bud.args(["bud", "--isolation", "chroot", "--format", "oci", "--pull", "--file"]);
     bud.arg(pod.folder("source").join("Dockerfile"));
     bud.args(["--signature-policy", &format!("{STATE}/policy.json"), "--tag", NAME]);
@@ -36,16 +37,24 @@ pub async fn build(pod: &Pod) -> Result<(), StepError> {
     bud.arg(pod.folder("source"));
     run(&mut bud).await?;
     let layout = format!("oci:{}", pod.folder(LAYOUT).display());
-    let mut push = buildah();
+    let mut push = buildah(driver);
     push.args(["push", "--quiet", "--disable-compression", "--signature-policy"]);
     push.args([&format!("{STATE}/policy.json"), NAME, &layout]);
     run(&mut push).await
 }
 
-fn buildah() -> Command {
+/// Layers on top of each other where the kernel lets root of a user namespace mount them so, else a copy
+/// of all files for each step.
+async fn storage_driver() -> Result<&'static str, StepError> {
+    let mut probe = buildah("overlay");
+    let probed = probe.arg("info").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
+    Ok(if probed.or_failed("run buildah")?.success() { "overlay" } else { "vfs" })
+}
+
+fn buildah(driver: &str) -> Command {
     let mut command = Command::new("buildah");
     command.args(["--root", &format!("{STATE}/storage"), "--runroot", &format!("{STATE}/run")]);
-    command.args(["--storage-driver", "vfs", "--registries-conf", &format!("{STATE}/registries.conf")]);
+    command.args(["--storage-driver", driver, "--registries-conf", &format!("{STATE}/registries.conf")]);
     command.env("TMPDIR", format!("{STATE}/tmp")).stdin(Stdio::null()).kill_on_drop(true);
     command
 }

@@ -12,7 +12,6 @@ use domain::slug_image::{Layer, MANIFEST_MEDIA_TYPE, SLUG_PORT, SLUG_USER, SlugI
 use domain::{Digest, ProcessType};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
-use sha2::Digest as _;
 use tokio_util::io::ReaderStream;
 
 use super::dockerfile::LAYOUT;
@@ -114,8 +113,9 @@ async fn take_over(stack: &Repository, layer: &Layer, to: &Repository) -> Result
 
 /// The image that a Dockerfile made.
 async fn image(pod: &Pod) -> Result<Built, StepError> {
-    let to = pod.repository(&app_repository(&pod.spec.app), Access::Push);
-    let image_digest = push_layout(&pod.workspace, LAYOUT, &to).await?;
+    let stack = format!("{}{}", pod.spec.registry_prefix, pod.spec.stack_repository);
+    let to = pod.repository(&app_repository(&pod.spec.app), Access::Push).mounting_from(&[&stack]);
+    let image_digest = push_layout(&pod.workspace, LAYOUT, &to, &stack).await?;
     let manifest = to.manifest(image_digest.as_str()).await?;
     let config = manifest.content.config.as_ref().filter(|_| !is_index(&manifest));
     let refused = |reason: String| StepError::Refused(format!("the image that was built: {reason}"));
@@ -127,12 +127,5 @@ async fn image(pod: &Pod) -> Result<Built, StepError> {
 
 /// The digest of a file's content.
 pub async fn digest_of(file: File) -> Result<Digest, StepError> {
-    let what = "read what the build left";
-    let mut content = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK_BYTES);
-    let mut hash = sha2::Sha256::new();
-    while let Some(chunk) = content.next().await {
-        hash.update(chunk.or_failed(what)?);
-    }
-    let hex = hex::encode(hash.finalize());
-    Ok(Digest::parse(&format!("sha256:{hex}")).expect("a SHA-256 in hex has 64 digits"))
+    super::digest_of_file(file).await.or_failed("read what the build left")
 }

@@ -42,14 +42,19 @@ pub enum ArchiveError {
 /// Sends the first image of an archive under `tag`; gives back its manifest's digest.
 pub async fn push_archive(path: &Path, to: &Repository, tag: &str) -> Result<Digest, ArchiveError> {
     let place = Place::archive(path).map_err(|source| read_error(path, source))?;
-    push(&place, path, to, Some(tag)).await
+    push(&place, path, to, Some(tag), None).await
 }
 
-/// Sends the first image of the OCI layout in `folder` below `root`, under the hex of its digest. User code
-/// may have written all below `root`.
-pub async fn push_layout(root: &Path, folder: &str, to: &Repository) -> Result<Digest, ArchiveError> {
+/// Sends the first image of the OCI layout in `folder` below `root`, under the hex of its digest; layers that
+/// `base` has are taken over from there. User code may have written all below `root`.
+pub async fn push_layout(
+    root: &Path,
+    folder: &str,
+    to: &Repository,
+    base: &str,
+) -> Result<Digest, ArchiveError> {
     let place = Place::Folder { root: root.to_owned(), folder: folder.to_owned() };
-    push(&place, &root.join(folder), to, None).await
+    push(&place, &root.join(folder), to, None, Some(base)).await
 }
 
 async fn push(
@@ -57,13 +62,19 @@ async fn push(
     path: &Path,
     to: &Repository,
     tag: Option<&str>,
+    base: Option<&str>,
 ) -> Result<Digest, ArchiveError> {
     let image = image_in(place).map_err(|error| match error {
         Failure::Io(source) => read_error(path, source),
         Failure::NoImage(reason) => ArchiveError::NoImage { path: path.display().to_string(), reason },
     })?;
     for (blob, file) in &image.blobs {
-        if to.has_blob(&blob.digest).await? {
+        let is_there = to.has_blob(&blob.digest).await?
+            || match base {
+                Some(base) => to.mount_blob(&blob.digest, base).await?,
+                None => false,
+            };
+        if is_there {
             continue;
         }
         let content = place.stream(file, blob.size_bytes).map_err(|source| read_error(path, source))?;

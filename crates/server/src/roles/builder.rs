@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use builder::BuilderSettings;
-use engine::kubernetes::{self, KubernetesJobs};
+use engine::kubernetes::{self, KubernetesBundles, KubernetesJobs};
 use logger::LogWriter;
 
 use super::{RoleSettings, everywhere, git_hook_command};
@@ -74,6 +74,7 @@ impl BuilderRole {
         let mut process = Process::new()?;
         let client = kubernetes::connect().await?;
         let settings = self.cluster.engine(&self.domain, &self.build)?;
+        let bundles = KubernetesBundles::new(settings.registry.clone());
         let jobs = KubernetesJobs::new(client, settings, self.cluster.pod_name.clone());
         if let Err(error) = jobs.remove_stray_builds().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "builds may be left over");
@@ -85,7 +86,14 @@ impl BuilderRole {
         tracing::info!("taking pushes on {}", self.ssh_listen);
         process.add(
             "builder",
-            builder::run(self.settings()?, Some(ssh), Arc::new(jobs), Arc::new(logs), process.stopping()),
+            builder::run(
+                self.settings()?,
+                Some(ssh),
+                Arc::new(jobs),
+                Arc::new(logs),
+                Some(Arc::new(bundles)),
+                process.stopping(),
+            ),
         );
         process.run(self.role.stop_timeout()).await
     }

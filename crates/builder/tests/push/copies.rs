@@ -1,0 +1,66 @@
+//! Copies of pushed source: a builder that has lost its disk loses no clone.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use domain::AppName;
+use engine::{Bundles, EngineError};
+
+use crate::world::World;
+
+/// Bundles in memory, by the app's id.
+#[derive(Clone, Default)]
+pub struct TestBundles(Arc<Mutex<HashMap<String, Vec<u8>>>>);
+
+#[async_trait]
+impl Bundles for TestBundles {
+    async fn store(&self, _app: &AppName, id: &str, bundle: &Path) -> Result<(), EngineError> {
+        self.0.lock().unwrap().insert(id.to_owned(), std::fs::read(bundle).unwrap());
+        Ok(())
+    }
+
+    async fn fetch(&self, _app: &AppName, id: &str, to: &Path) -> Result<bool, EngineError> {
+        let bundle = self.0.lock().unwrap().get(id).cloned();
+        if let Some(bundle) = &bundle {
+            std::fs::write(to, bundle).unwrap();
+        }
+        Ok(bundle.is_some())
+    }
+}
+
+const FILES: &[(&str, &str)] = &[("Procfile", "web: ./serve\n"), ("serve", "#!/bin/sh\n")];
+
+#[tokio::test]
+async fn a_builder_without_its_disk_still_has_what_was_pushed() {
+    let mut world = World::new().await;
+    let client = world.client_with(FILES).await;
+    client.push("blog", "main").await.ended_with(0);
+    client.commit(&[("more", "more\n")]).await;
+    client.push("blog", "main").await.ended_with(0);
+
+    world.lose_disk().await;
+
+    let cloner = world.client("alice").await;
+    cloner.clone_of("blog").await.ended_with(0);
+    assert_eq!(std::fs::read_to_string(cloner.folder.join("blog-clone/more")).unwrap(), "more\n");
+    // Its history is known: what was pushed before is not new.
+    let again = world.client("alice").await;
+    again.done(&format!("git pull -q {} main", again.url("blog"))).await;
+    again.commit(&[("most", "most\n")]).await;
+    again.push("blog", "main").await.ended_with(0);
+}
+
+#[tokio::test]
+async fn the_source_of_an_app_that_had_the_name_before_is_not_shown() {
+    let mut world = World::new().await;
+    let client = world.client_with(FILES).await;
+    client.push("blog", "main").await.ended_with(0);
+    world.add_app("blog", "22");
+
+    world.lose_disk().await;
+
+    let cloner = world.client("alice").await;
+    cloner.clone_of("blog").await.shows(&["empty repository"]);
+}
