@@ -5,6 +5,8 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 /// Reasons of a waiting container that end well only if someone changes something.
 const IMAGE_REASONS: &[&str] =
     &["ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"];
+/// It is tried again, with pauses.
+const FIRST_PULL_FAILED: &str = "ErrImagePull";
 const CONFIG_REASONS: &[&str] = &["CreateContainerConfigError", "CreateContainerError", "RunContainerError"];
 
 /// How far one container of a pod is.
@@ -65,7 +67,7 @@ pub fn failure(pod: &Pod) -> Option<String> {
     });
     for (status, reason, message) in waiting {
         if IMAGE_REASONS.contains(&reason.as_str()) {
-            return Some(format!("image {} cannot be pulled: {}", status.image, pull_cause(&message)));
+            return Some(cannot_pull(status, &message));
         }
         if CONFIG_REASONS.contains(&reason.as_str()) {
             return Some(format!("the container cannot be made: {message}"));
@@ -84,7 +86,11 @@ pub fn waits_for(pod: &Pod) -> String {
     }
     let waiting = status(pod).map(statuses).unwrap_or_default().into_iter().find_map(|status| {
         let waiting = status.state.as_ref()?.waiting.as_ref()?;
-        waiting.message.clone().or(waiting.reason.clone())
+        let message = waiting.message.as_deref().unwrap_or_default();
+        match waiting.reason.as_deref() {
+            Some(FIRST_PULL_FAILED) => Some(cannot_pull(status, message)),
+            reason => Some(message).filter(|text| !text.is_empty()).or(reason).map(str::to_owned),
+        }
     });
     waiting.unwrap_or_else(|| "its node does not start it".to_owned())
 }
@@ -122,6 +128,10 @@ fn evicted(status: &PodStatus) -> Option<String> {
         | "NodeAffinity" => Some(format!("its node did not take it: {message}")),
         _ => None,
     }
+}
+
+fn cannot_pull(status: &ContainerStatus, message: &str) -> String {
+    format!("image {} cannot be pulled: {}", status.image, pull_cause(message))
 }
 
 /// The registry's own words, at the end of the kubelet's long sentence.

@@ -13,6 +13,8 @@ use super::failure::refused;
 use super::state::{self, Container, Ending};
 use crate::JobError;
 
+const KILL_TOLD_WITHIN: Duration = Duration::from_secs(5);
+
 /// Looks after a pod from its being asked for to its end.
 pub struct Watching {
     changes: std::pin::Pin<Box<dyn Stream<Item = watcher::Result<Change<Pod>>> + Send>>,
@@ -63,6 +65,21 @@ impl Watching {
             Container::Waiting | Container::Running => None,
         })
         .await
+    }
+
+    /// Why the pod was killed, if not by itself: Kubernetes says so a moment after its container has ended.
+    pub async fn cause_of_kill(&mut self) -> Option<String> {
+        let told = async {
+            loop {
+                if let Some(reason) = self.pod.as_ref().and_then(state::failure) {
+                    return Some(reason);
+                }
+                if let Err(JobError::Refused { reason }) = self.next_change().await {
+                    return Some(reason);
+                }
+            }
+        };
+        tokio::time::timeout(KILL_TOLD_WITHIN, told).await.unwrap_or(None)
     }
 
     async fn until<T>(&mut self, mut found: impl FnMut(&Pod) -> Option<T>) -> Result<T, JobError> {
