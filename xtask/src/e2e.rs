@@ -19,7 +19,7 @@ use crate::{packages, paths, progress};
 use user_registry::UserRegistry;
 
 /// Files of scenarios that run on a cluster too.
-const SCENARIOS: [&str; 4] = ["journey", "examples", "bad_input", "cluster"];
+const SCENARIOS: [&str; 6] = ["journey", "examples", "bad_input", "settings", "cluster", "install"];
 /// Installations at once: more than these two cores can carry only makes all of them late.
 const AT_ONCE: &str = "2";
 const TAG: &str = "e2e";
@@ -56,6 +56,8 @@ impl E2e {
 pub struct Stage {
     cluster: Cluster,
     deis: PathBuf,
+    /// CNCF Distribution's program.
+    distribution: PathBuf,
     values: PathBuf,
     registry: UserRegistry,
 }
@@ -68,38 +70,56 @@ impl Stage {
         cluster.up(None)?;
         let binaries = binaries::build(Profile::Debug)?;
         let registry = UserRegistry::start(&cluster)?;
-        let (workflow, stack) = make_images(&binaries, &registry)?;
-        for image in [&workflow, &stack] {
-            bring(&cluster, image)?;
-        }
-        registry.push(&cluster, &stack)?;
+        let distribution = images::distribution()?;
+        let files = WorkflowFiles { binaries: &binaries, registry: &distribution }.files();
+        let stack_files = images::stack_files(&binaries.slug)?;
+        bring(&cluster, &Image::make(&WORKFLOW, format!("deis/workflow:{TAG}"), &files)?)?;
+        // As that of a user, and as the page about installing has it.
+        let users = Image::make(&STACK, registry.name("stack", TAG), &stack_files)?;
+        let plain = Image::make(&STACK, format!("deis/stack:{TAG}"), &stack_files)?;
+        bring(&cluster, &users)?;
+        registry.push(&cluster, &users)?;
+        bring(&cluster, &plain)?;
         let values = write_values(&registry)?;
-        Ok(Self { cluster, deis: binaries.deis, values, registry })
+        Ok(Self { cluster, deis: binaries.deis, distribution, values, registry })
+    }
+
+    /// The command that holds the engine of a cluster to its promises.
+    pub fn engine(&self) -> anyhow::Result<Command> {
+        let chore = std::env::current_exe().context("cannot tell where this program lies")?;
+        let mut command = self.cargo()?;
+        command.args(["test", "--package=engine", "--all-features", "--locked", "--no-fail-fast"]);
+        command.args(["--test=kubernetes", "--test=kubernetes_images", "--test=kubernetes_jobs"]);
+        command
+            .env("DEIS_IMAGE_LOADER", format!("{} cluster load", chore.display()))
+            .env("WORKFLOW_TEST_REGISTRY", &self.distribution)
+            .env("WORKFLOW_TEST_IMAGE", format!("deis/workflow:{TAG}"))
+            .env("WORKFLOW_TEST_STACK", folder().join("stack.tar"));
+        Ok(command)
     }
 
     /// The command that runs the scenarios.
     pub fn scenarios(&self, only: Option<&str>) -> anyhow::Result<Command> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = self.cluster.command(cargo)?;
-        command.current_dir(paths::checkout());
+        let mut command = self.cargo()?;
         command.args(["test", "--package=e2e", "--features=cluster", "--locked", "--no-fail-fast"]);
         command.args(SCENARIOS.map(|name| format!("--test={name}")));
         command
             .env("WORKFLOW_E2E_CLUSTER", "1")
             .env("WORKFLOW_E2E_VALUES", &self.values)
             .env("WORKFLOW_E2E_STACK_IMAGE", self.registry.name("stack", TAG))
+            .env("WORKFLOW_E2E_IMAGES", folder())
+            .env("WORKFLOW_E2E_TAG", TAG)
             .env("DEIS_BIN", &self.deis);
         command.args(["--", "--test-threads", AT_ONCE]).args(only);
         Ok(command)
     }
-}
 
-fn make_images(binaries: &binaries::Binaries, registry: &UserRegistry) -> anyhow::Result<(Image, Image)> {
-    let distribution = images::distribution()?;
-    let files = WorkflowFiles { binaries, registry: &distribution }.files();
-    let workflow = Image::make(&WORKFLOW, registry.name("workflow", TAG), &files)?;
-    let stack = Image::make(&STACK, registry.name("stack", TAG), &images::stack_files(&binaries.slug)?)?;
-    Ok((workflow, stack))
+    fn cargo(&self) -> anyhow::Result<Command> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = self.cluster.command(cargo)?;
+        command.current_dir(paths::checkout());
+        Ok(command)
+    }
 }
 
 /// Loads an image on the nodes, unless they have exactly this one.
@@ -124,7 +144,7 @@ fn write_values(registry: &UserRegistry) -> anyhow::Result<PathBuf> {
         false => String::new(),
     };
     let values = json!({
-        "image": { "repository": registry.repository("workflow"), "tag": TAG },
+        "image": { "tag": TAG },
         "stackImage": { "repository": registry.repository("stack"), "tag": TAG },
         "controller": { "extraEnv": insecure },
         "builder": { "extraEnv": insecure },

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::binaries::{Binaries, Profile};
+use crate::e2e::Stage;
 use crate::postgres::Postgres;
 use crate::{binaries, daemon, packages, paths, progress, stack};
 
 /// Version of cargo-deny that the checks were written for.
 const CARGO_DENY: &str = "0.20.2";
 /// All tests that need no built program.
-const EVERYTHING: &[&str] =
-    &["test", "--workspace", "--exclude=e2e", "--all-features", "--locked", "--no-fail-fast"];
+const EVERYTHING: &[&str] = &["test", "--workspace", "--exclude=e2e", "--locked", "--no-fail-fast"];
 /// Longest time of one stage of tests, its compilation included; one that takes longer hangs.
 const TESTS_MAX: Duration = Duration::from_secs(40 * 60);
 /// How long a line may follow the end of the tests.
@@ -24,8 +24,8 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Install what the tests need and run them all.
 ///
-/// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, engine conformance on Docker,
-/// scenarios with real git and containers, dependency policy.
+/// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, engine conformance on Docker and on
+/// Kubernetes, scenarios with real git and containers on both, dependency policy.
 #[derive(Debug, clap::Args)]
 pub struct Test {
     /// Run only the stages whose names contain this text.
@@ -53,6 +53,7 @@ impl Test {
         stages.tests("tests", cargo_command(EVERYTHING).env("SLUG_BIN", &binaries.slug))?;
         stages.tests_on_postgres()?;
         stages.tests("scenarios", &mut scenarios(&binaries))?;
+        stages.tests_on_kubernetes()?;
         stages.run("dependencies", check_dependencies)
     }
 }
@@ -159,6 +160,16 @@ impl Stages {
             "tests on PostgreSQL",
             cargo_command(&[EVERYTHING, &tests].concat()).env("WORKFLOW_TEST_POSTGRES_URL", postgres.url()),
         )
+    }
+
+    fn tests_on_kubernetes(&mut self) -> anyhow::Result<()> {
+        let names = ["Kubernetes", "engine on Kubernetes", "scenarios on Kubernetes"];
+        if !names.iter().any(|name| self.is_wanted(name)) {
+            return Ok(());
+        }
+        let stage = self.always(names[0], Stage::set)?;
+        self.tests(names[1], &mut stage.engine()?)?;
+        self.tests(names[2], &mut stage.scenarios(None)?)
     }
 
     /// Runs tests with cargo, passing its output on and counting.
