@@ -73,7 +73,16 @@ impl Inner {
         self.empty(app).await.map_err(|error| failed(&what, error))?;
         let deleted = self.namespaces().delete(&name, &DeleteParams::background()).await;
         gone_is_fine(deleted).map_err(|error| failed(&what, error))?;
-        self.until_gone(&found, &what).await
+        self.until_gone(&found, &what).await?;
+        // A task that looked while it went may have thought it made.
+        self.prepared().remove(app);
+        Ok(())
+    }
+
+    /// Whether something may have failed because the namespace, which this process had made, has gone since:
+    /// then it is made anew the next time.
+    pub(super) fn namespace_may_have_gone<T>(&self, app: &AppName, done: &Result<T, EngineError>) -> bool {
+        matches!(done, Err(EngineError::Refused { .. })) && self.prepared().remove(app)
     }
 
     /// The wishes first, so that nothing is made again; then the route and what runs, which takes longest.

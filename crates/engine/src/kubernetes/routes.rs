@@ -13,9 +13,8 @@ use std::time::Duration;
 
 use domain::routing::{Route, RouteTable, RouterReport};
 use futures_util::StreamExt as _;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, PodStatus, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, Lookup, Store, store::Writer};
 use kube::runtime::watcher::Event;
 use kube::{Api, Client, ResourceExt as _};
@@ -23,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::table::Runs;
+use self::table::Run;
 use super::objects::service::annotated;
 use super::{KubernetesEngine, KubernetesSettings, names, watching};
 use crate::Routes;
@@ -99,10 +98,9 @@ async fn run(client: Client, settings: Arc<KubernetesSettings>, table: Arc<watch
     let own = format!("{}={}", names::HERITAGE_LABEL, names::HERITAGE);
     let mut service_events = pin!(watching::objects(Api::<Service>::all(client.clone()), &routable));
     let mut slice_events = pin!(watching::objects(Api::<EndpointSlice>::all(client.clone()), &routable));
-    let mut pod_events = pin!(watching::objects(Api::<PartialObjectMeta<Pod>>::all(client), &own));
+    let mut pod_events = pin!(watching::objects(Api::<Pod>::all(client), &own));
     let (mut services, mut slices) = (Mirror::<Service>::new(), Mirror::<EndpointSlice>::new());
-    let mut pods = Mirror::<PartialObjectMeta<Pod>>::new();
-    let mut runs = Runs::default();
+    let mut pods = Mirror::<Pod>::new();
     let mut due: Option<Instant> = None;
     loop {
         tokio::select! {
@@ -111,12 +109,12 @@ async fn run(client: Client, settings: Arc<KubernetesSettings>, table: Arc<watch
                 services.take(event);
             }
             Some(event) = slice_events.next() => slices.take(event),
-            Some(event) = pod_events.next() => pods.take(event),
+            Some(event) = pod_events.next() => pods.take(event.modify(strip)),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 due = None;
-                let releases = releases(&pods.store);
+                let runs = runs(&pods.store);
                 let routes = table::routes(
-                    &settings, &services.store.state(), &slices.store.state(), &releases, &mut runs,
+                    &settings, &services.store.state(), &slices.store.state(), &runs,
                 );
                 publish(&table, routes);
                 continue;
@@ -128,12 +126,23 @@ async fn run(client: Client, settings: Arc<KubernetesSettings>, table: Arc<watch
     }
 }
 
-/// The release of each pod, by its UID.
-fn releases(pods: &Store<PartialObjectMeta<Pod>>) -> HashMap<String, u64> {
-    let release = |pod: Arc<PartialObjectMeta<Pod>>| {
-        Some((pod.metadata.uid.clone()?, names::release(pod.metadata.labels.as_ref())?))
+/// What runs in each pod, by its UID.
+fn runs(pods: &Store<Pod>) -> HashMap<String, Run> {
+    let run = |pod: Arc<Pod>| {
+        let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+        let restarts = containers.and_then(|all| all.first()).map_or(0, |container| container.restart_count);
+        let release = names::release(pod.metadata.labels.as_ref())?;
+        Some((pod.metadata.uid.clone()?, Run { release, restarts }))
     };
-    pods.state().into_iter().filter_map(release).collect()
+    pods.state().into_iter().filter_map(run).collect()
+}
+
+/// Keeps what [`runs`] reads: pods are the many.
+fn strip(pod: &mut Pod) {
+    let containers = pod.status.take().and_then(|status| status.container_statuses);
+    pod.spec = None;
+    pod.metadata.annotations = None;
+    pod.status = Some(PodStatus { container_statuses: containers, ..PodStatus::default() });
 }
 
 fn publish(table: &watch::Sender<Arc<RouteTable>>, routes: Vec<Route>) {

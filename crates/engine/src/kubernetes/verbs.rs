@@ -34,10 +34,9 @@ const SCALE_MANAGER: &str = "deis-workflow-scale";
 impl Engine for KubernetesEngine {
     async fn apply(&self, workload: &Workload) -> Result<(), EngineError> {
         let (inner, id) = (&self.inner, &workload.id);
-        inner.ensure_namespace(&id.app).await?;
-        let recorded = inner.change_wish(id, |wish| wish.ask(workload)).await;
-        if recorded.is_err() {
-            inner.prepared().remove(&id.app);
+        let mut recorded = inner.record(workload).await;
+        if inner.namespace_may_have_gone(&id.app, &recorded) {
+            recorded = inner.record(workload).await;
         }
         recorded?;
         inner.wake(id);
@@ -111,12 +110,11 @@ impl Engine for KubernetesEngine {
 
     async fn route(&self, routing: &AppRouting) -> Result<(), EngineError> {
         let app = &routing.app;
-        self.inner.ensure_namespace(app).await?;
-        let applied = self.inner.apply::<Service>(app, &service::service(routing)).await;
-        if applied.is_err() {
-            self.inner.prepared().remove(app);
+        let mut applied = self.inner.apply_routing(routing).await;
+        if self.inner.namespace_may_have_gone(app, &applied) {
+            applied = self.inner.apply_routing(routing).await;
         }
-        applied.map_err(|error| failed(&format!("route {app}"), error))?;
+        applied?;
         self.inner.tell_wanted(app).await
     }
 
@@ -139,6 +137,18 @@ impl Inner {
     /// The workload whose thing this is, if it is one of this platform's.
     pub(super) fn workload_of(&self, meta: &ObjectMeta) -> Option<WorkloadId> {
         names::workload_of(&self.settings, meta.namespace.as_deref()?, meta.labels.as_ref())
+    }
+
+    async fn record(&self, workload: &Workload) -> Result<(), EngineError> {
+        self.ensure_namespace(&workload.id.app).await?;
+        self.change_wish(&workload.id, |wish| wish.ask(workload)).await.map(drop)
+    }
+
+    async fn apply_routing(&self, routing: &AppRouting) -> Result<(), EngineError> {
+        let app = &routing.app;
+        self.ensure_namespace(app).await?;
+        let applied = self.apply::<Service>(app, &service::service(routing)).await;
+        applied.map(drop).map_err(|error| failed(&format!("route {app}"), error))
     }
 
     pub(super) async fn has_node(&self, tags: &BTreeMap<String, String>) -> Result<bool, EngineError> {

@@ -1,4 +1,4 @@
-//! From what the watches told to the routes: pure, but for what is remembered about runs.
+//! From what the watches told to the routes: pure.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -15,33 +15,12 @@ use crate::kubernetes::{KubernetesSettings, names};
 /// Label of a slice: the Service that it belongs to.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
-/// Which run of each pod serves: a container that was started again is another backend to a router, though
-/// the pod and its address are the same. Told apart by the time in between when it was not ready.
-#[derive(Debug, Default)]
-pub struct Runs {
-    pods: HashMap<String, Run>,
-}
-
-#[derive(Debug, Default)]
-struct Run {
-    is_ready: bool,
-    /// How often it stopped being ready.
-    ends: u32,
-}
-
-impl Runs {
-    fn note(&mut self, uid: &str, is_ready: bool) {
-        let run = self.pods.entry(uid.to_owned()).or_default();
-        run.ends += u32::from(run.is_ready && !is_ready);
-        run.is_ready = is_ready;
-    }
-
-    fn key(&self, uid: &str) -> String {
-        match self.pods.get(uid).map_or(0, |run| run.ends) {
-            0 => uid.to_owned(),
-            ends => format!("{uid}@{ends}"),
-        }
-    }
+/// What runs in a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    pub release: u64,
+    /// How often its container was started again.
+    pub restarts: i32,
 }
 
 /// The routes of all Services; one that cannot be read harms no other.
@@ -49,8 +28,7 @@ pub fn routes(
     settings: &KubernetesSettings,
     services: &[Arc<Service>],
     slices: &[Arc<EndpointSlice>],
-    releases: &HashMap<String, u64>,
-    runs: &mut Runs,
+    runs: &HashMap<String, Run>,
 ) -> Vec<Route> {
     let mut by_service: BTreeMap<(&str, &str), Vec<&EndpointSlice>> = BTreeMap::new();
     for slice in slices {
@@ -60,28 +38,17 @@ pub fn routes(
             by_service.entry((space, service)).or_default().push(slice);
         }
     }
-    note_runs(slices, releases, runs);
     let mut routes: Vec<_> = services
         .iter()
         .filter_map(|service| {
             let (space, name) = (service.metadata.namespace.as_deref()?, service.metadata.name.as_deref()?);
             let slices = by_service.get(&(space, name)).map_or(&[][..], Vec::as_slice);
-            let backends = backends(service, slices, releases, runs);
+            let backends = backends(service, slices, runs);
             route(settings, service, space, name, backends)
         })
         .collect();
     routes.sort_by(|one, other| (&one.owner, &one.own_hosts).cmp(&(&other.owner, &other.own_hosts)));
     routes
-}
-
-fn note_runs(slices: &[Arc<EndpointSlice>], releases: &HashMap<String, u64>, runs: &mut Runs) {
-    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
-    let known: HashMap<&str, bool> =
-        endpoints.filter_map(|endpoint| Some((uid(endpoint)?, is_ready(endpoint)))).collect();
-    runs.pods.retain(|uid, _| releases.contains_key(uid) || known.contains_key(uid.as_str()));
-    let absent: Vec<_> = runs.pods.keys().filter(|uid| !known.contains_key(uid.as_str())).cloned().collect();
-    absent.iter().for_each(|uid| runs.note(uid, false));
-    known.iter().for_each(|(uid, is_ready)| runs.note(uid, *is_ready));
 }
 
 fn route(
@@ -142,12 +109,7 @@ fn owner(
     Some(Owner { owner, has_own_hosts: false })
 }
 
-fn backends(
-    service: &Service,
-    slices: &[&EndpointSlice],
-    releases: &HashMap<String, u64>,
-    runs: &Runs,
-) -> Vec<Backend> {
+fn backends(service: &Service, slices: &[&EndpointSlice], runs: &HashMap<String, Run>) -> Vec<Backend> {
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
     let Some(wanted) = ports.iter().find(|port| port.port == SERVICE_PORT) else { return Vec::new() };
     let mut known = HashSet::new();
@@ -159,7 +121,7 @@ fn backends(
         let port = ports.into_iter().find(|port| same(&port.name)).and_then(|port| port.port);
         let Some(port) = port.and_then(|port| u16::try_from(port).ok()) else { continue };
         for endpoint in slice.endpoints.iter().filter(|endpoint| is_ready(endpoint)) {
-            let Some(backend) = backend(endpoint, port, releases, runs) else { continue };
+            let Some(backend) = backend(endpoint, port, runs) else { continue };
             // A pod with two addresses is one backend.
             if known.insert(backend.key.clone()) {
                 backends.push(backend);
@@ -170,15 +132,16 @@ fn backends(
     backends
 }
 
-fn backend(endpoint: &Endpoint, port: u16, releases: &HashMap<String, u64>, runs: &Runs) -> Option<Backend> {
+/// A container that was started again is another backend, though its pod and its address are the same.
+fn backend(endpoint: &Endpoint, port: u16, runs: &HashMap<String, Run>) -> Option<Backend> {
     let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
     let address = SocketAddr::new(address, port);
-    Some(match uid(endpoint) {
-        Some(uid) => {
-            Backend { key: runs.key(uid), address, release: releases.get(uid).copied().unwrap_or(0) }
-        }
-        None => Backend { key: address.to_string(), address, release: 0 },
-    })
+    let Some(uid) = uid(endpoint) else {
+        return Some(Backend { key: address.to_string(), address, release: 0 });
+    };
+    let Run { release, restarts } = runs.get(uid).copied().unwrap_or(Run { release: 0, restarts: 0 });
+    let key = if restarts == 0 { uid.to_owned() } else { format!("{uid}@{restarts}") };
+    Some(Backend { key, address, release })
 }
 
 fn uid(endpoint: &Endpoint) -> Option<&str> {
@@ -221,24 +184,25 @@ mod tests {
             "conditions": { "ready": ready, "terminating": terminating } })
     }
 
-    fn routed(services: &[Arc<Service>], slices: &[Arc<EndpointSlice>], runs: &mut Runs) -> Vec<Route> {
-        let releases = HashMap::from([("a".to_owned(), 7), ("b".to_owned(), 8)]);
-        routes(&KubernetesSettings::new("localhost"), services, slices, &releases, runs)
+    fn routed(services: &[Arc<Service>], slices: &[Arc<EndpointSlice>]) -> Vec<Route> {
+        let run = |uid: &str, release, restarts| (uid.to_owned(), Run { release, restarts });
+        let runs = HashMap::from([run("a", 7, 0), run("b", 8, 2)]);
+        routes(&KubernetesSettings::new("localhost"), services, slices, &runs)
     }
 
     #[test]
-    fn an_app_is_routed_to_its_ready_pods_with_their_releases() {
+    fn an_app_is_routed_to_its_ready_pods_by_run_and_release() {
         let blog = blog(json!({ "router.deis.io/domains": "blog,www.example.com", "deis.io/wanted": "3" }));
         let endpoints =
             json!([endpoint("b", true, false), endpoint("a", true, false), endpoint("c", false, false)]);
 
-        let routes = routed(&[blog], &[slice("blog", "blog", endpoints)], &mut Runs::default());
+        let routes = routed(&[blog], &[slice("blog", "blog", endpoints)]);
 
         let route = &routes[0];
         assert_eq!(route.own_hosts, ["blog.localhost"]);
         assert_eq!((route.domains[0].host.as_str(), route.wanted), ("www.example.com", 3));
         let backends: Vec<_> = route.backends.iter().map(|it| (it.key.as_str(), it.release)).collect();
-        assert_eq!(backends, [("a", 7), ("b", 8)]);
+        assert_eq!(backends, [("a", 7), ("b@2", 8)]);
         assert_eq!(route.backends[0].address.to_string(), "10.244.1.2:5000");
     }
 
@@ -247,23 +211,9 @@ mod tests {
         let blog = blog(json!({ "router.deis.io/domains": "blog" }));
         let endpoints = json!([endpoint("a", true, true)]);
 
-        let routes = routed(&[blog], &[slice("blog", "blog", endpoints)], &mut Runs::default());
+        let routes = routed(&[blog], &[slice("blog", "blog", endpoints)]);
 
         assert_eq!(routes[0].backends, []);
-    }
-
-    #[test]
-    fn a_pod_that_was_not_ready_in_between_is_another_backend() {
-        let mut runs = Runs::default();
-        let mut keys = Vec::new();
-        for is_ready in [false, true, true, false, true] {
-            let blog = blog(json!({ "router.deis.io/domains": "blog" }));
-            let slice = slice("blog", "blog", json!([endpoint("a", is_ready, false)]));
-            let routes = routed(&[blog], &[slice], &mut runs);
-            keys.extend(routes[0].backends.first().map(|backend| backend.key.clone()));
-        }
-
-        assert_eq!(keys, ["a", "a", "a@1"]);
     }
 
     #[test]
@@ -279,7 +229,7 @@ mod tests {
             json!({ "router.deis.io/domains": "shop" }),
         );
 
-        let routes = routed(&[platform, grafana, other], &[], &mut Runs::default());
+        let routes = routed(&[platform, grafana, other], &[]);
 
         assert_eq!(routes.len(), 2);
         assert_eq!(
@@ -303,7 +253,7 @@ mod tests {
             "router.deis.io/maintenance": "maybe" }),
         );
 
-        let routes = routed(&[bad, good], &[], &mut Runs::default());
+        let routes = routed(&[bad, good], &[]);
 
         assert_eq!(routes.len(), 1);
         assert_eq!(routes[0].own_hosts, ["blog.localhost"]);
