@@ -3,10 +3,13 @@
 //! Pods' addresses must be reachable: `cargo xtask cluster exec -- cargo test -p engine --test kubernetes`, with
 //! the program of CNCF Distribution in `WORKFLOW_TEST_REGISTRY`.
 
+mod adoption;
+mod away;
 #[path = "../program/image.rs"]
 mod image;
 mod nodes;
 mod registries;
+mod remains;
 mod world;
 
 use world::World;

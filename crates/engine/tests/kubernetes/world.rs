@@ -1,6 +1,6 @@
 //! A platform of its own in the cluster, for one test; nothing of it is left behind.
 
-use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use domain::Image;
@@ -10,14 +10,18 @@ use engine::conformance::{AnyEngine, Subject};
 use engine::kubernetes::{
     KubernetesEngine, KubernetesSettings, RegistryAccess, RegistryKey, RegistrySettings, connect,
 };
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ListParams};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 
 use crate::{nodes, registries};
 
 pub struct World {
     pub settings: KubernetesSettings,
+    /// The engine's.
+    engines: Client,
     pub client: Client,
     image: Image,
     pids_max: Option<usize>,
@@ -27,6 +31,11 @@ pub struct World {
 impl World {
     pub async fn new() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        Self::with(connect().await.expect("KUBECONFIG names a cluster")).await
+    }
+
+    /// With an engine that has this client.
+    pub async fn with(engines: Client) -> Self {
         assert!(
             std::env::var_os("KUBECONFIG").is_some(),
             "KUBECONFIG names no cluster: run this in `cargo xtask cluster exec -- ...`"
@@ -36,7 +45,7 @@ impl World {
         nodes::label(&client).await;
         let pids_max = nodes::pids_max(&client).await;
         let settings = settings(&format!("conf-{:08x}-", rand::random::<u32>()));
-        let world = Self { settings, client, image, pids_max, engine: Mutex::new(None) };
+        let world = Self { settings, engines, client, image, pids_max, engine: Mutex::new(None) };
         world.start().await;
         world
     }
@@ -47,9 +56,24 @@ impl World {
     }
 
     pub async fn start(&self) {
-        let engine = KubernetesEngine::start_whole(self.client.clone(), self.settings.clone()).await;
+        let engine = KubernetesEngine::start_whole(self.engines.clone(), self.settings.clone()).await;
         let engine = engine.expect("the cluster answers");
         self.engine.lock().expect("nobody panics with it").replace(engine);
+    }
+
+    /// A second process of the same platform.
+    pub async fn another(&self) -> Arc<dyn AnyEngine> {
+        let engine = KubernetesEngine::start_whole(self.client.clone(), self.settings.clone()).await;
+        Arc::new(engine.expect("the cluster answers"))
+    }
+
+    /// The objects of a kind in the app's namespace.
+    pub async fn objects<K>(&self) -> Vec<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let objects = Api::<K>::namespaced(self.client.clone(), &self.namespace());
+        objects.list(&ListParams::default()).await.expect("the cluster answers").items
     }
 
     pub fn namespace(&self) -> String {
@@ -113,27 +137,15 @@ fn settings(prefix: &str) -> KubernetesSettings {
         namespace_prefix: prefix.to_owned(),
         platform_namespace: format!("{prefix}deis"),
         builds_namespace: format!("{prefix}builds"),
-        platform_domain: "localhost".to_owned(),
         registry: RegistrySettings {
             node_host: "127.0.0.1:5555".to_owned(),
             push_url: format!("http://{}", registries::platforms()),
             access: RegistryAccess::Managed { key: RegistryKey(registries::KEY.to_owned()) },
+            // Nodes have no way to a registry of this process.
             keeps_copies: false,
             insecure_hosts: Vec::new(),
         },
-        stack_image: "deis/stack:latest".to_owned(),
-        workflow_image: "deis/workflow:latest".to_owned(),
-        image_pull_policy: "IfNotPresent".to_owned(),
-        build_ca_config_map: None,
-        build_env: BTreeMap::new(),
-        build_memory_bytes: 1 << 30,
-        build_disk_bytes: 1 << 30,
-        job_start_seconds: 60,
-        slug_bytes_max: 100 << 20,
         pre_stop_sleep_seconds: 2,
-        node_failure_seconds: 30,
-        network_policies: true,
-        default_quota: None,
-        priority_class: None,
+        ..KubernetesSettings::new("localhost")
     }
 }

@@ -1,0 +1,110 @@
+//! What apps may do in the cluster, what is visible of them, and what is left of them.
+
+use domain::deployment::Replicas;
+use domain::deployment::Workload;
+use engine::EngineError;
+use engine::conformance::{Subject as _, setting::*};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Api;
+use kube::api::{ListParams, ObjectMeta, PostParams};
+
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_run_without_needless_rights_and_their_values_are_elsewhere() {
+    let world = World::new().await;
+    let secret = with_env(web(&world, 2), "PASSWORD", "correct horse battery");
+    let wish = Workload { user: Some(2000), ..secret };
+    deploy_well(&world.engine(), &wish).await;
+
+    let pods = world.objects::<Pod>().await;
+    let spec = serde_json::to_value(&pods[0].spec).expect("JSON");
+
+    let container = &spec["containers"][0];
+    let rights = &container["securityContext"];
+    assert_eq!(spec["automountServiceAccountToken"], false);
+    assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    assert_eq!((&rights["runAsUser"], &rights["runAsNonRoot"]), (&2000.into(), &true.into()));
+    assert_eq!(rights["allowPrivilegeEscalation"], false);
+    assert_eq!(rights["capabilities"]["drop"][0], "ALL");
+    assert!(!serde_json::to_string(&pods[0]).expect("JSON").contains("battery"));
+    assert_eq!(world.objects::<NetworkPolicy>().await.len(), 1);
+    let namespaces = Api::<Namespace>::all(world.client.clone());
+    let labels =
+        namespaces.get(&world.namespace()).await.expect("there").metadata.labels.expect("it has some");
+    assert_eq!(labels["pod-security.kubernetes.io/enforce"], "baseline");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_app_leaves_no_namespace() {
+    let world = World::new().await;
+    world.engine().route(&routing()).await.expect("reachable");
+    deploy_well(&world.engine(), &web_of(&world, 2, 2)).await;
+
+    world.engine().remove_app(&app()).await.expect("reachable");
+
+    let namespaces = Api::<Namespace>::all(world.client.clone());
+    assert!(namespaces.get_opt(&world.namespace()).await.expect("reachable").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_of_others_is_neither_used_nor_removed() {
+    let world = World::new().await;
+    let namespaces = Api::<Namespace>::all(world.client.clone());
+    let metadata = ObjectMeta { name: Some(world.namespace()), ..ObjectMeta::default() };
+    let foreign = Namespace { metadata, ..Namespace::default() };
+    namespaces.create(&PostParams::default(), &foreign).await.expect("it is made");
+
+    let applied = world.engine().apply(&web(&world, 2)).await;
+    world.engine().remove_app(&app()).await.expect("there is no such app");
+
+    let Err(EngineError::Refused { reason, .. }) = applied else { panic!("{applied:?}") };
+    assert!(reason.contains("not the platform's"), "{reason}");
+    let left = namespaces.get(&world.namespace()).await.expect("it is still there");
+    assert_eq!(left.metadata.deletion_timestamp, None);
+    namespaces.delete(&world.namespace(), &Default::default()).await.expect("it is ours after all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_follow_the_load_begin_with_those_that_run() {
+    let world = World::new().await;
+    deploy_well(&world.engine(), &web_of(&world, 2, 3)).await;
+    let before = names(&world.engine()).await;
+    assert_eq!(world.objects::<PodDisruptionBudget>().await.len(), 1);
+
+    let auto = Replicas::Auto { min: 1, max: 5, cpu_percent: 80 };
+    deploy_well(&world.engine(), &Workload { replicas: auto, ..web(&world, 2) }).await;
+
+    let scalers = world.objects::<HorizontalPodAutoscaler>().await;
+    let spec = scalers[0].spec.as_ref().expect("it has one");
+    assert_eq!((spec.min_replicas, spec.max_replicas), (Some(1), 5));
+    assert_eq!(names(&world.engine()).await, before);
+
+    deploy_well(&world.engine(), &web_of(&world, 2, 1)).await;
+    assert_eq!(world.objects::<HorizontalPodAutoscaler>().await.len(), 0);
+    assert_eq!(world.objects::<PodDisruptionBudget>().await.len(), 0);
+    assert_eq!(names(&world.engine()).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_environment_goes_with_the_last_replica_set_that_could_use_it() {
+    let mut world = World::new().await;
+    world.settings.pre_stop_sleep_seconds = 0;
+    world.start().await;
+    let env = ListParams::default().labels("type=env");
+    let secrets = Api::<Secret>::namespaced(world.client.clone(), &world.namespace());
+    // Kubernetes keeps ten old ReplicaSets.
+    for release in 2..15 {
+        deploy_well(&world.engine(), &web(&world, release)).await;
+    }
+
+    let left = secrets.list_metadata(&env).await.expect("reachable").items.len();
+    let deployments = world.objects::<Deployment>().await;
+
+    assert!((11..=12).contains(&left), "{left}");
+    assert_eq!(deployments.len(), 1);
+}
