@@ -159,34 +159,3 @@ pub async fn connect() -> Result<Client, EngineError> {
         reason: format!("{error}; run in a pod with a service account, or set KUBECONFIG"),
     })
 }
-
-#[cfg(test)]
-fn settings_for_tests() -> KubernetesSettings {
-    KubernetesSettings {
-        namespace_prefix: String::new(),
-        platform_namespace: "deis".to_owned(),
-        builds_namespace: "deis-builds".to_owned(),
-        platform_domain: "localhost".to_owned(),
-        registry: RegistrySettings {
-            node_host: "127.0.0.1:5555".to_owned(),
-            push_url: "http://deis-registry.deis.svc.cluster.local".to_owned(),
-            access: RegistryAccess::Managed { key: RegistryKey("secret".to_owned()) },
-            keeps_copies: true,
-            insecure_hosts: Vec::new(),
-        },
-        stack_image: "deis/stack:latest".to_owned(),
-        workflow_image: "deis/workflow:latest".to_owned(),
-        image_pull_policy: "IfNotPresent".to_owned(),
-        build_ca_config_map: None,
-        build_env: BTreeMap::new(),
-        build_memory_bytes: 1 << 30,
-        build_disk_bytes: 8 << 30,
-        job_start_seconds: 300,
-        slug_bytes_max: 1 << 30,
-        pre_stop_sleep_seconds: 5,
-        node_failure_seconds: 30,
-        network_policies: true,
-        default_quota: None,
-        priority_class: None,
-    }
-}

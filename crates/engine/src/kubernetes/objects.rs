@@ -23,3 +23,6 @@ pub fn metadata(name: &str, labels: Labels) -> ObjectMeta {
 pub fn signed(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

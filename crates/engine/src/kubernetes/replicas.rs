@@ -179,6 +179,7 @@ fn ended(state: &ContainerState) -> Option<(Exit, Option<Stage>)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "it reads better with `json!`")]
 mod tests {
     use serde_json::{Value, json};
 

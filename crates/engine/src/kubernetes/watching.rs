@@ -69,3 +69,80 @@ impl Backoff for Pauses {
         *self = Self::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::pin;
+    use std::sync::Mutex;
+
+    use http::{Request, Response};
+    use k8s_openapi::api::core::v1::Service;
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn list(version: &str, name: &str) -> Value {
+        let item = json!({ "metadata": { "name": name, "namespace": "x" } });
+        json!({ "kind": "ServiceList", "apiVersion": "v1", "metadata": { "resourceVersion": version },
+            "items": [item] })
+    }
+
+    fn status(code: u16, reason: &str) -> Value {
+        json!({ "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": reason })
+    }
+
+    /// An API server that gives these answers, one after the other, and then none.
+    fn server(answers: Vec<(u16, Value)>) -> Client {
+        let answers = Mutex::new(answers.into_iter());
+        let answer = move |_: Request<Body>| {
+            let next = answers.lock().expect("nobody panics with it").next();
+            async move {
+                let Some((code, body)) = next else { return std::future::pending().await };
+                let body = Body::from(body.to_string().into_bytes());
+                let response = Response::builder().status(code).body(body);
+                Ok::<_, Infallible>(response.expect("a response"))
+            }
+        };
+        Client::new(tower::service_fn(answer), "x")
+    }
+
+    async fn names(answers: Vec<(u16, Value)>, count: usize) -> Vec<String> {
+        let events = pin!(objects(Api::<Service>::all(server(answers)), "a=b"));
+        let names = events.filter_map(|event| {
+            let name = match event {
+                Event::Apply(it) | Event::InitApply(it) => it.metadata.name,
+                Event::Init => Some("init".to_owned()),
+                Event::InitDone => Some("done".to_owned()),
+                Event::Delete(_) => None,
+            };
+            std::future::ready(name)
+        });
+        names.take(count).collect().await
+    }
+
+    #[tokio::test]
+    async fn a_watch_whose_version_was_forgotten_begins_anew() {
+        let gone = json!({ "type": "ERROR", "object": status(410, "Expired") });
+        let answers = vec![(200, list("1", "old")), (200, gone), (200, list("9", "new"))];
+
+        assert_eq!(names(answers, 6).await, ["init", "old", "done", "init", "new", "done"]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_asks_for_patience_is_asked_again() {
+        let answers = vec![
+            (429, status(429, "TooManyRequests")),
+            (500, status(500, "InternalError")),
+            (200, list("1", "at last")),
+        ];
+
+        let told = names(answers, 5);
+
+        let told = tokio::time::timeout(Duration::from_secs(10), told).await.expect("in time");
+        // Each attempt begins anew.
+        assert_eq!(told, ["init", "init", "init", "at last", "done"]);
+    }
+}

@@ -1,6 +1,5 @@
 //! A platform of its own in the cluster, for one test; nothing of it is left behind.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
@@ -138,27 +137,15 @@ fn settings(prefix: &str) -> KubernetesSettings {
         namespace_prefix: prefix.to_owned(),
         platform_namespace: format!("{prefix}deis"),
         builds_namespace: format!("{prefix}builds"),
-        platform_domain: "localhost".to_owned(),
         registry: RegistrySettings {
             node_host: "127.0.0.1:5555".to_owned(),
             push_url: format!("http://{}", registries::platforms()),
             access: RegistryAccess::Managed { key: RegistryKey(registries::KEY.to_owned()) },
+            // Nodes have no way to a registry of this process.
             keeps_copies: false,
             insecure_hosts: Vec::new(),
         },
-        stack_image: "deis/stack:latest".to_owned(),
-        workflow_image: "deis/workflow:latest".to_owned(),
-        image_pull_policy: "IfNotPresent".to_owned(),
-        build_ca_config_map: None,
-        build_env: BTreeMap::new(),
-        build_memory_bytes: 1 << 30,
-        build_disk_bytes: 1 << 30,
-        job_start_seconds: 60,
-        slug_bytes_max: 100 << 20,
         pre_stop_sleep_seconds: 2,
-        node_failure_seconds: 30,
-        network_policies: true,
-        default_quota: None,
-        priority_class: None,
+        ..KubernetesSettings::new("localhost")
     }
 }

@@ -18,6 +18,9 @@ pub const SURGE_MAX: u32 = 4;
 /// How long a process without a readiness check must run to count as ready: those that cannot start mostly
 /// end within it.
 const STEADY_SECONDS: i32 = 2;
+/// Shown by `kubectl rollout history`.
+const CAUSE_ANNOTATION: &str = "kubernetes.io/change-cause";
+const SUMMARY_VARIABLE: &str = "WORKFLOW_RELEASE_SUMMARY";
 /// Longer than any time that a wish gets: it is the engine that gives up.
 const PROGRESS_SECONDS: i32 = 7 * 24 * 60 * 60;
 
@@ -42,9 +45,11 @@ pub fn deployment(
         }),
         status: None,
     };
-    let applied =
+    let mut annotations =
         BTreeMap::from([(names::APPLIED_ANNOTATION.to_owned(), fingerprint(&deployment, workload))]);
-    deployment.metadata.annotations = Some(applied);
+    let cause = workload.env.get(SUMMARY_VARIABLE);
+    annotations.extend(cause.map(|cause| (CAUSE_ANNOTATION.to_owned(), cause.clone())));
+    deployment.metadata.annotations = Some(annotations);
     if let Some(spec) = &mut deployment.spec {
         spec.replicas = Some(replicas);
     }

@@ -192,11 +192,11 @@ fn is_ready(endpoint: &Endpoint) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "it reads better with `json!`")]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::kubernetes::settings_for_tests;
 
     fn service(space: &str, name: &str, labels: Value, annotations: Value) -> Arc<Service> {
         let metadata = json!({ "namespace": space, "name": name, "labels": labels, "annotations": annotations,
@@ -223,7 +223,7 @@ mod tests {
 
     fn routed(services: &[Arc<Service>], slices: &[Arc<EndpointSlice>], runs: &mut Runs) -> Vec<Route> {
         let releases = HashMap::from([("a".to_owned(), 7), ("b".to_owned(), 8)]);
-        routes(&settings_for_tests(), services, slices, &releases, runs)
+        routes(&KubernetesSettings::new("localhost"), services, slices, &releases, runs)
     }
 
     #[test]
