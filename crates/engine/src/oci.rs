@@ -8,6 +8,7 @@ mod auth;
 mod blobs;
 mod copy;
 mod manifest;
+mod resolver;
 mod transport;
 
 use std::fmt;

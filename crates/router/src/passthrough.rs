@@ -10,6 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+/// Between two tries to reach the target.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
 /// What the way through must know.
 #[derive(Debug, Clone)]
 pub struct PassthroughSettings {
@@ -17,6 +20,7 @@ pub struct PassthroughSettings {
     pub target: String,
     /// Connections at once; more are closed at the door.
     pub connections_max: usize,
+    /// How long to try: the builder may be about to come back.
     pub connect_timeout: Duration,
     /// How long connections may go on after shutdown was asked for.
     pub drain_timeout: Duration,
@@ -73,14 +77,23 @@ pub async fn run(
 
 async fn pass(mut client: TcpStream, settings: &PassthroughSettings) {
     let target = &settings.target;
-    let mut server = match timeout(settings.connect_timeout, TcpStream::connect(target)).await {
-        Ok(Ok(server)) => server,
-        Ok(Err(error)) => return tracing::warn!(%target, %error, "the builder cannot be reached"),
-        Err(_) => return tracing::warn!(%target, "the builder does not answer"),
+    let Ok(mut server) = timeout(settings.connect_timeout, connect(target)).await else {
+        return tracing::warn!(%target, "the builder cannot be reached");
     };
     // Without it, keystrokes of a protocol wait for the acknowledgement of earlier ones.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut server).await {
         tracing::debug!(%error, "a connection to the builder broke");
+    }
+}
+
+/// Tries until somebody takes the connection; the caller bounds it.
+async fn connect(target: &str) -> TcpStream {
+    loop {
+        match TcpStream::connect(target).await {
+            Ok(server) => return server,
+            Err(error) => tracing::debug!(%target, %error, "the builder does not take a connection yet"),
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }

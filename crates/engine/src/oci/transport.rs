@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::OciError;
+use super::resolver::PatientResolver;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A registry may answer an upload only once its storage has all of it.
@@ -32,7 +33,7 @@ pub type Body = UnsyncBoxBody<Bytes, Error>;
 /// Connections to registries; clones share them.
 #[derive(Clone)]
 pub struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Client<HttpsConnector<HttpConnector<PatientResolver>>, Body>,
 }
 
 impl Transport {
@@ -49,7 +50,7 @@ impl Transport {
                 builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
             }
         };
-        let mut tcp = HttpConnector::new();
+        let mut tcp = HttpConnector::new_with_resolver(PatientResolver::new());
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));

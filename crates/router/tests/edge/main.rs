@@ -8,5 +8,6 @@ mod bodies;
 mod draining;
 mod headers;
 mod hosts;
+mod passthrough;
 mod retries;
 mod upgrades;
