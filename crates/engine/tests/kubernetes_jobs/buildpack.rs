@@ -81,6 +81,19 @@ async fn a_failing_build_gives_its_exit_code_and_one_above_its_memory_the_bound(
 }
 
 #[tokio::test]
+async fn a_build_above_its_disk_is_evicted_and_told_so() {
+    let world = World::with(|settings| settings.build_disk_bytes = 64 << 20).await;
+    let hook = "#!/bin/bash\nhead -c 200000000 /dev/zero >/workspace/cache/big\nsleep 150\n";
+
+    let files = [PROCFILE_APP, &[("bin/pre-compile", hook)]].concat();
+    let (built, output) = world.build(&job(BuildKind::Buildpack), &files).await;
+
+    let reason = built.expect_err(&output).to_string();
+    assert!(reason.contains("evicted") && reason.contains("limit"), "{reason}");
+    world.no_build_is_left().await;
+}
+
+#[tokio::test]
 async fn links_that_a_build_leaves_lead_nowhere() {
     let world = World::new().await;
     let hook = "#!/bin/bash\n(sleep 1; rm -f /workspace/out/layer.tar; ln -s /proc/self/environ /workspace/out/layer.tar) &\n\

@@ -85,7 +85,7 @@ async fn a_program_that_does_not_exist_ends_as_in_a_shell() {
 
 #[tokio::test]
 async fn a_one_off_process_is_bounded_in_time_memory_and_place() {
-    let world = World::with(|settings| settings.job_start_seconds = 5).await;
+    let world = World::with(|settings| settings.job_start_seconds = 20).await;
     let app = new_app();
     let image = stack_as_app_image(&world, &app).await;
     world.jobs.run(&shell(&app, &image, "true")).await.ok();

@@ -32,6 +32,8 @@ use crate::{JobError, Source};
 const CACHE_BYTES_MAX: u64 = 2 << 30;
 /// What is kept of a step's output: our own steps say little.
 const SAID_BYTES_MAX: usize = 256 << 10;
+/// What a process ends with that was killed.
+const EXIT_KILLED: i64 = 137;
 const WHAT_START: &str = "start the build";
 
 /// Runs the build; the caller bounds its time.
@@ -133,7 +135,7 @@ async fn watch(
 
     watching.begun(BUILD).await?;
     let ending = output::follow(&pods, &mut watching, &pod, BUILD, Taker::Forward(output)).await?;
-    check_build(jobs, &ending)?;
+    check_build(jobs, &mut watching, &ending).await?;
 
     watching.begun(UPLOAD).await?;
     let ending = watching.ended(UPLOAD).await?;
@@ -193,9 +195,17 @@ fn check_step(ending: &Ending, said: &str, what: &str) -> Result<(), JobError> {
     }
 }
 
-fn check_build(jobs: &KubernetesJobs, ending: &Ending) -> Result<(), JobError> {
+async fn check_build(
+    jobs: &KubernetesJobs,
+    watching: &mut Watching,
+    ending: &Ending,
+) -> Result<(), JobError> {
     match ending.code {
         0 => Ok(()),
+        EXIT_KILLED if !ending.is_out_of_memory() => match watching.cause_of_kill().await {
+            Some(reason) => Err(refused(format!("the build was stopped: {reason}"))),
+            None => Err(JobError::Failed { exit_code: EXIT_KILLED }),
+        },
         _ if ending.is_out_of_memory() => Err(refused(format!(
             "the build needed more than its bound of {} of memory; build less in parallel, or have the \
              platform's operator raise the bound",

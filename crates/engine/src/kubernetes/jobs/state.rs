@@ -2,9 +2,11 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
-/// Reasons of a waiting container that end well only if someone changes something.
+/// Reasons of a waiting container whose image does not come.
 const IMAGE_REASONS: &[&str] =
     &["ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"];
+/// It is tried again, with pauses.
+const FIRST_PULL_FAILED: &str = "ErrImagePull";
 const CONFIG_REASONS: &[&str] = &["CreateContainerConfigError", "CreateContainerError", "RunContainerError"];
 
 /// How far one container of a pod is.
@@ -64,14 +66,31 @@ pub fn failure(pod: &Pod) -> Option<String> {
         Some((status, waiting.reason.clone()?, waiting.message.clone().unwrap_or_default()))
     });
     for (status, reason, message) in waiting {
-        if IMAGE_REASONS.contains(&reason.as_str()) {
-            return Some(format!("image {} cannot be pulled: {}", status.image, pull_cause(&message)));
+        if IMAGE_REASONS.contains(&reason.as_str()) && is_final(&reason, &message) {
+            return Some(cannot_pull(status, &message));
         }
         if CONFIG_REASONS.contains(&reason.as_str()) {
             return Some(format!("the container cannot be made: {message}"));
         }
     }
     None
+}
+
+/// What has gone wrong and is tried again by the node, in words: a registry that is away, or a pull secret
+/// so new that the node does not see it yet.
+pub fn falters(pod: &Pod) -> Option<String> {
+    statuses(status(pod)?).into_iter().find_map(|status| {
+        let waiting = status.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref()?;
+        let is_pull = reason == FIRST_PULL_FAILED || IMAGE_REASONS.contains(&reason);
+        is_pull.then(|| cannot_pull(status, waiting.message.as_deref().unwrap_or_default()))
+    })
+}
+
+/// Whether trying again gives the same.
+fn is_final(reason: &str, message: &str) -> bool {
+    let message = message.trim_end();
+    reason != "ImagePullBackOff" || message.ends_with("not found") || message.contains("manifest unknown")
 }
 
 /// What keeps the pod from starting, in words; for when it has waited long enough.
@@ -84,7 +103,11 @@ pub fn waits_for(pod: &Pod) -> String {
     }
     let waiting = status(pod).map(statuses).unwrap_or_default().into_iter().find_map(|status| {
         let waiting = status.state.as_ref()?.waiting.as_ref()?;
-        waiting.message.clone().or(waiting.reason.clone())
+        let message = waiting.message.as_deref().unwrap_or_default();
+        match waiting.reason.as_deref() {
+            Some(FIRST_PULL_FAILED) => Some(cannot_pull(status, message)),
+            reason => Some(message).filter(|text| !text.is_empty()).or(reason).map(str::to_owned),
+        }
     });
     waiting.unwrap_or_else(|| "its node does not start it".to_owned())
 }
@@ -124,6 +147,10 @@ fn evicted(status: &PodStatus) -> Option<String> {
     }
 }
 
+fn cannot_pull(status: &ContainerStatus, message: &str) -> String {
+    format!("image {} cannot be pulled: {}", status.image, pull_cause(message))
+}
+
 /// The registry's own words, at the end of the kubelet's long sentence.
 fn pull_cause(message: &str) -> String {
     let message = message.trim();
@@ -139,19 +166,19 @@ mod tests {
 
     use super::*;
 
-    fn pod(status: Value) -> Pod {
+    fn pod(status: &Value) -> Pod {
         serde_json::from_value(json!({ "status": status })).expect("a pod")
     }
 
-    fn container_status(name: &str, state: Value) -> Value {
+    fn container_status(name: &str, state: &Value) -> Value {
         json!({ "name": name, "image": "registry/app:x", "imageID": "", "ready": false, "restartCount": 0, "state": state })
     }
 
     #[test]
     fn init_containers_and_containers_are_found_by_name() {
-        let pod = pod(json!({
-            "initContainerStatuses": [container_status("build", json!({ "terminated": { "exitCode": 7, "reason": "OOMKilled" } }))],
-            "containerStatuses": [container_status("upload", json!({ "running": {} }))],
+        let pod = pod(&json!({
+            "initContainerStatuses": [container_status("build", &json!({ "terminated": { "exitCode": 7, "reason": "OOMKilled" } }))],
+            "containerStatuses": [container_status("upload", &json!({ "running": {} }))],
         }));
 
         let Container::Ended(ending) = container(&pod, "build") else { panic!("it has ended") };
@@ -167,24 +194,24 @@ mod tests {
         let message = "Back-off pulling image \"registry/app:x\": ErrImagePull: rpc error: code = NotFound desc = \
                        failed to pull and unpack image: failed to resolve reference: registry/app:x: not found";
         let waiting = json!({ "waiting": { "reason": "ImagePullBackOff", "message": message } });
-        let pod = pod(json!({ "containerStatuses": [container_status("web", waiting)] }));
+        let pod = pod(&json!({ "containerStatuses": [container_status("web", &waiting)] }));
 
         assert_eq!(failure(&pod).as_deref(), Some("image registry/app:x cannot be pulled: not found"));
         let first_try = json!({ "waiting": { "reason": "ErrImagePull", "message": "x" } });
         let first_try =
-            super::tests::pod(json!({ "containerStatuses": [container_status("web", first_try)] }));
+            super::tests::pod(&json!({ "containerStatuses": [container_status("web", &first_try)] }));
         assert_eq!(failure(&first_try), None, "it is tried again");
     }
 
     #[test]
     fn evicted_and_unschedulable_pods_say_why() {
-        let evicted = pod(json!({
+        let evicted = pod(&json!({
             "phase": "Failed", "reason": "Evicted",
             "message": "Usage of EmptyDir volume \"workspace\" exceeds the limit \"1Gi\".",
         }));
         assert!(failure(&evicted).is_some_and(|said| said.contains("exceeds the limit")));
 
-        let unscheduled = pod(json!({ "conditions": [{
+        let unscheduled = pod(&json!({ "conditions": [{
             "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
             "message": "0/2 nodes are available: 2 Insufficient memory.",
         }]}));

@@ -13,6 +13,10 @@ use super::failure::refused;
 use super::state::{self, Container, Ending};
 use crate::JobError;
 
+/// The node's first pause is 10 s, its second 20 s.
+const FALTERS_FOR: Duration = Duration::from_secs(35);
+const KILL_TOLD_WITHIN: Duration = Duration::from_secs(5);
+
 /// Looks after a pod from its being asked for to its end.
 pub struct Watching {
     changes: std::pin::Pin<Box<dyn Stream<Item = watcher::Result<Change<Pod>>> + Send>>,
@@ -26,6 +30,8 @@ pub struct Watching {
     /// Until when it must have begun.
     begins_until: Instant,
     begins_seconds: u32,
+    /// Since when its image does not come.
+    falters_since: Option<Instant>,
 }
 
 impl Watching {
@@ -47,6 +53,7 @@ impl Watching {
             name: name.to_owned(),
             begins_until: Instant::now() + Duration::from_secs(begins_seconds.into()),
             begins_seconds,
+            falters_since: None,
         }
     }
 
@@ -65,6 +72,21 @@ impl Watching {
         .await
     }
 
+    /// Why the pod was killed, if not by itself: Kubernetes says so a moment after its container has ended.
+    pub async fn cause_of_kill(&mut self) -> Option<String> {
+        let told = async {
+            loop {
+                if let Some(reason) = self.pod.as_ref().and_then(state::failure) {
+                    return Some(reason);
+                }
+                if let Err(JobError::Refused { reason }) = self.next_change().await {
+                    return Some(reason);
+                }
+            }
+        };
+        tokio::time::timeout(KILL_TOLD_WITHIN, told).await.unwrap_or(None)
+    }
+
     async fn until<T>(&mut self, mut found: impl FnMut(&Pod) -> Option<T>) -> Result<T, JobError> {
         loop {
             if let Some(pod) = &self.pod {
@@ -74,8 +96,22 @@ impl Watching {
                 if let Some(reason) = state::failure(pod) {
                     return Err(refused(reason));
                 }
+                if let Some(reason) = state::falters(pod) {
+                    self.change_while_faltering(reason).await?;
+                    continue;
+                }
             }
+            self.falters_since = None;
             self.next_change().await?;
+        }
+    }
+
+    /// Gives the node time to try again once or twice.
+    async fn change_while_faltering(&mut self, reason: String) -> Result<(), JobError> {
+        let since = *self.falters_since.get_or_insert_with(Instant::now);
+        match tokio::time::timeout_at(since + FALTERS_FOR, self.next_change()).await {
+            Ok(changed) => changed,
+            Err(_) => Err(refused(reason)),
         }
     }
 
@@ -96,10 +132,11 @@ impl Watching {
                 self.is_listed = true;
                 self.pod = Some(pod);
             }
-            Some(Ok(Change::InitDone)) => match self.pod.take_if(|_| !self.is_listed) {
-                Some(pod) => return Err(removed(&pod)),
-                None => {}
-            },
+            Some(Ok(Change::InitDone)) => {
+                if let Some(pod) = self.pod.take_if(|_| !self.is_listed) {
+                    return Err(removed(&pod));
+                }
+            }
             Some(Ok(Change::Delete(pod))) => return Err(removed(&pod)),
             // The watch goes on by itself; the job's deadline bounds that.
             Some(Err(error)) => tracing::warn!(pod = self.name, %error, "a job's watch was interrupted"),
