@@ -40,7 +40,7 @@ pub fn users() -> &'static str {
     static HOST: OnceLock<String> = OnceLock::new();
     HOST.get_or_init(|| {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let folder = tempfile::tempdir().expect("a temporary folder").keep();
+        let folder = folder();
         let config = json!({
             "version": "0.1",
             "storage": { "filesystem": { "rootdirectory": folder.join("data") }, "delete": { "enabled": true } },
@@ -66,12 +66,12 @@ fn is_up(address: SocketAddr) {
 
 async fn run(tell: mpsc::Sender<SocketAddr>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder();
     let settings = RegistrySettings {
         key: AccessKey::new(KEY),
-        program: mortal(folder.path()),
-        folder: folder.path().join("config"),
-        storage: Storage::folder(&folder.path().join("data").to_string_lossy()),
+        program: mortal(&folder),
+        folder: folder.join("config"),
+        storage: Storage::folder(&folder.join("data").to_string_lossy()),
         distribution_port: free_port(),
         front: FrontSettings::default(),
     };
@@ -98,4 +98,10 @@ fn mortal(folder: &Path) -> PathBuf {
     std::fs::write(&script, text).expect("the folder is ours");
     std::fs::set_permissions(&script, Permissions::from_mode(0o755)).expect("the file is ours");
     script
+}
+
+/// It stays after this process, so it is one that `cargo clean` knows.
+fn folder() -> PathBuf {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+    folder.expect("the target folder is ours").keep()
 }
