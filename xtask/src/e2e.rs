@@ -13,8 +13,9 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::binaries::{self, Profile};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, GATEWAY_ADDRESS};
 use crate::images::{self, Image, STACK, WORKFLOW, WorkflowFiles};
+use crate::postgres::Postgres;
 use crate::{packages, paths, progress};
 use user_registry::UserRegistry;
 
@@ -23,6 +24,7 @@ const SCENARIOS: [&str; 6] = ["journey", "examples", "bad_input", "settings", "c
 /// Installations at once: more than these two cores can carry only makes all of them late.
 const AT_ONCE: &str = "2";
 const TAG: &str = "e2e";
+const POSTGRES_PORT: u16 = 5_432;
 /// The machine's own authorities, which builds need where a site signs TLS itself.
 const HOST_CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -60,12 +62,19 @@ pub struct Stage {
     distribution: PathBuf,
     values: PathBuf,
     registry: UserRegistry,
+    postgres: Postgres,
 }
 
 impl Stage {
     /// Brings up what does not run yet.
     pub fn set() -> anyhow::Result<Self> {
-        packages::ensure(&[packages::GIT, packages::SSH, packages::SSH_KEYGEN, packages::MMDEBSTRAP])?;
+        packages::ensure(&[
+            packages::GIT,
+            packages::SSH,
+            packages::SSH_KEYGEN,
+            packages::MMDEBSTRAP,
+            packages::POSTGRESQL,
+        ])?;
         let cluster = Cluster::chosen();
         cluster.up(None)?;
         let binaries = binaries::build(Profile::Debug)?;
@@ -81,7 +90,9 @@ impl Stage {
         registry.push(&cluster, &users)?;
         bring(&cluster, &plain)?;
         let values = write_values(&registry)?;
-        Ok(Self { cluster, deis: binaries.deis, distribution, values, registry })
+        let postgres =
+            Postgres::start_at(GATEWAY_ADDRESS, POSTGRES_PORT, &|program| cluster.command(program))?;
+        Ok(Self { cluster, deis: binaries.deis, distribution, values, registry, postgres })
     }
 
     /// The command that holds the engine of a cluster to its promises.
@@ -106,6 +117,7 @@ impl Stage {
         command
             .env("WORKFLOW_E2E_CLUSTER", "1")
             .env("WORKFLOW_E2E_VALUES", &self.values)
+            .env("WORKFLOW_E2E_POSTGRES", self.postgres.url())
             .env("WORKFLOW_E2E_STACK_IMAGE", self.registry.name("stack", TAG))
             .env("WORKFLOW_E2E_IMAGES", folder())
             .env("WORKFLOW_E2E_TAG", TAG)

@@ -6,9 +6,9 @@
 mod archive;
 mod auth;
 mod blobs;
+mod connector;
 mod copy;
 mod manifest;
-mod resolver;
 mod transport;
 
 use std::fmt;

@@ -120,6 +120,7 @@ impl Drop for Cluster {
 fn install(release: &str) {
     let first_port = NODE_PORTS.start + (random() % (NODE_PORTS.end - NODE_PORTS.start)) / 2 * 2;
     let values = [
+        format!("database.url={}", database(release)),
         "domain=localhost".to_owned(),
         "persistence.enabled=false".to_owned(),
         "router.service.type=ClusterIP".to_owned(),
@@ -140,6 +141,17 @@ fn install(release: &str) {
         helm.args(["--set", &value]);
     }
     run(helm, release);
+}
+
+/// A database of the release's own.
+fn database(release: &str) -> String {
+    let server = std::env::var("WORKFLOW_E2E_POSTGRES").expect("`cargo xtask e2e --cluster` starts one");
+    let create = format!("CREATE DATABASE {release}");
+    let made = Command::new("psql").args([&server, "--quiet", "--command", &create]).output();
+    let made = made.expect("psql runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (server, _) = server.rsplit_once('/').expect("the URL names a database");
+    format!("{server}/{release}")
 }
 
 fn helm(verb: &str, release: &str) -> Command {

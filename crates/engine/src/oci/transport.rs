@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::OciError;
-use super::resolver::PatientResolver;
+use super::connector::PatientConnector;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A registry may answer an upload only once its storage has all of it.
@@ -33,7 +33,7 @@ pub type Body = UnsyncBoxBody<Bytes, Error>;
 /// Connections to registries; clones share them.
 #[derive(Clone)]
 pub struct Transport {
-    client: Client<HttpsConnector<HttpConnector<PatientResolver>>, Body>,
+    client: Client<HttpsConnector<PatientConnector>, Body>,
 }
 
 impl Transport {
@@ -50,7 +50,7 @@ impl Transport {
                 builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
             }
         };
-        let mut tcp = HttpConnector::new_with_resolver(PatientResolver::new());
+        let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -58,7 +58,7 @@ impl Transport {
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(PatientConnector(tcp));
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
         Self { client }
     }
