@@ -137,6 +137,9 @@ readinessProbe:
 {{- end }}
 
 {{- define "workflow.registryEnv" -}}
+{{- with .Values.registry.insecureHosts }}
+- { name: WORKFLOW_INSECURE_REGISTRIES, value: {{ join "," . | quote }} }
+{{- end }}
 - { name: WORKFLOW_REGISTRY_KEEPS_COPIES, value: {{ .Values.registry.keepsCopies | quote }} }
 {{- if .Values.registry.enabled }}
 - { name: WORKFLOW_REGISTRY_NODE_HOST, value: "127.0.0.1:{{ .Values.registryProxy.port }}" }

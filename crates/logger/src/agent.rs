@@ -116,7 +116,7 @@ impl Agent {
             let Some(origin) = pods.get(&pod) else { continue };
             if !self.tails.contains_key(name) {
                 let link = self.settings.logs_dir.join(name);
-                let tail = Tail::open(link, origin.clone(), pod.name, self.positions.of(name));
+                let tail = Tail::open(link, origin.clone(), &pod.name, self.positions.of(name));
                 self.tails.extend(tail.map(|tail| (name.clone(), tail)));
             }
         }

@@ -17,12 +17,15 @@ use tokio::task::JoinHandle;
 
 const KEY: &str = "a key that writes lines";
 
+/// What tells it to end, and its end.
+type Running<T> = (watch::Sender<bool>, JoinHandle<T>);
+
 struct World {
     folder: TempDir,
     address: SocketAddr,
     pods: watch::Sender<Arc<BTreeMap<PodName, PodOrigin>>>,
-    agent: Option<(watch::Sender<bool>, JoinHandle<Result<(), AgentError>>)>,
-    logger: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+    agent: Option<Running<Result<(), AgentError>>>,
+    logger: Option<Running<()>>,
 }
 
 impl World {

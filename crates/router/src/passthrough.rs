@@ -55,7 +55,7 @@ pub async fn run(
                 });
             }
             (Ok((_, peer)), Err(_)) => {
-                tracing::warn!(%peer, "too many connections to the builder, one is refused")
+                tracing::warn!(%peer, "too many connections to the builder, one is refused");
             }
             (Err(error), _) => {
                 tracing::warn!(%error, "cannot accept a connection for the builder");

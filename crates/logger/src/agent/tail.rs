@@ -40,7 +40,7 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Takes a file up where it was left; `None` where it is gone already.
-    pub(super) fn open(link: PathBuf, origin: PodOrigin, pod: String, known: Known) -> Option<Self> {
+    pub(super) fn open(link: PathBuf, origin: PodOrigin, pod: &str, known: Known) -> Option<Self> {
         let (path, offset, next) = match known {
             Known::Read(position) => resume(&link, position),
             Known::New => (link.clone(), 0, VecDeque::new()),

@@ -76,9 +76,12 @@ impl BuilderRole {
         let settings = self.cluster.engine(&self.domain, &self.build)?;
         let bundles = KubernetesBundles::new(settings.registry.clone());
         let jobs = KubernetesJobs::new(client, settings, self.cluster.pod_name.clone());
-        if let Err(error) = jobs.remove_stray_builds().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "builds may be left over");
-        }
+        let left = jobs.clone();
+        tokio::spawn(async move {
+            if let Err(error) = left.remove_stray_builds().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "builds may be left over");
+            }
+        });
         let logs = LogWriter::default();
         process.add_plain("log writer", logs.clone().run(self.lines.client()?, process.stopping()));
         self.role.add_health(&mut process, health::always()).await?;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,7 +12,7 @@ use logger::LogWriter;
 use store::Store;
 
 use super::{RoleSettings, add_controller, everywhere};
-use crate::health;
+use crate::health::{self, Check};
 use crate::process::{self, Process};
 use crate::settings::{
     ApiSettings, BuildSettings, ClusterSettings, LinesSettings, check_database_url, key_in, sealing_key_in,
@@ -20,6 +20,9 @@ use crate::settings::{
 
 /// How often the leading controller looks for work that others have recorded.
 const LOOK_WITH_COMPANY: Duration = Duration::from_secs(1);
+
+/// Pause before a database that does not answer is tried again.
+const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Answers the API and makes apps run as it was told.
 #[derive(Debug, Clone, clap::Args)]
@@ -83,30 +86,43 @@ impl ControllerRole {
         let mut process = Process::new()?;
         let api = process::bind("--api-listen", self.api_listen).await?;
         let hooks = process::bind("--hooks-listen", self.hooks_listen).await?;
+        let opened = Arc::new(OnceLock::new());
+        self.role.add_health(&mut process, ready_with(&opened)).await?;
         let logs = LogWriter::default();
-        let Some(controller) = process.start(self.controller(logs.clone())).await? else { return Ok(()) };
+        let starting = async { self.controller(self.store(&opened).await?, logs.clone()).await };
+        let Some(controller) = process.start(starting).await? else { return Ok(()) };
         process.add_plain("log writer", logs.run(self.lines.client()?, process.stopping()));
-        let store = controller.store.clone();
-        let ready = health::check(move || {
-            let store = store.clone();
-            async move { store.ping().await.map_err(|error| format!("the database does not answer: {error}")) }
-        });
-        self.role.add_health(&mut process, ready).await?;
         add_controller(&mut process, controller, api, hooks);
         tracing::info!("serving the API on {}", self.api_listen);
         process.run(self.role.stop_timeout()).await
     }
 
-    async fn controller(&self, logs: LogWriter) -> anyhow::Result<Controller> {
+    /// Opens the database, waiting for one that does not answer yet: it may be on its way up, as we are.
+    async fn store(&self, opened: &OnceLock<Store>) -> anyhow::Result<Store> {
         let sealing_key = sealing_key_in("--sealing-key-file", &self.sealing_key_file)?;
-        let store = Store::open(&self.database_url, sealing_key).await.context("cannot open the database")?;
+        loop {
+            match Store::open(&self.database_url, sealing_key.clone()).await {
+                Ok(store) => return Ok(opened.get_or_init(|| store).clone()),
+                Err(error) if error.can_be_retried() => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
+                    tokio::time::sleep(DATABASE_PAUSE).await;
+                }
+                Err(error) => return Err(error).context("cannot open the database"),
+            }
+        }
+    }
+
+    async fn controller(&self, store: Store, logs: LogWriter) -> anyhow::Result<Controller> {
         let client = kubernetes::connect().await?;
         let settings = self.cluster.engine(&self.api.domain, &self.build)?;
         let engine = KubernetesEngine::start(client.clone(), settings.clone());
         let jobs = KubernetesJobs::new(client, settings.clone(), self.cluster.pod_name.clone());
-        if let Err(error) = jobs.remove_stray_runs().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "one-off pods may be left over");
-        }
+        let left = jobs.clone();
+        tokio::spawn(async move {
+            if let Err(error) = left.remove_stray_runs().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "one-off pods may be left over");
+            }
+        });
         Ok(Controller::new(Parts {
             store,
             engine: Arc::new(engine),
@@ -135,4 +151,16 @@ impl ControllerRole {
     fn has_company(&self) -> bool {
         !self.database_url.starts_with("sqlite:")
     }
+}
+
+/// Ready while the database answers.
+fn ready_with(opened: &Arc<OnceLock<Store>>) -> Check {
+    let opened = Arc::clone(opened);
+    health::check(move || {
+        let store = opened.get().cloned();
+        async move {
+            let store = store.ok_or("the database is not open yet")?;
+            store.ping().await.map_err(|error| format!("the database does not answer: {error}"))
+        }
+    })
 }
