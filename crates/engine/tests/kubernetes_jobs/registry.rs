@@ -67,8 +67,14 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]);
+        delete_namespace(&self.namespace);
     }
+}
+
+/// Says nothing when it fails: it is called where a test has failed already.
+pub fn delete_namespace(name: &str) {
+    let arguments = ["delete", "namespace", name, "--wait=false", "--ignore-not-found"];
+    let _ = Command::new("kubectl").args(arguments).stdout(Stdio::null()).status();
 }
 
 /// The platform's own image, as it is on the nodes.

@@ -9,7 +9,7 @@ use engine::kubernetes::{KubernetesJobs, KubernetesSettings, RegistryAccess, Reg
 use engine::{JobError, Jobs as _, Source};
 use tokio::sync::mpsc;
 
-use crate::registry::{Registry, apply, kubectl, workflow_image};
+use crate::registry::{Registry, apply, delete_namespace, kubectl, workflow_image};
 
 /// Jobs and all that they make.
 pub struct World {
@@ -95,9 +95,12 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let all = kubectl(&["get", "namespaces", "-o", "jsonpath={.items[*].metadata.name}"]);
-        for namespace in all.split(' ').filter(|name| name.starts_with(&self.prefix)) {
-            kubectl(&["delete", "namespace", namespace, "--wait=false"]);
+        // Each app of a test has a namespace of its own under the prefix.
+        let listing = ["get", "namespaces", "-o", "jsonpath={.items[*].metadata.name}"];
+        let Ok(listed) = std::process::Command::new("kubectl").args(listing).output() else { return };
+        let names = String::from_utf8_lossy(&listed.stdout);
+        for namespace in names.split(' ').filter(|name| name.starts_with(&self.prefix)) {
+            delete_namespace(namespace);
         }
     }
 }

@@ -103,13 +103,9 @@ pub fn waits_for(pod: &Pod) -> String {
     }
     let waiting = status(pod).map(statuses).unwrap_or_default().into_iter().find_map(|status| {
         let waiting = status.state.as_ref()?.waiting.as_ref()?;
-        let message = waiting.message.as_deref().unwrap_or_default();
-        match waiting.reason.as_deref() {
-            Some(FIRST_PULL_FAILED) => Some(cannot_pull(status, message)),
-            reason => Some(message).filter(|text| !text.is_empty()).or(reason).map(str::to_owned),
-        }
+        waiting.message.clone().or(waiting.reason.clone())
     });
-    waiting.unwrap_or_else(|| "its node does not start it".to_owned())
+    falters(pod).or(waiting).unwrap_or_else(|| "its node does not start it".to_owned())
 }
 
 /// Whether a node has been found and its first container has begun.
