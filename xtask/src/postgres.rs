@@ -58,7 +58,7 @@ impl Postgres {
             .spawn()
             .context("cannot start postgres")?;
         let postgres = Self { server, folder, address: format!("{address}:{port}") };
-        let is_ready = initdb.with_file_name("pg_isready");
+        let is_ready = packages::find("pg_isready").context("pg_isready is not installed")?;
         let answers = || {
             command(is_ready.as_os_str()).is_ok_and(|mut it| {
                 progress::succeeds(it.args(["--host", address, "--port", &port.to_string()]))
