@@ -34,10 +34,10 @@ fn settings_act_on_visitors_and_make_no_release() {
 
     deis(&["whitelist:add", "192.0.2.1"]).ok();
     seen(&platform, 403);
-    deis(&["whitelist:add", "127.0.0.0/8"]).ok();
+    deis(&["whitelist:add", "0.0.0.0/0"]).ok();
     seen(&platform, 200);
     deis(&["whitelist:remove", "9.9.9.9"]).fails(1, "does not exist in whitelist");
-    deis(&["whitelist:remove", "192.0.2.1,127.0.0.0/8"]).ok();
+    deis(&["whitelist:remove", "192.0.2.1,0.0.0.0/0"]).ok();
 
     deis(&["tls:enable"]).ok();
     let redirected = seen(&platform, 301);
