@@ -24,13 +24,17 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Install what the tests need and run them all.
 ///
-/// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, engine conformance on Docker and on
-/// Kubernetes, scenarios with real git and containers on both, dependency policy.
+/// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, engine conformance on Docker,
+/// scenarios with real git and containers, dependency policy; with --cluster, conformance and scenarios on a real
+/// Kubernetes too.
 #[derive(Debug, clap::Args)]
 pub struct Test {
     /// Run only the stages whose names contain this text.
     #[arg(long)]
     only: Option<String>,
+    /// Run those on Kubernetes too; the first time, that Kubernetes is built, which takes about twenty minutes.
+    #[arg(long)]
+    cluster: bool,
 }
 
 impl Test {
@@ -53,7 +57,9 @@ impl Test {
         stages.tests("tests", cargo_command(EVERYTHING).env("SLUG_BIN", &binaries.slug))?;
         stages.tests_on_postgres()?;
         stages.tests("scenarios", &mut scenarios(&binaries))?;
-        stages.tests_on_kubernetes()?;
+        if self.cluster {
+            stages.tests_on_kubernetes()?;
+        }
         stages.run("dependencies", check_dependencies)
     }
 }
