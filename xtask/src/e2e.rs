@@ -111,6 +111,13 @@ impl Stage {
         Ok(command)
     }
 
+    /// The command that looks at what Helm makes of the chart.
+    pub fn chart(&self) -> anyhow::Result<Command> {
+        let mut command = self.cargo()?;
+        command.args(["test", "--package=xtask", "--features=cluster", "--locked", "--test=chart"]);
+        Ok(command)
+    }
+
     /// The command that runs the scenarios.
     pub fn scenarios(&self, only: Option<&str>) -> anyhow::Result<Command> {
         let mut command = self.cargo()?;

@@ -169,13 +169,14 @@ impl Stages {
     }
 
     fn tests_on_kubernetes(&mut self) -> anyhow::Result<()> {
-        let names = ["Kubernetes", "engine on Kubernetes", "scenarios on Kubernetes"];
+        let names = ["Kubernetes", "chart for Kubernetes", "engine on Kubernetes", "scenarios on Kubernetes"];
         if !names.iter().any(|name| self.is_wanted(name)) {
             return Ok(());
         }
         let stage = self.always(names[0], Stage::set)?;
-        self.tests(names[1], &mut stage.engine()?)?;
-        self.tests(names[2], &mut stage.scenarios(None)?)
+        self.tests(names[1], &mut stage.chart()?)?;
+        self.tests(names[2], &mut stage.engine()?)?;
+        self.tests(names[3], &mut stage.scenarios(None)?)
     }
 
     /// Runs tests with cargo, passing its output on and counting.

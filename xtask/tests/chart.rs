@@ -1,9 +1,8 @@
 //! The Helm chart as Helm sees it: lint, and what it makes of some sets of values, as snapshots.
 //!
-//! Helm is taken from `HELM`, from the test cluster's programs or from `PATH`. Where there is none the tests
-//! say so and pass, since building it takes minutes; `cargo xtask cluster up` builds it.
+//! Helm is found in `PATH`; `cargo xtask cluster up` builds it, and `cargo xtask test --cluster` runs these.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 const TRIAL: &[&str] = &["domain=apps.example.com"];
@@ -37,35 +36,34 @@ const EXTERNAL_REGISTRY: &[&str] = &[
 
 #[test]
 fn the_chart_passes_lint() {
-    let Some(helm) = helm() else { return };
     for values in [TRIAL, PRODUCTION, EXTERNAL_REGISTRY] {
-        let output = run(&helm, &["lint", "--strict"], values);
+        let output = run(&["lint", "--strict"], values);
         assert!(output.status.success(), "{values:?}\n{}", both(&output));
     }
 }
 
 #[test]
 fn a_trial_becomes_these_objects() {
-    let Some(text) = rendered(TRIAL) else { return };
+    let text = rendered(TRIAL);
     insta::assert_snapshot!("trial", text);
 }
 
 #[test]
 fn a_production_install_becomes_these_objects() {
-    let Some(text) = rendered(PRODUCTION) else { return };
+    let text = rendered(PRODUCTION);
     insta::assert_snapshot!("production", text);
 }
 
 #[test]
 fn an_external_registry_leaves_out_ours() {
-    let Some(text) = rendered(EXTERNAL_REGISTRY) else { return };
+    let text = rendered(EXTERNAL_REGISTRY);
     assert!(!text.contains("deis-registry-proxy"));
     insta::assert_snapshot!("external_registry", text);
 }
 
 #[test]
 fn no_container_may_more_than_it_needs() {
-    let Some(text) = rendered(TRIAL) else { return };
+    let text = rendered(TRIAL);
     let count = |needle: &str| text.matches(needle).count();
 
     let containers = count("imagePullPolicy:");
@@ -82,7 +80,6 @@ fn no_container_may_more_than_it_needs() {
 
 #[test]
 fn what_cannot_be_is_refused_with_the_value_that_is_wrong() {
-    let Some(helm) = helm() else { return };
     for (values, named) in [
         (vec![], "domain"),
         (vec!["domain=UPPER"], "domain"),
@@ -91,18 +88,18 @@ fn what_cannot_be_is_refused_with_the_value_that_is_wrong() {
         (vec!["domain=a.example.com", "registry.enabled=false"], "registry.external"),
         (vec!["domain=a.example.com", "database.url=mysql://x"], "database/url"),
     ] {
-        let output = run(&helm, &["template", "workflow"], &values);
+        let output = run(&["template", "workflow"], &values);
         assert!(!output.status.success(), "{values:?}");
         assert!(both(&output).contains(named), "{values:?}: {}", both(&output));
     }
 }
 
 /// What Helm sends to the cluster, without what is random.
-fn rendered(values: &[&str]) -> Option<String> {
-    let output = run(&helm()?, &["template", "workflow", "--namespace", "deis"], values);
+fn rendered(values: &[&str]) -> String {
+    let output = run(&["template", "workflow", "--namespace", "deis"], values);
     assert!(output.status.success(), "{}", both(&output));
     let text = String::from_utf8(output.stdout).expect("Helm prints text");
-    Some(text.lines().map(|line| format!("{}\n", without_secret(line))).collect())
+    text.lines().map(|line| format!("{}\n", without_secret(line))).collect()
 }
 
 fn without_secret(line: &str) -> &str {
@@ -111,37 +108,14 @@ fn without_secret(line: &str) -> &str {
     if is_secret && line.len() > 60 { &line[..line.find(':').unwrap_or(line.len())] } else { line }
 }
 
-fn run(helm: &Path, words: &[&str], values: &[&str]) -> Output {
+fn run(words: &[&str], values: &[&str]) -> Output {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/workflow");
-    let mut command = Command::new(helm);
+    let mut command = Command::new("helm");
     command.args(words).arg(chart).arg("--kube-version=1.34.0");
     command.args(values.iter().flat_map(|value| ["--set", value]));
-    command.output().expect("Helm runs")
+    command.output().expect("Helm runs: `cargo xtask cluster exec -- cargo test`")
 }
 
 fn both(output: &Output) -> String {
     [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat()
-}
-
-fn helm() -> Option<PathBuf> {
-    let given = std::env::var_os("HELM").map(PathBuf::from);
-    let found = given.or_else(of_cluster).or_else(in_path);
-    if found.is_none() {
-        eprintln!("skipped: no Helm here; `cargo xtask cluster up` builds it");
-    }
-    found
-}
-
-/// The newest that the chore of the test cluster has built.
-fn of_cluster() -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    let folders = std::fs::read_dir(cache.join("workflow/cluster/bin")).ok()?;
-    let programs = folders.flatten().map(|folder| folder.path().join("helm")).filter(|file| file.is_file());
-    programs.max_by_key(|file| file.metadata().and_then(|metadata| metadata.modified()).ok())
-}
-
-fn in_path() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join("helm")).find(|file| file.is_file())
 }
