@@ -9,6 +9,8 @@ pub mod conformance;
 pub mod docker;
 mod failure_text;
 pub mod fake;
+mod image_text;
+mod job;
 pub mod kubernetes;
 mod lines;
 mod log_text;

@@ -18,6 +18,7 @@ use domain::{AppName, Digest, Image};
 
 use super::DockerEngine;
 use super::jobs::{Place, engine_error, remove_image, status, tag};
+use crate::image_text::{parse, refused, shown};
 use crate::{EngineError, ImageError, Images, RegistryCredentials, ResolvedImage};
 
 #[async_trait]
@@ -70,11 +71,6 @@ impl DockerEngine {
     }
 }
 
-fn parse(reference: &str) -> Result<ImageReference, ImageError> {
-    ImageReference::parse(reference)
-        .map_err(|error| ImageError::Malformed { reference: reference.to_owned(), reason: error.to_string() })
-}
-
 /// What Docker has under a name; `None` when it has nothing.
 async fn inspect(docker: &Docker, name: &str) -> Result<Option<ImageInspect>, EngineError> {
     match docker.inspect_image(name).await {
@@ -117,17 +113,6 @@ fn check_owner(place: &Place<'_>, app: &AppName, image: &Image) -> Result<(), Im
         return Ok(());
     }
     Err(refused(&shown(image), "it belongs to another app"))
-}
-
-fn refused(image: &str, reason: &str) -> ImageError {
-    EngineError::Refused { what: format!("use image {image}"), reason: reason.to_owned() }.into()
-}
-
-fn shown(image: &Image) -> String {
-    match image {
-        Image::Built { app, digest } => format!("{app}@{digest}"),
-        Image::External { reference, .. } => reference.clone(),
-    }
 }
 
 /// The id of an image that is here under some name and has this digest.

@@ -26,6 +26,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::DockerEngine;
+use crate::job::within;
 use crate::{JobError, Jobs, Source};
 
 pub(super) use failure::{engine_error, message, status};
@@ -69,16 +70,6 @@ impl DockerEngine {
 /// The client for requests that last as long as a job: the job's deadline bounds them, not the client's.
 fn patient(docker: &Docker, deadline_seconds: u32) -> Docker {
     docker.clone().with_timeout(Duration::from_secs(u64::from(deadline_seconds) + 1))
-}
-
-/// Bounds a job; what it made is removed by its guards when it is dropped here.
-async fn within<T>(
-    deadline_seconds: u32,
-    job: impl Future<Output = Result<T, JobError>>,
-) -> Result<T, JobError> {
-    tokio::time::timeout(Duration::from_secs(u64::from(deadline_seconds)), job)
-        .await
-        .unwrap_or(Err(JobError::TimedOut { seconds: deadline_seconds }))
 }
 
 /// Passes output on as it comes. A listener that went away does not stop the job.

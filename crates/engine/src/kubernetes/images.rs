@@ -15,6 +15,7 @@ use domain::registry_access::{app_repository, bundle_repository, cache_repositor
 use domain::{AppName, Digest, Image};
 
 use super::registry::RegistrySettings;
+use crate::image_text::{parse, refused, shown};
 use crate::oci::{
     Access, DOCUMENT_BYTES_MAX, ImageConfig, Login, Manifest, OciError, Repository, Transport, architecture,
     copy_image, is_index,
@@ -210,22 +211,6 @@ fn is_for(credentials: &RegistryCredentials, host: &str) -> bool {
 
 fn first_word(path: &str) -> &str {
     path.split('/').next().unwrap_or(path)
-}
-
-fn parse(reference: &str) -> Result<ImageReference, ImageError> {
-    ImageReference::parse(reference)
-        .map_err(|error| ImageError::Malformed { reference: reference.to_owned(), reason: error.to_string() })
-}
-
-fn refused(image: &str, reason: &str) -> ImageError {
-    EngineError::Refused { what: format!("use image {image}"), reason: reason.to_owned() }.into()
-}
-
-fn shown(image: &Image) -> String {
-    match image {
-        Image::Built { app, digest } => format!("{app}@{digest}"),
-        Image::External { reference, .. } => reference.clone(),
-    }
 }
 
 fn too_long(host: &str) -> OciError {

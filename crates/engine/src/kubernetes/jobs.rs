@@ -18,7 +18,6 @@ mod strays;
 mod watching;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,6 +26,7 @@ use kube::Client;
 use tokio::sync::{Mutex, mpsc};
 
 use super::KubernetesSettings;
+use crate::job::within;
 use crate::oci::Transport;
 use crate::{EngineError, JobError, Jobs, Source};
 
@@ -84,14 +84,4 @@ impl Jobs for KubernetesJobs {
     async fn run(&self, run: &OneOff) -> Result<Finished, JobError> {
         within(run.deadline_seconds, one_off::run(self, run)).await
     }
-}
-
-/// Bounds a job; what it made is removed by its guard when it is dropped here.
-async fn within<T>(
-    deadline_seconds: u32,
-    job: impl Future<Output = Result<T, JobError>>,
-) -> Result<T, JobError> {
-    tokio::time::timeout(Duration::from_secs(u64::from(deadline_seconds)), job)
-        .await
-        .unwrap_or(Err(JobError::TimedOut { seconds: deadline_seconds }))
 }

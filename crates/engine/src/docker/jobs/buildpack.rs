@@ -21,24 +21,11 @@ use super::failure::{self, file_error, job_error};
 use super::place::remove_volume;
 use super::slug::SlugFile;
 use super::{Place, forward};
+use crate::job::{CA_BUNDLE, CA_VARIABLES};
 use crate::{JobError, Source};
 
 /// User and group of [`SLUG_USER`], for archives.
 const SLUG_OWNER: (u64, u64) = (2000, 2000);
-const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
-/// Variables by which the usual tools find the bundle of certificate authorities.
-const CA_VARIABLES: &[&str] = &[
-    "AWS_CA_BUNDLE",
-    "BUNDLE_SSL_CA_CERT",
-    "CARGO_HTTP_CAINFO",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-    "NODE_EXTRA_CA_CERTS",
-    "PIP_CERT",
-    "REQUESTS_CA_BUNDLE",
-    "SSL_CERT_FILE",
-    "npm_config_cafile",
-];
 /// Largest `result.json`.
 const RESULT_BYTES_MAX: u64 = 1 << 20;
 
@@ -154,7 +141,7 @@ async fn create(place: &Place<'_>, job: &BuildJob, cache: Option<String>) -> Res
 fn environment(place: &Place<'_>, job: &BuildJob) -> Vec<String> {
     let settings = place.settings;
     let mut env: BTreeMap<&str, String> =
-        CA_VARIABLES.iter().map(|name| (*name, format!("/{CA_BUNDLE}"))).collect();
+        CA_VARIABLES.iter().map(|name| (*name, CA_BUNDLE.to_owned())).collect();
     env.extend(settings.build_env.iter().map(|(name, value)| (name.as_str(), value.clone())));
     env.insert("SOURCE_VERSION", job.sha.clone());
     env.insert("DEIS_SLUG_BYTES_MAX", settings.slug_bytes_max.to_string());
@@ -175,7 +162,7 @@ async fn given_files(place: &Place<'_>, job: &BuildJob) -> Result<Bytes, JobErro
         let bundle = tokio::fs::read(path).await.map_err(|error| JobError::Refused {
             reason: format!("cannot read the CA bundle of builds, {}: {error}", path.display()),
         })?;
-        add(CA_BUNDLE, &bundle, 0o644, (0, 0))?;
+        add(CA_BUNDLE.trim_start_matches('/'), &bundle, 0o644, (0, 0))?;
     }
     archive.finish().map_err(|error| file_error(WHAT_FILL, &error))
 }

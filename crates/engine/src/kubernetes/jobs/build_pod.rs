@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::build_steps::{PASSWORD_VARIABLE, SPEC_VARIABLE, Step, WORKSPACE};
+use crate::job::{CA_BUNDLE, CA_VARIABLES};
 use crate::kubernetes::KubernetesSettings;
 
 pub const SOURCE: &str = "source";
@@ -27,20 +28,6 @@ const SLUG_ID: i64 = 2000;
 /// buildah's own folder.
 const BUILDAH: &str = "/var/lib/deis-build";
 const CA_KEY: &str = "ca-certificates.crt";
-const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// Variables by which the usual tools find the bundle of certificate authorities.
-const CA_VARIABLES: &[&str] = &[
-    "AWS_CA_BUNDLE",
-    "BUNDLE_SSL_CA_CERT",
-    "CARGO_HTTP_CAINFO",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-    "NODE_EXTRA_CA_CERTS",
-    "PIP_CERT",
-    "REQUESTS_CA_BUNDLE",
-    "SSL_CERT_FILE",
-    "npm_config_cafile",
-];
 /// Our own steps stream: they need little.
 const STEP_MEMORY_BYTES: u64 = 256 << 20;
 const BUILD_MEMORY_REQUEST_BYTES: u64 = 256 << 20;

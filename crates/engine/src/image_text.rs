@@ -1,0 +1,22 @@
+//! Image references as users write them, and the words about those that cannot be used: the same on every engine.
+
+use domain::Image;
+use domain::image_reference::ImageReference;
+
+use crate::{EngineError, ImageError};
+
+pub fn parse(reference: &str) -> Result<ImageReference, ImageError> {
+    ImageReference::parse(reference)
+        .map_err(|error| ImageError::Malformed { reference: reference.to_owned(), reason: error.to_string() })
+}
+
+pub fn refused(image: &str, reason: &str) -> ImageError {
+    EngineError::Refused { what: format!("use image {image}"), reason: reason.to_owned() }.into()
+}
+
+pub fn shown(image: &Image) -> String {
+    match image {
+        Image::Built { app, digest } => format!("{app}@{digest}"),
+        Image::External { reference, .. } => reference.clone(),
+    }
+}
