@@ -69,11 +69,29 @@ impl From<sqlx::Error> for StoreError {
 }
 
 /// SQLite: busy (5), locked (6), input/output (10), full (13), cannot open (14), each also as the low
-/// byte of an extended code. PostgreSQL: connection (08), resources (53), operator (57), rolled back (40).
+/// byte of an extended code. PostgreSQL: connection (08), resources (53), not now (55: closed for
+/// maintenance, locked), operator (57), rolled back (40).
 fn code_may_pass(code: Option<&str>) -> bool {
     let Some(code) = code else { return false };
     if code.len() == 5 {
-        return ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class));
+        return ["08", "53", "55", "57", "40"].iter().any(|class| code.starts_with(class));
     }
     code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_closed_or_busy_may_be_asked_again() {
+        // A database that accepts no connections now, one that shuts down, SQLite's busy and its extended form.
+        for code in ["55000", "57P01", "5", "261"] {
+            assert!(code_may_pass(Some(code)), "{code}");
+        }
+        // A syntax error, a violated constraint, SQLite's "SQL error".
+        for code in ["42601", "23505", "1"] {
+            assert!(!code_may_pass(Some(code)), "{code}");
+        }
+    }
 }
