@@ -50,7 +50,7 @@ readOnlyRootFilesystem: true
 capabilities: { drop: [ALL] }
 {{- end }}
 
-{{/* What every pod has; .settings are the role's values. */}}
+{{/* What every pod has; .settings are the role's values. With .moves, the pod leaves a lost node as soon as apps do: it keeps nothing there. */}}
 {{- define "workflow.pod" -}}
 enableServiceLinks: false
 {{- with .root.Values.image.pullSecrets }}
@@ -62,7 +62,13 @@ priorityClassName: {{ .root.Values.priorityClass.name }}
 {{- with .settings.nodeSelector }}
 nodeSelector: {{ toJson . }}
 {{- end }}
-{{- with .settings.tolerations }}
+{{- $tolerations := .settings.tolerations }}
+{{- if .moves }}
+{{- range list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" }}
+{{- $tolerations = append $tolerations (dict "key" . "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" (int $.root.Values.apps.nodeFailureSeconds)) }}
+{{- end }}
+{{- end }}
+{{- with $tolerations }}
 tolerations: {{ toJson . }}
 {{- end }}
 {{- with .settings.affinity }}
