@@ -32,10 +32,12 @@ enum Place {
 impl Platform {
     /// Starts one and waits for its API.
     pub fn start() -> Self {
-        if !cluster::is_wanted() {
-            return Self::start_on(None);
-        }
-        let cluster = Cluster::install();
+        if cluster::is_wanted() { Self::install(&[]) } else { Self::start_on(None) }
+    }
+
+    /// Installs one on the cluster, with these values of the chart on top of the usual ones.
+    pub fn install(values: &[&str]) -> Self {
+        let cluster = Cluster::install(values);
         let (http_port, ssh_port) = (cluster.http.port, cluster.ssh.port);
         Self { http_port, ssh_port, place: Place::Cluster(cluster), folder: folder() }
     }
@@ -86,24 +88,27 @@ impl Platform {
 
     /// kubectl in the platform's namespace.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
-        match &self.place {
-            Place::Cluster(cluster) => cluster.kubectl(arguments),
-            Place::Machine(_) => panic!("this is a scenario of a cluster"),
-        }
+        self.cluster().kubectl(arguments)
     }
 
     /// `helm upgrade` with these values on top of those it was installed with.
     pub fn upgrade(&self, values: &[&str]) {
-        match &self.place {
-            Place::Cluster(cluster) => cluster.upgrade(values),
-            Place::Machine(_) => panic!("this is a scenario of a cluster"),
-        }
+        self.cluster().upgrade(values);
+    }
+
+    /// Has the platform's database refuse everybody, or serve again.
+    pub fn let_into_database(&self, allowed: bool) {
+        self.cluster().let_into_database(allowed);
     }
 
     /// Namespace of an app.
     pub fn namespace_of(&self, app: &str) -> String {
+        self.cluster().namespace_of(app)
+    }
+
+    fn cluster(&self) -> &Cluster {
         match &self.place {
-            Place::Cluster(cluster) => cluster.namespace_of(app),
+            Place::Cluster(cluster) => cluster,
             Place::Machine(_) => panic!("this is a scenario of a cluster"),
         }
     }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use e2e::{Platform, User, Visitors, wait_for};
 
+/// Longer than watches and leases take to notice.
+const API_OUTAGE: Duration = Duration::from_secs(60);
 const SERVER: &str = "web: exec python3 -m http.server $PORT\n";
 
 /// Held by a scenario from its beginning to its end.
@@ -117,9 +119,8 @@ fn apps_serve_while_the_api_server_is_away() {
     };
     let visitors = Visitors::of(&platform, "blog");
 
-    // As long as watches take to notice, and then some.
-    let until = Instant::now() + Duration::from_secs(40);
-    wait_for("the outage", Duration::from_secs(60), || (Instant::now() > until).then_some(()));
+    let until = Instant::now() + API_OUTAGE;
+    wait_for("the outage", API_OUTAGE * 2, || (Instant::now() > until).then_some(()));
     let (asked, lost) = visitors.leave();
     drop(api_server);
 
@@ -144,6 +145,58 @@ impl Drop for ApiServer {
     fn drop(&mut self) {
         let _ = Command::new("pkill").args(["-CONT", "-x", "kube-apiserver"]).status();
     }
+}
+
+#[test]
+fn apps_serve_while_the_database_is_away() {
+    let _alone = alone();
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = running_app(&platform, &admin, 2);
+    let visitors = Visitors::of(&platform, "blog");
+
+    platform.let_into_database(false);
+    admin.deis_in(&folder, &["ps"]).fails(1, "The database does not answer, try again.");
+    // What Kubernetes does needs no database either: a new pod comes, pulls its image and gets visitors.
+    let before = pods(&platform);
+    let namespace = format!("--namespace={}", platform.namespace_of("blog"));
+    platform.kubectl(&["delete", &before[0], &namespace]);
+    platform.settled_containers("blog", 2);
+    admin.change(&folder, &[("index.html", "not accepted\n")]);
+    let refused = admin.push(&folder);
+    assert_ne!(refused.code, Some(0), "{}", refused.all());
+    platform.let_into_database(true);
+
+    wait_for("the API answers", Duration::from_secs(60), || {
+        (admin.deis_in(&folder, &["ps"]).code == Some(0)).then_some(())
+    });
+    let (asked, lost) = visitors.leave();
+    assert!(asked > 50, "{asked}");
+    assert_eq!(lost, Vec::<String>::new());
+    admin.change(&folder, &[("index.html", "pushed again\n")]);
+    admin.push(&folder).ok();
+    platform.wait_for_answer("blog", "pushed again");
+}
+
+#[test]
+fn an_upgrade_with_a_push_under_way_loses_neither() {
+    /// Longer than the new pods take to come up.
+    const SLOW: &str = "#!/bin/sh\necho at work; sleep 20\n";
+    let _alone = alone();
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = running_app(&platform, &admin, 1);
+    let visitors = Visitors::of(&platform, "blog");
+
+    admin.change(&folder, &[("index.html", "pushed\n"), ("bin/pre-compile", SLOW)]);
+    let mut push = admin.push_until(&folder, "at work");
+    let again = ["router", "builder", "controller"].map(|role| format!("{role}.podAnnotations.again=yes"));
+    platform.upgrade(&again.each_ref().map(String::as_str));
+
+    assert!(push.wait().expect("our child").success(), "the push must be carried out");
+    platform.wait_for_answer("blog", "pushed");
+    let (_, lost) = visitors.leave();
+    assert_eq!(lost, Vec::<String>::new());
 }
 
 #[test]
@@ -199,4 +252,73 @@ fn a_drained_node_costs_no_request() {
     assert!(uncordoned.contains("uncordoned"), "{uncordoned}");
     assert_eq!(lost, Vec::<String>::new());
     platform.wait_for_answer("blog", "up");
+}
+
+/// The second node, cut off from everybody until this is dropped: nothing tells it from one without power.
+struct LostNode<'a>(&'a Platform);
+
+const SECOND_NODE: &str = "node-2";
+
+impl<'a> LostNode<'a> {
+    fn cut_off(platform: &'a Platform) -> Result<Self, ()> {
+        if set_link(SECOND_NODE, "down") { Ok(Self(platform)) } else { Err(()) }
+    }
+
+    fn wait_for_return(self) {
+        let platform = self.0;
+        drop(self);
+        let node = format!("node/{SECOND_NODE}");
+        let ready = platform.kubectl(&["wait", &node, "--for=condition=Ready", "--timeout=120s"]);
+        assert!(ready.contains("condition met"), "{ready}");
+    }
+}
+
+impl Drop for LostNode<'_> {
+    fn drop(&mut self) {
+        set_link(SECOND_NODE, "up");
+    }
+}
+
+fn set_link(name: &str, state: &str) -> bool {
+    let set = Command::new("ip").args(["link", "set", name, state]).output();
+    set.is_ok_and(|set| set.status.success())
+}
+
+#[test]
+fn apps_of_a_lost_node_come_back_on_another_one() {
+    let _alone = alone();
+    // What has a volume would wait for its node; this is about apps, and about what has none.
+    let values = ["builder", "logger", "registry"]
+        .map(|role| format!(r"{role}.nodeSelector.kubernetes\.io/hostname=node-1"));
+    let platform = Platform::install(&values.each_ref().map(String::as_str));
+    let admin = platform.admin();
+    let folder = running_app(&platform, &admin, 2);
+    let before = pods(&platform);
+    let namespace = format!("--namespace={}", platform.namespace_of("blog"));
+    let on_nodes = "jsonpath={range .items[*]}{.spec.nodeName}{\"\\n\"}{end}";
+    let nodes = platform.kubectl(&["get", "pods", &namespace, "--selector=app=blog", "-o", on_nodes]);
+    assert!(nodes.contains("node-1") && nodes.contains("node-2"), "replicas must be spread: {nodes}");
+
+    let Ok(lost) = LostNode::cut_off(&platform) else {
+        // Somebody else's cluster: its nodes are not ours to cut off.
+        return;
+    };
+    // 40 s until Kubernetes takes the node for lost, 30 s that its pods may stay, and their start elsewhere.
+    wait_for("replacements", Duration::from_secs(150), || {
+        let new = pods(&platform).into_iter().filter(|pod| !before.contains(pod)).collect::<Vec<_>>();
+        let ready = |pod: &String| {
+            let state = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
+            platform.kubectl(&["get", pod, &namespace, "-o", state]) == "True"
+        };
+        (!new.is_empty() && new.iter().all(ready)).then_some(())
+    });
+    for _ in 0..100 {
+        let answer = platform.get("blog", "/").expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    admin.deis_in(&folder, &["config:set", "A=1"]).ok();
+    lost.wait_for_return();
+
+    platform.wait_for_answer("blog", "up");
+    assert_eq!(platform.settled_containers("blog", 2).len(), 2);
 }

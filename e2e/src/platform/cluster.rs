@@ -27,10 +27,10 @@ pub(super) fn is_wanted() -> bool {
 }
 
 impl Cluster {
-    /// Installs the chart and waits until the API answers.
-    pub fn install() -> Self {
+    /// Installs the chart with these values on top of a scenario's usual ones, and waits until the API answers.
+    pub fn install(values: &[&str]) -> Self {
         let release = format!("e{}", random() % 100_000_000);
-        install(&release);
+        install(&release, values);
         let address =
             kubectl(&["get", "service", "deis-router", "-o", "jsonpath={.spec.clusterIP}"], &release);
         let cluster = Self {
@@ -95,6 +95,17 @@ impl Cluster {
         run(helm, &self.release);
     }
 
+    /// Has the database refuse everybody, or serve again.
+    pub fn let_into_database(&self, allowed: bool) {
+        let release = &self.release;
+        psql(&format!("ALTER DATABASE {release} ALLOW_CONNECTIONS {allowed}"));
+        if !allowed {
+            psql(&format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{release}'"
+            ));
+        }
+    }
+
     pub fn namespace_of(&self, app: &str) -> String {
         format!("{}-{app}", self.release)
     }
@@ -117,7 +128,7 @@ impl Drop for Cluster {
     }
 }
 
-fn install(release: &str) {
+fn install(release: &str, more: &[&str]) {
     let first_port = NODE_PORTS.start + (random() % (NODE_PORTS.end - NODE_PORTS.start)) / 2 * 2;
     let values = [
         format!("database.url={}", database(release)),
@@ -137,21 +148,29 @@ fn install(release: &str) {
     if let Some(file) = std::env::var_os("WORKFLOW_E2E_VALUES") {
         helm.arg("--values").arg(file);
     }
-    for value in values {
-        helm.args(["--set", &value]);
+    for value in values.iter().map(String::as_str).chain(more.iter().copied()) {
+        helm.args(["--set", value]);
     }
     run(helm, release);
 }
 
 /// A database of the release's own.
 fn database(release: &str) -> String {
-    let server = std::env::var("WORKFLOW_E2E_POSTGRES").expect("`cargo xtask e2e --cluster` starts one");
-    let create = format!("CREATE DATABASE {release}");
-    let made = Command::new("psql").args([&server, "--quiet", "--command", &create]).output();
-    let made = made.expect("psql runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    psql(&format!("CREATE DATABASE {release}"));
+    let server = database_server();
     let (server, _) = server.rsplit_once('/').expect("the URL names a database");
     format!("{server}/{release}")
+}
+
+fn database_server() -> String {
+    std::env::var("WORKFLOW_E2E_POSTGRES").expect("`cargo xtask e2e --cluster` starts one")
+}
+
+/// As the server's administrator.
+fn psql(statement: &str) {
+    let done = Command::new("psql").args([&database_server(), "--quiet", "--command", statement]).output();
+    let done = done.expect("psql runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 fn helm(verb: &str, release: &str) -> Command {
