@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
@@ -78,6 +79,7 @@ async fn answer(builder: Arc<Builder>, stream: UnixStream) {
     if let Err(stop) = &ended {
         pusher.fail(&stop.to_string()).await;
     }
+    push.accepted.store(ended.is_ok(), Ordering::Relaxed);
     pusher.end(ended.is_ok()).await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -18,6 +19,8 @@ pub(crate) struct Push {
     pub started: Instant,
     /// Set when git has taken the pack in and has started the hook.
     pub received: CancellationToken,
+    /// Set once the push is built, released and so accepted.
+    pub accepted: AtomicBool,
     pub _lock: AppLock,
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::AppName;
@@ -46,9 +47,11 @@ pub(crate) async fn receive_pack(builder: &Builder, user: &str, app: &AppName, w
         Ok((lock, repository)) => {
             let (app, user) = (app.clone(), user.to_owned());
             let received = CancellationToken::new();
-            let push = Arc::new(Push { app, user, repository, started, received, _lock: lock });
+            let accepted = AtomicBool::new(false);
+            let push = Arc::new(Push { app, user, repository, started, received, accepted, _lock: lock });
             let status = receive(builder, &push, wire).await;
-            if status == 0 {
+            // Git ends well also where the hook has refused everything.
+            if push.accepted.load(Ordering::Relaxed) {
                 builder.keep_copy(&push).await;
             }
             status

@@ -1,28 +1,34 @@
 //! Copies of pushed source: a builder that has lost its disk loses no clone.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use domain::AppName;
-use engine::{Bundles, EngineError};
+use engine::{Bundles, EngineError, JobError};
 
 use crate::world::World;
 
-/// Bundles in memory, by the app's id.
+/// Bundles in memory with the app's id, the newest last.
 #[derive(Clone, Default)]
-pub struct TestBundles(Arc<Mutex<HashMap<String, Vec<u8>>>>);
+pub struct TestBundles(Arc<Mutex<Vec<(String, Vec<u8>)>>>);
+
+impl TestBundles {
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
 
 #[async_trait]
 impl Bundles for TestBundles {
     async fn store(&self, _app: &AppName, id: &str, bundle: &Path) -> Result<(), EngineError> {
-        self.0.lock().unwrap().insert(id.to_owned(), std::fs::read(bundle).unwrap());
+        self.0.lock().unwrap().push((id.to_owned(), std::fs::read(bundle).unwrap()));
         Ok(())
     }
 
     async fn fetch(&self, _app: &AppName, id: &str, to: &Path) -> Result<bool, EngineError> {
-        let bundle = self.0.lock().unwrap().get(id).cloned();
+        let kept = self.0.lock().unwrap().clone();
+        let bundle = kept.into_iter().rfind(|(of, _)| of == id).map(|(_, bundle)| bundle);
         if let Some(bundle) = &bundle {
             std::fs::write(to, bundle).unwrap();
         }
@@ -50,6 +56,19 @@ async fn a_builder_without_its_disk_still_has_what_was_pushed() {
     again.done(&format!("git pull -q {} main", again.url("blog"))).await;
     again.commit(&[("most", "most\n")]).await;
     again.push("blog", "main").await.ended_with(0);
+}
+
+#[tokio::test]
+async fn what_was_refused_is_not_kept() {
+    let world = World::new().await;
+    let client = world.client_with(FILES).await;
+    client.push("blog", "main").await.ended_with(0);
+    world.until("a copy is kept", |world| world.bundles.count() == 1).await;
+
+    client.commit(&[("more", "more\n")]).await;
+    world.engine.fail_next_build(JobError::Failed { exit_code: 17 });
+    client.push("blog", "main").await.ended_with(1);
+    assert_eq!(world.bundles.count(), 1);
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ pub struct World {
     pub folder: TempDir,
     pub engine: TestEngine,
     pub hooks: Hooks,
-    bundles: TestBundles,
+    pub bundles: TestBundles,
     port: u16,
     stop: watch::Sender<bool>,
     serving: JoinHandle<Result<(), BuilderError>>,
