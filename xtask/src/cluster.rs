@@ -129,6 +129,16 @@ impl Cluster {
         kubeconfig.filter(foreign).map_or(Self::Own, Self::Given)
     }
 
+    /// Whether this user can bring it up: our own needs root.
+    pub fn may_be_used(&self) -> bool {
+        matches!(self, Self::Given(_)) || nix::unistd::geteuid().is_root()
+    }
+
+    /// Whether it runs; somebody else's does not end with us.
+    pub fn is_up(&self) -> bool {
+        matches!(self, Self::Given(_)) || own::is_up()
+    }
+
     /// Makes sure that it runs.
     pub fn up(&self, nodes: Option<u8>) -> anyhow::Result<()> {
         let Self::Given(kubeconfig) = self else { return own::up(nodes) };

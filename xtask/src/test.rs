@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::binaries::{Binaries, Profile};
+use crate::cluster::Cluster;
 use crate::e2e::Stage;
 use crate::postgres::Postgres;
 use crate::{binaries, daemon, packages, paths, progress, stack};
@@ -24,17 +25,16 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Install what the tests need and run them all.
 ///
-/// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, engine conformance on Docker,
-/// scenarios with real git and containers, dependency policy; with --cluster, conformance and scenarios on a real
-/// Kubernetes too.
+/// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, engine conformance on Docker and on
+/// Kubernetes, scenarios with real git and containers on both, dependency policy.
 #[derive(Debug, clap::Args)]
 pub struct Test {
     /// Run only the stages whose names contain this text.
     #[arg(long)]
     only: Option<String>,
-    /// Run those on Kubernetes too; the first time, that Kubernetes is built, which takes about twenty minutes.
+    /// Leave out the stages on Kubernetes; the first time they build it, which takes about twenty minutes.
     #[arg(long)]
-    cluster: bool,
+    without_kubernetes: bool,
 }
 
 impl Test {
@@ -57,10 +57,11 @@ impl Test {
         stages.tests("tests", cargo_command(EVERYTHING).env("SLUG_BIN", &binaries.slug))?;
         stages.tests_on_postgres()?;
         stages.tests("scenarios", &mut scenarios(&binaries))?;
-        if self.cluster {
-            stages.tests_on_kubernetes()?;
+        stages.run("dependencies", check_dependencies)?;
+        if self.without_kubernetes {
+            return Ok(());
         }
-        stages.run("dependencies", check_dependencies)
+        stages.tests_on_kubernetes()
     }
 }
 
@@ -173,6 +174,22 @@ impl Stages {
         if !names.iter().any(|name| self.is_wanted(name)) {
             return Ok(());
         }
+        let cluster = Cluster::chosen();
+        if !cluster.may_be_used() {
+            println!(
+                "\nWhat runs on Kubernetes was NOT tested: run this as root, or set KUBECONFIG to a cluster"
+            );
+            return Ok(());
+        }
+        let was_up = cluster.is_up();
+        let ended = self.tests_on_stage(names);
+        if !was_up {
+            cluster.down()?;
+        }
+        ended
+    }
+
+    fn tests_on_stage(&mut self, names: [&str; 4]) -> anyhow::Result<()> {
         let stage = self.always(names[0], Stage::set)?;
         self.tests(names[1], &mut stage.chart()?)?;
         self.tests(names[2], &mut stage.engine()?)?;

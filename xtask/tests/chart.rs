@@ -1,6 +1,6 @@
 //! The Helm chart as Helm sees it: lint, and what it makes of some sets of values, as snapshots.
 //!
-//! Helm is found in `PATH`; `cargo xtask cluster up` builds it, and `cargo xtask test --cluster` runs these.
+//! Helm is found in `PATH`; `cargo xtask cluster up` builds it, and `cargo xtask test` runs these.
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -64,6 +64,11 @@ pub fn down() -> anyhow::Result<()> {
     progress::step("Take the cluster down", remove)
 }
 
+/// Whether it was brought up and has not been taken down, nor ended with the machine.
+pub fn is_up() -> bool {
+    nodes().is_ok() && some_run().unwrap_or_default()
+}
+
 /// Whether processes of a cluster run, whoever started it.
 fn some_run() -> anyhow::Result<bool> {
     Ok(!Hierarchies::of_this_machine()?.processes(cgroups::ROOT).is_empty())
