@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod app_names;
+pub mod autoscale;
 pub mod build;
 pub mod certs;
 pub mod config;

@@ -93,6 +93,7 @@ macro_rules! promises {
         $crate::promises! { @ $world:
             no_request_is_lost_in_rollouts_of_one_replica, no_request_is_lost_in_rollouts_of_two_replicas,
             no_request_is_lost_in_restarts_and_scaling, a_failed_rollout_loses_no_request,
+            replicas_follow_the_load_up_to_the_maximum,
             a_failure_is_told_with_its_exit_code_and_last_lines, a_process_that_never_listens_fails_in_time,
             a_program_that_is_missing_fails_at_once, tags_that_no_node_has_fail_the_rollout,
             a_replica_gets_no_traffic_before_it_answers, a_sick_replica_leaves_the_table,

@@ -5,11 +5,11 @@
 //!
 //! Each app has a task that compares its wish with its containers and acts (`rollout`); what to do next is
 //! decided by pure code (`plan`). Containers are known again by their labels, so a death at any moment costs
-//! nothing but time. `Replicas::Auto` runs its minimum here: one machine has no other to grow to, and a
-//! loop on CPU use is still to come.
+//! nothing but time. Where the number of replicas follows the load, `autoscale` says how many there are.
 
 mod app;
 mod apps;
+mod autoscale;
 mod board;
 mod container;
 mod events;

@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::pods::PodSelection;
+use domain::deployment::{Limits, Replicas, Workload};
+use domain::pods::{PodSelection, PodState};
 use domain::routing::{Backend, RouteTable, RouterReport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::probes::only_backend;
 use super::setting::*;
 use super::{AnyEngine, Subject};
 use crate::Outcome;
@@ -20,6 +22,9 @@ use crate::Outcome;
 const VISITORS: usize = 8;
 /// Time that one request may take, the wait for a backend included.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Longest time until more load is seen: engines look every 15 s, at figures that may be as old.
+const MEASURED_MAX: Duration = Duration::from_secs(180);
 
 pub async fn no_request_is_lost_in_rollouts_of_one_replica(subject: &dyn Subject) {
     roll_under_load(subject, 1).await;
@@ -69,6 +74,27 @@ pub async fn a_failed_rollout_loses_no_request(subject: &dyn Subject) {
 
     assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
     load.end_without_loss().await;
+}
+
+pub async fn replicas_follow_the_load_up_to_the_maximum(subject: &dyn Subject) {
+    let engine = subject.engine();
+    engine.route(&routing()).await.expect("reachable");
+    let limits = Limits { cpu_request_millis: Some(50), ..Limits::default() };
+    let replicas = Replicas::Auto { min: 1, max: 2, cpu_percent: 50 };
+    deploy_well(&engine, &Workload { limits, replicas, ..web(subject, 2) }).await;
+    let first = names(&engine).await;
+    let backend = only_backend(&engine).await;
+
+    let busy = async {
+        while names(&engine).await.len() < 2 {
+            get(backend.address, "/burn").await.expect("an answer");
+        }
+    };
+    timeout(MEASURED_MAX, busy).await.expect("a second replica in time");
+
+    let all = pods_become(&engine, |pods| pods.iter().all(|pod| pod.state == PodState::Up)).await;
+    assert_eq!((first.len(), all.len()), (1, 2));
+    assert!(all.iter().any(|pod| pod.name == first[0]), "{first:?} {all:?}");
 }
 
 /// The body of the answer to one request on a connection of its own.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use domain::AppName;
+use domain::{AppName, ProcessType};
 use tokio::sync::{Notify, watch};
 
 use super::Inner;
+use super::autoscale::{self, Scaled};
 use super::health::Health;
 use super::replicas::Replica;
 use super::state::AppWish;
@@ -38,6 +39,8 @@ pub struct State {
     pub health: BTreeMap<String, Health>,
     /// Last exits by container.
     pub exits: BTreeMap<String, Exit>,
+    /// Numbers of replicas that follow the load.
+    pub scaled: BTreeMap<ProcessType, Scaled>,
     /// Containers to be replaced though they are what is wanted.
     pub condemned: BTreeSet<String>,
     /// Containers on their way out.
@@ -160,6 +163,15 @@ impl State {
         replica.is_running() && self.health.get(&replica.key).is_some_and(|health| health.is_ready)
     }
 
+    /// How many replicas of a process should run now.
+    pub fn count_wanted(&self, process: &ProcessType) -> u32 {
+        let wish = self.wish.workloads.get(process).filter(|_| !self.wish.is_removed);
+        let Some(wanted) = wish.and_then(|wish| wish.wanted.as_ref()) else { return 0 };
+        let scaled = self.scaled.get(process).map(|scaled| scaled.replicas);
+        let by_load = autoscale::rule(wanted.replicas).map(|rule| rule.clamp(scaled.unwrap_or(rule.min)));
+        by_load.unwrap_or_else(|| wanted.replicas.at_least())
+    }
+
     pub fn is_retiring(&self, replica: &Replica) -> bool {
         self.retiring.contains(&replica.id)
     }
@@ -185,5 +197,6 @@ impl State {
         condemned.retain(has);
         retiring.retain(has);
         self.away = None;
+        autoscale::begin(self);
     }
 }

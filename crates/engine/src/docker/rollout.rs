@@ -283,7 +283,7 @@ fn comparison(state: &State, process: &ProcessType) -> (usize, Vec<plan::Replica
             && can_run_again(replica),
         is_ready: state.is_ready(replica),
     });
-    (wish.map_or(0, Wish::replicas) as usize, replicas.collect())
+    (state.count_wanted(process) as usize, replicas.collect())
 }
 
 /// Docker starts its containers again by itself, but not those that someone stopped. One that was made but

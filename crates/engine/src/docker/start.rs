@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::app::App;
 use super::board::Board;
 use super::state::{AppWish, StateFolder};
-use super::{DockerEngine, DockerSettings, Inner, Reach, events, rollout};
+use super::{DockerEngine, DockerSettings, Inner, Reach, autoscale, events, rollout};
 use crate::EngineError;
 use crate::lines::Lines;
 
@@ -70,6 +70,7 @@ impl DockerEngine {
     async fn adopt(&self, wishes: Vec<(AppName, AppWish)>) {
         let inner = &self.inner;
         inner.spawn(events::listen(Arc::clone(inner)));
+        inner.spawn(autoscale::run(Arc::clone(inner)));
         let apps: Vec<_> = wishes.into_iter().map(|(name, wish)| App::new(name, wish)).collect();
         for app in &apps {
             inner.apps().insert(app.name.clone(), Arc::clone(app));

@@ -112,8 +112,20 @@ fn act(path: &str) -> (&'static str, String) {
             let hog = std::hint::black_box(vec![1_u8; 512 << 20]);
             ("200 OK", hog.len().to_string())
         }
+        "/burn" => {
+            burn(Duration::from_millis(100));
+            ("200 OK", String::new())
+        }
         "/threads" => ("200 OK", threads().to_string()),
         _ => ("200 OK", text("RELEASE")),
+    }
+}
+
+/// Keeps a processor busy.
+fn burn(time: Duration) {
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < time {
+        std::hint::spin_loop();
     }
 }
 
