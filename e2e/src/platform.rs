@@ -32,7 +32,39 @@ enum Place {
 impl Platform {
     /// Starts one and waits for its API.
     pub fn start() -> Self {
-        if cluster::is_wanted() { Self::install(&[]) } else { Self::start_on(None) }
+        if cluster::is_wanted() { Self::install(&[]) } else { Self::start_on(None, &[]) }
+    }
+
+    /// Starts one where a node has this label; on a cluster it is the last node.
+    pub fn with_labelled_node(name: &str, value: &str) -> Self {
+        let label = format!("{name}={value}");
+        if !cluster::is_wanted() {
+            return Self::start_on(None, &["--node-label", &label]);
+        }
+        let platform = Self::install(&[]);
+        let node = platform.kubectl(&["get", "nodes", "-o", "jsonpath={.items[-1:].metadata.name}"]);
+        platform.kubectl(&["label", "node", &node, &label, "--overwrite"]);
+        platform
+    }
+
+    /// Names of the nodes with this label; one machine is a node without a name.
+    pub fn labelled_nodes(&self, name: &str, value: &str) -> Vec<String> {
+        let Place::Cluster(cluster) = &self.place else { return vec![String::new()] };
+        let format = "jsonpath={range .items[*]}{.metadata.name}{\"\\n\"}{end}";
+        let nodes =
+            cluster.kubectl(&["get", "nodes", "--selector", &format!("{name}={value}"), "-o", format]);
+        nodes.lines().map(str::to_owned).collect()
+    }
+
+    /// Names of the nodes that the app's web processes run on.
+    pub fn nodes_of(&self, app: &str) -> Vec<String> {
+        let Place::Cluster(cluster) = &self.place else { return vec![String::new()] };
+        let format = "jsonpath={range .items[*]}{.spec.nodeName}{\"\\n\"}{end}";
+        let namespace = format!("--namespace={}", cluster.namespace_of(app));
+        let pods = cluster.kubectl(&["get", "pods", &namespace, "--selector=type=web", "-o", format]);
+        let mut nodes: Vec<_> = pods.lines().map(str::to_owned).collect();
+        nodes.dedup();
+        nodes
     }
 
     /// Installs one on the cluster, with these values of the chart on top of the usual ones.
@@ -44,12 +76,12 @@ impl Platform {
 
     /// Starts one on a Docker daemon of the scenario's own.
     pub fn start_on_daemon(daemon: &Daemon) -> Self {
-        Self::start_on(Some(daemon))
+        Self::start_on(Some(daemon), &[])
     }
 
-    fn start_on(daemon: Option<&Daemon>) -> Self {
+    fn start_on(daemon: Option<&Daemon>, arguments: &[&str]) -> Self {
         let folder = folder();
-        let machine = Machine::new(folder.path(), daemon);
+        let machine = Machine::new(folder.path(), daemon).with(arguments);
         let (http_port, ssh_port) = (machine.http_port, machine.ssh_port);
         let mut platform = Self { http_port, ssh_port, place: Place::Machine(machine), folder };
         platform.launch();

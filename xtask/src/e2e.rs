@@ -20,7 +20,8 @@ use crate::{packages, paths, progress};
 use user_registry::UserRegistry;
 
 /// Files of scenarios that run on a cluster too.
-const SCENARIOS: [&str; 6] = ["journey", "examples", "bad_input", "settings", "cluster", "install"];
+const SCENARIOS: &[&str] =
+    &["journey", "examples", "bad_input", "settings", "processes", "people", "cluster", "install"];
 /// Installations at once: more than these two cores can carry only makes all of them late.
 const AT_ONCE: &str = "2";
 const TAG: &str = "e2e";
@@ -122,7 +123,7 @@ impl Stage {
     pub fn scenarios(&self, only: Option<&str>) -> anyhow::Result<Command> {
         let mut command = self.cargo()?;
         command.args(["test", "--package=e2e", "--features=cluster", "--locked", "--no-fail-fast"]);
-        command.args(SCENARIOS.map(|name| format!("--test={name}")));
+        command.args(SCENARIOS.iter().map(|name| format!("--test={name}")));
         command
             .env("WORKFLOW_E2E_CLUSTER", "1")
             .env("WORKFLOW_E2E_VALUES", &self.values)

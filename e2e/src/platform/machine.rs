@@ -33,6 +33,12 @@ impl Machine {
         Self { http_port, ssh_port, folder: folder.to_owned(), process: None, extra, docker_socket }
     }
 
+    /// Starts with more arguments than others.
+    pub fn with(mut self, arguments: &[&str]) -> Self {
+        self.extra.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
     /// Starts the process without waiting for anything.
     pub fn launch(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_path()).expect("a log file");
