@@ -7,12 +7,14 @@
 mod daemon;
 mod http;
 mod platform;
+pub mod private_registry;
 mod user;
 mod visitors;
 
 pub use daemon::Daemon;
 pub use http::{Answer, get};
 pub use platform::Platform;
+pub use private_registry::PrivateRegistry;
 pub use user::{Said, User};
 pub use visitors::Visitors;
 

@@ -16,6 +16,11 @@ use crate::{checkout, get};
 use cluster::Cluster;
 use machine::Machine;
 
+/// Whether scenarios run on a cluster.
+pub(crate) fn is_on_cluster() -> bool {
+    cluster::is_wanted()
+}
+
 /// Ends with the scenario, also when that fails.
 pub struct Platform {
     pub http_port: u16,
@@ -33,6 +38,16 @@ impl Platform {
     /// Starts one and waits for its API.
     pub fn start() -> Self {
         if cluster::is_wanted() { Self::install(&[]) } else { Self::start_on(None, &[]) }
+    }
+
+    /// Starts one that takes images from this registry too, though it speaks plain HTTP.
+    pub fn trusting(registry: &str) -> Self {
+        if !cluster::is_wanted() {
+            // Docker asks the loopback address without TLS.
+            return Self::start();
+        }
+        let usual = std::env::var("WORKFLOW_E2E_INSECURE_REGISTRY").unwrap_or_default();
+        Self::install(&[&format!("registry.insecureHosts={{{usual},{registry}}}")])
     }
 
     /// Starts one where a node has this label; on a cluster it is the last node.
@@ -255,7 +270,7 @@ pub fn program(variable: &str, name: &str) -> PathBuf {
 
 /// A port that nothing listens on, from below the range that the kernel gives to those who connect: they would
 /// take it before the platform does.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let port = 10_000 + (random() % 10_000) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

@@ -94,7 +94,7 @@ fn health_checks_gate_a_release_and_restart_what_is_sick() {
         let words = ["healthchecks:set", kind, "httpGet", "5000", "--path", path];
         deis(&[&words[..], &soon].concat())
     };
-    deis(&["config:set", "DEIS_DEPLOY_TIMEOUT=10"]).ok();
+    deis(&["config:set", "DEIS_DEPLOY_TIMEOUT=20"]).ok();
     check("readiness", "/ready").ok();
     check("liveness", "/alive").ok();
     let before = platform.settled_containers("blog", 1);

@@ -21,7 +21,7 @@ use user_registry::UserRegistry;
 
 /// Files of scenarios that run on a cluster too.
 const SCENARIOS: &[&str] =
-    &["journey", "examples", "bad_input", "settings", "processes", "people", "cluster", "install"];
+    &["journey", "examples", "bad_input", "settings", "processes", "people", "images", "cluster", "install"];
 /// Installations at once: more than these two cores can carry only makes all of them late.
 const AT_ONCE: &str = "2";
 const TAG: &str = "e2e";
@@ -35,7 +35,7 @@ pub struct E2e {
     /// On a Kubernetes cluster instead of this machine's Docker.
     #[arg(long)]
     cluster: bool,
-    /// Only scenarios whose names contain this text.
+    /// Only the scenarios of this file, or those whose names contain this text.
     only: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl E2e {
                 let stage = Stage::set()?;
                 return progress::run(&mut stage.scenarios(self.only.as_deref())?);
             }
-            false => crate::test::scenarios(&crate::test::prepare_scenarios()?),
+            false => crate::test::scenarios(&crate::test::prepare_scenarios()?)?,
         };
         if let Some(only) = &self.only {
             command.arg("--").arg(only);
@@ -123,13 +123,16 @@ impl Stage {
     pub fn scenarios(&self, only: Option<&str>) -> anyhow::Result<Command> {
         let mut command = self.cargo()?;
         command.args(["test", "--package=e2e", "--features=cluster", "--locked", "--no-fail-fast"]);
-        command.args(SCENARIOS.iter().map(|name| format!("--test={name}")));
+        let (files, only) = chosen(only);
+        command.args(files.iter().map(|name| format!("--test={name}")));
         command
             .env("WORKFLOW_E2E_CLUSTER", "1")
             .env("WORKFLOW_E2E_VALUES", &self.values)
             .env("WORKFLOW_E2E_POSTGRES", self.postgres.url())
             .env("WORKFLOW_E2E_STACK_IMAGE", self.registry.name("stack", TAG))
             .env("WORKFLOW_E2E_IMAGES", folder())
+            .env("WORKFLOW_E2E_DISTRIBUTION", &self.distribution)
+            .env("WORKFLOW_E2E_INSECURE_REGISTRY", self.registry.host())
             .env("WORKFLOW_E2E_TAG", TAG)
             .env("DEIS_BIN", &self.deis);
         command.args(["--", "--test-threads", AT_ONCE]).args(only);
@@ -142,6 +145,12 @@ impl Stage {
         command.current_dir(paths::checkout());
         Ok(command)
     }
+}
+
+/// Files of scenarios, and a part of the names of those to run.
+fn chosen(only: Option<&str>) -> (Vec<&'static str>, Option<&str>) {
+    let file = SCENARIOS.iter().find(|file| Some(**file) == only);
+    file.map_or((SCENARIOS.to_vec(), only), |file| (vec![*file], None))
 }
 
 /// Loads an image on the nodes, unless they have exactly this one.
@@ -160,7 +169,6 @@ fn bring(cluster: &Cluster, image: &Image) -> anyhow::Result<()> {
 
 /// Values of the chart that are the same for all scenarios.
 fn write_values(registry: &UserRegistry) -> anyhow::Result<PathBuf> {
-    let insecure = json!([{ "name": "WORKFLOW_INSECURE_REGISTRIES", "value": registry.host() }]);
     let ca_bundle = match Path::new(HOST_CA_BUNDLE).is_file() {
         true => std::fs::read_to_string(HOST_CA_BUNDLE).context(HOST_CA_BUNDLE)?,
         false => String::new(),
@@ -168,8 +176,7 @@ fn write_values(registry: &UserRegistry) -> anyhow::Result<PathBuf> {
     let values = json!({
         "image": { "tag": TAG },
         "stackImage": { "repository": registry.repository("stack"), "tag": TAG },
-        "controller": { "extraEnv": insecure },
-        "builder": { "extraEnv": insecure },
+        "registry": { "insecureHosts": [registry.host()] },
         "builds": { "caBundle": ca_bundle },
     });
     let path = folder().join("values.json");

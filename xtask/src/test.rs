@@ -12,7 +12,7 @@ use crate::binaries::{Binaries, Profile};
 use crate::cluster::Cluster;
 use crate::e2e::Stage;
 use crate::postgres::Postgres;
-use crate::{binaries, daemon, packages, paths, progress, stack};
+use crate::{binaries, daemon, images, packages, paths, progress, stack};
 
 /// Version of cargo-deny that the checks were written for.
 const CARGO_DENY: &str = "0.20.2";
@@ -56,7 +56,7 @@ impl Test {
             .always("stack image", || stack::ensure(&stack::StackOptions::standard(binaries.slug.clone())))?;
         stages.tests("tests", cargo_command(EVERYTHING).env("SLUG_BIN", &binaries.slug))?;
         stages.tests_on_postgres()?;
-        stages.tests("scenarios", &mut scenarios(&binaries))?;
+        stages.tests("scenarios", &mut scenarios(&binaries)?)?;
         stages.run("dependencies", check_dependencies)?;
         if self.without_kubernetes {
             return Ok(());
@@ -108,10 +108,11 @@ pub fn prepare_scenarios() -> anyhow::Result<Binaries> {
     Ok(binaries)
 }
 
-pub fn scenarios(binaries: &Binaries) -> Command {
+pub fn scenarios(binaries: &Binaries) -> anyhow::Result<Command> {
     let mut command = cargo_command(&["test", "--package=e2e", "--locked", "--no-fail-fast"]);
     command.env("WORKFLOW_BIN", &binaries.workflow).env("DEIS_BIN", &binaries.deis);
-    command
+    command.env("WORKFLOW_E2E_DISTRIBUTION", images::distribution()?);
+    Ok(command)
 }
 
 fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
