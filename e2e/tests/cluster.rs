@@ -73,6 +73,25 @@ fn a_pod_that_is_killed_is_replaced() {
 }
 
 #[test]
+fn apps_reach_one_another_inside_the_cluster_also_when_nobody_outside_does() {
+    let _alone = alone();
+    let platform = Platform::start();
+    let admin = platform.admin();
+    running_app(&platform, &admin, 1);
+    let visitor = admin.app_from_files("visitor", &[("Procfile", SERVER), ("index.html", "visitor\n")]);
+    admin.push(&visitor).ok();
+
+    admin.deis(&["routing:disable", "--app=blog"]).ok();
+
+    wait_for("the router lets nobody in", Duration::from_secs(10), || {
+        platform.get("blog", "/").ok().filter(|answer| answer.status == 404)
+    });
+    let url = format!("http://blog.{}/", platform.namespace_of("blog"));
+    let said = admin.deis_in(&visitor, &["run", &format!("curl --silent --max-time 10 {url}")]).ok().stdout;
+    assert!(said.ends_with("up\n"), "{said}");
+}
+
+#[test]
 fn apps_serve_while_the_rest_of_the_platform_is_down() {
     let _alone = alone();
     let platform = Platform::start();
