@@ -55,6 +55,26 @@ fn a_dockerfile() {
 }
 
 #[test]
+fn a_dockerfile_with_build_arguments_and_a_procfile() {
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let dockerfile = format!(
+        "FROM {}\nARG TONE\nUSER root\nRUN mkdir /srv/site && echo \"built with $TONE\" > /srv/site/index.html\n\
+         EXPOSE 5000\nENTRYPOINT []\nCMD [\"sleep\", \"100000\"]\n",
+        platform.stack_image()
+    );
+    let procfile = "web: cd /srv/site && exec python3 -m http.server $PORT\n";
+    let folder = admin.app_from_files("site", &[("Dockerfile", &dockerfile), ("Procfile", procfile)]);
+    admin.deis_in(&folder, &["config:set", "DEIS_DOCKER_BUILD_ARGS_ENABLED=1", "TONE=joy"]).ok();
+
+    admin.push(&folder).ok();
+
+    platform.wait_for_answer("site", "built with joy");
+    let pods = admin.deis_in(&folder, &["ps"]).ok().stdout;
+    assert!(pods.contains("--- web:") && !pods.contains("--- cmd:"), "{pods}");
+}
+
+#[test]
 fn a_pack_from_a_git_url_written_as_third_parties_write_them() {
     let platform = Platform::start();
     let admin = platform.admin();
