@@ -14,7 +14,7 @@ pub const PASSWORD: &str = "wide open";
 /// bcrypt of the password, as Distribution wants it.
 const LOGIN: &str = "robot:$2b$05$9tNrLr6JECDNOt013jir8ueF3K6y20mDuHXOLZIRqWi1hIAyHuzSi\n";
 /// Where clusters reach what runs beside them, and the port that their settings name.
-const CLUSTER_HOST: &str = "10.240.0.1:5001";
+const CLUSTER_HOST: &str = "10.240.0.1:5002";
 
 /// Ends with the scenario.
 pub struct PrivateRegistry {
