@@ -32,10 +32,12 @@ enum Place {
 impl Platform {
     /// Starts one and waits for its API.
     pub fn start() -> Self {
-        if !cluster::is_wanted() {
-            return Self::start_on(None);
-        }
-        let cluster = Cluster::install();
+        if cluster::is_wanted() { Self::install(&[]) } else { Self::start_on(None) }
+    }
+
+    /// Installs one on a cluster, with these values of the chart besides those of all scenarios.
+    pub fn install(values: &[&str]) -> Self {
+        let cluster = Cluster::install(values);
         let (http_port, ssh_port) = (cluster.http.port, cluster.ssh.port);
         Self { http_port, ssh_port, place: Place::Cluster(cluster), folder: folder() }
     }
@@ -96,6 +98,14 @@ impl Platform {
     pub fn upgrade(&self, values: &[&str]) {
         match &self.place {
             Place::Cluster(cluster) => cluster.upgrade(values),
+            Place::Machine(_) => panic!("this is a scenario of a cluster"),
+        }
+    }
+
+    /// Namespace of the platform.
+    pub fn namespace(&self) -> &str {
+        match &self.place {
+            Place::Cluster(cluster) => cluster.namespace(),
             Place::Machine(_) => panic!("this is a scenario of a cluster"),
         }
     }

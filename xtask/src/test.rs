@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::binaries::{Binaries, Profile};
-use crate::e2e::Stage;
+use crate::e2e::{SCENES, Stage};
 use crate::postgres::Postgres;
 use crate::{binaries, daemon, packages, paths, progress, stack};
 
@@ -173,7 +173,7 @@ impl Stages {
         if !names.iter().any(|name| self.is_wanted(name)) {
             return Ok(());
         }
-        let stage = self.always(names[0], Stage::set)?;
+        let stage = self.always(names[0], || Stage::set(&SCENES))?;
         self.tests(names[1], &mut stage.chart()?)?;
         self.tests(names[2], &mut stage.engine()?)?;
         self.tests(names[3], &mut stage.scenarios(None)?)

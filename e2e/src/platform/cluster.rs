@@ -28,9 +28,9 @@ pub(super) fn is_wanted() -> bool {
 
 impl Cluster {
     /// Installs the chart and waits until the API answers.
-    pub fn install() -> Self {
+    pub fn install(values: &[&str]) -> Self {
         let release = format!("e{}", random() % 100_000_000);
-        install(&release);
+        install(&release, values);
         let address =
             kubectl(&["get", "service", "deis-router", "-o", "jsonpath={.spec.clusterIP}"], &release);
         let cluster = Self {
@@ -95,6 +95,10 @@ impl Cluster {
         run(helm, &self.release);
     }
 
+    pub fn namespace(&self) -> &str {
+        &self.release
+    }
+
     pub fn namespace_of(&self, app: &str) -> String {
         format!("{}-{app}", self.release)
     }
@@ -117,7 +121,7 @@ impl Drop for Cluster {
     }
 }
 
-fn install(release: &str) {
+fn install(release: &str, more: &[&str]) {
     let first_port = NODE_PORTS.start + (random() % (NODE_PORTS.end - NODE_PORTS.start)) / 2 * 2;
     let values = [
         format!("database.url={}", database(release)),
@@ -137,8 +141,8 @@ fn install(release: &str) {
     if let Some(file) = std::env::var_os("WORKFLOW_E2E_VALUES") {
         helm.arg("--values").arg(file);
     }
-    for value in values {
-        helm.args(["--set", &value]);
+    for value in values.iter().map(String::as_str).chain(more.iter().copied()) {
+        helm.args(["--set", value]);
     }
     run(helm, release);
 }
