@@ -95,6 +95,7 @@ fn killed(
     });
     let outcome = load.stop();
     let under_way = done?;
+    println!("      pod killed: {under_way} requests under way at that moment");
     add(figures, "pod killed: ", &outcome, rate, replicas);
     figures.add(
         format!("pod killed: under way then, rate {rate} replicas {replicas}"),
@@ -106,6 +107,7 @@ fn killed(
 
 fn add(figures: &mut Figures, when: &str, outcome: &Outcome, rate: u64, replicas: usize) {
     let Outcome { sent, lost, rate: sent_rate, reasons } = outcome;
+    println!("      {when}{sent} sent, {lost} lost");
     for reason in reasons {
         println!("      {when}lost at {reason}");
     }
