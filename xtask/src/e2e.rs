@@ -115,9 +115,7 @@ impl Stage {
 
     /// The command that holds the engine of a cluster to its promises.
     pub fn engine(&self) -> anyhow::Result<Command> {
-        // By name: this very file may have been replaced by a newer build, which will do.
-        let chore = std::env::current_exe().context("cannot tell where this program lies")?;
-        let chore = chore.with_file_name("xtask");
+        let chore = this_file()?;
         let mut command = self.cargo()?;
         command.args(["test", "--package=engine", "--all-features", "--locked", "--no-fail-fast"]);
         command.args(["--test=kubernetes", "--test=kubernetes_images", "--test=kubernetes_jobs"]);
@@ -148,8 +146,7 @@ impl Stage {
 
     /// This very program again, inside the cluster's network and told what scenarios are told.
     pub fn this_program(&self) -> anyhow::Result<Command> {
-        let program = std::env::current_exe().context("cannot tell where this program lies")?;
-        let mut command = self.cluster.command(program)?;
+        let mut command = self.cluster.command(this_file()?)?;
         command.args(std::env::args_os().skip(1));
         self.tell(&mut command);
         Ok(command)
@@ -218,6 +215,12 @@ fn write_values(registry: &UserRegistry, tag: &str) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(&folder)?;
     std::fs::write(&path, values.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
+}
+
+/// This program, by name: the very file may have been replaced by a newer build, which will do.
+fn this_file() -> anyhow::Result<PathBuf> {
+    let file = std::env::current_exe().context("cannot tell where this program lies")?;
+    Ok(file.with_file_name("xtask"))
 }
 
 fn folder(tag: &str) -> PathBuf {
