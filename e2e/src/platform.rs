@@ -148,6 +148,11 @@ impl Platform {
         self.cluster().let_into_database(allowed);
     }
 
+    /// Namespace of the platform.
+    pub fn namespace(&self) -> &str {
+        self.cluster().namespace()
+    }
+
     /// Namespace of an app.
     pub fn namespace_of(&self, app: &str) -> String {
         self.cluster().namespace_of(app)

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::binaries::{self, Profile};
 use crate::cluster::{Cluster, GATEWAY_ADDRESS};
+use crate::images::files::Files;
 use crate::images::{self, Image, STACK, WORKFLOW, WorkflowFiles};
 use crate::postgres::Postgres;
 use crate::{packages, paths, progress};
@@ -24,8 +25,6 @@ const SCENARIOS: &[&str] =
     &["journey", "examples", "bad_input", "settings", "processes", "people", "images", "cluster", "install"];
 /// Installations at once: more than these two cores can carry only makes all of them late.
 const AT_ONCE: &str = "2";
-const TAG: &str = "e2e";
-const POSTGRES_PORT: u16 = 5_432;
 /// The machine's own authorities, which builds need where a site signs TLS itself.
 const HOST_CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -43,7 +42,7 @@ impl E2e {
     pub fn run(self) -> anyhow::Result<()> {
         let mut command = match self.cluster {
             true => {
-                let stage = Stage::set()?;
+                let stage = Stage::set(&SCENES)?;
                 return progress::run(&mut stage.scenarios(self.only.as_deref())?);
             }
             false => crate::test::scenarios(&crate::test::prepare_scenarios()?)?,
@@ -55,10 +54,26 @@ impl E2e {
     }
 }
 
+/// What tells one stage from another: several can be set at once.
+pub struct Setting {
+    /// How the programs are built.
+    pub profile: Profile,
+    /// Of the images, and the name of the folder that their archives lie in.
+    pub tag: &'static str,
+    pub registry_port: u16,
+    pub postgres_port: u16,
+}
+
+/// For scenarios.
+pub const SCENES: Setting =
+    Setting { profile: Profile::Debug, tag: "e2e", registry_port: 5_000, postgres_port: 5_432 };
+
 /// A cluster that has all that scenarios need; the user's registry ends with it.
 pub struct Stage {
+    tag: &'static str,
     cluster: Cluster,
     deis: PathBuf,
+    stack_files: Files,
     /// CNCF Distribution's program.
     distribution: PathBuf,
     values: PathBuf,
@@ -68,7 +83,8 @@ pub struct Stage {
 
 impl Stage {
     /// Brings up what does not run yet.
-    pub fn set() -> anyhow::Result<Self> {
+    pub fn set(setting: &Setting) -> anyhow::Result<Self> {
+        let Setting { profile, tag, registry_port, postgres_port } = *setting;
         packages::ensure(&[
             packages::GIT,
             packages::SSH,
@@ -78,37 +94,37 @@ impl Stage {
         ])?;
         let cluster = Cluster::chosen();
         cluster.up(None)?;
-        let binaries = binaries::build(Profile::Debug)?;
-        let registry = UserRegistry::start(&cluster)?;
+        let binaries = binaries::build(profile)?;
+        let registry = UserRegistry::start(&cluster, registry_port)?;
         let distribution = images::distribution()?;
         let files = WorkflowFiles { binaries: &binaries, registry: &distribution }.files();
         let stack_files = images::stack_files(&binaries.slug)?;
-        bring(&cluster, &Image::make(&WORKFLOW, format!("deis/workflow:{TAG}"), &files)?)?;
+        let archives = folder(tag);
+        let workflow = Image::make(&WORKFLOW, format!("deis/workflow:{tag}"), &files)?;
+        bring(&cluster, &workflow, &archives)?;
         // As that of a user, and as the page about installing has it.
-        let users = Image::make(&STACK, registry.name("stack", TAG), &stack_files)?;
-        let plain = Image::make(&STACK, format!("deis/stack:{TAG}"), &stack_files)?;
-        bring(&cluster, &users)?;
-        registry.push(&cluster, &users)?;
-        bring(&cluster, &plain)?;
-        let values = write_values(&registry)?;
+        let users = Image::make(&STACK, registry.name("stack", tag), &stack_files)?;
+        let plain = Image::make(&STACK, format!("deis/stack:{tag}"), &stack_files)?;
+        bring(&cluster, &users, &archives)?;
+        registry.push(&cluster, &users, &archives)?;
+        bring(&cluster, &plain, &archives)?;
+        let values = write_values(&registry, tag)?;
         let postgres =
-            Postgres::start_at(GATEWAY_ADDRESS, POSTGRES_PORT, &|program| cluster.command(program))?;
-        Ok(Self { cluster, deis: binaries.deis, distribution, values, registry, postgres })
+            Postgres::start_at(GATEWAY_ADDRESS, postgres_port, &|program| cluster.command(program))?;
+        Ok(Self { tag, cluster, deis: binaries.deis, stack_files, distribution, values, registry, postgres })
     }
 
     /// The command that holds the engine of a cluster to its promises.
     pub fn engine(&self) -> anyhow::Result<Command> {
-        // By name: this very file may have been replaced by a newer build, which will do.
-        let chore = std::env::current_exe().context("cannot tell where this program lies")?;
-        let chore = chore.with_file_name("xtask");
+        let chore = this_file()?;
         let mut command = self.cargo()?;
         command.args(["test", "--package=engine", "--all-features", "--locked", "--no-fail-fast"]);
         command.args(["--test=kubernetes", "--test=kubernetes_images", "--test=kubernetes_jobs"]);
         command
             .env("DEIS_IMAGE_LOADER", format!("{} cluster load", chore.display()))
             .env("WORKFLOW_TEST_REGISTRY", &self.distribution)
-            .env("WORKFLOW_TEST_IMAGE", format!("deis/workflow:{TAG}"))
-            .env("WORKFLOW_TEST_STACK", folder().join("stack.tar"));
+            .env("WORKFLOW_TEST_IMAGE", format!("deis/workflow:{}", self.tag))
+            .env("WORKFLOW_TEST_STACK", folder(self.tag).join("stack.tar"));
         Ok(command)
     }
 
@@ -125,18 +141,41 @@ impl Stage {
         command.args(["test", "--package=e2e", "--features=cluster", "--locked", "--no-fail-fast"]);
         let (files, only) = chosen(only);
         command.args(files.iter().map(|name| format!("--test={name}")));
+        command.args(["--", "--test-threads", AT_ONCE]).args(only);
+        self.tell(&mut command);
+        Ok(command)
+    }
+
+    /// This very program again, inside the cluster's network and told what scenarios are told.
+    pub fn this_program(&self) -> anyhow::Result<Command> {
+        let mut command = self.cluster.command(this_file()?)?;
+        command.args(std::env::args_os().skip(1));
+        self.tell(&mut command);
+        Ok(command)
+    }
+
+    /// Puts an image like the stack, but with a file more, into the user's registry; tells its name there.
+    pub fn push_other_image(&self) -> anyhow::Result<String> {
+        let mut files = self.stack_files.clone();
+        files.insert(PathBuf::from("usr/share/other"), paths::checkout().join("Cargo.toml"));
+        let other = Image::make(&STACK, self.registry.name("other", self.tag), &files)?;
+        let archives = folder(self.tag);
+        other.save(&archives)?;
+        self.registry.push(&self.cluster, &other, &archives)?;
+        Ok(other.name)
+    }
+
+    fn tell(&self, command: &mut Command) {
         command
             .env("WORKFLOW_E2E_CLUSTER", "1")
             .env("WORKFLOW_E2E_VALUES", &self.values)
             .env("WORKFLOW_E2E_POSTGRES", self.postgres.url())
-            .env("WORKFLOW_E2E_STACK_IMAGE", self.registry.name("stack", TAG))
-            .env("WORKFLOW_E2E_IMAGES", folder())
+            .env("WORKFLOW_E2E_STACK_IMAGE", self.registry.name("stack", self.tag))
+            .env("WORKFLOW_E2E_IMAGES", folder(self.tag))
             .env("WORKFLOW_E2E_DISTRIBUTION", &self.distribution)
             .env("WORKFLOW_E2E_INSECURE_REGISTRY", self.registry.host())
-            .env("WORKFLOW_E2E_TAG", TAG)
+            .env("WORKFLOW_E2E_TAG", self.tag)
             .env("DEIS_BIN", &self.deis);
-        command.args(["--", "--test-threads", AT_ONCE]).args(only);
-        Ok(command)
     }
 
     fn cargo(&self) -> anyhow::Result<Command> {
@@ -154,7 +193,7 @@ fn chosen(only: Option<&str>) -> (Vec<&'static str>, Option<&str>) {
 }
 
 /// Loads an image on the nodes, unless they have exactly this one.
-fn bring(cluster: &Cluster, image: &Image) -> anyhow::Result<()> {
+fn bring(cluster: &Cluster, image: &Image, archives: &Path) -> anyhow::Result<()> {
     let loaded = crate::cluster::state_folder().join("loaded");
     std::fs::create_dir_all(&loaded).with_context(|| format!("cannot make {}", loaded.display()))?;
     let stamp = loaded.join(image.name.replace(['/', ':'], "_"));
@@ -162,29 +201,36 @@ fn bring(cluster: &Cluster, image: &Image) -> anyhow::Result<()> {
     if std::fs::read_to_string(&stamp).is_ok_and(|known| known == digest) {
         return Ok(());
     }
-    let archive = image.save(&folder())?;
+    let archive = image.save(archives)?;
     progress::step(&format!("Load {} on all nodes", image.name), || cluster.load_image(&archive))?;
     std::fs::write(&stamp, digest).with_context(|| format!("cannot write {}", stamp.display()))
 }
 
 /// Values of the chart that are the same for all scenarios.
-fn write_values(registry: &UserRegistry) -> anyhow::Result<PathBuf> {
+fn write_values(registry: &UserRegistry, tag: &str) -> anyhow::Result<PathBuf> {
     let ca_bundle = match Path::new(HOST_CA_BUNDLE).is_file() {
         true => std::fs::read_to_string(HOST_CA_BUNDLE).context(HOST_CA_BUNDLE)?,
         false => String::new(),
     };
     let values = json!({
-        "image": { "tag": TAG },
-        "stackImage": { "repository": registry.repository("stack"), "tag": TAG },
+        "image": { "tag": tag },
+        "stackImage": { "repository": registry.repository("stack"), "tag": tag },
         "registry": { "insecureHosts": [registry.host()] },
         "builds": { "caBundle": ca_bundle },
     });
-    let path = folder().join("values.json");
-    std::fs::create_dir_all(folder())?;
+    let folder = folder(tag);
+    let path = folder.join("values.json");
+    std::fs::create_dir_all(&folder)?;
     std::fs::write(&path, values.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
 
-fn folder() -> PathBuf {
-    paths::target().join("e2e")
+/// This program, by name: the very file may have been replaced by a newer build, which will do.
+fn this_file() -> anyhow::Result<PathBuf> {
+    let file = std::env::current_exe().context("cannot tell where this program lies")?;
+    Ok(file.with_file_name("xtask"))
+}
+
+fn folder(tag: &str) -> PathBuf {
+    paths::target().join(tag)
 }

@@ -37,7 +37,7 @@ enum Chore {
     Images(images::Images),
     /// Make the stack image that buildpack builds run in.
     Stack(stack::Stack),
-    /// Measure: `push`, `roll` or `memory`.
+    /// Measure: `push`, `roll`, `deploy` or `memory`.
     Bench(bench::Bench),
     /// A real Kubernetes for tests: `up`, `down`, `status`, `kubectl`, `exec` or `load`.
     Cluster(cluster::ClusterChore),

@@ -167,7 +167,7 @@ fn stamp(binaries: &Binaries) -> anyhow::Result<String> {
     Ok(format!("{} {} {}", binaries.workflow.display(), metadata.ino(), metadata.mtime_nsec()))
 }
 
-fn make_private_folder(folder: &std::path::Path) -> anyhow::Result<()> {
+pub fn make_private_folder(folder: &std::path::Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?)
 }

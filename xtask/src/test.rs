@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 
 use crate::binaries::{Binaries, Profile};
 use crate::cluster::Cluster;
-use crate::e2e::Stage;
+use crate::e2e::{SCENES, Stage};
 use crate::postgres::Postgres;
 use crate::{binaries, daemon, images, packages, paths, progress, stack};
 
@@ -191,7 +191,7 @@ impl Stages {
     }
 
     fn tests_on_stage(&mut self, names: [&str; 4]) -> anyhow::Result<()> {
-        let stage = self.always(names[0], Stage::set)?;
+        let stage = self.always(names[0], || Stage::set(&SCENES))?;
         self.tests(names[1], &mut stage.chart()?)?;
         self.tests(names[2], &mut stage.engine()?)?;
         self.tests(names[3], &mut stage.scenarios(None)?)

@@ -106,6 +106,10 @@ impl Cluster {
         }
     }
 
+    pub fn namespace(&self) -> &str {
+        &self.release
+    }
+
     pub fn namespace_of(&self, app: &str) -> String {
         format!("{}-{app}", self.release)
     }

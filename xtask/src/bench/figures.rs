@@ -42,10 +42,26 @@ impl Figures {
         });
     }
 
+    /// A value with that of the peer.
+    pub fn compare(&mut self, figure: impl Into<String>, value: f64, peer: f64, unit: &'static str) {
+        self.rows.push(Figure {
+            bench: self.bench,
+            figure: figure.into(),
+            value,
+            unit,
+            peer: Some(peer),
+            ratio: Some(value / peer),
+        });
+    }
+
     pub fn print(&self) {
-        println!("\n{:40} {:>12}", self.bench, "value");
-        for Figure { figure, value, unit, .. } in &self.rows {
-            println!("{figure:40} {value:>12.2} {unit}");
+        println!("\n{:48} {:>12}", self.bench, "value");
+        for Figure { bench: _, figure, value, unit, peer, ratio } in &self.rows {
+            print!("{figure:48} {value:>12.2} {unit}");
+            match peer.zip(*ratio) {
+                Some((peer, ratio)) => println!(" (peer {peer:.2} {unit}, ratio {ratio:.2})"),
+                None => println!(),
+            }
         }
     }
 

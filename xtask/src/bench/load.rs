@@ -1,16 +1,20 @@
 //! An open-loop load: requests leave at their appointed times, however slow the answers are.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
+
+use crate::progress;
+
 /// An answer after this long counts as lost.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// Enough for answers of up to a quarter of a second at 1,000 requests a second.
-const SENDERS: u64 = 256;
+/// Connections that were idle for longer may be closed by the other side just then, as visitors' are.
+const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// A load that runs until stopped.
 pub struct Load {
@@ -19,17 +23,23 @@ pub struct Load {
 }
 
 struct Shared {
-    port: u16,
+    target: SocketAddr,
     host: String,
     rate: u64,
     begun: Instant,
     next: AtomicU64,
     sent: AtomicU64,
+    /// Answered or lost.
+    ended: AtomicU64,
     lost: AtomicU64,
     stop: AtomicBool,
+    /// The one used last comes first, so that there are not many more than requests under way.
+    idle: Mutex<Vec<(Instant, Connection)>>,
     /// First few reasons, for a person.
-    reasons: std::sync::Mutex<Vec<String>>,
+    reasons: Mutex<Vec<String>>,
 }
+
+type Connection = BufReader<TcpStream>;
 
 /// What came of a load.
 #[derive(Debug)]
@@ -41,25 +51,44 @@ pub struct Outcome {
 }
 
 impl Load {
-    /// Sends `GET /` to the host `rate` times a second.
-    pub fn start(port: u16, host: &str, rate: u64) -> Self {
+    /// Sends `GET /` to the host `rate` times a second, on time while answers come within `patience`.
+    pub fn start(target: SocketAddr, host: &str, rate: u64, patience: Duration) -> Self {
         let shared = Arc::new(Shared {
-            port,
+            target,
             host: host.to_owned(),
             rate,
             begun: Instant::now(),
             next: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             stop: AtomicBool::new(false),
-            reasons: std::sync::Mutex::default(),
+            idle: Mutex::default(),
+            reasons: Mutex::default(),
         });
         let sender = |_| {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || shared.send_in_turn())
         };
-        let senders = (0..SENDERS).map(sender).collect();
+        let senders = rate * patience.as_millis() as u64 / 1_000;
+        let senders = (0..senders).map(sender).collect();
         Self { shared, senders }
+    }
+
+    /// Does something; tells how many requests were under way at some moment of it.
+    pub fn under_way_during(&self, action: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<u64> {
+        let ended_before = self.shared.ended.load(Ordering::SeqCst);
+        action()?;
+        Ok(self.shared.sent.load(Ordering::SeqCst) - ended_before)
+    }
+
+    /// Waits until so many more requests have left.
+    pub fn wait_for_requests(&self, count: u64) -> anyhow::Result<()> {
+        let until = self.shared.sent.load(Ordering::Relaxed) + count;
+        let limit = 10 * Duration::from_secs(1 + count / self.shared.rate);
+        let sent = progress::wait_until(limit, || self.shared.sent.load(Ordering::Relaxed) >= until);
+        ensure!(sent, "{count} requests have not left within {limit:?}: this machine is too busy to measure");
+        Ok(())
     }
 
     /// Ends it and counts.
@@ -85,7 +114,6 @@ impl Load {
 
 impl Shared {
     fn send_in_turn(&self) {
-        let mut connection = None;
         loop {
             let turn = self.next.fetch_add(1, Ordering::Relaxed);
             let due = self.begun + Duration::from_nanos(turn * 1_000_000_000 / self.rate);
@@ -93,9 +121,10 @@ impl Shared {
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
-            self.sent.fetch_add(1, Ordering::Relaxed);
-            if let Err(reason) = self.ask(&mut connection, turn) {
-                connection = None;
+            self.sent.fetch_add(1, Ordering::SeqCst);
+            let answered = self.ask(turn);
+            self.ended.fetch_add(1, Ordering::SeqCst);
+            if let Err(reason) = answered {
                 self.lost.fetch_add(1, Ordering::Relaxed);
                 if let Ok(mut reasons) = self.reasons.lock()
                     && reasons.len() < 10
@@ -106,25 +135,14 @@ impl Shared {
         }
     }
 
-    /// Every fourth request comes on a fresh connection, as visitors do; the rest reuse theirs.
-    fn ask(&self, connection: &mut Option<BufReader<TcpStream>>, turn: u64) -> Result<(), String> {
+    fn ask(&self, turn: u64) -> Result<(), String> {
         let begun = Instant::now();
-        if turn.is_multiple_of(4) {
-            *connection = None;
-        }
-        if connection.is_none() {
-            let stream =
-                TcpStream::connect(("127.0.0.1", self.port)).map_err(|error| format!("connect: {error}"))?;
-            stream.set_nodelay(true).map_err(|error| error.to_string())?;
-            stream.set_read_timeout(Some(ANSWER_LIMIT)).map_err(|error| error.to_string())?;
-            *connection = Some(BufReader::new(stream));
-        }
-        let stream = connection.as_mut().expect("it was just opened");
-        write!(stream.get_mut(), "GET / HTTP/1.1\r\nHost: {}:{}\r\n\r\n", self.host, self.port)
+        let mut connection = self.connection(turn)?;
+        write!(connection.get_mut(), "GET / HTTP/1.1\r\nHost: {}:{}\r\n\r\n", self.host, self.target.port())
             .map_err(|error| format!("send: {error}"))?;
-        let (status, keep) = read_answer(stream)?;
-        if !keep {
-            *connection = None;
+        let (status, keep) = read_answer(&mut connection)?;
+        if keep {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), connection));
         }
         if !(200..300).contains(&status) {
             return Err(format!("status {status}"));
@@ -134,10 +152,24 @@ impl Shared {
         }
         Ok(())
     }
+
+    /// Every fourth request comes on a fresh connection, as visitors do, in place of one of before; the rest reuse
+    /// theirs.
+    fn connection(&self, turn: u64) -> Result<Connection, String> {
+        let used = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let is_fit = |since: Instant| !turn.is_multiple_of(4) && since.elapsed() < IDLE_MAX;
+        if let Some((_, used)) = used.filter(|(since, _)| is_fit(*since)) {
+            return Ok(used);
+        }
+        let stream = TcpStream::connect(self.target).map_err(|error| format!("connect: {error}"))?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        stream.set_read_timeout(Some(ANSWER_LIMIT)).map_err(|error| error.to_string())?;
+        Ok(BufReader::new(stream))
+    }
 }
 
 /// Reads one answer to its end; tells the status and whether the connection may be used again.
-fn read_answer(stream: &mut BufReader<TcpStream>) -> Result<(u16, bool), String> {
+fn read_answer(stream: &mut Connection) -> Result<(u16, bool), String> {
     let mut line = String::new();
     let mut read_line = |line: &mut String| -> Result<(), String> {
         line.clear();
@@ -177,7 +209,7 @@ fn read_answer(stream: &mut BufReader<TcpStream>) -> Result<(u16, bool), String>
     }
 }
 
-fn read_exactly(stream: &mut BufReader<TcpStream>, length: u64) -> Result<(), String> {
+fn read_exactly(stream: &mut Connection, length: u64) -> Result<(), String> {
     let read = std::io::copy(&mut stream.take(length), &mut std::io::sink())
         .map_err(|error| format!("read: {error}"))?;
     if read == length { Ok(()) } else { Err("answer cut off".to_owned()) }

@@ -5,13 +5,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::figures::Figures;
-use super::world::World;
+use super::world::{DISTRIBUTION, Installation, World};
 
 const APPS: usize = 5;
 /// Builds are over by then and allocators have given back what they will.
 const REST: Duration = Duration::from_secs(60);
 
 pub fn run(world: &World) -> anyhow::Result<Figures> {
+    match world.installation() {
+        Ok(installation) => of_roles(installation),
+        Err(_) => of_one_machine(world),
+    }
+}
+
+fn of_one_machine(world: &World) -> anyhow::Result<Figures> {
     for number in 1..=APPS {
         let name = format!("rest-{number}");
         let source = world.app(&name, "static")?;
@@ -19,18 +26,39 @@ pub fn run(world: &World) -> anyhow::Result<Figures> {
         world.wait_for_answer(&name, "")?;
         println!("    {number} of {APPS} apps pushed");
     }
-    println!("    rest for {} s", REST.as_secs());
-    std::thread::sleep(REST);
-
+    rest();
     let mut figures = Figures::new("memory");
     let processes = world.processes()?;
-    let sizes: Vec<f64> = processes.iter().map(|pid| pss_mib(*pid)).collect::<anyhow::Result<_>>()?;
     figures.add("platform processes", processes.len() as f64, "processes");
-    figures.add("PSS of all platform processes", sizes.iter().sum(), "MiB");
+    figures.add("PSS of all platform processes", pss_mib(&processes)?, "MiB");
     Ok(figures)
 }
 
-fn pss_mib(pid: u32) -> anyhow::Result<f64> {
+fn of_roles(installation: &Installation) -> anyhow::Result<Figures> {
+    rest();
+    let mut figures = Figures::new("memory");
+    let mut sum = 0.0;
+    for (role, processes) in installation.processes()? {
+        let size = pss_mib(&processes)?;
+        figures.add(format!("PSS of {role}"), size, "MiB");
+        if role != DISTRIBUTION {
+            sum += size;
+        }
+    }
+    figures.add("PSS of all roles, without Distribution", sum, "MiB");
+    Ok(figures)
+}
+
+fn rest() {
+    println!("    rest for {} s", REST.as_secs());
+    std::thread::sleep(REST);
+}
+
+fn pss_mib(processes: &[u32]) -> anyhow::Result<f64> {
+    processes.iter().map(|process| pss_of(*process)).sum()
+}
+
+fn pss_of(pid: u32) -> anyhow::Result<f64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss line")?;

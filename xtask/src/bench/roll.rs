@@ -1,12 +1,21 @@
-//! Requests lost while releases roll: the promise is none.
+//! Requests lost while releases roll: the promise is none. And, on a cluster, when a pod is killed: at most those
+//! that it was answering.
+
+use std::time::Duration;
 
 use anyhow::ensure;
 
 use super::figures::Figures;
 use super::load::{Load, Outcome};
-use super::world::World;
+use super::world::{Installation, World};
 
 const APP: &str = "roller";
+const RATES: [u64; 2] = [500, 1_000];
+const REPLICAS: [usize; 2] = [1, 2];
+/// Answers of a roll come sooner.
+const ROLL_PATIENCE: Duration = Duration::from_millis(256);
+/// Where the only replica was killed, requests wait for its successor.
+const KILL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How much to roll.
 #[derive(Debug, clap::Args)]
@@ -22,23 +31,20 @@ impl Roll {
         world.push(&source)?;
         world.wait_for_answer(APP, "")?;
         let mut figures = Figures::new("roll");
-        for replicas in [1, 2] {
+        for replicas in REPLICAS {
             world.deis(&source, &["scale", &format!("web={replicas}")])?;
-            for rate in [500, 1_000] {
+            for rate in RATES {
                 println!("    {rate} requests a second, {replicas} replicas, {} releases", self.releases);
                 let outcome = self.under_load(world, rate, replicas)?;
-                for reason in &outcome.reasons {
-                    println!("      lost at {reason}");
-                }
-                let suffix = format!("rate {rate} replicas {replicas}");
-                figures.add(format!("sent, {suffix}"), outcome.sent as f64, "requests");
-                figures.add(format!("lost, {suffix}"), outcome.lost as f64, "requests");
-                figures.add(format!("rate, {suffix}"), outcome.rate, "requests/s");
+                add(&mut figures, "", &outcome, rate, replicas);
                 ensure!(
                     outcome.rate >= 0.99 * rate as f64,
                     "only {:.0} of {rate} requests a second were sent: this machine is too busy to measure",
                     outcome.rate
                 );
+                if let Ok(installation) = world.installation() {
+                    killed(world, installation, rate, replicas, &mut figures)?;
+                }
             }
         }
         Ok(figures)
@@ -46,15 +52,67 @@ impl Roll {
 
     /// Each roll is whole: the next one begins when the old replicas of the one before are gone.
     fn under_load(&self, world: &World, rate: u64, replicas: usize) -> anyhow::Result<Outcome> {
-        let load = Load::start(world.platform.http_port, &format!("{APP}.localhost"), rate);
+        let load = start(world, rate, ROLL_PATIENCE);
         let folder = world.platform.path(APP);
         let rolled = (0..self.releases).try_for_each(|number| {
             let value = format!("ROLL=rate-{rate}-{number}-{:?}", std::time::Instant::now());
-            world.deis(&folder, &["config:set", &value])?;
+            std::thread::scope(|scope| {
+                let roll = scope.spawn(|| world.deis(&folder, &["config:set", &value]));
+                let deleted = match world.installation() {
+                    Ok(installation) if number == self.releases / 2 => installation.delete_pod(APP),
+                    _ => Ok(()),
+                };
+                roll.join().map_err(|_| anyhow::anyhow!("a roll panicked"))??;
+                deleted
+            })?;
             world.wait_for_replicas(APP, replicas)
         });
         let outcome = load.stop();
         rolled?;
         Ok(outcome)
     }
+}
+
+fn start(world: &World, rate: u64, patience: Duration) -> Load {
+    Load::start(world.front_door(), &format!("{APP}.localhost"), rate, patience)
+}
+
+/// Kills a pod's processes under load.
+fn killed(
+    world: &World,
+    installation: &Installation,
+    rate: u64,
+    replicas: usize,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
+    let processes = installation.processes_of_a_pod(APP)?;
+    let load = start(world, rate, if replicas == 1 { KILL_PATIENCE } else { ROLL_PATIENCE });
+    let done = load.wait_for_requests(rate).and_then(|()| {
+        let under_way = load.under_way_during(|| installation.kill(&processes))?;
+        // Its successor comes, and the router gets to know.
+        load.wait_for_requests(5 * rate)?;
+        Ok(under_way)
+    });
+    let outcome = load.stop();
+    let under_way = done?;
+    println!("      pod killed: {under_way} requests under way at that moment");
+    add(figures, "pod killed: ", &outcome, rate, replicas);
+    figures.add(
+        format!("pod killed: under way then, rate {rate} replicas {replicas}"),
+        under_way as f64,
+        "requests",
+    );
+    world.wait_for_replicas(APP, replicas)
+}
+
+fn add(figures: &mut Figures, when: &str, outcome: &Outcome, rate: u64, replicas: usize) {
+    let Outcome { sent, lost, rate: sent_rate, reasons } = outcome;
+    println!("      {when}{sent} sent, {lost} lost");
+    for reason in reasons {
+        println!("      {when}lost at {reason}");
+    }
+    let suffix = format!("rate {rate} replicas {replicas}");
+    figures.add(format!("{when}sent, {suffix}"), *sent as f64, "requests");
+    figures.add(format!("{when}lost, {suffix}"), *lost as f64, "requests");
+    figures.add(format!("{when}rate, {suffix}"), *sent_rate, "requests/s");
 }

@@ -1,39 +1,78 @@
-//! The world of a bench: a platform of release programs on ports of its own, and a user's commands.
+//! The world of a bench: a platform of release programs, and a user's commands.
+//!
+//! On one machine the platform has ports of its own; on a cluster it is installed by the chart.
+
+mod cluster;
+mod machine;
+mod processes;
 
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use crate::binaries::{self, Binaries, Profile};
 use crate::platform::{self, Platform, password};
-use crate::{daemon, packages, paths, progress, stack};
+use crate::{paths, progress};
+pub use cluster::{DISTRIBUTION, Installation, again_inside, is_inside, items};
+use machine::Machine;
+
+/// Longest time until just the wanted replicas are left.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
 
 pub struct World {
+    /// The user's files, and where they reach the platform; on one machine it is the platform itself.
     pub platform: Platform,
-    binaries: Binaries,
+    deis: PathBuf,
+    place: Place,
+}
+
+enum Place {
+    Machine(Machine),
+    Cluster(Box<Installation>),
 }
 
 impl World {
-    /// Starts afresh: what an earlier bench left is wiped first.
-    pub fn start() -> anyhow::Result<Self> {
-        use packages::{C_COMPILER, DOCKER, GIT, MMDEBSTRAP, SSH, SSH_KEYGEN};
-        packages::ensure(&[DOCKER, GIT, SSH, SSH_KEYGEN, MMDEBSTRAP, C_COMPILER])?;
-        daemon::ensure_running()?;
-        let binaries = binaries::build(Profile::Release)?;
-        stack::ensure(&stack::StackOptions::standard(binaries.slug.clone()))?;
-        let platform = Platform::named("bench", 18_000, 12_222);
-        platform.wipe()?;
-        platform.ensure_running(&binaries)?;
-        let world = Self { platform, binaries };
-        world.sign_up()?;
-        Ok(world)
+    /// Starts afresh on this machine: what an earlier bench left is wiped first.
+    pub fn on_machine() -> anyhow::Result<Self> {
+        let (platform, deis) = machine::start()?;
+        let place = Place::Machine(Machine::of(&platform)?);
+        Self { platform, deis, place }.with_a_user()
     }
 
-    pub fn take_down(&self) -> anyhow::Result<()> {
+    /// Installs the chart with these values; inside the cluster's network.
+    pub fn on_cluster(values: &[&str]) -> anyhow::Result<Self> {
+        let installation = Installation::new(values)?;
+        let (platform, deis) = installation.as_users_see_it()?;
+        Self { platform, deis, place: Place::Cluster(Box::new(installation)) }.with_a_user()
+    }
+
+    fn with_a_user(self) -> anyhow::Result<Self> {
+        self.sign_up()?;
+        Ok(self)
+    }
+
+    /// Takes all away again.
+    pub fn take_down(self) -> anyhow::Result<()> {
         self.platform.wipe()
+    }
+
+    /// What only a cluster has.
+    pub fn installation(&self) -> anyhow::Result<&Installation> {
+        match &self.place {
+            Place::Cluster(installation) => Ok(installation),
+            Place::Machine(_) => anyhow::bail!("this is measured on a cluster only: add --cluster"),
+        }
+    }
+
+    /// Where visitors come in.
+    pub fn front_door(&self) -> SocketAddr {
+        match &self.place {
+            Place::Machine(_) => SocketAddr::from(([127, 0, 0, 1], self.platform.http_port)),
+            Place::Cluster(installation) => installation.front_door(),
+        }
     }
 
     fn sign_up(&self) -> anyhow::Result<()> {
@@ -95,7 +134,7 @@ impl World {
     }
 
     pub fn deis(&self, folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
-        self.typed(Command::new(&self.binaries.deis), folder, arguments)
+        self.typed(Command::new(&self.deis), folder, arguments)
     }
 
     fn git(&self, folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
@@ -120,26 +159,18 @@ impl World {
         Ok(took)
     }
 
-    /// Waits until just so many containers of the app are left.
+    /// Waits until just so many replicas of the app are left.
     pub fn wait_for_replicas(&self, app: &str, count: usize) -> anyhow::Result<()> {
-        let instance = std::fs::read_to_string(self.platform.path("data/instance"))?;
-        let labels =
-            [format!("label=io.deis.app={app}"), format!("label=io.deis.instance={}", instance.trim())];
-        let running = || {
-            let list = ["ps", "--all", "--quiet", "--filter", &labels[0], "--filter", &labels[1]];
-            progress::output(Command::new("docker").args(list)).is_ok_and(|ids| ids.lines().count() == count)
-        };
-        let settled = progress::wait_until(Duration::from_secs(60), running);
-        ensure!(settled, "{app} does not come to {count} containers");
+        let settled = progress::wait_until(SETTLE_MAX, || match &self.place {
+            Place::Machine(machine) => machine.replicas(app).is_ok_and(|replicas| replicas == count),
+            Place::Cluster(installation) => installation.replicas(app) == count,
+        });
+        ensure!(settled, "{app} does not come to {count} replicas");
         Ok(())
     }
 
-    /// Process ids of the platform: the main process and all it has started.
+    /// Processes of the platform on this machine.
     pub fn processes(&self) -> anyhow::Result<Vec<u32>> {
-        let main = self.platform.pid().context("the platform does not run")?;
-        let children =
-            progress::output(Command::new("pgrep").args(["--parent", &main.to_string()])).unwrap_or_default();
-        let children = children.lines().filter_map(|line| line.trim().parse().ok());
-        Ok(std::iter::once(main).chain(children).collect())
+        machine::processes(&self.platform)
     }
 }

@@ -1,7 +1,7 @@
 //! A registry of a user's, beside the cluster: images that people bring come from there, over plain HTTP and without
 //! a login.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use crate::cluster::Cluster;
 use crate::images::Image;
 use crate::{packages, paths, progress};
 
-const PORT: u16 = 5_000;
 /// Longest time until it listens.
 const START_MAX: Duration = Duration::from_secs(20);
 
@@ -23,10 +22,10 @@ pub struct UserRegistry {
 
 impl UserRegistry {
     /// Starts it inside the cluster's network.
-    pub fn start(cluster: &Cluster) -> anyhow::Result<Self> {
+    pub fn start(cluster: &Cluster, port: u16) -> anyhow::Result<Self> {
         packages::ensure(&[packages::SKOPEO])?;
-        let host = format!("{}:{PORT}", crate::cluster::GATEWAY_ADDRESS);
-        let config = write_config()?;
+        let host = format!("{}:{port}", crate::cluster::GATEWAY_ADDRESS);
+        let config = write_config(port)?;
         let mut command = cluster.command("registry")?;
         let process = command
             .args(["serve"])
@@ -62,9 +61,9 @@ impl UserRegistry {
     }
 
     /// Pushes an image that was saved.
-    pub fn push(&self, cluster: &Cluster, image: &Image) -> anyhow::Result<()> {
-        let archive = image.archive(&super::folder());
-        let archive = if archive.is_file() { archive } else { image.save(&super::folder())? };
+    pub fn push(&self, cluster: &Cluster, image: &Image, archives: &Path) -> anyhow::Result<()> {
+        let archive = image.archive(archives);
+        let archive = if archive.is_file() { archive } else { image.save(archives)? };
         progress::step(&format!("Push {}", image.name), || {
             let mut skopeo: Command = cluster.command("skopeo")?;
             skopeo.args(["copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]);
@@ -82,13 +81,13 @@ impl Drop for UserRegistry {
     }
 }
 
-fn write_config() -> anyhow::Result<PathBuf> {
+fn write_config(port: u16) -> anyhow::Result<PathBuf> {
     let folder = paths::cache().join("user-registry");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let path = folder.join("config.yml");
+    let path = folder.join(format!("config-{port}.yml"));
     let text = format!(
         "version: 0.1\nlog: {{ level: warn }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\n\
-         http: {{ addr: 0.0.0.0:{PORT} }}\n",
+         http: {{ addr: 0.0.0.0:{port} }}\n",
         folder.join("storage").display()
     );
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

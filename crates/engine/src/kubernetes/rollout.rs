@@ -78,7 +78,11 @@ impl Rollout {
             inner.delete_detached(&self.id, &observed.pods).await?;
         }
         if wish.is_settled {
-            self.under_way = None;
+            // Not before: whoever waits for the outcome has it by now.
+            if self.under_way.is_some() {
+                inner.sweep(&self.id).await?;
+                self.under_way = None;
+            }
             return Ok(Next::Rest);
         }
         self.carry_out(&workload, &spec, &observed).await
@@ -100,7 +104,6 @@ impl Rollout {
             Verdict::Wait(wait) => Ok(Next::Within(wait)),
             Verdict::Done => {
                 self.inner.change_known_wish(&self.id, settled(workload)).await?;
-                self.inner.sweep(&self.id).await?;
                 Ok(Next::Again)
             }
             Verdict::Fails(failing) => {

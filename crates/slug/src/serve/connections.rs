@@ -7,6 +7,9 @@ use std::time::Duration;
 
 /// Most connections at once; beyond them the one that has been there longest without a request goes.
 const CONNECTIONS_MAX: usize = 256;
+/// How long a connection waits for one of the others to be answered, when all have yet to ask: a crowd that waited for
+/// this process to start.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// All open connections.
 #[derive(Default)]
@@ -25,6 +28,8 @@ struct State {
 struct Open {
     stream: TcpStream,
     idle: bool,
+    /// It has had an answer: whoever is there can tell a closed connection from a lost request.
+    asked: bool,
 }
 
 /// A connection's place among the open ones; given back when dropped.
@@ -36,13 +41,15 @@ pub struct Place {
 impl Connections {
     /// Takes a connection in, if there is room or room can be made.
     pub fn admit(self: &Arc<Self>, stream: &TcpStream) -> Option<Place> {
-        let mut state = self.lock();
-        if state.stopping || (state.open.len() >= CONNECTIONS_MAX && !state.close_one_idle()) {
+        let has_no_room = |state: &mut State| !state.stopping && state.is_full() && !state.has_rested();
+        let waited = self.changed.wait_timeout_while(self.lock(), ROOM_WAIT, has_no_room);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.stopping || (state.is_full() && !state.close_one_idle()) {
             return None;
         }
         let id = state.next;
         state.next += 1;
-        state.open.insert(id, Open { stream: stream.try_clone().ok()?, idle: true });
+        state.open.insert(id, Open { stream: stream.try_clone().ok()?, idle: true, asked: false });
         drop(state);
         Some(Place { id, connections: Arc::clone(self) })
     }
@@ -65,8 +72,20 @@ impl Connections {
 }
 
 impl State {
+    fn is_full(&self) -> bool {
+        self.open.len() >= CONNECTIONS_MAX
+    }
+
+    /// Whether one has been answered and asks nothing.
+    fn has_rested(&self) -> bool {
+        self.open.values().any(|open| open.idle && open.asked)
+    }
+
+    /// One that was answered rather than one that may be about to ask.
     fn close_one_idle(&mut self) -> bool {
-        let Some(open) = self.open.values_mut().find(|open| open.idle) else { return false };
+        let rested = self.has_rested();
+        let mut open = self.open.values_mut();
+        let Some(open) = open.find(|open| open.idle && open.asked == rested) else { return false };
         // Not to be chosen again while its thread is on its way out.
         open.idle = false;
         open.stream.shutdown(Shutdown::Both).is_ok()
@@ -79,8 +98,12 @@ impl Place {
         let mut state = self.connections.lock();
         if let Some(open) = state.open.get_mut(&self.id) {
             open.idle = idle;
+            open.asked |= !idle;
         }
-        !state.stopping
+        let goes_on = !state.stopping;
+        drop(state);
+        self.connections.changed.notify_all();
+        goes_on
     }
 }
 
@@ -88,5 +111,34 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.connections.lock().open.remove(&self.id);
         self.connections.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn in_a_crowd_nobody_who_has_yet_to_ask_is_sent_away_for_another() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
+        let connections = Arc::new(Connections::default());
+        let admit = || connections.admit(&stream).expect("there is room");
+        let places: Vec<_> = (0..CONNECTIONS_MAX).map(|_| admit()).collect();
+        let answered = &places[7];
+
+        let next = std::thread::scope(|scope| {
+            let next = scope.spawn(admit);
+            answered.set_idle(false);
+            answered.set_idle(true);
+            next.join().expect("it is admitted")
+        });
+
+        let state = connections.lock();
+        let sent_away: Vec<_> = state.open.iter().filter(|(_, open)| !open.idle).map(|(id, _)| *id).collect();
+        assert_eq!(sent_away, [answered.id]);
+        assert!(state.open.contains_key(&next.id));
     }
 }
