@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 
 use crate::binaries::{Binaries, Profile};
 use crate::e2e::Stage;
+use crate::fuzz::FuzzApi;
 use crate::postgres::Postgres;
 use crate::{binaries, daemon, packages, paths, progress, stack};
 
@@ -25,8 +26,8 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// Install what the tests need and run them all.
 ///
 /// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, engine conformance on Docker,
-/// scenarios with real git and containers, dependency policy; with --cluster, conformance and scenarios on a real
-/// Kubernetes too.
+/// scenarios with real git and containers, a minute of fuzzing the API, dependency policy; with --cluster,
+/// conformance and scenarios on a real Kubernetes too.
 #[derive(Debug, clap::Args)]
 pub struct Test {
     /// Run only the stages whose names contain this text.
@@ -57,6 +58,7 @@ impl Test {
         stages.tests("tests", cargo_command(EVERYTHING).env("SLUG_BIN", &binaries.slug))?;
         stages.tests_on_postgres()?;
         stages.tests("scenarios", &mut scenarios(&binaries))?;
+        stages.run("api fuzz", || FuzzApi::of_minutes(1).run_with(&binaries))?;
         if self.cluster {
             stages.tests_on_kubernetes()?;
         }
