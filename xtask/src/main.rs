@@ -6,6 +6,7 @@ mod cluster;
 mod daemon;
 mod demo;
 mod e2e;
+mod fuzz;
 mod images;
 mod packages;
 mod paths;
@@ -39,6 +40,8 @@ enum Chore {
     Stack(stack::Stack),
     /// Measure: `push`, `roll`, `deploy` or `memory`.
     Bench(bench::Bench),
+    /// Send requests that nobody would write: `api`.
+    Fuzz(fuzz::Fuzz),
     /// A real Kubernetes for tests: `up`, `down`, `status`, `kubectl`, `exec` or `load`.
     Cluster(cluster::ClusterChore),
 }
@@ -51,6 +54,7 @@ fn main() -> std::process::ExitCode {
         Chore::Images(images) => images.run(),
         Chore::Stack(stack) => stack.run(),
         Chore::Bench(bench) => bench.run(),
+        Chore::Fuzz(fuzz) => fuzz.run(),
         Chore::Cluster(cluster) => cluster.run(),
     };
     match done {

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use crate::binaries::{Binaries, Profile};
 use crate::cluster::Cluster;
 use crate::e2e::{SCENES, Stage};
+use crate::fuzz::FuzzApi;
 use crate::postgres::Postgres;
 use crate::{binaries, daemon, images, packages, paths, progress, stack};
 
@@ -26,7 +27,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// Install what the tests need and run them all.
 ///
 /// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, engine conformance on Docker and on
-/// Kubernetes, scenarios with real git and containers on both, dependency policy.
+/// Kubernetes, scenarios with real git and containers on both, a minute of fuzzing the API, dependency policy.
 #[derive(Debug, clap::Args)]
 pub struct Test {
     /// Run only the stages whose names contain this text.
@@ -57,6 +58,7 @@ impl Test {
         stages.tests("tests", cargo_command(EVERYTHING).env("SLUG_BIN", &binaries.slug))?;
         stages.tests_on_postgres()?;
         stages.tests("scenarios", &mut scenarios(&binaries)?)?;
+        stages.run("api fuzz", || FuzzApi::of_minutes(1).run_with(&binaries))?;
         stages.run("dependencies", check_dependencies)?;
         if self.without_kubernetes {
             return Ok(());

@@ -10,23 +10,29 @@ use crate::terminal;
 
 /// Compares the version that an answer names with ours and warns about the first mismatch.
 pub fn check(server: &str, warned: &AtomicBool) {
-    if !is_compatible(API_VERSION, server) && !warned.swap(true, Ordering::Relaxed) {
+    let Some(advice) = advice(API_VERSION, server) else { return };
+    if !warned.swap(true, Ordering::Relaxed) {
         terminal::complain(&format!(
             "!    WARNING: Client and server API versions do not match. Please consider upgrading.\n\
              !    Client version: {API_VERSION}\n\
-             !    Server version: {server}\n"
+             !    Server version: {server}\n\
+             !    {advice}\n"
         ));
     }
 }
 
-/// Same major version and at least our minor one, both as numbers.
-fn is_compatible(client: &str, server: &str) -> bool {
-    match (numbers(client), numbers(server)) {
-        (Some((client_major, client_minor)), Some((major, minor))) => {
-            major == client_major && minor >= client_minor
-        }
-        _ => false,
+/// What to do about the server's version; nothing where it will do: the same major version and at least our
+/// minor one, both as numbers.
+fn advice(client: &str, server: &str) -> Option<&'static str> {
+    let (Some((client_major, client_minor)), Some((major, minor))) = (numbers(client), numbers(server))
+    else {
+        return Some("The server names no version that can be read. Is it a Deis controller?");
+    };
+    if major > client_major {
+        return Some("The server is newer: upgrade this client.");
     }
+    let is_older = major < client_major || minor < client_minor;
+    is_older.then_some("The server is older: have it upgraded. What it does not know yet may fail.")
 }
 
 fn numbers(version: &str) -> Option<(u64, u64)> {
@@ -39,15 +45,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_newer_minor_version_is_compatible_also_with_two_digits() {
-        assert!(is_compatible("2.3", "2.3"));
-        assert!(is_compatible("2.3", "2.10"));
+    fn a_newer_minor_version_is_good_also_with_two_digits() {
+        for server in ["2.3", "2.4", "2.10", "2.3.1"] {
+            assert_eq!(advice("2.3", server), None, "{server}");
+        }
     }
 
     #[test]
-    fn an_older_another_or_an_unreadable_version_is_not() {
-        for server in ["2.2", "3.3", "1.9", "", "2", "x.y"] {
-            assert!(!is_compatible("2.3", server), "{server}");
+    fn advice_says_which_side_to_upgrade() {
+        for (server, word) in [
+            ("2.2", "older"),
+            ("1.9", "older"),
+            ("3.0", "newer"),
+            ("10.0", "newer"),
+            ("", "names no version"),
+            ("2", "names no version"),
+            ("x.y", "names no version"),
+        ] {
+            let advice = advice("2.3", server).expect(server);
+            assert!(advice.contains(word), "{server}: {advice}");
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct ControllerSettings {
     pub logger_key: Option<Secret>,
     /// Seconds that each batch of replicas has to get ready.
     pub deploy_timeout_seconds: u32,
+    /// Replicas of a process type that may be starting at the same time; 0 leaves it to the platform.
+    pub deploy_batches: u32,
     /// Seconds between TERM and KILL.
     pub grace_seconds: u32,
     /// Seconds that a deploy waits for an engine that does not answer, before it fails.
@@ -79,6 +81,7 @@ impl ControllerSettings {
             logger_url: None,
             logger_key: None,
             deploy_timeout_seconds: 120,
+            deploy_batches: 0,
             grace_seconds: 30,
             engine_patience_seconds: 60,
             look_for_work_every: Duration::from_secs(30),

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::image::Image;
 use crate::names::{AppName, ProcessType};
 
+/// Replicas of a process type that may be starting at the same time, where nobody says otherwise.
+pub const BATCH_DEFAULT: u32 = 4;
+
 /// One process type of one app.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WorkloadId {
@@ -49,6 +52,19 @@ pub struct Workload {
     pub grace_seconds: u32,
     /// Seconds that a new replica may take until it is ready before the rollout has failed.
     pub start_timeout_seconds: u32,
+    /// New replicas that may be starting at the same time, at least one.
+    #[serde(default = "batch_default", skip_serializing_if = "is_batch_default")]
+    pub batch: u32,
+}
+
+fn batch_default() -> u32 {
+    BATCH_DEFAULT
+}
+
+/// Left out of what is kept, so that wishes of versions that did not know of batches stay the same.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_batch_default(batch: &u32) -> bool {
+    *batch == BATCH_DEFAULT
 }
 
 /// How many replicas to run.

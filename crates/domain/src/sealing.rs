@@ -1,7 +1,7 @@
 //! Sealing: how secrets are kept at rest.
 //!
-//! A sealed text carries the id of its key, so that a wrong key is told apart from damage and keys can
-//! be changed later. XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha); the nonce comes from the caller.
+//! A sealed text carries the id of its key, so that a wrong key is told apart from damage and a platform can have
+//! several: the newest seals, all of them open. XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha); the nonce comes from the caller.
 
 use std::fmt;
 
@@ -21,12 +21,31 @@ pub struct SealingKey {
     id: String,
 }
 
+/// The keys of a platform: the newest seals, all of them open.
+#[derive(Debug, Clone)]
+pub struct SealingKeys {
+    newest: SealingKey,
+    older: Vec<SealingKey>,
+}
+
+/// Keys as they are kept were not to be read. The text says nothing of what was found: it may be a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeysError {
+    #[error("expected keys of 64 hex digits, one a line, the newest first")]
+    Malformed,
+    #[error("expected at most {KEYS_MAX} keys: remove those that seal nothing any more")]
+    TooMany,
+}
+
+/// Most keys that a platform has at a time; two, but for those who rotate and never tidy up.
+pub const KEYS_MAX: usize = 16;
+
 /// Why a text could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealingError {
     #[error("value is not sealed by this platform")]
     Malformed,
-    #[error("value is sealed with key {sealed_with}, but the key at hand is {at_hand}")]
+    #[error("value is sealed with key {sealed_with}, but at hand is {at_hand}")]
     OtherKey { sealed_with: String, at_hand: String },
     #[error("sealed value for `{context}` is damaged or was moved from elsewhere")]
     Damaged { context: String },
@@ -52,7 +71,7 @@ impl SealingKey {
             .expect("XChaCha20-Poly1305 refuses only texts of 256 GB");
         let mut body = nonce.to_vec();
         body.extend_from_slice(&sealed);
-        format!("v1:{}:{}", self.id, STANDARD.encode(body))
+        format!("{}{}", prefix(&self.id), STANDARD.encode(body))
     }
 
     /// Opens what [`SealingKey::seal`] made for the same context.
@@ -71,6 +90,72 @@ impl SealingKey {
             .decrypt(&XNonce::from(nonce), Payload { msg: cipher_text, aad: context.as_bytes() })
             .map_err(|_| SealingError::Damaged { context: context.to_owned() })
     }
+}
+
+impl SealingKeys {
+    /// Reads keys as they are kept: 64 hex digits a line, the newest first.
+    pub fn parse(text: &str) -> Result<Self, KeysError> {
+        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        if lines.len() > KEYS_MAX {
+            return Err(KeysError::TooMany);
+        }
+        let key = |line: &&str| {
+            let mut bytes = [0; 32];
+            hex::decode_to_slice(line, &mut bytes).map_err(|_| KeysError::Malformed)?;
+            Ok(SealingKey::new(&bytes))
+        };
+        let mut keys = lines.iter().map(key).collect::<Result<Vec<_>, _>>()?.into_iter();
+        Ok(Self { newest: keys.next().ok_or(KeysError::Malformed)?, older: keys.collect() })
+    }
+
+    /// Id of the key that seals.
+    pub fn newest_id(&self) -> &str {
+        self.newest.id()
+    }
+
+    /// Ids of the keys that only open.
+    pub fn older_ids(&self) -> impl Iterator<Item = &str> {
+        self.older.iter().map(SealingKey::id)
+    }
+
+    /// What a text sealed with the newest key begins with.
+    pub fn newest_prefix(&self) -> String {
+        prefix(self.newest.id())
+    }
+
+    /// Seals with the newest key; see [`SealingKey::seal`].
+    pub fn seal(&self, context: &str, plain: &[u8], nonce: [u8; NONCE_BYTES]) -> String {
+        self.newest.seal(context, plain, nonce)
+    }
+
+    /// Opens what any of the keys has sealed for the same context.
+    pub fn open(&self, context: &str, sealed: &str) -> Result<Vec<u8>, SealingError> {
+        let its_own = |key: &&SealingKey| sealed.starts_with(&prefix(&key.id));
+        self.older.iter().find(its_own).unwrap_or(&self.newest).open(context, sealed)
+    }
+
+    /// Seals anew what an older key has sealed; `None` where the newest has.
+    pub fn reseal(
+        &self,
+        context: &str,
+        sealed: &str,
+        nonce: [u8; NONCE_BYTES],
+    ) -> Result<Option<String>, SealingError> {
+        if sealed.starts_with(&self.newest_prefix()) {
+            return Ok(None);
+        }
+        Ok(Some(self.seal(context, &self.open(context, sealed)?, nonce)))
+    }
+}
+
+impl From<SealingKey> for SealingKeys {
+    fn from(newest: SealingKey) -> Self {
+        Self { newest, older: Vec::new() }
+    }
+}
+
+fn prefix(id: &str) -> String {
+    format!("v1:{id}:")
 }
 
 /// Shows the id only; the key must never reach a log.
@@ -95,5 +180,34 @@ mod tests {
         assert!(matches!(other.open("config blog", &sealed), Err(SealingError::OtherKey { .. })));
         assert!(matches!(key.open("config shop", &sealed), Err(SealingError::Damaged { .. })));
         assert_eq!(key.open("config blog", "plain"), Err(SealingError::Malformed));
+    }
+
+    #[test]
+    fn of_several_keys_the_newest_seals_and_all_open() {
+        let (old, new) = ("08".repeat(32), "07".repeat(32));
+        let before = SealingKeys::parse(&old).expect("a key");
+        let keys = SealingKeys::parse(&format!("{new}\n{old}\n")).expect("two keys");
+        let sealed = before.seal("config blog", b"secret", [1; NONCE_BYTES]);
+
+        let again =
+            keys.reseal("config blog", &sealed, [2; NONCE_BYTES]).expect("it opens").expect("sealed anew");
+
+        assert_eq!(keys.open("config blog", &sealed), Ok(b"secret".to_vec()));
+        assert_eq!(keys.open("config blog", &again), Ok(b"secret".to_vec()));
+        assert!(again.starts_with(&keys.newest_prefix()) && !sealed.starts_with(&keys.newest_prefix()));
+        assert_eq!(keys.reseal("config blog", &again, [3; NONCE_BYTES]), Ok(None));
+        assert_eq!(keys.older_ids().collect::<Vec<_>>(), [before.newest_id()]);
+        assert!(matches!(before.open("config blog", &again), Err(SealingError::OtherKey { .. })));
+    }
+
+    #[test]
+    fn keys_that_cannot_be_read_are_refused_and_not_repeated() {
+        let key = "07".repeat(32);
+        for text in ["", "\n", "planted", &key[1..], &format!("{key} {key}")] {
+            let error = SealingKeys::parse(text).expect_err(text);
+            assert_eq!(error, KeysError::Malformed);
+            assert!(!error.to_string().contains("planted"));
+        }
+        assert_eq!(SealingKeys::parse(&format!("{key}\n").repeat(17)).expect_err("17"), KeysError::TooMany);
     }
 }

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 
 use crate::build::{Build, OneOff, Origin};
 use crate::config::{Config, cpu_millis, memory_bytes, probes};
-use crate::deployment::{Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId};
+use crate::deployment::{
+    BATCH_DEFAULT, Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId,
+};
 use crate::names::{AppName, ProcessType};
 use crate::settings::{AutoscaleRule, RunSettings};
 use crate::slug_image::SLUG_USER_ID;
@@ -19,6 +21,8 @@ use crate::structure::Structure;
 const SLUG_PORT: u16 = 5000;
 /// Longest time that an app can ask for, in seconds; more is a slip.
 const SECONDS_MAX: u32 = 24 * 60 * 60;
+/// Most replicas of a process type that an app can have starting at the same time.
+const BATCH_MAX: u32 = 100;
 /// How long a one-off process may take.
 pub const RUN_SECONDS_MAX: u32 = 20 * 60;
 
@@ -40,6 +44,8 @@ pub struct Plan<'a> {
 pub struct PlanSettings {
     pub deploy_timeout_seconds: u32,
     pub grace_seconds: u32,
+    /// Replicas that may be starting at the same time; 0 leaves it to the platform.
+    pub deploy_batches: u32,
 }
 
 /// Why a release cannot run at all. The display text is what the API answers.
@@ -79,6 +85,7 @@ impl Plan<'_> {
             probes,
             hooks: self.hooks(process),
             grace_seconds: self.grace_seconds(process),
+            batch: self.batch(),
         })
     }
 
@@ -202,6 +209,15 @@ impl Plan<'_> {
         let delays = [&probes.liveness, &probes.readiness];
         let delay = delays.into_iter().flatten().map(|probe| probe.initial_delay_seconds).max();
         allowed.clamp(1, SECONDS_MAX).saturating_add(delay.unwrap_or(0)).min(SECONDS_MAX)
+    }
+
+    /// The app's own number, unless it is 0, else the operator's, else ours.
+    fn batch(&self) -> u32 {
+        let own = self.config.number("DEIS_DEPLOY_BATCHES").filter(|batch| *batch > 0);
+        match own.unwrap_or(self.settings.deploy_batches) {
+            0 => BATCH_DEFAULT,
+            batch => batch.min(BATCH_MAX),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use domain::AppName;
-use domain::sealing::SealingKey;
+use domain::sealing::SealingKeys;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -47,6 +47,7 @@ use self::app::App;
 use self::board::Board;
 use self::events::ContainerEvent;
 use self::state::StateFolder;
+pub use self::state::reseal as reseal_state;
 use crate::EngineError;
 use crate::lines::Lines;
 
@@ -59,7 +60,7 @@ pub struct DockerSettings {
     pub socket: Option<PathBuf>,
     /// Folder for wanted state; made with mode 0700.
     pub state_dir: PathBuf,
-    pub sealing_key: SealingKey,
+    pub sealing_keys: SealingKeys,
     /// Apps answer at `<app>.<platform_domain>`.
     pub platform_domain: String,
     /// Routes of the platform itself: first label of the host (`deis`) and where it is served.

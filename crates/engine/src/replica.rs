@@ -1,16 +1,21 @@
 //! What makes replicas of two wishes different, and how replicas are called: the same on every engine.
 
 use domain::Digest;
-use domain::deployment::{Replicas, Workload};
+use domain::deployment::{BATCH_DEFAULT, Replicas, Workload};
 
 /// Digits of a workload's hash in names: enough to tell the releases of one process type apart.
 const HASH_LENGTH: usize = 10;
 const RANDOM_LENGTH: usize = 5;
 
-/// Hash of all that a replica is made from. How many there are, and how long they may take to start, does
-/// not count: a change of those alone replaces nothing.
+/// Hash of all that a replica is made from. How many there are, how many of them start at a time, and
+/// how long they may take to, does not count: a change of those alone replaces nothing.
 pub fn spec_hash(workload: &Workload) -> String {
-    let same = Workload { replicas: Replicas::Fixed(0), start_timeout_seconds: 0, ..workload.clone() };
+    let same = Workload {
+        replicas: Replicas::Fixed(0),
+        start_timeout_seconds: 0,
+        batch: BATCH_DEFAULT,
+        ..workload.clone()
+    };
     let json = serde_json::to_vec(&same).expect("a workload has only text keys, so it is valid JSON");
     Digest::of(&json).hex()[..HASH_LENGTH].to_owned()
 }

@@ -6,7 +6,11 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use domain::sealing::SealingKeys;
 use nix::fcntl::{Flock, FlockArg};
+
+/// The file of the keys that seal what is kept, the newest first.
+const SEALING_KEY: &str = "sealing-key";
 
 /// The folder, locked for as long as this value lives.
 pub struct DataDir {
@@ -47,6 +51,29 @@ impl DataDir {
         })
     }
 
+    /// Reads the keys that seal what is kept; the first is made on first start.
+    pub fn sealing_keys(&self) -> anyhow::Result<SealingKeys> {
+        let text = self.made_once(SEALING_KEY, || hex(&rand::random::<[u8; 32]>()))?;
+        SealingKeys::parse(&text)
+            .with_context(|| format!("{}: restore it from a backup", self.join(SEALING_KEY).display()))
+    }
+
+    /// Puts a new key before those that there are: from now on it seals, and the others only open.
+    pub fn add_sealing_key(&self) -> anyhow::Result<SealingKeys> {
+        self.sealing_keys()?;
+        let kept = std::fs::read_to_string(self.join(SEALING_KEY))?;
+        self.replace(SEALING_KEY, &format!("{}\n{kept}", hex(&rand::random::<[u8; 32]>())))?;
+        self.sealing_keys()
+    }
+
+    /// Forgets all keys but the newest. Only right when they seal nothing any more.
+    pub fn forget_older_sealing_keys(&self) -> anyhow::Result<()> {
+        self.sealing_keys()?;
+        let kept = std::fs::read_to_string(self.join(SEALING_KEY))?;
+        let newest = kept.lines().map(str::trim).find(|line| !line.is_empty());
+        self.replace(SEALING_KEY, newest.context("the file of keys was read just now")?)
+    }
+
     /// Reads the short random name of this platform among those that share a Docker daemon.
     pub fn instance(&self) -> anyhow::Result<String> {
         let text = self.made_once("instance", || hex(&rand::random::<[u8; 4]>()))?;
@@ -58,18 +85,27 @@ impl DataDir {
         let path = self.join(name);
         let read_or_make = || -> std::io::Result<String> {
             if !path.exists() {
-                let unfinished = self.join(&format!("{name}.new"));
-                let mut file = private_file().truncate(true).open(&unfinished)?;
-                file.write_all(make().as_bytes())?;
-                file.sync_all()?;
-                std::fs::rename(&unfinished, &path)?;
-                File::open(&self.path)?.sync_all()?;
+                self.write(name, &make())?;
             }
             let mut text = String::new();
             File::open(&path)?.read_to_string(&mut text)?;
             Ok(text)
         };
         read_or_make().with_context(|| format!("cannot keep {}", path.display()))
+    }
+
+    fn replace(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        self.write(name, text).with_context(|| format!("cannot replace {}", self.join(name).display()))
+    }
+
+    /// Writes a file so that a crash at any moment leaves the old or the new one.
+    fn write(&self, name: &str, text: &str) -> std::io::Result<()> {
+        let unfinished = self.join(&format!("{name}.new"));
+        let mut file = private_file().truncate(true).open(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, self.join(name))?;
+        File::open(&self.path)?.sync_all()
     }
 }
 
@@ -110,6 +146,22 @@ mod tests {
         let mode = |path: PathBuf| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(path.join("key")), 0o600);
         assert_eq!(mode(path), 0o700);
+    }
+
+    #[test]
+    fn a_new_sealing_key_comes_first_and_the_older_ones_can_go() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data_dir = DataDir::open(folder.path()).expect("a fresh folder");
+        let first = data_dir.sealing_keys().expect("made");
+
+        let both = data_dir.add_sealing_key().expect("added");
+        data_dir.forget_older_sealing_keys().expect("forgotten");
+        let newest = data_dir.sealing_keys().expect("read");
+
+        assert_eq!(both.older_ids().collect::<Vec<_>>(), [first.newest_id()]);
+        assert_eq!((newest.newest_id(), newest.older_ids().count()), (both.newest_id(), 0));
+        let mode = std::fs::metadata(folder.path().join("sealing-key")).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod data_dir;
 mod health;
 mod install;
+mod keys;
 mod process;
 mod push_image;
 mod roles;
@@ -16,6 +17,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use engine::build_steps::{self, PASSWORD_VARIABLE, SPEC_VARIABLE, Step};
 use tracing_subscriber::EnvFilter;
 
+use keys::Keys;
 use push_image::PushImage;
 use roles::{
     BuilderRole, ControllerRole, LogAgentRole, LoggerRole, RegistryProxyRole, RegistryRole, RouterRole,
@@ -42,6 +44,7 @@ enum Role {
     Registry(Box<RegistryRole>),
     RegistryProxy(Box<RegistryProxyRole>),
     PushImage(PushImage),
+    Keys(Keys),
     /// Run in the pod of a build, as one of its steps.
     #[command(hide = true)]
     BuildStep {
@@ -80,6 +83,7 @@ fn start(role: &Role) -> anyhow::Result<()> {
         Role::Registry(role) => role.check()?,
         Role::RegistryProxy(role) => role.check()?,
         Role::PushImage(push) => push.check()?,
+        Role::Keys(keys) => keys.check()?,
         Role::GitHook | Role::BuildStep { .. } => {}
     }
     if let Role::Up(settings) = role
@@ -102,6 +106,7 @@ fn start(role: &Role) -> anyhow::Result<()> {
         Role::Registry(role) => role.run(),
         Role::RegistryProxy(role) => role.run(),
         Role::PushImage(push) => push.run(),
+        Role::Keys(keys) => keys.run(),
         Role::GitHook | Role::BuildStep { .. } => Ok(()),
     }
 }

@@ -21,7 +21,7 @@ pub use build::BuildSettings;
 pub use cluster::{ClusterSettings, Namespaces};
 pub use deploys::DeployRules;
 pub use lines::LinesSettings;
-pub use secret::{key_in, sealing_key_in};
+pub use secret::{key_in, sealing_keys_in};
 
 /// Where Debian and its relatives keep the machine's trusted authorities.
 const HOST_CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -157,7 +157,7 @@ fn parse_network(text: &str) -> anyhow::Result<()> {
 }
 
 /// The system's folder for root, else the user's own (XDG Base Directory Specification).
-fn default_data_dir() -> PathBuf {
+pub fn default_data_dir() -> PathBuf {
     if nix::unistd::geteuid().is_root() {
         return PathBuf::from("/var/lib/workflow");
     }

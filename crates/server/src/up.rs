@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use builder::BuilderSettings;
 use controller::{Controller, ControllerSettings, Parts, Secret};
-use domain::sealing::SealingKey;
 use engine::docker::{DockerEngine, DockerSettings};
 use engine::{Engine, EngineError, Images, Jobs, Logs, Routes};
 use logger::LoggerSettings;
@@ -19,6 +18,9 @@ use crate::data_dir::{DataDir, hex};
 use crate::process::{self, Process};
 use crate::roles;
 use crate::settings::UpSettings;
+
+/// Where the engine keeps what is wanted, below the data folder.
+pub const ENGINE_FOLDER: &str = "engine";
 
 /// How long to wait for a Docker daemon that is only just starting, as after a reboot.
 const DOCKER_PATIENCE: Duration = Duration::from_secs(60);
@@ -112,8 +114,8 @@ fn docker_settings(
     Ok(DockerSettings {
         instance: data_dir.instance()?,
         socket: settings.docker_socket.clone(),
-        state_dir: data_dir.join("engine"),
-        sealing_key: sealing_key(data_dir)?,
+        state_dir: data_dir.join(ENGINE_FOLDER),
+        sealing_keys: data_dir.sealing_keys()?,
         platform_domain: settings.api.domain.clone(),
         platform_routes: vec![("deis".to_owned(), api)],
         network_range: settings.network_range.clone(),
@@ -126,10 +128,6 @@ fn docker_settings(
         slug_bytes_max: settings.build.slug_mib_max << 20,
         pids_max: settings.pids_max,
     })
-}
-
-fn sealing_key(data_dir: &DataDir) -> anyhow::Result<SealingKey> {
-    Ok(SealingKey::new(&data_dir.secret("sealing-key")?))
 }
 
 fn router_settings(settings: &UpSettings) -> RouterSettings {
@@ -146,9 +144,8 @@ async fn start_controller(
     engine: &DockerEngine,
     logger: SocketAddr,
 ) -> anyhow::Result<Controller> {
-    let in_data_dir = || format!("sqlite://{}", data_dir.join("workflow.db").display());
-    let url = settings.database_url.clone().unwrap_or_else(in_data_dir);
-    let store = Store::open(&url, sealing_key(data_dir)?).await.context("cannot open the database")?;
+    let url = database_url(settings.database_url.as_deref(), data_dir);
+    let store = Store::open(&url, data_dir.sealing_keys()?).await.context("cannot open the database")?;
     let engine = Arc::new(engine.clone());
     Ok(Controller::new(Parts {
         store,
@@ -158,6 +155,12 @@ async fn start_controller(
         logs: engine,
         settings: controller_settings(settings, data_dir, logger)?,
     }))
+}
+
+/// The database that was asked for, else SQLite in the data folder.
+pub fn database_url(asked: Option<&str>, data_dir: &DataDir) -> String {
+    let in_data_dir = || format!("sqlite://{}", data_dir.join("workflow.db").display());
+    asked.map_or_else(in_data_dir, str::to_owned)
 }
 
 fn controller_settings(

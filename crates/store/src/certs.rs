@@ -194,7 +194,7 @@ async fn read(row: &AnyRow, connection: &mut AnyConnection) -> Result<Cert, Stor
     })
 }
 
-fn context(name: &str) -> String {
+pub(crate) fn context(name: &str) -> String {
     format!("certificate {name}")
 }
 

@@ -71,6 +71,6 @@ fn read(store: &Store, row: &AnyRow) -> Result<ConfigRecord, StoreError> {
     })
 }
 
-fn context(app: &AppName) -> String {
+pub(crate) fn context(app: &AppName) -> String {
     format!("config {app}")
 }

@@ -1,7 +1,7 @@
 //! Which of several controllers on one database works off what is recorded: the one that leads.
 //!
 //! On PostgreSQL it holds an advisory lock, on a connection of its own; with the connection the lock is gone,
-//! also where the process was killed. A SQLite file has one controller, which always leads.
+//! also where the process was killed or, after some 25 s, its machine cut off. A SQLite file has one controller, which always leads.
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, Connection as _, Row as _};

@@ -15,6 +15,7 @@ mod keys;
 mod lead;
 mod open;
 mod releases;
+mod resealing;
 mod rows;
 mod services;
 mod settings;
@@ -23,7 +24,7 @@ mod tokens;
 mod users;
 mod wishes;
 
-use domain::sealing::{NONCE_BYTES, SealingKey};
+use domain::sealing::{NONCE_BYTES, SealingKeys};
 use sqlx::{Any, AnyPool, Transaction};
 
 pub use apps::{App, CreatedApp, NewApp};
@@ -36,6 +37,7 @@ pub use error::StoreError;
 pub use keys::{Key, NewKey};
 pub use lead::Lead;
 pub use releases::{ReleaseContent, ReleaseRecord};
+pub use resealing::Resealing;
 pub use services::{NewService, Service};
 pub use settings::{SettingsRecord, SettingsWish};
 pub use tls::TlsRecord;
@@ -50,7 +52,7 @@ const WRITERS_LOCK: i64 = 0x6465_6973;
 pub struct Store {
     pool: AnyPool,
     database: Database,
-    sealing: SealingKey,
+    sealing: SealingKeys,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +84,9 @@ impl Store {
     /// Opens the database at `url`, making file and tables where they are missing.
     ///
     /// `sqlite:///var/lib/workflow/workflow.db` or `postgres://user:password@host/database`.
-    pub async fn open(url: &str, sealing: SealingKey) -> Result<Self, StoreError> {
+    pub async fn open(url: &str, sealing: impl Into<SealingKeys>) -> Result<Self, StoreError> {
         let (pool, database) = open::open(url).await?;
-        Ok(Self { pool, database, sealing })
+        Ok(Self { pool, database, sealing: sealing.into() })
     }
 
     /// Asks the database a question that costs nothing.

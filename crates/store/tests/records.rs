@@ -9,6 +9,7 @@ mod records {
     pub mod keys;
     pub mod lead;
     pub mod opening;
+    pub mod resealing;
     pub mod settings;
     pub mod tokens;
     pub mod users;
@@ -19,7 +20,7 @@ use database::TestDatabase;
 use domain::sealing::SealingKey;
 use domain::users::Joining;
 use jiff::Timestamp;
-use records::wishes;
+use records::{certs, wishes};
 use store::{NewUser, Store, User};
 
 struct World {

@@ -9,9 +9,15 @@ use engine::{Bundles, EngineError, JobError};
 
 use crate::world::World;
 
-/// Bundles in memory with the app's id, the newest last.
+/// Bundles in memory, the newest last.
 #[derive(Clone, Default)]
-pub struct TestBundles(Arc<Mutex<Vec<(String, Vec<u8>)>>>);
+pub struct TestBundles(Arc<Mutex<Vec<Kept>>>);
+
+#[derive(Clone)]
+struct Kept {
+    id: String,
+    bundle: Vec<u8>,
+}
 
 impl TestBundles {
     pub fn count(&self) -> usize {
@@ -22,13 +28,14 @@ impl TestBundles {
 #[async_trait]
 impl Bundles for TestBundles {
     async fn store(&self, _app: &AppName, id: &str, bundle: &Path) -> Result<(), EngineError> {
-        self.0.lock().unwrap().push((id.to_owned(), std::fs::read(bundle).unwrap()));
+        let kept = Kept { id: id.to_owned(), bundle: std::fs::read(bundle).unwrap() };
+        self.0.lock().unwrap().push(kept);
         Ok(())
     }
 
     async fn fetch(&self, _app: &AppName, id: &str, to: &Path) -> Result<bool, EngineError> {
         let kept = self.0.lock().unwrap().clone();
-        let bundle = kept.into_iter().rfind(|(of, _)| of == id).map(|(_, bundle)| bundle);
+        let bundle = kept.into_iter().rfind(|kept| kept.id == id).map(|kept| kept.bundle);
         if let Some(bundle) = &bundle {
             std::fs::write(to, bundle).unwrap();
         }

@@ -8,6 +8,7 @@ mod certs;
 mod config;
 mod controller;
 mod dispatch;
+mod examples;
 mod git;
 mod keys;
 mod network;

@@ -18,7 +18,7 @@ fn every_request_names_the_client_and_the_token() {
 }
 
 #[test]
-fn another_api_version_is_a_warning_once_a_run() {
+fn an_older_server_is_a_warning_once_a_run() {
     let world = World::logged_in();
     world.controller.speak_api_version(Some("2.2"));
     world.answer("POST /v2/apps/foo/scale/", 204, "").answer(
@@ -30,10 +30,26 @@ fn another_api_version_is_a_warning_once_a_run() {
     assert_eq!(
         run.err,
         "!    WARNING: Client and server API versions do not match. Please consider upgrading.\n\
-         !    Client version: 2.3\n!    Server version: 2.2\n"
+         !    Client version: 2.3\n!    Server version: 2.2\n\
+         !    The server is older: have it upgraded. What it does not know yet may fail.\n"
     );
     assert_eq!(run.code, 0);
     assert!(run.out.contains("foo-web-4084101150-c871y up (v2)"));
+}
+
+#[test]
+fn a_newer_server_is_a_warning_that_asks_for_a_newer_client_and_the_command_goes_on() {
+    let world = World::logged_in();
+    world.controller.speak_api_version(Some("3.0"));
+    world.answer("GET /v2/apps/?limit=100", 200, NO_APPS);
+    let run = world.deis("apps");
+    assert_eq!(
+        run.err,
+        "!    WARNING: Client and server API versions do not match. Please consider upgrading.\n\
+         !    Client version: 2.3\n!    Server version: 3.0\n\
+         !    The server is newer: upgrade this client.\n"
+    );
+    assert_eq!((run.out.as_str(), run.code), ("=== Apps\n", 0));
 }
 
 #[test]
@@ -43,7 +59,13 @@ fn a_newer_minor_version_is_fine_and_none_is_not() {
     world.controller.speak_api_version(Some("2.10"));
     world.deis("apps").says("=== Apps\n");
     world.controller.speak_api_version(None);
-    assert!(world.deis("apps").err.ends_with("Server version: \n"));
+    let said = world.deis("apps").err;
+    assert!(
+        said.ends_with(
+            "Server version: \n!    The server names no version that can be read. Is it a Deis controller?\n"
+        ),
+        "{said}"
+    );
 }
 
 #[test]

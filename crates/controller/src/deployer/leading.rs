@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store::Lead;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::Controller;
 
@@ -12,6 +12,10 @@ use crate::Controller;
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How often one that leads asks whether it still does.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
+
+/// How long the database may take to say that we do. Shorter than it takes to give the lead to another where it hears
+/// nothing of us, so that two never carry out deploys at the same time.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// Runs the deployer while this controller leads, until `shutdown` turns true or closes.
 pub async fn run_while_leading(controller: Controller, mut shutdown: watch::Receiver<bool>) {
@@ -42,7 +46,7 @@ async fn until_lost(mut lead: Lead, mut shutdown: watch::Receiver<bool>) {
             () = sleep(CHECK_EVERY) => {}
             _ = shutdown.wait_for(|stop| *stop) => return,
         }
-        if !lead.holds().await {
+        if !timeout(ANSWER_MAX, lead.holds()).await.unwrap_or(false) {
             tracing::warn!("another controller may carry out deploys by now");
             return;
         }

@@ -79,6 +79,7 @@ pub(crate) fn plan_settings(controller: &Controller) -> PlanSettings {
     PlanSettings {
         deploy_timeout_seconds: controller.settings.deploy_timeout_seconds,
         grace_seconds: controller.settings.grace_seconds,
+        deploy_batches: controller.settings.deploy_batches,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The description of the API, OpenAPI 3.1: made from the table of operations, the table of who may, and the
 //! wire types, so that it cannot be older than they are.
 
+mod links;
 mod operations;
 
 use axum::Json;
@@ -44,6 +45,7 @@ pub(crate) async fn document() -> Json<Value> {
 fn described() -> Value {
     let mut schemas = serde_json::to_value(Schemas::openapi()).unwrap_or_default();
     let mut components = schemas["components"].take();
+    components["schemas"]["Error"] = error();
     components["securitySchemes"] = json!({"token": {
         "type": "apiKey", "in": "header", "name": "Authorization",
         "description": "`token <key>`, with the key that a login answers",
@@ -74,13 +76,14 @@ fn paths() -> Map<String, Value> {
 }
 
 fn described_operation(operation: &Operation) -> Value {
-    let Operation { method, path, summary, body, answers } = operation;
+    let Operation { method, path, summary, body, answers: _ } = operation;
     let rule = rule(method, path);
     let mut described = json!({
+        "operationId": links::operation_id(operation),
         "summary": summary,
         "description": format!("For {}.", rule.map_or("nobody", whom)),
         "parameters": parameters(operation),
-        "responses": responses(answers),
+        "responses": responses(operation),
     });
     if rule == Some(Rule::Anyone) {
         described["security"] = json!([]);
@@ -105,9 +108,9 @@ fn whom(rule: Rule) -> &'static str {
 
 fn parameters(operation: &Operation) -> Vec<Value> {
     let names = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let text = json!({"type": "string"});
     let mut parameters: Vec<_> = names
-        .map(|name| json!({"name": name.trim_start_matches('*'), "in": "path", "required": true, "schema": text}))
+        .map(|name| name.trim_start_matches('*'))
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": path_text(name)}))
         .collect();
     let number =
         |name: &str| json!({"name": name, "in": "query", "schema": {"type": "integer", "minimum": 0}});
@@ -119,6 +122,14 @@ fn parameters(operation: &Operation) -> Vec<Value> {
         }
     }
     parameters
+}
+
+/// A part of a path, which is never empty; an app's has its own letters (api.md 1.2).
+fn path_text(name: &str) -> Value {
+    match name {
+        "app" => json!({"type": "string", "pattern": "^[a-z0-9-]+$"}),
+        _ => json!({"type": "string", "minLength": 1}),
+    }
 }
 
 fn described_body(body: &Body) -> Option<Value> {
@@ -147,18 +158,46 @@ fn kind(kind: Kind) -> Value {
     }
 }
 
-fn responses(answers: &[(u16, Answer)]) -> Value {
-    let error = json!({"description": "why not", "content": {"application/json": {"schema": {}}, "text/html": {}, "text/plain": {}}});
+fn responses(operation: &Operation) -> Value {
+    let links = links::of(operation);
     let mut responses = Map::new();
-    for (status, answer) in answers {
-        let mut response = json!({"description": "done"});
+    for (status, answer) in operation.answers {
+        let mut response = json!({"description": "done", "headers": headers()});
         if let Some(content) = content(*answer) {
             response["content"] = content;
         }
+        if !links.is_empty() {
+            response["links"] = json!(links);
+        }
         responses.insert(status.to_string(), response);
     }
-    responses.insert("default".to_owned(), error);
+    for (statuses, description) in [("4XX", "why not"), ("5XX", "what is out of order")] {
+        let named = json!({"schema": {"$ref": "#/components/schemas/Error"}});
+        let content = json!({"application/json": named, "text/html": {}, "text/plain": {}});
+        let error = json!({"description": description, "headers": headers(), "content": content});
+        responses.insert(statuses.to_owned(), error);
+    }
     Value::Object(responses)
+}
+
+/// What every answer carries.
+fn headers() -> Value {
+    let version = json!({"required": true, "schema": {"type": "string"}});
+    json!({"DEIS_API_VERSION": version, "DEIS_PLATFORM_VERSION": version})
+}
+
+/// The shapes of errors (api.md 1.6).
+fn error() -> Value {
+    let texts = json!({"type": "array", "items": {"type": "string"}});
+    json!({
+        "description": "What is wrong: in a word, by field, as a list, or as a text",
+        "anyOf": [
+            {"$ref": "#/components/schemas/Detail"},
+            {"type": "object", "additionalProperties": texts},
+            texts,
+            {"type": "string"},
+        ],
+    })
 }
 
 fn content(answer: Answer) -> Option<Value> {

@@ -11,7 +11,7 @@ const NO_CERT: (u16, &str) = (404, r#""No Certificate matches the given query.""
 const NO_DOMAIN: (u16, &str) = (404, r#""No Domain matches the given query.""#);
 
 /// A certificate for a host, and its key.
-fn pair(host: &str) -> (String, String) {
+pub fn pair(host: &str) -> (String, String) {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::new([host.to_owned()]).expect("a host name");
     params.distinguished_name.push(rcgen::DnType::CommonName, host);

@@ -21,6 +21,7 @@ mod health;
 mod hooks;
 mod keys;
 mod logs;
+mod matrix;
 mod openapi;
 mod passwords;
 mod perms;

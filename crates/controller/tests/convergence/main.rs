@@ -7,6 +7,7 @@ mod stand_in;
 mod world;
 
 mod absence;
+mod company;
 mod failures;
 mod kills;
 mod order;

@@ -29,7 +29,9 @@ pub struct World {
     pub store: Store,
     pub engine: FakeEngine,
     pub settings: ControllerSettings,
-    database: TestDatabase,
+    /// Kept until the end; `None` where the database is another process's.
+    database: Option<TestDatabase>,
+    url: String,
 }
 
 /// One life of a controller with its deployer; ends with `kill` or when dropped.
@@ -68,7 +70,8 @@ impl World {
     /// A world with alice's app `blog`, of which nothing runs yet.
     pub async fn new() -> Self {
         let database = TestDatabase::new().await;
-        let store = Store::open(&database.url, SealingKey::new(&[7; 32])).await.expect("the store opens");
+        let mut world = Self::on(&database.url).await;
+        world.database = Some(database);
         let user = NewUser {
             username: "alice".to_owned(),
             email: String::new(),
@@ -77,11 +80,20 @@ impl World {
             password_hash: "hash".to_owned(),
             now: Timestamp::now(),
         };
-        store.add_user(user, Joining::Anyhow).await.expect("a new user");
-        let settings = ControllerSettings::new("example.com", Secret::new("builder-key"));
-        let world = Self { store, engine: FakeEngine::new(), settings, database };
+        world.store.add_user(user, Joining::Anyhow).await.expect("a new user");
         world.idle().create_app(app("blog"), "alice").await.expect("a new app");
         world
+    }
+
+    /// A world on a database that is another's.
+    pub async fn on(url: &str) -> Self {
+        let store = Store::open(url, SealingKey::new(&[7; 32])).await.expect("the store opens");
+        let settings = ControllerSettings::new("example.com", Secret::new("builder-key"));
+        Self { store, engine: FakeEngine::new(), settings, database: None, url: url.to_owned() }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// A world in which release v2 of `blog` runs with `web=1 worker=2`, and a life to go on with.
@@ -96,19 +108,27 @@ impl World {
     /// As when the platform is started with a key file that is not its own.
     pub async fn reopen_with_another_key(&mut self) {
         let key = SealingKey::new(&[8; 32]);
-        self.store = Store::open(&self.database.url, key).await.expect("the store opens");
+        self.store = Store::open(&self.url, key).await.expect("the store opens");
     }
 
-    fn controller(&self, engine: Arc<dyn engine::Engine>) -> Controller {
+    pub fn controller_with(&self, engine: Arc<dyn engine::Engine>) -> Controller {
+        self.controller_of(self.store.clone(), engine)
+    }
+
+    /// A controller with connections of its own to the database, as another process has.
+    pub fn controller_on(&self, store: Store) -> Controller {
+        self.controller_of(store, Arc::new(self.engine.clone()))
+    }
+
+    fn controller_of(&self, store: Store, engine: Arc<dyn engine::Engine>) -> Controller {
         let fake = Arc::new(self.engine.clone());
         let (jobs, images, logs) = (fake.clone(), fake.clone(), fake);
-        let (store, settings) = (self.store.clone(), self.settings.clone());
-        Controller::new(Parts { store, engine, jobs, images, logs, settings })
+        Controller::new(Parts { store, engine, jobs, images, logs, settings: self.settings.clone() })
     }
 
     /// A controller whose deployer does not run.
     pub fn idle(&self) -> Controller {
-        self.controller(Arc::new(StandIn::new(self.engine.clone(), Stop::Never)))
+        self.controller_with(Arc::new(StandIn::new(self.engine.clone(), Stop::Never)))
     }
 
     pub fn start(&self) -> Life {
@@ -116,7 +136,7 @@ impl World {
     }
 
     pub fn start_with(&self, engine: StandIn) -> Life {
-        let controller = self.controller(Arc::new(engine));
+        let controller = self.controller_with(Arc::new(engine));
         let deployer = tokio::spawn(controller::deployer::run(controller.clone(), std::future::pending()));
         Life { controller, deployer }
     }

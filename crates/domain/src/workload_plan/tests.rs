@@ -30,7 +30,7 @@ impl Release {
             config: &self.config,
             build: &self.build,
             run: &self.run,
-            settings: PlanSettings { deploy_timeout_seconds: 120, grace_seconds: 30 },
+            settings: PlanSettings { deploy_timeout_seconds: 120, grace_seconds: 30, deploy_batches: 0 },
         }
     }
 
@@ -120,6 +120,25 @@ fn config_wins_over_what_the_platform_sets() {
         ("WORKFLOW_RELEASE_SUMMARY", "alice deployed 1a2b3c4"),
     ];
     assert_eq!(env, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+}
+
+#[test]
+fn as_many_replicas_start_at_a_time_as_the_app_says_or_else_the_operator() {
+    for (own, operators, batch) in [
+        (json!({}), 0, BATCH_DEFAULT),
+        (json!({}), 2, 2),
+        (json!({"DEIS_DEPLOY_BATCHES": "3"}), 2, 3),
+        (json!({"DEIS_DEPLOY_BATCHES": "0"}), 2, 2),
+        (json!({"DEIS_DEPLOY_BATCHES": "4000"}), 0, 100),
+    ] {
+        let release = Release::new(build(Origin::Buildpack, &["web"]), &json!({"values": own}));
+        let mut plan = release.plan();
+        plan.settings.deploy_batches = operators;
+
+        let web = plan.workload(&ProcessType::web(), 1).expect("a workload");
+
+        assert_eq!(web.batch, batch, "{own} {operators}");
+    }
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::deployment::{Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId};
+use domain::deployment::{
+    BATCH_DEFAULT, Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId,
+};
 use domain::pods::{Pod, PodState};
 use domain::routing::{AppRouting, Claim, Route, RouteOwner, RouteTable};
 use domain::{AppName, ProcessType};
@@ -44,6 +46,7 @@ pub fn web(subject: &dyn Subject, release: u64) -> Workload {
         hooks: Hooks::default(),
         grace_seconds: 5,
         start_timeout_seconds: 20,
+        batch: BATCH_DEFAULT,
     }
 }
 

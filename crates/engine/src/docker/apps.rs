@@ -156,8 +156,10 @@ impl Inner {
             let chosen = state.replicas.iter().filter(|r| pods.iter().any(|pod| pod.name == r.name));
             let ids: BTreeSet<_> = chosen.map(|replica| replica.id.clone()).collect();
             let wanted = state.wish.workloads.values().filter_map(|wish| wish.wanted.as_ref());
-            let seconds = wanted.map(|workload| u64::from(workload.start_timeout_seconds)).max().unwrap_or(0);
-            let batches = ids.len().div_ceil(super::plan::BATCH) as u64;
+            let seconds =
+                wanted.clone().map(|workload| u64::from(workload.start_timeout_seconds)).max().unwrap_or(0);
+            let batch = wanted.map(|workload| workload.batch as usize).min().unwrap_or(1).max(1);
+            let batches = ids.len().div_ceil(batch) as u64;
             (ids, Duration::from_secs(seconds * batches + RESTART_SECONDS))
         };
         app.state().condemned.extend(ids.iter().cloned());

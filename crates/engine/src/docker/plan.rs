@@ -3,9 +3,6 @@
 //! New replicas come first, a batch at a time. Old ones go only when no new one is still on its way, and
 //! never so many that fewer than wanted are left; so a release that fails leaves its predecessor whole.
 
-/// New replicas of a process type that may be starting at the same time.
-pub const BATCH: usize = 4;
-
 /// One replica that is not on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replica {
@@ -23,14 +20,14 @@ pub struct Plan {
     pub retire: Vec<String>,
 }
 
-/// Plans the next step; `replicas` come oldest first. An empty plan means agreement, or that replicas are
-/// still starting.
-pub fn plan(wanted: usize, replicas: &[Replica]) -> Plan {
+/// Plans the next step; `replicas` come oldest first, and `batch` of them may be starting at the same time. An
+/// empty plan means agreement, or that replicas are still starting.
+pub fn plan(wanted: usize, batch: usize, replicas: &[Replica]) -> Plan {
     let (current, old): (Vec<_>, Vec<_>) = replicas.iter().partition(|replica| replica.is_current);
     let ready = current.iter().filter(|replica| replica.is_ready).count();
     let starting = current.len() - ready;
     let missing = wanted.saturating_sub(current.len());
-    let create = missing.min(BATCH.saturating_sub(starting));
+    let create = missing.min(batch.max(1).saturating_sub(starting));
     let mut retire = least_useful(&current, current.len().saturating_sub(wanted));
     if wanted == 0 || starting == 0 {
         // Also right while batches are still to come: those that are ready already take over.
@@ -67,7 +64,11 @@ mod tests {
     }
 
     fn planned(wanted: usize, text: &str) -> (usize, Vec<String>) {
-        let Plan { create, retire } = plan(wanted, &replicas(text));
+        planned_in_batches(wanted, 4, text)
+    }
+
+    fn planned_in_batches(wanted: usize, batch: usize, text: &str) -> (usize, Vec<String>) {
+        let Plan { create, retire } = plan(wanted, batch, &replicas(text));
         (create, retire)
     }
 
@@ -89,6 +90,14 @@ mod tests {
     fn many_replicas_are_replaced_in_batches() {
         assert_eq!(planned(6, "OOOOOO"), (4, vec![]));
         assert_eq!(planned(6, "OOOOOONNNN"), (2, ["O5", "O4", "O3", "O2"].map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn a_batch_is_as_large_as_the_app_says() {
+        assert_eq!(planned_in_batches(6, 1, "OOOOOO"), (1, vec![]));
+        assert_eq!(planned_in_batches(6, 1, "OOOOOOn"), (0, vec![]));
+        assert_eq!(planned_in_batches(6, 1, "OOOOOON"), (1, vec!["O5".to_owned()]));
+        assert_eq!(planned_in_batches(6, 10, "OOOOOO"), (6, vec![]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bollard::models::ContainerStateStatusEnum as Status;
 use domain::ProcessType;
-use domain::deployment::Workload;
+use domain::deployment::{BATCH_DEFAULT, Workload};
 use domain::routing::{Backend, RouteOwner};
 use futures_util::future::join_all;
 use tokio::time::sleep;
@@ -175,7 +175,9 @@ impl Task {
         let processes: BTreeSet<_> = state.wish.workloads.keys().chain(running).cloned().collect();
         let planned = processes.into_iter().map(|process| {
             let (wanted, replicas) = comparison(&state, &process);
-            (process, plan(wanted, &replicas))
+            let workload = state.wish.workloads.get(&process).and_then(|wish| wish.wanted.as_ref());
+            let batch = workload.map_or(BATCH_DEFAULT, |workload| workload.batch);
+            (process, plan(wanted, batch as usize, &replicas))
         });
         planned.collect()
     }

@@ -37,7 +37,7 @@ impl DockerEngine {
 
     /// As [`DockerEngine::start`], with containers reached in this way, whatever Docker's kind.
     pub async fn start_with(settings: DockerSettings, reach: Option<Reach>) -> Result<Self, EngineError> {
-        let folder = StateFolder::open(&settings.state_dir, settings.sealing_key.clone())?;
+        let folder = StateFolder::open(&settings.state_dir, settings.sealing_keys.clone())?;
         let wishes = folder.load()?;
         let socket = socket(&settings);
         let (client, info) = find(&socket).await?;

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use domain::routing::AppRouting;
-use domain::sealing::{NONCE_BYTES, SealingError, SealingKey};
+use domain::sealing::{NONCE_BYTES, SealingError, SealingKeys};
 use domain::{AppName, ProcessType};
 use serde::{Deserialize, Serialize};
 
@@ -32,40 +32,78 @@ pub struct AppWish {
 #[derive(Debug, Clone)]
 pub struct StateFolder {
     path: PathBuf,
-    key: SealingKey,
+    keys: SealingKeys,
+}
+
+/// Seals anew what an older key has sealed, while no engine runs on the folder; says how many files those were.
+pub fn reseal(state_dir: &Path, keys: &SealingKeys) -> Result<usize, EngineError> {
+    let folder = StateFolder::open(state_dir, keys.clone())?;
+    let mut resealed = 0;
+    for app in folder.apps()? {
+        resealed += usize::from(folder.reseal(&app)?);
+    }
+    Ok(resealed)
 }
 
 impl StateFolder {
     /// Opens the folder, which is made if it is missing.
-    pub fn open(state_dir: &Path, key: SealingKey) -> Result<Self, EngineError> {
+    pub fn open(state_dir: &Path, keys: impl Into<SealingKeys>) -> Result<Self, EngineError> {
         let path = state_dir.join("apps");
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
         made.map_err(|error| refused(&format!("make folder {}", path.display()), &error))?;
-        Ok(Self { path, key })
+        Ok(Self { path, keys: keys.into() })
     }
 
     /// All apps that are wanted. A file that is damaged is left out, so that one app does not hold up the
     /// others; another key is refused, because then it is the platform that is set up wrongly.
     pub fn load(&self) -> Result<Vec<(AppName, AppWish)>, EngineError> {
+        let mut wishes = Vec::new();
+        for app in self.apps()? {
+            if let Some(wish) = self.read(&app)? {
+                wishes.push((app, wish));
+            }
+        }
+        Ok(wishes)
+    }
+
+    fn apps(&self) -> Result<Vec<AppName>, EngineError> {
         let what = format!("read folder {}", self.path.display());
         let entries = fs::read_dir(&self.path).map_err(|error| refused(&what, &error))?;
         let mut apps = Vec::new();
         for entry in entries {
             let name = entry.map_err(|error| refused(&what, &error))?.file_name();
             let app = name.to_str().and_then(|name| name.strip_suffix(".json"));
-            let Some(app) = app.and_then(|app| AppName::parse(app).ok()) else { continue };
-            if let Some(wish) = self.read(&app)? {
-                apps.push((app, wish));
-            }
+            apps.extend(app.and_then(|app| AppName::parse(app).ok()));
         }
         Ok(apps)
+    }
+
+    /// Whether the file had to be sealed anew. A damaged one stays as it is.
+    fn reseal(&self, app: &AppName) -> Result<bool, EngineError> {
+        let path = self.file(app);
+        let what = format!("seal {} anew", path.display());
+        let sealed = fs::read_to_string(&path).map_err(|error| refused(&what, &error))?;
+        match self.keys.reseal(&context(app), sealed.trim_end(), rand::random::<[u8; NONCE_BYTES]>()) {
+            Ok(None) => Ok(false),
+            Ok(Some(resealed)) => {
+                self.replace(&path, resealed.as_bytes()).map_err(|error| refused(&what, &error))?;
+                Ok(true)
+            }
+            Err(error @ SealingError::OtherKey { .. }) => {
+                Err(EngineError::Refused { what, reason: format!("{error}; bring that key back") })
+            }
+            Err(error) => {
+                tracing::error!(%app, %error, file = %path.display(), "left a damaged file as it is");
+                Ok(false)
+            }
+        }
     }
 
     fn read(&self, app: &AppName) -> Result<Option<AppWish>, EngineError> {
         let path = self.file(app);
         let what = format!("open {}", path.display());
         let sealed = fs::read_to_string(&path).map_err(|error| refused(&what, &error))?;
-        let plain = match self.key.open(&context(app), sealed.trim_end()) {
+        let plain = match self.keys.open(&context(app), sealed.trim_end()) {
             Ok(plain) => plain,
             Err(error @ SealingError::OtherKey { .. }) => {
                 let reason = format!("{error}; bring the old key back, or remove the file to forget the app");
@@ -83,7 +121,7 @@ impl StateFolder {
     /// Replaces the app's file; when this returns, the wish survives everything but the disk.
     pub fn save(&self, app: &AppName, wish: &AppWish) -> Result<(), EngineError> {
         let json = serde_json::to_vec(wish).expect("a wish has only text keys, so it is valid JSON");
-        let sealed = self.key.seal(&context(app), &json, rand::random::<[u8; NONCE_BYTES]>());
+        let sealed = self.keys.seal(&context(app), &json, rand::random::<[u8; NONCE_BYTES]>());
         let replaced = self.replace(&self.file(app), sealed.as_bytes());
         replaced.map_err(|error| refused(&format!("record the wish for {app}"), &error))
     }
@@ -134,6 +172,8 @@ fn refused(what: &str, error: &io::Error) -> EngineError {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use domain::sealing::SealingKey;
+
     use super::*;
 
     fn app() -> AppName {
@@ -156,6 +196,22 @@ mod tests {
         let file = folder.path().join("apps/blog.json");
         assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
         assert!(!fs::read_to_string(file).expect("text").contains("container"));
+    }
+
+    #[test]
+    fn files_are_sealed_anew_and_then_need_the_newest_key_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ours = StateFolder::open(folder.path(), SealingKey::new(&[7; 32])).expect("opened");
+        ours.save(&app(), &wish()).expect("saved");
+        let both = format!("{}\n{}", "08".repeat(32), "07".repeat(32));
+        let both = SealingKeys::parse(&both).expect("two keys");
+
+        let resealed = [reseal(folder.path(), &both), reseal(folder.path(), &both)];
+
+        assert_eq!(resealed.map(|resealed| resealed.expect("resealed")), [1, 0]);
+        let newest = StateFolder::open(folder.path(), SealingKey::new(&[8; 32])).expect("opened");
+        assert_eq!(newest.load().expect("loaded"), [(app(), wish())]);
+        assert!(reseal(folder.path(), &SealingKey::new(&[7; 32]).into()).is_err());
     }
 
     #[test]

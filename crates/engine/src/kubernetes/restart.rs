@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use domain::AppName;
-use domain::deployment::WorkloadId;
+use domain::deployment::{BATCH_DEFAULT, WorkloadId};
 use domain::pods::Pod;
 use k8s_openapi::api::core::v1::Pod as KubernetesPod;
 use kube::api::{Patch, PatchParams};
@@ -15,7 +15,6 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::failure::{failed, gone_is_fine};
-use super::objects::deployment::SURGE_MAX;
 use super::verbs::next_look;
 use super::{Inner, names};
 use crate::EngineError;
@@ -34,7 +33,9 @@ impl Inner {
         for process in processes {
             let id = WorkloadId { app: app.clone(), process: process.clone() };
             let of_process: Vec<_> = pods.iter().filter(|pod| pod.process == *process).collect();
-            for batch in of_process.chunks(SURGE_MAX as usize) {
+            let wanted = self.wish(&id).await?.and_then(|wish| wish.wanted);
+            let batch_max = wanted.map_or(BATCH_DEFAULT, |workload| workload.batch).max(1);
+            for batch in of_process.chunks(batch_max as usize) {
                 let names: Vec<_> = batch.iter().map(|pod| pod.name.as_str()).collect();
                 if !self.replace_batch(&id, &names).await? {
                     break;

@@ -67,7 +67,7 @@ async fn a_new_process_never_opens_the_files_of_another_key() {
     deploy_well(&world.engine(), &web(&world, 2)).await;
     world.stop();
 
-    world.settings.sealing_key = domain::sealing::SealingKey::new(&[2; 32]);
+    world.settings.sealing_keys = domain::sealing::SealingKey::new(&[2; 32]).into();
     let started = engine::docker::DockerEngine::start(world.settings.clone()).await;
 
     let error = started.err().expect("it cannot be opened").to_string();

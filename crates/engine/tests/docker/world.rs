@@ -162,7 +162,7 @@ fn settings(instance: &str, state: &Path) -> DockerSettings {
         instance: instance.to_owned(),
         socket: None,
         state_dir: state.to_owned(),
-        sealing_key: SealingKey::new(&[1; 32]),
+        sealing_keys: SealingKey::new(&[1; 32]).into(),
         platform_domain: "localhost".to_owned(),
         platform_routes: vec![("deis".to_owned(), ([127, 0, 0, 1], 9).into())],
         network_range: format!("10.{}.0.0/16", 100 + rand::random::<u8>() % 100),

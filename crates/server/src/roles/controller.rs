@@ -15,7 +15,7 @@ use super::{RoleSettings, add_controller, everywhere};
 use crate::health::{self, Check};
 use crate::process::{self, Process};
 use crate::settings::{
-    ApiSettings, BuildSettings, ClusterSettings, LinesSettings, check_database_url, key_in, sealing_key_in,
+    ApiSettings, BuildSettings, ClusterSettings, LinesSettings, check_database_url, key_in, sealing_keys_in,
 };
 
 /// How often the leading controller looks for work that others have recorded.
@@ -31,7 +31,7 @@ pub struct ControllerRole {
     #[arg(long, env = "WORKFLOW_DATABASE_URL", hide_env_values = true)]
     database_url: String,
 
-    /// File with the key that seals config values in the database, 64 hex digits.
+    /// File with the keys that seal config values in the database, 64 hex digits a line: the first seals, all open.
     #[arg(long, env = "WORKFLOW_SEALING_KEY_FILE")]
     sealing_key_file: PathBuf,
 
@@ -70,7 +70,7 @@ pub struct ControllerRole {
 impl ControllerRole {
     pub fn check(&self) -> anyhow::Result<()> {
         check_database_url(&self.database_url)?;
-        sealing_key_in("--sealing-key-file", &self.sealing_key_file)?;
+        sealing_keys_in("--sealing-key-file", &self.sealing_key_file)?;
         self.lines.client()?;
         self.api.check()?;
         self.build.check()?;
@@ -99,9 +99,9 @@ impl ControllerRole {
 
     /// Opens the database, waiting for one that does not answer yet: it may be on its way up, as we are.
     async fn store(&self, opened: &OnceLock<Store>) -> anyhow::Result<Store> {
-        let sealing_key = sealing_key_in("--sealing-key-file", &self.sealing_key_file)?;
+        let sealing_keys = sealing_keys_in("--sealing-key-file", &self.sealing_key_file)?;
         loop {
-            match Store::open(&self.database_url, sealing_key.clone()).await {
+            match Store::open(&self.database_url, sealing_keys.clone()).await {
                 Ok(store) => return Ok(opened.get_or_init(|| store).clone()),
                 Err(error) if error.can_be_retried() => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");

@@ -29,6 +29,10 @@ pub struct ApiSettings {
     #[arg(long, env = "DEIS_DEPLOY_TIMEOUT", default_value_t = 120)]
     pub deploy_timeout: u32,
 
+    /// Replicas of a process type that may be starting at the same time in a rollout; 0 means 4.
+    #[arg(long, env = "DEIS_DEPLOY_BATCHES", default_value_t = 0)]
+    pub deploy_batches: u32,
+
     /// Seconds between TERM and KILL.
     #[arg(long, env = "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS", default_value_t = 30)]
     pub termination_grace: u32,
@@ -46,12 +50,20 @@ impl ApiSettings {
 
     /// A controller with these rules.
     pub fn controller(&self, builder_key: Secret) -> anyhow::Result<ControllerSettings> {
-        let Self { domain, registration_mode, reserved_names, deploy_timeout, termination_grace, deploys } =
-            self;
+        let Self {
+            domain,
+            registration_mode,
+            reserved_names,
+            deploy_timeout,
+            deploy_batches,
+            termination_grace,
+            deploys,
+        } = self;
         deploys.applied_to(ControllerSettings {
             registration_mode: *registration_mode,
             reserved_names: reserved_names.iter().map(|name| name.trim().to_owned()).collect(),
             deploy_timeout_seconds: *deploy_timeout,
+            deploy_batches: *deploy_batches,
             grace_seconds: *termination_grace,
             ..ControllerSettings::new(domain, builder_key)
         })

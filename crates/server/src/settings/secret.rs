@@ -4,9 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use domain::sealing::SealingKey;
-
-use crate::data_dir::unhex;
+use domain::sealing::SealingKeys;
 
 /// Shortest key that is taken for one.
 const KEY_LENGTH_MIN: usize = 16;
@@ -24,12 +22,9 @@ pub fn key_in(flag: &str, path: &Path) -> anyhow::Result<String> {
     Ok(key.to_owned())
 }
 
-/// Reads the key that seals config values in the database: 64 hex digits.
-pub fn sealing_key_in(flag: &str, path: &Path) -> anyhow::Result<SealingKey> {
-    let text = read(flag, path)?;
-    let key = unhex(text.trim());
-    let key = key.with_context(|| format!("{flag} {}: expected 64 hex digits", path.display()))?;
-    Ok(SealingKey::new(&key))
+/// Reads the keys that seal config values in the database.
+pub fn sealing_keys_in(flag: &str, path: &Path) -> anyhow::Result<SealingKeys> {
+    SealingKeys::parse(&read(flag, path)?).with_context(|| format!("{flag} {}", path.display()))
 }
 
 fn read(flag: &str, path: &Path) -> anyhow::Result<String> {

@@ -7,9 +7,9 @@ use store::{NewCert, NewDomain, Pair};
 use crate::wishes::app;
 use crate::{Timestamp, World};
 
-const KEY: &str = "-----BEGIN PRIVATE KEY----- planted";
+pub const KEY: &str = "-----BEGIN PRIVATE KEY----- planted";
 
-fn new_cert(name: &str) -> NewCert {
+pub fn new_cert(name: &str) -> NewCert {
     let facts = CertFacts {
         common_name: None,
         san: Vec::new(),

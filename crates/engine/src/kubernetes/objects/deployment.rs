@@ -13,8 +13,6 @@ use super::{metadata, pod, signed};
 use crate::kubernetes::{KubernetesSettings, names};
 use crate::replica::spec_hash;
 
-/// New replicas that may be starting at the same time.
-pub const SURGE_MAX: u32 = 4;
 /// How long a process without a readiness check must run to count as ready: those that cannot start mostly
 /// end within it.
 const STEADY_SECONDS: i32 = 2;
@@ -39,7 +37,7 @@ pub fn deployment(
             min_ready_seconds: workload.probes.readiness.is_none().then_some(STEADY_SECONDS),
             progress_deadline_seconds: Some(PROGRESS_SECONDS),
             selector: LabelSelector { match_labels: Some(labels), ..LabelSelector::default() },
-            strategy: Some(strategy(workload.replicas)),
+            strategy: Some(strategy(workload)),
             template: template(settings, workload, image),
             ..DeploymentSpec::default()
         }),
@@ -71,7 +69,7 @@ pub fn replicas(wanted: Replicas, current: Option<i32>) -> i32 {
 /// Hash of all that is applied for the workload, but for a fixed number of replicas.
 fn fingerprint(deployment: &Deployment, workload: &Workload) -> String {
     let scaling = match workload.replicas {
-        Replicas::Fixed(count) => Replicas::Fixed(count.min(SURGE_MAX)),
+        Replicas::Fixed(count) => Replicas::Fixed(count.min(workload.batch)),
         auto => auto,
     };
     let all = serde_json::to_vec(&(deployment, scaling)).expect("objects have only text keys");
@@ -79,8 +77,8 @@ fn fingerprint(deployment: &Deployment, workload: &Workload) -> String {
 }
 
 /// None of the old ones goes before a new one is ready.
-fn strategy(replicas: Replicas) -> DeploymentStrategy {
-    let surge = replicas.at_least().clamp(1, SURGE_MAX);
+fn strategy(workload: &Workload) -> DeploymentStrategy {
+    let surge = workload.replicas.at_least().min(workload.batch).max(1);
     DeploymentStrategy {
         type_: Some("RollingUpdate".to_owned()),
         rolling_update: Some(RollingUpdateDeployment {

@@ -1,5 +1,9 @@
-use domain::deployment::{Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId};
+use domain::deployment::{
+    BATCH_DEFAULT, Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId,
+};
 use domain::{AppName, Digest, Image, ProcessType};
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::*;
 use crate::kubernetes::KubernetesSettings;
@@ -38,6 +42,7 @@ fn workload() -> Workload {
         hooks: Hooks::default(),
         grace_seconds: 30,
         start_timeout_seconds: 120,
+        batch: BATCH_DEFAULT,
     }
 }
 
@@ -70,6 +75,19 @@ fn a_change_of_scale_leaves_the_pods_as_they_are() {
     let template =
         |deployment: k8s_openapi::api::apps::v1::Deployment| deployment.spec.map(|spec| spec.template);
     assert_eq!(template(two), template(five));
+}
+
+#[test]
+fn no_more_replicas_start_at_a_time_than_the_batch_and_the_wish_allow() {
+    let surge = |replicas: u32, batch: u32| {
+        let workload = Workload { replicas: Replicas::Fixed(replicas), batch, ..workload() };
+        let strategy = made(&workload, 1).spec.and_then(|spec| spec.strategy);
+        strategy.and_then(|strategy| strategy.rolling_update).and_then(|update| update.max_surge)
+    };
+
+    let surges = [(6, 4), (6, 1), (6, 10), (0, 4)].map(|(replicas, batch)| surge(replicas, batch));
+
+    assert_eq!(surges, [4, 1, 6, 1].map(|surge| Some(IntOrString::Int(surge))));
 }
 
 #[test]

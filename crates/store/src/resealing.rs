@@ -1,0 +1,110 @@
+//! Resealing: what an older key has sealed is sealed anew with the newest.
+//!
+//! It goes in batches, each in a transaction of its own, and remembers nothing in the database: what is done tells
+//! itself apart by the id of its key. So it can be broken off and begun again at any moment, and others may read
+//! and write meanwhile.
+
+use domain::AppName;
+use sqlx::Row as _;
+
+use crate::{Store, StoreError, certs, configs, rows};
+
+/// Rows in one transaction: enough to be quick, few enough that writers hardly wait.
+const BATCH: i64 = 100;
+
+/// Where sealed texts are kept.
+struct Place {
+    select: &'static str,
+    update: &'static str,
+    count: &'static str,
+    /// What a text is sealed for, by the name in its row.
+    context: fn(&str) -> Result<String, StoreError>,
+}
+
+const PLACES: [Place; 2] = [
+    Place {
+        select: "SELECT uuid AS id, app AS name, sealed FROM configs \
+                 WHERE uuid > $1 AND sealed NOT LIKE $2 ORDER BY uuid LIMIT $3",
+        update: "UPDATE configs SET sealed = $1 WHERE uuid = $2",
+        count: "SELECT COUNT(*) FROM configs WHERE sealed NOT LIKE $1",
+        context: |app| {
+            let app = AppName::parse(app).map_err(|error| StoreError::damaged("an app", error))?;
+            Ok(configs::context(&app))
+        },
+    },
+    Place {
+        select: "SELECT name AS id, name, sealed_key AS sealed FROM certs \
+                 WHERE name > $1 AND sealed_key NOT LIKE $2 ORDER BY name LIMIT $3",
+        update: "UPDATE certs SET sealed_key = $1 WHERE name = $2",
+        count: "SELECT COUNT(*) FROM certs WHERE sealed_key NOT LIKE $1",
+        context: |name| Ok(certs::context(name)),
+    },
+];
+
+/// A walk over all that is sealed.
+pub struct Resealing {
+    store: Store,
+    place: usize,
+    /// Id of the last row that was seen.
+    after: String,
+    /// Rows that were sealed anew.
+    pub done: u64,
+    /// What no key at hand opens, by what it was sealed for; left as it is.
+    pub unopened: Vec<String>,
+}
+
+impl Store {
+    /// Begins to seal anew what an older key has sealed.
+    pub fn resealing(&self) -> Resealing {
+        Resealing { store: self.clone(), place: 0, after: String::new(), done: 0, unopened: Vec::new() }
+    }
+
+    /// How many texts are sealed with another key than the newest.
+    pub async fn sealed_with_older_keys(&self) -> Result<u64, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let mut left = 0;
+        for place in &PLACES {
+            let found = sqlx::query(place.count).bind(self.pattern()).fetch_one(&mut *connection).await?;
+            left += rows::count(&found)?;
+        }
+        Ok(left)
+    }
+
+    /// Matches what the newest key has sealed.
+    fn pattern(&self) -> String {
+        format!("{}%", self.sealing.newest_prefix())
+    }
+}
+
+impl Resealing {
+    /// Seals one batch anew; says whether there may be more.
+    pub async fn step(&mut self) -> Result<bool, StoreError> {
+        let Some(place) = PLACES.get(self.place) else { return Ok(false) };
+        let mut write = self.store.write().await?;
+        let found = sqlx::query(place.select)
+            .bind(&self.after)
+            .bind(self.store.pattern())
+            .bind(BATCH)
+            .fetch_all(&mut *write)
+            .await?;
+        let mut unopened = Vec::new();
+        for row in &found {
+            let context = (place.context)(row.try_get("name")?)?;
+            let resealed = self.store.sealing.reseal(&context, row.try_get("sealed")?, rand::random());
+            let Ok(resealed) = resealed else {
+                unopened.push(context);
+                continue;
+            };
+            let id: &str = row.try_get("id")?;
+            sqlx::query(place.update).bind(resealed).bind(id).execute(&mut *write).await?;
+        }
+        write.commit().await?;
+        self.done += (found.len() - unopened.len()) as u64;
+        self.unopened.extend(unopened);
+        match found.last() {
+            Some(row) => self.after = row.try_get("id")?,
+            None => (self.place, self.after) = (self.place + 1, String::new()),
+        }
+        Ok(self.place < PLACES.len())
+    }
+}

@@ -1,0 +1,167 @@
+//! `cargo xtask fuzz api`: the whole API of a real platform, as an administrator.
+//!
+//! Three rounds: about things that exist, so that handlers see rows; about whatever the requests before have made,
+//! up to its removal; and what takes the caller's own rights away, which the other rounds must leave alone.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use super::schemathesis::{self, Round};
+use crate::binaries::{self, Binaries, Profile};
+use crate::platform::{Platform, password};
+use crate::{daemon, packages, progress};
+
+/// The app, the certificate and the SSH key that the first round is about.
+const SEEDED: &str = "seeded";
+/// What would take away what the first round is about.
+const REMOVALS: &[&str] = &["delete_apps_app", "delete_certs_name", "delete_keys_id"];
+/// What asks registries for images of names made up: what comes of it is not ours to say.
+const REACHES_OUT: &[&str] = &["post_apps_app_builds"];
+/// What would take the caller's rights away.
+const SELF_HARM: &[&str] =
+    &["post_auth_tokens", "post_auth_passwd", "delete_auth_cancel", "delete_admin_perms_username"];
+
+/// Hold the API to its own description, with schemathesis.
+#[derive(Debug, clap::Args)]
+pub struct FuzzApi {
+    /// Minutes that it takes in all.
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// Where chance begins; the same number makes the same requests.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl FuzzApi {
+    pub fn of_minutes(minutes: u64) -> Self {
+        Self { minutes, seed: 1 }
+    }
+
+    pub fn run(&self) -> anyhow::Result<()> {
+        packages::ensure(&[packages::DOCKER])?;
+        daemon::ensure_running()?;
+        self.run_with(&binaries::build(Profile::Debug)?)
+    }
+
+    pub fn run_with(&self, binaries: &Binaries) -> anyhow::Result<()> {
+        use packages::{OPENSSL, SSH_KEYGEN};
+        packages::ensure(&[OPENSSL, SSH_KEYGEN])?;
+        let installed = schemathesis::install()?;
+        let platform = Platform::named("fuzz", 18_100, 12_322);
+        platform.wipe()?;
+        platform.ensure_running(binaries)?;
+        let world = World { platform: &platform, binaries, installed };
+        let ended = self.rounds(&world);
+        // The platform is taken down also when something was found.
+        let log = std::fs::read_to_string(platform.log()).unwrap_or_default();
+        platform.wipe()?;
+        if ended.is_err() {
+            let failures = log.lines().filter(|line| line.contains("ERROR") || line.contains("panicked"));
+            failures.take(20).for_each(|line| println!("platform: {line}"));
+        }
+        ended
+    }
+
+    fn rounds(&self, world: &World<'_>) -> anyhow::Result<()> {
+        world.seed()?;
+        let seconds = (self.minutes * 60).saturating_sub(10).max(10) / 2;
+        let names = ["path.app", "path.id", "path.name", "path.username"];
+        let seeded: String = names.map(|name| format!("\"{name}\" = \"{SEEDED}\"\n")).concat();
+        let about = format!("[parameters]\n{seeded}\"path.version\" = \"v1\"\n");
+        let kept = filter("--exclude-operation-id", &[REMOVALS, SELF_HARM, REACHES_OUT].concat());
+        let harmless = filter("--exclude-operation-id", &[SELF_HARM, REACHES_OUT].concat());
+        let harm = [&filter("--include-operation-id", SELF_HARM)[..], &["--phases", "coverage,fuzzing"]];
+        let rounds = [
+            ("what exists", "admin", about.as_str(), seconds, kept),
+            ("what comes and goes", "admin", "", seconds, harmless),
+            ("what takes rights away", SEEDED, "", 10, harm.concat()),
+        ];
+        let mut found = Vec::new();
+        for (name, user, config, seconds, arguments) in rounds {
+            println!("==> Fuzz {name}");
+            let config = world.config(user, config)?;
+            let port = world.platform.http_port;
+            let round = Round { seconds, seed: self.seed, config, port, arguments: &arguments };
+            if let Err(error) = progress::run(&mut round.command(&world.installed)) {
+                found.push(format!("{name}: {error:#}"));
+            }
+            if user == "admin" {
+                // Else the round has seen nothing but refusals.
+                world.deis(user, &["users:list"]).context("the administrator lost rights in between")?;
+            }
+        }
+        if !found.is_empty() {
+            bail!("the API does not keep its word; see above\n{}", found.join("\n"));
+        }
+        Ok(())
+    }
+}
+
+/// The option once for each operation.
+fn filter<'a>(option: &'a str, operations: &[&'a str]) -> Vec<&'a str> {
+    operations.iter().flat_map(|operation| [option, *operation]).collect()
+}
+
+struct World<'a> {
+    platform: &'a Platform,
+    binaries: &'a Binaries,
+    installed: PathBuf,
+}
+
+impl World<'_> {
+    /// Two administrators, and of each kind of thing one that belongs to the first.
+    fn seed(&self) -> anyhow::Result<()> {
+        self.sign_up("admin")?;
+        self.sign_up(SEEDED)?;
+        self.deis("admin", &["perms:create", SEEDED, "--admin"])?;
+        self.deis("admin", &["create", SEEDED, "--no-remote"])?;
+        self.deis("admin", &["domains:add", "www.example.org", "--app", SEEDED])?;
+        let key = self.platform.path(SEEDED);
+        let keygen = ["-q", "-t", "ed25519", "-N", "", "-C", SEEDED, "-f"];
+        progress::output(Command::new("ssh-keygen").args(keygen).arg(&key))?;
+        self.deis("admin", &["keys:add", SEEDED, &key.with_extension("pub").display().to_string()])?;
+        let (cert, key) = (self.platform.path("cert.pem"), self.platform.path("key.pem"));
+        let request =
+            ["req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "30", "-subj", "/CN=www.example.org"];
+        progress::output(
+            Command::new("openssl").args(request).arg("-out").arg(&cert).arg("-keyout").arg(&key),
+        )?;
+        let files = [cert.display().to_string(), key.display().to_string()];
+        self.deis("admin", &["certs:add", SEEDED, &files[0], &files[1]]).map(drop)
+    }
+
+    /// Registers a user, whose profile is a file of its own; the first one is an administrator.
+    fn sign_up(&self, user: &str) -> anyhow::Result<()> {
+        let secret = format!("--password={}", password(self.platform)?);
+        let name = format!("--username={user}");
+        let email = format!("--email={user}@example.com");
+        let registered =
+            self.deis("admin", &["register", &self.platform.url(), &name, &secret, &email, "--login=false"]);
+        registered?;
+        self.deis(user, &["login", &self.platform.url(), &name, &secret]).map(drop)
+    }
+
+    fn deis(&self, user: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut deis = Command::new(&self.binaries.deis);
+        deis.env("DEIS_PROFILE", self.profile(user)).current_dir(self.platform.path(""));
+        progress::output(deis.args(arguments))
+    }
+
+    fn profile(&self, user: &str) -> PathBuf {
+        self.platform.path(&format!("{user}.json"))
+    }
+
+    /// Writes schemathesis's settings: who asks, and what else.
+    fn config(&self, user: &str, more: &str) -> anyhow::Result<PathBuf> {
+        let profile: serde_json::Value = serde_json::from_slice(&std::fs::read(self.profile(user))?)?;
+        let token = profile["token"].as_str().context("the profile has no token")?;
+        let path = self.platform.path("schemathesis.toml");
+        // Known by its host, whatever this machine's resolver makes of names below localhost.
+        let headers = format!("headers = {{ Host = \"deis.localhost:{}\" }}", self.platform.http_port);
+        let auth = format!("[auth.openapi.token]\napi_key = \"token {token}\"");
+        std::fs::write(&path, format!("{headers}\n[cache]\nenabled = false\n{more}\n{auth}\n"))?;
+        Ok(path)
+    }
+}
