@@ -91,7 +91,7 @@ fn unprivileged(
         return command(program.as_os_str());
     }
     let mut command = command(OsStr::new("setpriv"))?;
-    command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]).arg(program);
+    command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--pdeathsig=INT"]).arg(program);
     // The checkout and root's home may be closed to others.
     command.current_dir("/");
     Ok(command)

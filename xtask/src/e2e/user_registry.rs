@@ -26,9 +26,10 @@ impl UserRegistry {
         packages::ensure(&[packages::SKOPEO])?;
         let host = format!("{}:{port}", crate::cluster::GATEWAY_ADDRESS);
         let config = write_config(port)?;
-        let mut command = cluster.command("registry")?;
+        // Ends with us, also where we are killed: the next one needs its port.
+        let mut command = cluster.command("setpriv")?;
         let process = command
-            .args(["serve"])
+            .args(["--pdeathsig=KILL", "registry", "serve"])
             .arg(config)
             .env("OTEL_TRACES_EXPORTER", "none")
             .stdin(Stdio::null())
