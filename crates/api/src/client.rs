@@ -12,6 +12,7 @@ mod domains;
 mod error;
 mod hooks;
 mod keys;
+mod lines;
 mod network;
 mod perms;
 mod pods;
@@ -31,6 +32,7 @@ use ureq::{Agent, AsSendBody, Body};
 use crate::hooks::BUILDER_AUTH_HEADER;
 
 pub use error::ClientError;
+pub use lines::Lines;
 pub use network::{Address, CONNECT_TIMEOUT};
 
 /// Longest answer that is read.
@@ -133,6 +135,19 @@ impl Client {
         accepted(self.exchange(request, Follow::Yes)?)
     }
 
+    /// An answer without an end, line by line.
+    fn get_lines(&self, path: &str) -> Result<Lines, ClientError> {
+        let request = self.request(Method::GET, path).body(());
+        let (what, response) = self.send(request, Follow::Yes)?;
+        match response.status().as_u16() {
+            200..=299 => Ok(Lines::new(what, response.into_body())),
+            status => {
+                let body = read(response).map_err(|source| transport(&what, source))?;
+                Err(ClientError::Status { status, body })
+            }
+        }
+    }
+
     /// Posts `body` and reads the answer.
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         decode(&self.write(Method::POST, path, encode(body)?)?)
@@ -181,20 +196,29 @@ impl Client {
         request: Result<Request<B>, ureq::http::Error>,
         follow: Follow,
     ) -> Result<Answer, ClientError> {
+        let (what, response) = self.send(request, follow)?;
+        let status = response.status().as_u16();
+        let body = read(response).map_err(|source| transport(&what, source))?;
+        Ok(Answer { status, body })
+    }
+
+    /// Sends a request; gives what was asked and the answer, whose body is yet to be read.
+    fn send<B: AsSendBody>(
+        &self,
+        request: Result<Request<B>, ureq::http::Error>,
+        follow: Follow,
+    ) -> Result<(String, Response<Body>), ClientError> {
         let mut request = request.map_err(|source| ClientError::Request { source })?;
         let what = format!("{} {}", request.method(), request.uri());
         if follow == Follow::No {
             request = self.agent.configure_request(request).max_redirects(0).build();
         }
-        let failed = |source| ClientError::Transport { request: what.clone(), source: Box::new(source) };
-        let response = self.agent.run(request).map_err(failed)?;
+        let response = self.agent.run(request).map_err(|source| transport(&what, source))?;
         self.note_api_version(&response);
         if let (Follow::No, Some(location)) = (follow, redirect_target(&response)) {
             return Err(ClientError::Redirected { location });
         }
-        let status = response.status().as_u16();
-        let body = read(response).map_err(failed)?;
-        Ok(Answer { status, body })
+        Ok((what, response))
     }
 
     fn note_api_version(&self, response: &Response<Body>) {
@@ -209,6 +233,10 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("address", &self.address).finish_non_exhaustive()
     }
+}
+
+fn transport(request: &str, source: ureq::Error) -> ClientError {
+    ClientError::Transport { request: request.to_owned(), source: Box::new(source) }
 }
 
 fn read(mut response: Response<Body>) -> Result<String, ureq::Error> {

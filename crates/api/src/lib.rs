@@ -13,6 +13,7 @@ pub mod config;
 pub mod domains;
 pub mod hooks;
 pub mod keys;
+pub mod logs;
 pub mod perms;
 pub mod pods;
 pub mod releases;

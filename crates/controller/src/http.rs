@@ -95,6 +95,7 @@ fn app_urls() -> Vec<Url> {
         at("/v2/apps/{app}/tls").get(tls::info).post(tls::change),
         at("/v2/apps/{app}/services").get(services::list).post(services::set).delete(services::remove),
         at("/v2/apps/{app}/logs").plain().get(logs::lines),
+        at("/v2/apps/{app}/logs/follow").plain().get(logs::follow),
     ]
 }
 

@@ -10,6 +10,7 @@ mod http;
 mod logger;
 mod logins;
 mod passwords;
+mod rooms;
 mod serve;
 mod settings;
 mod tokens;
@@ -33,6 +34,7 @@ use deploy_hooks::DeployHooks;
 use logger::Logger;
 use logins::Logins;
 use passwords::Passwords;
+use rooms::Rooms;
 
 /// What the controller stands on.
 pub struct Parts {
@@ -62,6 +64,7 @@ pub struct Controller {
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) logins: Arc<Logins>,
     pub(crate) deploy_hooks: DeployHooks,
+    pub(crate) rooms: Rooms,
     /// `None` on a platform without one.
     pub(crate) logger: Option<Logger>,
 }
@@ -83,6 +86,7 @@ impl Controller {
             passwords: Arc::new(Passwords::new()),
             logins: Arc::default(),
             deploy_hooks: DeployHooks::default(),
+            rooms: Rooms::default(),
             logger,
         }
     }

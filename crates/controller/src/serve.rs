@@ -1,18 +1,46 @@
 //! Serving a router of the API on a listener until told to stop.
 
-use axum::Router;
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Serves until `shutdown` turns true or closes; requests under way are answered first.
+/// Serves until `shutdown` turns true or closes; requests under way are answered first,
+/// those without an end are ended.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     mut shutdown: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
+    let router = router.layer(Extension(Closing(Some(shutdown.clone()))));
     let stopped = async move {
         // A closed channel means that whoever could stop us is gone.
         let _ = shutdown.wait_for(|stop| *stop).await;
     };
     axum::serve(listener, router).with_graceful_shutdown(stopped).await
+}
+
+/// Tells a request that would never end by itself that the process ends.
+#[derive(Clone, Default)]
+pub(crate) struct Closing(Option<watch::Receiver<bool>>);
+
+impl Closing {
+    /// Waits for the end of the process; for ever where nobody says it.
+    pub(crate) async fn begun(&mut self) {
+        match &mut self.0 {
+            Some(shutdown) => _ = shutdown.wait_for(|stop| *stop).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Closing {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
 }

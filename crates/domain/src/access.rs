@@ -103,6 +103,7 @@ pub const TABLE: &[(&str, &str, Rule)] = &[
     ("POST", "/v2/apps/{app}/services", UseApp),
     ("DELETE", "/v2/apps/{app}/services", OwnApp),
     ("GET", "/v2/apps/{app}/logs", UseApp),
+    ("GET", "/v2/apps/{app}/logs/follow", UseApp),
     ("GET", "/v2/apps/{app}/config", UseApp),
     ("POST", "/v2/apps/{app}/config", UseApp),
     ("GET", "/v2/apps/{app}/builds", UseApp),

@@ -40,8 +40,13 @@ pub const GROUP: Group = Group {
             .options(&[APP])
             .examples(&["deis open", "deis open -a blog"]),
         Command::new("apps:logs", "[options]", "Prints the last log lines of an application.", logs::logs)
-            .options(&[APP, valued(Some('n'), "lines", "lines", "how many lines to print; by default 100")])
-            .examples(&["deis logs", "deis logs -n 20 -a blog"]),
+            .about("With --follow it goes on with new lines as they come, until Ctrl-C.")
+            .options(&[
+                APP,
+                valued(Some('n'), "lines", "lines", "how many lines to print; by default 100"),
+                flag(Some('f'), "follow", "go on with new lines as they come"),
+            ])
+            .examples(&["deis logs", "deis logs -n 20 -a blog", "deis logs -f", "deis logs --follow -n 5 -a blog"]),
         Command::new("apps:run", "[options] [--] <command>...", "Runs a command in a new container.", run)
             .about(
                 "The container has the current release's image and config and is removed afterwards. The client \
