@@ -19,6 +19,8 @@ mod pods;
 mod releases;
 mod services;
 mod settings;
+#[cfg(feature = "terminal")]
+mod terminal;
 mod users;
 
 use std::fmt;
@@ -34,6 +36,8 @@ use crate::hooks::BUILDER_AUTH_HEADER;
 pub use error::ClientError;
 pub use lines::Lines;
 pub use network::{Address, CONNECT_TIMEOUT};
+#[cfg(feature = "terminal")]
+pub use terminal::{Receiver, Sender, Terminal};
 
 /// Longest answer that is read.
 const ANSWER_SIZE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -44,6 +48,8 @@ type VersionHook = Box<dyn Fn(&str) + Send + Sync>;
 pub struct Client {
     agent: Agent,
     address: Address,
+    #[cfg_attr(not(feature = "terminal"), expect(dead_code, reason = "the agent knows it too"))]
+    ssl_verify: bool,
     credentials: Credentials,
     user_agent: String,
     on_api_version: Option<VersionHook>,
@@ -75,6 +81,7 @@ impl Client {
         Self {
             agent: network::agent(&address, ssl_verify),
             address,
+            ssl_verify,
             credentials: Credentials::None,
             user_agent: format!("Deis Rust SDK v{}", env!("CARGO_PKG_VERSION")),
             on_api_version: None,

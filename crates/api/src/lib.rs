@@ -20,6 +20,7 @@ pub mod releases;
 pub mod run;
 pub mod services;
 pub mod settings;
+pub mod terminal;
 pub mod tls;
 pub mod users;
 pub mod whitelist;

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 
 use domain::AppName;
 use domain::logs::{LogLine, LogSource};
-use engine::{Engine, Images, Jobs, Logs};
+use engine::{Engine, Images, Jobs, Logs, Terminals};
 use jiff::Timestamp;
 use store::Store;
 use tokio::sync::{Notify, watch};
@@ -41,6 +41,7 @@ pub struct Parts {
     pub store: Store,
     pub engine: Arc<dyn Engine>,
     pub jobs: Arc<dyn Jobs>,
+    pub terminals: Arc<dyn Terminals>,
     pub images: Arc<dyn Images>,
     pub logs: Arc<dyn Logs>,
     pub settings: ControllerSettings,
@@ -52,6 +53,7 @@ pub struct Controller {
     pub store: Store,
     pub engine: Arc<dyn Engine>,
     pub jobs: Arc<dyn Jobs>,
+    pub terminals: Arc<dyn Terminals>,
     pub images: Arc<dyn Images>,
     pub logs: Arc<dyn Logs>,
     pub settings: Arc<ControllerSettings>,
@@ -71,12 +73,13 @@ pub struct Controller {
 
 impl Controller {
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, engine, jobs, images, logs, settings } = parts;
+        let Parts { store, engine, jobs, terminals, images, logs, settings } = parts;
         let logger = settings.logger_url.as_deref().map(|url| Logger::new(url, settings.logger_key.clone()));
         Self {
             store,
             engine,
             jobs,
+            terminals,
             images,
             logs,
             settings: Arc::new(settings),

@@ -101,9 +101,10 @@ impl World {
 
     fn controller(&self, engine: Arc<dyn engine::Engine>) -> Controller {
         let fake = Arc::new(self.engine.clone());
-        let (jobs, images, logs) = (fake.clone(), fake.clone(), fake);
+        let (jobs, terminals) = (fake.clone(), fake.clone());
+        let (images, logs) = (fake.clone(), fake);
         let (store, settings) = (self.store.clone(), self.settings.clone());
-        Controller::new(Parts { store, engine, jobs, images, logs, settings })
+        Controller::new(Parts { store, engine, jobs, terminals, images, logs, settings })
     }
 
     /// A controller whose deployer does not run.

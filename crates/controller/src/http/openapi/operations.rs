@@ -242,6 +242,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         &[must("command", Text)],
         &[(200, One("RunResult"))],
     ),
+    get(
+        "/v2/apps/{app}/run/terminal",
+        "Runs a command with somebody in front of it: a WebSocket, see docs/terminal-protocol.md",
+        &[(101, Empty)],
+    ),
+    get(
+        "/v2/apps/{app}/pods/{type}/{name}/exec",
+        "Runs a command in a process that runs: a WebSocket, see docs/terminal-protocol.md",
+        &[(101, Empty)],
+    ),
     get("/v2/apps/{app}/pods", "Lists processes", &[(200, One("Pods"))]),
     post("/v2/apps/{app}/pods/restart", "Restarts all processes", &[], &[(200, List("Pod"))]),
     get("/v2/apps/{app}/pods/{type}", "Lists processes of a type", &[(200, One("Pods"))]),
