@@ -6,12 +6,14 @@
 
 mod daemon;
 mod http;
+mod on_terminal;
 mod platform;
 mod user;
 mod visitors;
 
 pub use daemon::Daemon;
 pub use http::{Answer, get};
+pub use on_terminal::OnTerminal;
 pub use platform::Platform;
 pub use user::{Said, User};
 pub use visitors::Visitors;

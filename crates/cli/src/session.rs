@@ -7,10 +7,13 @@ mod raw;
 
 use std::io::{Read as _, Write};
 use std::thread;
+use std::time::Duration;
 
 use api::client::{Client, ClientError, Receiver, Sender, Terminal};
-use api::terminal::{End, Frame, Start};
+use api::terminal::{End, Frame, PING_SECONDS, Start};
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio::time::interval;
 
 use crate::command::{Opt, flag};
 use crate::failure::{Failure, Outcome};
@@ -62,8 +65,10 @@ pub fn run(client: &Client, place: &Place<'_>, command: String, mode: Mode) -> O
     let end = runtime.block_on(async {
         let opened = open(client, place).await.map_err(too_old)?;
         converse(opened, command, mode).await
-    })?;
-    match end {
+    });
+    // A write that waits for its reader must not be waited for.
+    runtime.shutdown_background();
+    match end? {
         End { exit_code: Some(0), .. } => Ok(()),
         // A code that no exit code can hold still is a failure.
         End { exit_code: Some(code), .. } => Err(Failure::Exit(u8::try_from(code).unwrap_or(1))),
@@ -105,13 +110,16 @@ async fn converse(opened: Terminal, command: String, mode: Mode) -> Outcome<End>
 /// Shows what the command says, up to its end.
 async fn show(mut receiver: Receiver) -> Outcome<End> {
     while let Some(frame) = receiver.next().await? {
-        let written = match frame {
+        if let Frame::End(end) = frame {
+            return Ok(end);
+        }
+        // Aside, as whoever reads may take their time, while the server wants to hear that we are there.
+        let written = spawn_blocking(move || match frame {
             Frame::Stdout(bytes) => write(&mut std::io::stdout().lock(), &bytes),
             Frame::Stderr(bytes) => write(&mut std::io::stderr().lock(), &bytes),
-            Frame::End(end) => return Ok(end),
             _ => Ok(()),
-        };
-        if written.is_err() {
+        });
+        if !matches!(written.await, Ok(Ok(()))) {
             return Err(Failure::Exit(READER_GONE));
         }
     }
@@ -127,17 +135,23 @@ fn write(to: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
 async fn type_in(mut sender: Sender, mode: Mode) -> Failure {
     let mut typed = typed(mode.takes_input);
     let mut resized = Resized::new(mode.has_terminal);
+    let mut pings = interval(Duration::from_secs(PING_SECONDS));
     loop {
         let frame = tokio::select! {
+            _ = pings.tick() => None,
             bytes = typed.recv() => match bytes {
-                Some(bytes) if bytes.is_empty() => Frame::EndOfInput,
-                Some(bytes) => Frame::Stdin(bytes),
+                Some(bytes) if bytes.is_empty() => Some(Frame::EndOfInput),
+                Some(bytes) => Some(Frame::Stdin(bytes)),
                 // Its end was told.
                 None => std::future::pending().await,
             },
-            size = resized.next() => Frame::Resize(size),
+            size = resized.next() => Some(Frame::Resize(size)),
         };
-        if sender.send(&frame).await.is_err() {
+        let sent = match frame {
+            Some(frame) => sender.send(&frame).await,
+            None => sender.ping().await,
+        };
+        if sent.is_err() {
             // The other half says why.
             return std::future::pending().await;
         }

@@ -122,6 +122,12 @@ impl Sender {
         let sent = self.sink.send(Message::Binary(frame.encode().into())).await;
         sent.map_err(|error| broken(&self.what, error))
     }
+
+    /// Says that we are there, also while nothing is read.
+    pub async fn ping(&mut self) -> Result<(), ClientError> {
+        let sent = self.sink.send(Message::Ping(Vec::new().into())).await;
+        sent.map_err(|error| broken(&self.what, error))
+    }
 }
 
 impl Receiver {

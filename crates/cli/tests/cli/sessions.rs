@@ -43,9 +43,12 @@ fn played(play: impl FnOnce(&mut Socket) + Send + 'static) -> (World, JoinHandle
 }
 
 fn hears(socket: &mut Socket) -> Vec<u8> {
-    match socket.read().unwrap() {
-        Message::Binary(message) => message.to_vec(),
-        other => panic!("no frame: {other:?}"),
+    loop {
+        match socket.read().unwrap() {
+            Message::Binary(message) => return message.to_vec(),
+            Message::Ping(_) => {}
+            other => panic!("no frame: {other:?}"),
+        }
     }
 }
 
