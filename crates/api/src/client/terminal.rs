@@ -58,11 +58,11 @@ impl Client {
 
     async fn terminal(&self, path: &str) -> Result<Terminal, ClientError> {
         let what = format!("GET {}{path}", self.address);
-        let request = self.socket_request(path).map_err(|error| broken(&what, error))?;
+        let request = self.socket_request(path).map_err(|error| broken(&what, &error))?;
         let connected = timeout(CONNECT_TIMEOUT, connection::connect(&self.address, self.ssl_verify)).await;
         let connection = connected
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-            .map_err(|error| broken(&what, error))?;
+            .map_err(|error| broken(&what, &error))?;
         let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES_MAX));
         let opening = client_async_with_config(request, connection, Some(config));
         match timeout(ANSWER_MAX, opening).await {
@@ -71,8 +71,8 @@ impl Client {
                 Ok(Terminal { socket, what })
             }
             Ok(Err(Error::Http(answer))) => Err(self.refused(path, &answer)),
-            Ok(Err(error)) => Err(broken(&what, error)),
-            Err(late) => Err(broken(&what, late)),
+            Ok(Err(error)) => Err(broken(&what, &error)),
+            Err(late) => Err(broken(&what, &late)),
         }
     }
 
@@ -120,13 +120,13 @@ impl Terminal {
 impl Sender {
     pub async fn send(&mut self, frame: &Frame) -> Result<(), ClientError> {
         let sent = self.sink.send(Message::Binary(frame.encode().into())).await;
-        sent.map_err(|error| broken(&self.what, error))
+        sent.map_err(|error| broken(&self.what, &error))
     }
 
     /// Says that we are there, also while nothing is read.
     pub async fn ping(&mut self) -> Result<(), ClientError> {
         let sent = self.sink.send(Message::Ping(Vec::new().into())).await;
-        sent.map_err(|error| broken(&self.what, error))
+        sent.map_err(|error| broken(&self.what, &error))
     }
 }
 
@@ -135,20 +135,21 @@ impl Receiver {
     pub async fn next(&mut self) -> Result<Option<Frame>, ClientError> {
         loop {
             let message = timeout(SILENCE_MAX, self.stream.next()).await;
-            let silent = || broken(&self.what, format!("nothing was heard for {SILENCE_SECONDS_MAX} s"));
+            let silent =
+                || broken(&self.what, &format_args!("nothing was heard for {SILENCE_SECONDS_MAX} s"));
             match message.map_err(|_| silent())? {
                 None | Some(Ok(Message::Close(_))) => return Ok(None),
                 Some(Ok(Message::Binary(message))) => {
-                    let frame = Frame::decode(&message).map_err(|error| broken(&self.what, error))?;
+                    let frame = Frame::decode(&message).map_err(|error| broken(&self.what, &error))?;
                     return Ok(Some(frame));
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(broken(&self.what, error)),
+                Some(Err(error)) => return Err(broken(&self.what, &error)),
             }
         }
     }
 }
 
-fn broken(what: &str, reason: impl ToString) -> ClientError {
+fn broken(what: &str, reason: &dyn std::fmt::Display) -> ClientError {
     ClientError::Broken { request: what.to_owned(), reason: reason.to_string() }
 }

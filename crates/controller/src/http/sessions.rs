@@ -4,7 +4,6 @@ mod relay;
 
 use api::terminal::{MESSAGE_BYTES_MAX, SUBPROTOCOL, Start};
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use domain::AppName;
 use domain::pods::{Pod, full_name};
@@ -18,7 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::access::{Caller, ThisApp};
 use super::error::ApiError;
 use super::run::{COMMAND_CHARS_MAX, content, plan, run_name};
-use super::websocket::Upgrading;
+use super::websocket::{Upgrading, asked_wrongly};
 use crate::Controller;
 use crate::serve::Closing;
 use relay::Line;
@@ -72,14 +71,10 @@ enum What {
 }
 
 fn answer(door: Door, what: What, mut request: Request) -> Result<Response, ApiError> {
-    let upgrading = match Upgrading::of(&mut request, SUBPROTOCOL, MESSAGE_BYTES_MAX) {
-        Ok(upgrading) => upgrading,
-        Err(asked_wrongly) => return Ok(asked_wrongly),
+    let Some(upgrading) = Upgrading::of(&mut request, SUBPROTOCOL, MESSAGE_BYTES_MAX) else {
+        return Ok(asked_wrongly(SUBPROTOCOL));
     };
-    let full = || {
-        let detail = "Too many sessions are open at the moment, try again later.";
-        ApiError::detail(StatusCode::TOO_MANY_REQUESTS, detail)
-    };
+    let full = || ApiError::too_many("Too many sessions are open at the moment, try again later.");
     let place = door.controller.rooms.sessions.clone().try_acquire_owned().map_err(|_| full())?;
     let response = upgrading.answer();
     tokio::spawn(serve(door, what, upgrading, place));

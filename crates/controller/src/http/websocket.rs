@@ -26,12 +26,12 @@ pub(crate) struct Upgrading {
 }
 
 impl Upgrading {
-    /// What the request asks for; else the answer that says what it should ask for.
+    /// `None` where the request does not ask for this.
     pub(crate) fn of(
         request: &mut Request,
         subprotocol: &'static str,
         message_bytes_max: usize,
-    ) -> Result<Self, Response> {
+    ) -> Option<Self> {
         let headers = request.headers();
         let asks = has(headers, &CONNECTION, "upgrade")
             && has(headers, &UPGRADE, "websocket")
@@ -39,12 +39,8 @@ impl Upgrading {
         let speaks = has(headers, &SEC_WEBSOCKET_PROTOCOL, subprotocol);
         let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
         let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
-        match (on_upgrade, key) {
-            (Some(on_upgrade), Some(accept)) if asks && speaks => {
-                Ok(Self { on_upgrade, accept, subprotocol, message_bytes_max })
-            }
-            _ => Err(asked_wrongly(subprotocol)),
-        }
+        let (on_upgrade, accept) = on_upgrade.zip(key).filter(|_| asks && speaks)?;
+        Some(Self { on_upgrade, accept, subprotocol, message_bytes_max })
     }
 
     /// The answer that ends HTTP on this connection.
@@ -69,7 +65,8 @@ impl Upgrading {
     }
 }
 
-fn asked_wrongly(subprotocol: &str) -> Response {
+/// Says what should have been asked for.
+pub(crate) fn asked_wrongly(subprotocol: &str) -> Response {
     let detail = format!("This URL is a WebSocket with the subprotocol {subprotocol}.");
     let headers = [(UPGRADE, "websocket"), (SEC_WEBSOCKET_VERSION, "13")];
     (StatusCode::UPGRADE_REQUIRED, headers, Json(json!({ "detail": detail }))).into_response()

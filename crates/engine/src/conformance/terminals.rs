@@ -56,6 +56,21 @@ impl Typist {
         line
     }
 
+    /// Asks until the terminal has this size: nobody says when one has arrived.
+    async fn has_size(&mut self, rows_and_columns: &str) {
+        let asking = async {
+            loop {
+                self.types("size").await;
+                self.sees("size: ").await;
+                if self.line().await == rows_and_columns {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.expect("the size never comes");
+    }
+
     /// Reads to the end.
     pub async fn end(mut self) -> (String, Result<i64, JobError>) {
         loop {
@@ -125,21 +140,9 @@ pub async fn a_session_answers_what_is_typed_and_ends_with_its_exit_code(subject
 pub async fn a_session_knows_the_size_of_its_terminal(subject: &dyn Subject) {
     let mut typist = started(subject, Some(SIZE)).await;
 
-    typist.types("size").await;
-    typist.sees("size: 30 100\r\n").await;
+    typist.has_size("30 100").await;
     typist.send(Input::Resize(TerminalSize { columns: 77, rows: 22 })).await;
-    // Nobody says when the new size has arrived.
-    let found = async {
-        loop {
-            typist.types("size").await;
-            typist.sees("size: ").await;
-            if typist.line().await == "22 77" {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, found).await.expect("the new size never comes");
+    typist.has_size("22 77").await;
 }
 
 pub async fn input_through_a_pipe_has_an_end(subject: &dyn Subject) {
@@ -161,8 +164,7 @@ pub async fn a_command_in_a_pod_has_the_environment_of_its_release(subject: &dyn
 
     typist.types("env RELEASE").await;
     typist.sees("env: release 1\r\n").await;
-    typist.types("size").await;
-    typist.sees("size: 30 100\r\n").await;
+    typist.has_size("30 100").await;
     typist.types("exit 9").await;
 
     let (_, ended) = typist.end().await;

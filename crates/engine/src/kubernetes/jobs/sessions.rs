@@ -24,9 +24,12 @@ use crate::session::Ends;
 use crate::{Inside, JobError, Output, Session, Terminals};
 use domain::pods::PodState;
 use exec::Command;
+use tokio::sync::mpsc;
 
 /// How long the cause of a sudden end is waited for.
 const CAUSE_TOLD_WITHIN: Duration = Duration::from_secs(5);
+/// As shells report a process that KILL ended.
+const KILLED: i64 = 137;
 
 impl Terminals for KubernetesJobs {
     fn open(&self, run: OneOff, terminal: Option<TerminalSize>) -> Session {
@@ -80,23 +83,27 @@ async fn sit_in(
     let output = ends.output.clone();
     let ended = tokio::select! {
         ended = command.run(ends) => ended,
-        ended = watching.ended(&container) => return Err(refused(why(run, &ended?))),
+        ended = watching.ended(&container) => return pod_ended(run, &ended?, &output).await,
     };
-    // A process that was killed for its memory takes the pod's first process with it.
-    let told = tokio::time::timeout(CAUSE_TOLD_WITHIN, watching.ended(&container));
-    match ended {
-        Ok(137) => {
-            if let Ok(Ok(ending)) = told.await {
-                _ = output.send(Output::Stderr(format!("\n{}\n", why(run, &ending)).into())).await;
-            }
-            Ok(137)
-        }
-        Err(error) => match told.await {
-            Ok(Ok(ending)) => Err(refused(why(run, &ending))),
-            _ => Err(error),
-        },
-        ended => ended,
+    if !matches!(ended, Ok(KILLED) | Err(_)) {
+        return ended;
     }
+    // A process that was killed for its memory may take the pod with it.
+    match tokio::time::timeout(CAUSE_TOLD_WITHIN, watching.ended(&container)).await {
+        Ok(Ok(ending)) => pod_ended(run, &ending, &output).await,
+        _ => ended,
+    }
+}
+
+/// The pod ended under the session.
+async fn pod_ended(run: &OneOff, ending: &Ending, output: &mpsc::Sender<Output>) -> Result<i64, JobError> {
+    let why = why(run, ending);
+    if !ending.is_out_of_memory() {
+        return Err(refused(why));
+    }
+    // Nobody listens any more where this fails.
+    _ = output.send(Output::Stderr(format!("\n{why}\n").into())).await;
+    Ok(KILLED)
 }
 
 /// Why the pod of a session ended by itself.

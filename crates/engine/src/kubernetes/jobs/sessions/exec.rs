@@ -41,10 +41,7 @@ impl Command<'_> {
         let Ends { input, output } = ends;
         let (stdout, stderr) = (process.stdout(), process.stderr());
         let saying = async {
-            tokio::join!(
-                forward(stdout, |piece| Output::Stdout(piece), output),
-                forward(stderr, |piece| Output::Stderr(piece), output)
-            );
+            tokio::join!(forward(stdout, Output::Stdout, output), forward(stderr, Output::Stderr, output));
         };
         tokio::select! {
             () = saying => {}
