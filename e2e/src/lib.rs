@@ -6,6 +6,7 @@
 
 mod daemon;
 mod http;
+mod on_terminal;
 mod platform;
 pub mod private_registry;
 mod user;
@@ -13,6 +14,7 @@ mod visitors;
 
 pub use daemon::Daemon;
 pub use http::{Answer, get};
+pub use on_terminal::OnTerminal;
 pub use platform::Platform;
 pub use private_registry::PrivateRegistry;
 pub use user::{Said, User};

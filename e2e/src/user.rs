@@ -1,8 +1,10 @@
 //! A user at a terminal: a home folder, a profile, an SSH key, and the commands they type.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
+use crate::on_terminal::OnTerminal;
 use crate::platform::{Platform, program};
 use crate::{checkout, wait_for};
 
@@ -15,6 +17,14 @@ pub struct Said {
 }
 
 impl Said {
+    fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Both streams, for looking things up.
     pub fn all(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
@@ -87,6 +97,26 @@ impl<'a> User<'a> {
         self.command(deis.to_str().expect("a UTF-8 path"), &self.home, arguments)
             .spawn()
             .expect("deis starts")
+    }
+
+    /// Starts `deis` on a terminal of its own.
+    pub fn deis_on_terminal(&self, folder: &Path, arguments: &[&str]) -> OnTerminal {
+        let deis = program("DEIS_BIN", "deis");
+        let words = [deis.to_str().expect("a UTF-8 path")].into_iter().chain(arguments.iter().copied());
+        let line = words.map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+        OnTerminal::start(self.command("script", folder, &["-qfec", &line, "/dev/null"]))
+    }
+
+    /// `deis` with something in a pipe.
+    pub fn deis_with_input(&self, folder: &Path, arguments: &[&str], input: &str) -> Said {
+        let deis = program("DEIS_BIN", "deis");
+        let mut command = self.command(deis.to_str().expect("a UTF-8 path"), folder, arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("deis starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(input.as_bytes()).expect("it reads");
+        drop(stdin);
+        Said::of(&child.wait_with_output().expect("deis ends"))
     }
 
     /// Any program in the home folder.
@@ -168,11 +198,7 @@ impl<'a> User<'a> {
             .command(program, folder, arguments)
             .output()
             .unwrap_or_else(|error| panic!("{program}: {error}"));
-        Said {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Said::of(&output)
     }
 
     fn command(&self, program: &str, folder: &Path, arguments: &[&str]) -> Command {

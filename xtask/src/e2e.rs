@@ -21,8 +21,18 @@ use crate::{packages, paths, progress};
 use user_registry::UserRegistry;
 
 /// Files of scenarios that run on a cluster too.
-const SCENARIOS: &[&str] =
-    &["journey", "examples", "bad_input", "settings", "processes", "people", "images", "cluster", "install"];
+const SCENARIOS: &[&str] = &[
+    "journey",
+    "examples",
+    "bad_input",
+    "settings",
+    "processes",
+    "people",
+    "images",
+    "sessions",
+    "cluster",
+    "install",
+];
 /// Installations at once: more than these two cores can carry only makes all of them late.
 const AT_ONCE: &str = "2";
 /// The machine's own authorities, which builds need where a site signs TLS itself.

@@ -35,6 +35,10 @@ const CONFINED: &[(&str, &str)] = &[
     ("russh", "builder"),
     // The API, the logger, and what probes ask of each role.
     ("axum", "controller logger workflow"),
+    // Sessions with somebody in front of them: the server's end, and that of the typed client.
+    ("tokio-tungstenite", "api controller"),
+    // The user's own terminal.
+    ("rustix", "deis"),
     ("kube", "engine"),
     ("k8s-openapi", "engine"),
 ];
@@ -83,7 +87,7 @@ fn walkthroughs_name_files_that_exist_and_each_once() {
         assert!(named.len() > 3, "a walkthrough names the files of its way: {way}");
         ways += 1;
     }
-    assert_eq!(ways, 3, "push, config:set and logs");
+    assert_eq!(ways, 4, "push, config:set, logs and run -it");
 }
 
 /// Names of the workspace's packages with those of their ordinary dependencies.

@@ -12,12 +12,15 @@ mod domains;
 mod error;
 mod hooks;
 mod keys;
+mod lines;
 mod network;
 mod perms;
 mod pods;
 mod releases;
 mod services;
 mod settings;
+#[cfg(feature = "terminal")]
+mod terminal;
 mod users;
 
 use std::fmt;
@@ -31,7 +34,10 @@ use ureq::{Agent, AsSendBody, Body};
 use crate::hooks::BUILDER_AUTH_HEADER;
 
 pub use error::ClientError;
+pub use lines::Lines;
 pub use network::{Address, CONNECT_TIMEOUT};
+#[cfg(feature = "terminal")]
+pub use terminal::{Receiver, Sender, Terminal};
 
 /// Longest answer that is read.
 const ANSWER_SIZE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -42,6 +48,8 @@ type VersionHook = Box<dyn Fn(&str) + Send + Sync>;
 pub struct Client {
     agent: Agent,
     address: Address,
+    #[cfg_attr(not(feature = "terminal"), expect(dead_code, reason = "the agent knows it too"))]
+    ssl_verify: bool,
     credentials: Credentials,
     user_agent: String,
     on_api_version: Option<VersionHook>,
@@ -73,6 +81,7 @@ impl Client {
         Self {
             agent: network::agent(&address, ssl_verify),
             address,
+            ssl_verify,
             credentials: Credentials::None,
             user_agent: format!("Deis Rust SDK v{}", env!("CARGO_PKG_VERSION")),
             on_api_version: None,
@@ -133,6 +142,19 @@ impl Client {
         accepted(self.exchange(request, Follow::Yes)?)
     }
 
+    /// An answer without an end, line by line.
+    fn get_lines(&self, path: &str) -> Result<Lines, ClientError> {
+        let request = self.request(Method::GET, path).body(());
+        let (what, response) = self.send(request, Follow::Yes)?;
+        match response.status().as_u16() {
+            200..=299 => Ok(Lines::new(what, response.into_body())),
+            status => {
+                let body = read(response).map_err(|source| transport(&what, source))?;
+                Err(ClientError::Status { status, body })
+            }
+        }
+    }
+
     /// Posts `body` and reads the answer.
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         decode(&self.write(Method::POST, path, encode(body)?)?)
@@ -181,20 +203,29 @@ impl Client {
         request: Result<Request<B>, ureq::http::Error>,
         follow: Follow,
     ) -> Result<Answer, ClientError> {
+        let (what, response) = self.send(request, follow)?;
+        let status = response.status().as_u16();
+        let body = read(response).map_err(|source| transport(&what, source))?;
+        Ok(Answer { status, body })
+    }
+
+    /// Sends a request; gives what was asked and the answer, whose body is yet to be read.
+    fn send<B: AsSendBody>(
+        &self,
+        request: Result<Request<B>, ureq::http::Error>,
+        follow: Follow,
+    ) -> Result<(String, Response<Body>), ClientError> {
         let mut request = request.map_err(|source| ClientError::Request { source })?;
         let what = format!("{} {}", request.method(), request.uri());
         if follow == Follow::No {
             request = self.agent.configure_request(request).max_redirects(0).build();
         }
-        let failed = |source| ClientError::Transport { request: what.clone(), source: Box::new(source) };
-        let response = self.agent.run(request).map_err(failed)?;
+        let response = self.agent.run(request).map_err(|source| transport(&what, source))?;
         self.note_api_version(&response);
         if let (Follow::No, Some(location)) = (follow, redirect_target(&response)) {
             return Err(ClientError::Redirected { location });
         }
-        let status = response.status().as_u16();
-        let body = read(response).map_err(failed)?;
-        Ok(Answer { status, body })
+        Ok((what, response))
     }
 
     fn note_api_version(&self, response: &Response<Body>) {
@@ -209,6 +240,10 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("address", &self.address).finish_non_exhaustive()
     }
+}
+
+fn transport(request: &str, source: ureq::Error) -> ClientError {
+    ClientError::Transport { request: request.to_owned(), source: Box::new(source) }
 }
 
 fn read(mut response: Response<Body>) -> Result<String, ureq::Error> {

@@ -18,6 +18,7 @@ mod plugin;
 mod profile;
 mod progress;
 mod prompt;
+mod session;
 mod terminal;
 
 use std::process::ExitCode;

@@ -39,6 +39,10 @@ pub fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+pub fn stdin_is_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
 /// Whether stdout is a character device: a terminal, but also `/dev/null`.
 #[cfg(unix)]
 pub fn stdout_is_device() -> bool {

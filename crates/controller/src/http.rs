@@ -29,10 +29,12 @@ mod root;
 mod run;
 mod scale;
 mod services;
+mod sessions;
 mod settings;
 mod tls;
 mod url;
 mod users;
+mod websocket;
 mod whitelist;
 
 use axum::Router;
@@ -95,6 +97,7 @@ fn app_urls() -> Vec<Url> {
         at("/v2/apps/{app}/tls").get(tls::info).post(tls::change),
         at("/v2/apps/{app}/services").get(services::list).post(services::set).delete(services::remove),
         at("/v2/apps/{app}/logs").plain().get(logs::lines),
+        at("/v2/apps/{app}/logs/follow").plain().get(logs::follow),
     ]
 }
 
@@ -115,12 +118,14 @@ fn process_urls() -> Vec<Url> {
     vec![
         at("/v2/apps/{app}/scale").post(scale::scale),
         at("/v2/apps/{app}/run").post(run::run),
+        at("/v2/apps/{app}/run/terminal").plain().get(sessions::run),
         at("/v2/apps/{app}/pods").get(pods::list),
         at("/v2/apps/{app}/pods/restart").post(pods::restart),
         at("/v2/apps/{app}/pods/{type}").get(pods::list_of_type),
         at("/v2/apps/{app}/pods/{type}/restart").post(pods::restart_type),
         at("/v2/apps/{app}/pods/{type}/{name}").get(pods::list_named),
         at("/v2/apps/{app}/pods/{type}/{name}/restart").post(pods::restart_named),
+        at("/v2/apps/{app}/pods/{type}/{name}/exec").plain().get(sessions::exec),
     ]
 }
 

@@ -10,6 +10,7 @@ mod http;
 mod logger;
 mod logins;
 mod passwords;
+mod rooms;
 mod serve;
 mod settings;
 mod tokens;
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex};
 
 use domain::AppName;
 use domain::logs::{LogLine, LogSource};
-use engine::{Engine, Images, Jobs, Logs};
+use engine::{Engine, Images, Jobs, Logs, Terminals};
 use jiff::Timestamp;
 use store::Store;
 use tokio::sync::{Notify, watch};
@@ -33,12 +34,14 @@ use deploy_hooks::DeployHooks;
 use logger::Logger;
 use logins::Logins;
 use passwords::Passwords;
+use rooms::Rooms;
 
 /// What the controller stands on.
 pub struct Parts {
     pub store: Store,
     pub engine: Arc<dyn Engine>,
     pub jobs: Arc<dyn Jobs>,
+    pub terminals: Arc<dyn Terminals>,
     pub images: Arc<dyn Images>,
     pub logs: Arc<dyn Logs>,
     pub settings: ControllerSettings,
@@ -50,6 +53,7 @@ pub struct Controller {
     pub store: Store,
     pub engine: Arc<dyn Engine>,
     pub jobs: Arc<dyn Jobs>,
+    pub terminals: Arc<dyn Terminals>,
     pub images: Arc<dyn Images>,
     pub logs: Arc<dyn Logs>,
     pub settings: Arc<ControllerSettings>,
@@ -62,18 +66,20 @@ pub struct Controller {
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) logins: Arc<Logins>,
     pub(crate) deploy_hooks: DeployHooks,
+    pub(crate) rooms: Rooms,
     /// `None` on a platform without one.
     pub(crate) logger: Option<Logger>,
 }
 
 impl Controller {
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, engine, jobs, images, logs, settings } = parts;
+        let Parts { store, engine, jobs, terminals, images, logs, settings } = parts;
         let logger = settings.logger_url.as_deref().map(|url| Logger::new(url, settings.logger_key.clone()));
         Self {
             store,
             engine,
             jobs,
+            terminals,
             images,
             logs,
             settings: Arc::new(settings),
@@ -83,6 +89,7 @@ impl Controller {
             passwords: Arc::new(Passwords::new()),
             logins: Arc::default(),
             deploy_hooks: DeployHooks::default(),
+            rooms: Rooms::default(),
             logger,
         }
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use domain::AppName;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -24,7 +25,7 @@ const ANSWER_BYTES_MAX: usize = 32 << 20;
 const TRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest wait for one answer.
-const ANSWER_SECONDS_MAX: u64 = 20;
+const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// A client of one logger. A clone shares its connections.
 #[derive(Clone)]
@@ -53,6 +54,23 @@ impl Logger {
         }
     }
 
+    /// The app's log as it grows: its newest `count` lines or those after the line `after`, and all later ones.
+    pub async fn follow(
+        &self,
+        app: &AppName,
+        count: Option<u64>,
+        after: Option<u64>,
+    ) -> Result<Incoming, Error> {
+        let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+        let count = count.unwrap_or(LINES_DEFAULT);
+        let request = self.request(&Method::GET, &format!("/logs/{app}/follow?log_lines={count}{after}"))?;
+        let answer = tokio::time::timeout(ANSWER_MAX, self.http.request(request)).await??;
+        match answer.status() {
+            StatusCode::OK => Ok(answer.into_body()),
+            other => Err(format!("logger answered {other}").into()),
+        }
+    }
+
     /// Drops the lines of an app that is gone.
     pub async fn forget(&self, app: &AppName) -> Result<(), Error> {
         self.ask(&Method::DELETE, &format!("/logs/{app}")).await?;
@@ -75,17 +93,21 @@ impl Logger {
     }
 
     async fn ask(&self, method: &Method, path: &str) -> Result<(StatusCode, Bytes), Error> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
-        if let Some(key) = &self.key {
-            request = request.header(KEY_HEADER, key.expose());
-        }
-        let request = request.body(Empty::new())?;
+        let request = self.request(method, path)?;
         let exchange = async {
             let answer = self.http.request(request).await?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await?;
             Ok((status, body.to_bytes()))
         };
-        tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS_MAX), exchange).await?
+        tokio::time::timeout(ANSWER_MAX, exchange).await?
+    }
+
+    fn request(&self, method: &Method, path: &str) -> Result<Request<Empty<Bytes>>, http::Error> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        if let Some(key) = &self.key {
+            request = request.header(KEY_HEADER, key.expose());
+        }
+        request.body(Empty::new())
     }
 }

@@ -25,6 +25,10 @@ const SECONDS_MAX: u32 = 24 * 60 * 60;
 const BATCH_MAX: u32 = 100;
 /// How long a one-off process may take.
 pub const RUN_SECONDS_MAX: u32 = 20 * 60;
+/// The same for one that somebody sits in front of.
+pub const SESSION_SECONDS_MAX: u32 = 8 * 60 * 60;
+/// What starts commands in a slug's environment.
+const SLUG_RUN: [&str; 3] = ["/usr/bin/slug", "run", "--"];
 
 /// A release as it is to run.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +120,21 @@ impl Plan<'_> {
             limits: self.limits(&ProcessType::run()),
             tags: self.config.tags.clone(),
             deadline_seconds: RUN_SECONDS_MAX,
+        }
+    }
+
+    /// A one-off process that somebody sits in front of: its command is whole, whatever the image's entrypoint.
+    pub fn session(&self, name: String, command_line: &str) -> OneOff {
+        let shell = || [shell(), vec![command_line.to_owned()]].concat();
+        let command = match self.build.origin() {
+            Origin::Buildpack => inside(self.build, command_line),
+            Origin::Dockerfile | Origin::Image => shell(),
+        };
+        OneOff {
+            command: Some(command),
+            args: None,
+            deadline_seconds: SESSION_SECONDS_MAX,
+            ..self.one_off(name, command_line)
         }
     }
 
@@ -218,6 +237,15 @@ impl Plan<'_> {
             0 => BATCH_DEFAULT,
             batch => batch.min(BATCH_MAX),
         }
+    }
+}
+
+/// What runs `command_line` in a container of this build that runs already, with the environment that its
+/// processes have.
+pub fn inside(build: &Build, command_line: &str) -> Vec<String> {
+    match build.origin() {
+        Origin::Buildpack => SLUG_RUN.iter().chain([&command_line]).map(|word| (*word).to_owned()).collect(),
+        Origin::Dockerfile | Origin::Image => crate::shell::shell(command_line),
     }
 }
 

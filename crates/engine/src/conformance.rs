@@ -17,6 +17,7 @@ mod routes;
 mod scale;
 pub mod setting;
 mod signals;
+mod terminals;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use domain::Image;
 use domain::build::Finished;
 use domain::deployment::Workload;
 
-use crate::{Engine, Images, Jobs, Logs, Routes};
+use crate::{Engine, Images, Jobs, Logs, Routes, Terminals};
 
 pub use hooks::*;
 pub use images::*;
@@ -38,11 +39,12 @@ pub use rollouts::*;
 pub use routes::*;
 pub use scale::*;
 pub use signals::*;
+pub use terminals::*;
 
 /// All that an engine is.
-pub trait AnyEngine: Engine + Jobs + Images + Routes + Logs {}
+pub trait AnyEngine: Engine + Jobs + Terminals + Images + Routes + Logs {}
 
-impl<T: Engine + Jobs + Images + Routes + Logs> AnyEngine for T {}
+impl<T: Engine + Jobs + Terminals + Images + Routes + Logs> AnyEngine for T {}
 
 /// An engine under test with an image for it; what it made is removed with it.
 ///
@@ -87,6 +89,9 @@ macro_rules! promises {
             a_one_off_process_gives_its_output_and_exit_code, an_unknown_image_is_not_found,
             an_image_can_be_kept_and_removed_twice, lines_of_the_platform_are_followed,
             a_late_reader_has_the_lines_that_it_missed,
+            a_session_answers_what_is_typed_and_ends_with_its_exit_code,
+            a_session_knows_the_size_of_its_terminal, input_through_a_pipe_has_an_end,
+            a_command_in_a_pod_has_the_environment_of_its_release, a_pod_of_another_app_is_refused,
         }
     };
     (real, $world:path) => {
@@ -100,7 +105,7 @@ macro_rules! promises {
             a_replica_that_fails_its_liveness_check_is_restarted, a_crashed_replica_is_started_again,
             a_process_that_ignores_term_is_killed_after_its_grace_period, memory_beyond_the_limit_is_refused,
             hooks_run_after_the_start_and_before_the_stop, a_start_hook_that_fails_fails_the_rollout,
-            processes_beyond_the_limit_are_refused, lines_of_processes_come_in_order_and_once,
+            a_command_in_a_pod_ends_with_its_session, processes_beyond_the_limit_are_refused, lines_of_processes_come_in_order_and_once,
         }
     };
     (@ $world:path: $($promise:ident),* $(,)?) => {

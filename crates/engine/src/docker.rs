@@ -27,6 +27,7 @@ mod removal;
 mod replicas;
 mod retire;
 mod rollout;
+mod sessions;
 mod start;
 mod state;
 

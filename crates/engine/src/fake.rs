@@ -9,6 +9,7 @@ mod jobs;
 mod knobs;
 mod logs;
 mod routes;
+mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 
 use crate::lines::Lines;
 use crate::wish::Wish;
-use crate::{EngineError, ResolvedImage};
+use crate::{EngineError, Inside, ResolvedImage};
 
 /// Apps answer at `<app>.localhost`.
 const PLATFORM_DOMAIN: &str = "localhost";
@@ -69,6 +70,10 @@ pub struct Asked {
     /// Each build with the archive that came with it.
     pub builds: Vec<(BuildJob, Vec<u8>)>,
     pub runs: Vec<OneOff>,
+    /// Commands that were run inside pods.
+    pub inside: Vec<Inside>,
+    /// Sessions that have been ended by whoever began them.
+    pub hung_up: usize,
     pub kept: Vec<(AppName, Image)>,
     pub removed_images: Vec<(AppName, Image)>,
     pub reports: Vec<RouterReport>,

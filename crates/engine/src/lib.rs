@@ -1,4 +1,4 @@
-//! Engines: what makes workloads run, behind five small traits.
+//! Engines: what makes workloads run, behind a few small traits.
 //!
 //! Full desired state in, observed state out, idempotent. Nothing here is shaped like Kubernetes or
 //! Docker. Every promise of a trait is a line in `conformance`, which each engine passes.
@@ -17,7 +17,7 @@ mod log_text;
 pub mod oci;
 mod replica;
 mod route;
-mod shell;
+mod session;
 mod wish;
 
 use std::collections::BTreeMap;
@@ -32,11 +32,14 @@ use domain::deployment::{Workload, WorkloadId};
 use domain::logs::LogLine;
 use domain::pods::{Pod, PodSelection};
 use domain::routing::{AppRouting, RouteTable, RouterReport};
+use domain::terminal::TerminalSize;
 use domain::{AppName, Image};
 use futures_util::Stream;
 use jiff::Timestamp;
 use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, watch};
+
+pub use session::{Input, Inside, Output, Session};
 
 /// What went wrong at the engine, and whether trying again can help.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +157,18 @@ pub trait Jobs: Send + Sync + 'static {
 
     /// Runs a one-off process to its end.
     async fn run(&self, run: &OneOff) -> Result<Finished, JobError>;
+}
+
+/// Runs processes that somebody sits in front of, with a terminal where a size is given, else with pipes.
+///
+/// What goes wrong is told by the session's end.
+pub trait Terminals: Send + Sync + 'static {
+    /// A one-off process, whose command is whole. It is removed with the session; one whose platform died is
+    /// removed by the next.
+    fn open(&self, run: OneOff, terminal: Option<TerminalSize>) -> Session;
+
+    /// A command in a pod of the app that runs. Its processes end with the session.
+    fn open_inside(&self, inside: Inside, terminal: Option<TerminalSize>) -> Session;
 }
 
 /// An image as the engine found it.

@@ -14,6 +14,7 @@ use domain::AppName;
 use domain::logs::LogLine;
 
 use crate::collect::{self, Shared, lock};
+use crate::follow;
 use crate::{BATCH_BYTES_MAX, KEY_HEADER, LoggerSettings};
 
 /// Lines that are given where the request names no number, or none that is one.
@@ -26,6 +27,8 @@ pub(crate) fn routes(store: Shared, settings: &LoggerSettings) -> Router {
     let reading = Router::new()
         .route("/logs/{app}", get(lines).delete(forget))
         .with_state(Arc::clone(&store))
+        .route("/logs/{app}/follow", get(follow::follow))
+        .with_state(follow::Source::new(Arc::clone(&store)))
         .layer(middleware::from_fn_with_state(key, with_key));
     let routes = reading.route("/healthz", get(async || StatusCode::OK));
     let Some(lines_key) = lines_key else { return routes };
@@ -85,14 +88,19 @@ async fn forget(State(store): State<Shared>, Path(app): Path<String>) -> Respons
     }
 }
 
-fn failed(error: &std::io::Error) -> Response {
+pub(crate) fn failed(error: &std::io::Error) -> Response {
     tracing::error!(%error, "cannot read or drop kept lines");
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
-fn wanted_count(parameters: &[(String, String)]) -> usize {
-    let count = parameters.iter().rev().find(|(name, _)| name == "log_lines");
-    count.and_then(|(_, count)| count.trim().parse().ok()).unwrap_or(LINES_DEFAULT)
+pub(crate) fn wanted_count(parameters: &[(String, String)]) -> usize {
+    number(parameters, "log_lines").and_then(|count| count.try_into().ok()).unwrap_or(LINES_DEFAULT)
+}
+
+/// A number in the query; `None` for what is none.
+pub(crate) fn number(parameters: &[(String, String)], name: &str) -> Option<u64> {
+    let (_, value) = parameters.iter().rev().find(|(own, _)| own == name)?;
+    value.trim().parse().ok()
 }
 
 async fn with_key(State(key): State<Option<Arc<str>>>, request: Request, next: Next) -> Response {

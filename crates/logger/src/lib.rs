@@ -3,11 +3,12 @@
 //! On one machine it follows the engine's lines from where it left off. In a cluster lines come over HTTP:
 //! an `agent` on each node reads the containers' log files, controller and builder write by a `writer`.
 //! What is kept is bounded in lines and in bytes, for each app on its own. `store` decides what is on disk,
-//! `segment` how, `http` who gets it.
+//! `segment` how, `http` who gets it, `follow` who gets it as it comes.
 
 pub mod agent;
 mod client;
 mod collect;
+mod follow;
 mod http;
 mod segment;
 mod store;
@@ -92,10 +93,13 @@ pub async fn run(
     let store = Arc::new(Mutex::new(Store::open(&settings)?));
     let app = http::routes(Arc::clone(&store), &settings);
     // Both end by the same signal; the collector writes what it still holds.
+    let followed = Arc::clone(&store);
     let collecting = collect::run(store, logs, shutdown.clone());
     let stopped = async move {
         // A closed channel means that the one who could stop us is gone.
         let _ = shutdown.wait_for(|stop| *stop).await;
+        // Their requests would never end.
+        collect::lock(&followed).end_following();
     };
     let serving = axum::serve(listener, app).with_graceful_shutdown(stopped).into_future();
     tokio::pin!(collecting, serving);

@@ -10,11 +10,29 @@ use std::path::{Path, PathBuf};
 
 use domain::logs::LogLine;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Longest stored line that is read; the store writes shorter ones.
 const STORED_LINE_BYTES_MAX: u64 = 256 << 10;
 /// Lines at the end that are looked at for the latest time: processes do not write in strict order.
 const LATEST_LINES: usize = 100;
+
+/// A line and its place in the app's log: numbers rise by one, so that a gap shows what is missing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Numbered {
+    /// 0 where the file was written before lines had numbers.
+    #[serde(default)]
+    pub number: u64,
+    #[serde(flatten)]
+    pub line: LogLine,
+}
+
+/// Where a file of lines ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct End {
+    pub time: Option<Timestamp>,
+    pub number: u64,
+}
 
 /// The file that is appended to.
 pub(crate) struct Segment {
@@ -23,13 +41,14 @@ pub(crate) struct Segment {
     file: Option<File>,
     pub lines: usize,
     pub size_bytes: u64,
-    pub last_time: Option<Timestamp>,
+    /// Where it ended when it was opened.
+    pub end: End,
 }
 
 impl Segment {
     /// Opens the file, where there is one, and cuts off what no line break ends.
     pub(crate) fn open(path: PathBuf) -> std::io::Result<Self> {
-        let mut segment = Self { path, file: None, lines: 0, size_bytes: 0, last_time: None };
+        let mut segment = Self { path, file: None, lines: 0, size_bytes: 0, end: End::default() };
         let bytes = match fs::read(&segment.path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(segment),
@@ -38,7 +57,7 @@ impl Segment {
         let whole = whole_lines(&bytes);
         segment.lines = whole.iter().filter(|byte| **byte == b'\n').count();
         segment.size_bytes = whole.len() as u64;
-        segment.last_time = latest(whole);
+        segment.end = end(whole);
         let file = append_to(&segment.path)?;
         file.set_len(segment.size_bytes)?;
         segment.file = Some(file);
@@ -48,7 +67,7 @@ impl Segment {
     /// Appends lines until one has passed `bytes_max`, and says how many. Where it fails nothing was added.
     pub(crate) fn append<'a>(
         &mut self,
-        lines: impl Iterator<Item = &'a LogLine>,
+        lines: impl Iterator<Item = &'a Numbered>,
         bytes_max: u64,
     ) -> std::io::Result<usize> {
         let (mut bytes, mut count) = (Vec::new(), 0);
@@ -81,17 +100,17 @@ impl Segment {
     }
 }
 
-/// The latest time in a file that is only read.
-pub(crate) fn last_time_of(path: &Path) -> std::io::Result<Option<Timestamp>> {
+/// Where a file ends that is only read.
+pub(crate) fn end_of(path: &Path) -> std::io::Result<End> {
     match fs::read(path) {
-        Ok(bytes) => Ok(latest(whole_lines(&bytes))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Ok(bytes) => Ok(end(whole_lines(&bytes))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(End::default()),
         Err(error) => Err(error),
     }
 }
 
 /// Calls `take` with each line that can be read, oldest first.
-pub(crate) fn each_line(file: File, mut take: impl FnMut(LogLine)) -> std::io::Result<()> {
+pub(crate) fn each_line(file: File, mut take: impl FnMut(Numbered)) -> std::io::Result<()> {
     let mut reader = BufReader::with_capacity(64 << 10, file);
     let mut bytes = Vec::new();
     loop {
@@ -136,7 +155,11 @@ fn whole_lines(bytes: &[u8]) -> &[u8] {
     &bytes[..end]
 }
 
-fn latest(lines: &[u8]) -> Option<Timestamp> {
+fn end(lines: &[u8]) -> End {
     let last = lines.rsplit(|byte| *byte == b'\n').take(LATEST_LINES);
-    last.filter_map(|line| serde_json::from_slice::<LogLine>(line).ok()).map(|line| line.time).max()
+    let last = last.filter_map(|line| serde_json::from_slice::<Numbered>(line).ok());
+    last.fold(End::default(), |End { time, number }, last| End {
+        time: time.max(Some(last.line.time)),
+        number: number.max(last.number),
+    })
 }

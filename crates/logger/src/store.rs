@@ -6,16 +6,21 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use domain::AppName;
 use domain::logs::LogLine;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::broadcast;
 
-use crate::segment::{self, Segment};
+use crate::segment::{self, Numbered, Segment};
 use crate::{LoggerError, LoggerSettings};
 
 /// Longest text of a line that is kept; the rest is cut.
 pub(crate) const LINE_BYTES_MAX: usize = 16 << 10;
+/// Lines that a follower may be behind before it loses some.
+const FOLLOWED_LINES_MIN: usize = 64;
+const FOLLOWED_LINES_MAX: usize = 4096;
 /// How long lines from before an app's removal are kept out.
 const FORGOTTEN_FOR: SignedDuration = SignedDuration::from_hours(1);
 
@@ -28,22 +33,45 @@ pub(crate) struct Store {
     /// Apps that were removed, and when: their late lines must not bring a file back.
     forgotten: BTreeMap<AppName, Timestamp>,
     pending_bytes: usize,
+    /// Whether followers are sent away, as the logger ends.
+    is_ending: bool,
 }
 
 struct AppLines {
     newer: Segment,
     /// Not written yet. Only the last ones can ever be asked for, so a chatty app pushes out its own.
-    pending: VecDeque<LogLine>,
+    pending: VecDeque<Numbered>,
     pending_bytes: usize,
+    /// Number of the last line that was taken.
+    last_number: u64,
+    /// Gets each line once it is written, while somebody follows; a follower who falls behind by more than is
+    /// kept loses lines.
+    followers: Option<broadcast::Sender<Told>>,
     last_time: Option<Timestamp>,
     /// Whether writing failed last time; said once.
     is_failing: bool,
+}
+
+/// A line as followers get it.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub number: u64,
+    pub text: Arc<str>,
 }
 
 /// Files from which lines can be read after the store is unlocked, older first.
 pub(crate) struct Reading {
     files: Vec<fs::File>,
     count: usize,
+    /// Lines up to this number are left out.
+    after: u64,
+}
+
+/// What a follower begins with: what is kept, the last number that was written, and all later lines.
+pub(crate) struct Following {
+    pub reading: Reading,
+    pub last_number: u64,
+    pub lines: broadcast::Receiver<Told>,
 }
 
 impl Store {
@@ -56,6 +84,7 @@ impl Store {
             apps: BTreeMap::new(),
             forgotten: BTreeMap::new(),
             pending_bytes: 0,
+            is_ending: false,
             folder: folder.clone(),
         };
         let cannot = |source| LoggerError::Prepare { path: folder.clone(), source };
@@ -121,7 +150,43 @@ impl Store {
         for path in [self.path(app, "old"), self.path(app, "log")] {
             files.extend(segment::open_to_read(&path)?);
         }
-        Ok(Some(Reading { files, count: count.min(self.lines_max) }))
+        Ok(Some(Reading { files, count: count.min(self.lines_max), after: 0 }))
+    }
+
+    /// The app's log from here on: its last `count` lines and all later ones, or all that is kept after the
+    /// line of this number. `None` where nobody can follow any more.
+    pub(crate) fn follow(
+        &mut self,
+        app: &AppName,
+        count: usize,
+        after: Option<u64>,
+    ) -> std::io::Result<Option<Following>> {
+        if self.is_ending {
+            return Ok(None);
+        }
+        if !self.apps.contains_key(app) {
+            self.load(app)?;
+        }
+        let count = if after.is_some() { self.lines_max } else { count };
+        let Some(reading) = self.read(app, count)? else { return Ok(None) };
+        let behind_max = self.lines_max.clamp(FOLLOWED_LINES_MIN, FOLLOWED_LINES_MAX);
+        let Some(kept) = self.apps.get_mut(app) else { return Ok(None) };
+        // A number that is yet to come is one of an earlier app of this name.
+        let after = after.filter(|after| *after <= kept.last_number).unwrap_or(0);
+        let last_number = kept.pending.front().map_or(kept.last_number, |waiting| waiting.number - 1);
+        Ok(Some(Following {
+            reading: Reading { after, ..reading },
+            last_number,
+            lines: kept.followers.get_or_insert_with(|| broadcast::Sender::new(behind_max)).subscribe(),
+        }))
+    }
+
+    /// Sends followers away and lets none in.
+    pub(crate) fn end_following(&mut self) {
+        self.is_ending = true;
+        for lines in self.apps.values_mut() {
+            lines.followers = None;
+        }
     }
 
     /// Drops all lines of an app.
@@ -136,12 +201,16 @@ impl Store {
 
     fn load(&mut self, app: &AppName) -> std::io::Result<()> {
         let newer = Segment::open(self.path(app, "log"))?;
-        let last_time = match newer.last_time {
-            Some(time) => Some(time),
-            None => segment::last_time_of(&self.path(app, "old"))?,
+        let end = if newer.lines > 0 { newer.end } else { segment::end_of(&self.path(app, "old"))? };
+        let lines = AppLines {
+            newer,
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            last_number: end.number,
+            followers: None,
+            last_time: end.time,
+            is_failing: false,
         };
-        let lines =
-            AppLines { newer, pending: VecDeque::new(), pending_bytes: 0, last_time, is_failing: false };
         self.apps.entry(app.clone()).or_insert(lines);
         Ok(())
     }
@@ -170,17 +239,19 @@ impl Store {
 impl AppLines {
     fn add(&mut self, line: LogLine, lines_max: usize) {
         self.last_time = self.last_time.max(Some(line.time));
+        self.last_number += 1;
         self.pending_bytes += size_bytes(&line);
-        self.pending.push_back(line);
+        self.pending.push_back(Numbered { number: self.last_number, line });
         if self.pending.len() > lines_max
             && let Some(dropped) = self.pending.pop_front()
         {
-            self.pending_bytes -= size_bytes(&dropped);
+            self.pending_bytes -= size_bytes(&dropped.line);
         }
     }
 
     /// Writes the pending lines, in as many segments as they need.
     fn write(&mut self, old: &std::path::Path, lines_max: usize, bytes_max: u64) -> std::io::Result<()> {
+        self.followers.take_if(|followers| followers.receiver_count() == 0);
         while !self.pending.is_empty() {
             if self.newer.lines >= lines_max || self.newer.size_bytes >= bytes_max {
                 self.newer.rotate(old)?;
@@ -188,7 +259,11 @@ impl AppLines {
             let room = lines_max.saturating_sub(self.newer.lines);
             let taken = self.newer.append(self.pending.iter().take(room), bytes_max)?;
             for line in self.pending.drain(..taken) {
-                self.pending_bytes -= size_bytes(&line);
+                self.pending_bytes -= size_bytes(&line.line);
+                // Told once it is on disk, so that no number ever means two lines.
+                if let Some(followers) = &self.followers {
+                    _ = followers.send(Told::from(line));
+                }
             }
         }
         Ok(())
@@ -198,24 +273,37 @@ impl AppLines {
 impl Reading {
     /// The lines as users see them, one a line.
     pub(crate) fn render(self) -> std::io::Result<String> {
-        let mut last = VecDeque::with_capacity(self.count);
-        for file in self.files {
-            segment::each_line(file, |line| {
-                if last.len() == self.count {
-                    last.pop_front();
-                }
-                if self.count > 0 {
-                    last.push_back(line);
-                }
-            })?;
-        }
         let mut text = String::new();
-        for line in last {
-            // A line break inside would make one line look like two.
-            text.push_str(&line.render().replace(['\n', '\r'], " "));
+        for line in self.lines()? {
+            text.push_str(&line.text);
             text.push('\n');
         }
         Ok(text)
+    }
+
+    /// The lines, oldest first.
+    pub(crate) fn lines(self) -> std::io::Result<Vec<Told>> {
+        let Self { files, count, after } = self;
+        let mut last = VecDeque::new();
+        for file in files {
+            segment::each_line(file, |line| {
+                if line.number <= after && after > 0 || count == 0 {
+                    return;
+                }
+                if last.len() == count {
+                    last.pop_front();
+                }
+                last.push_back(line);
+            })?;
+        }
+        Ok(last.into_iter().map(Told::from).collect())
+    }
+}
+
+impl From<Numbered> for Told {
+    fn from(Numbered { number, line }: Numbered) -> Self {
+        // A line break inside would make one line look like two.
+        Self { number, text: line.render().replace(['\n', '\r'], " ").into() }
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use builder::BuilderSettings;
 use controller::{Controller, ControllerSettings, Parts, Secret};
 use engine::docker::{DockerEngine, DockerSettings};
-use engine::{Engine, EngineError, Images, Jobs, Logs, Routes};
+use engine::{Engine, EngineError, Images, Jobs, Logs, Routes, Terminals};
 use logger::LoggerSettings;
 use router::{Router, RouterSettings};
 use store::Store;
@@ -151,6 +151,7 @@ async fn start_controller(
         store,
         engine: Arc::clone(&engine) as Arc<dyn Engine>,
         jobs: Arc::clone(&engine) as Arc<dyn Jobs>,
+        terminals: Arc::clone(&engine) as Arc<dyn Terminals>,
         images: Arc::clone(&engine) as Arc<dyn Images>,
         logs: engine,
         settings: controller_settings(settings, data_dir, logger)?,

@@ -1,6 +1,6 @@
 //! Apps, their logs and one-off processes.
 
-use super::{Client, ClientError, part};
+use super::{Client, ClientError, Lines, part};
 use crate::Page;
 use crate::apps::{App, AppChange, NewApp};
 use crate::run::{Run, RunResult};
@@ -35,6 +35,21 @@ impl Client {
     pub fn logs(&self, app: &str, lines: Option<u64>) -> Result<String, ClientError> {
         let query = lines.map(|lines| format!("?log_lines={lines}")).unwrap_or_default();
         self.get_text(&format!("/v2/apps/{}/logs{query}", part(app)))
+    }
+
+    /// The log as it grows: the last `lines` lines, or those that came after the event `after`, and new ones.
+    /// Each line of the answer is a [`crate::logs::LogEvent`].
+    pub fn follow_logs(
+        &self,
+        app: &str,
+        lines: Option<u64>,
+        after: Option<u64>,
+    ) -> Result<Lines, ClientError> {
+        let query = [("log_lines", lines), ("after", after)];
+        let query: Vec<_> =
+            query.iter().filter_map(|(name, value)| Some(format!("{name}={}", (*value)?))).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        self.get_lines(&format!("/v2/apps/{}/logs/follow{mark}{}", part(app), query.join("&")))
     }
 
     /// Runs a command in a fresh container of the current release and waits for its end.

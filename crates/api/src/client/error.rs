@@ -13,6 +13,9 @@ pub enum ClientError {
     /// No answer came. Trying again later may help.
     #[error("{request}: {}", plainly(source))]
     Transport { request: String, source: Box<ureq::Error> },
+    /// The same for a connection that is no request.
+    #[error("{request}: {reason}")]
+    Broken { request: String, reason: String },
     #[error("the address `{text}` is no http or https URL with a host")]
     Address { text: String },
     #[error("the request cannot be written: {source}")]
@@ -42,7 +45,7 @@ impl ClientError {
 
     /// Whether the same request may succeed later without anybody changing it.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Transport { .. } | Self::Status { status: 502..=504, .. })
+        matches!(self, Self::Transport { .. } | Self::Broken { .. } | Self::Status { status: 502..=504, .. })
     }
 }
 

@@ -109,9 +109,15 @@ impl Resolver for Names {
     }
 }
 
-fn is_localhost(host: &str) -> bool {
+pub(super) fn is_localhost(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
+}
+
+/// The proxy of this process' environment.
+#[cfg(feature = "terminal")]
+pub(super) fn proxy_of(address: &Address) -> Option<Proxy> {
+    proxy(address, |name| std::env::var(name).ok())
 }
 
 /// The proxy that the environment names for `address`, if any. This machine is never behind one.

@@ -15,6 +15,7 @@ use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Progress;
 use crate::prompt;
+use crate::session::{self, INTERACTIVE, Mode, Place, TTY};
 use crate::terminal::{self, say, sayln};
 
 pub const GROUP: Group = Group {
@@ -40,17 +41,28 @@ pub const GROUP: Group = Group {
             .options(&[APP])
             .examples(&["deis open", "deis open -a blog"]),
         Command::new("apps:logs", "[options]", "Prints the last log lines of an application.", logs::logs)
-            .options(&[APP, valued(Some('n'), "lines", "lines", "how many lines to print; by default 100")])
-            .examples(&["deis logs", "deis logs -n 20 -a blog"]),
+            .about("With --follow it goes on with new lines as they come, until Ctrl-C.")
+            .options(&[
+                APP,
+                valued(Some('n'), "lines", "lines", "how many lines to print; by default 100"),
+                flag(Some('f'), "follow", "go on with new lines as they come"),
+            ])
+            .examples(&["deis logs", "deis logs -n 20 -a blog", "deis logs -f", "deis logs --follow -n 5 -a blog"]),
         Command::new("apps:run", "[options] [--] <command>...", "Runs a command in a new container.", run)
             .about(
                 "The container has the current release's image and config and is removed afterwards. The client \
-                 ends with the command's exit code. Options of the command stand behind `--`.",
+                 ends with the command's exit code. Options of the command stand behind `--`. With -it the \
+                 command has your terminal, with -i alone what is piped in.",
             )
             .arguments(&[many("command", "the command and its arguments")])
-            .options(&[APP])
+            .options(&[APP, INTERACTIVE, TTY])
             .takes_dashes()
-            .examples(&["deis run ls", "deis run -a blog -- ls -l /app"]),
+            .examples(&[
+                "deis run ls",
+                "deis run -a blog -- ls -l /app",
+                "deis run -it bash",
+                "deis run -i 'psql $DATABASE_URL' < dump.sql",
+            ]),
         Command::new("apps:destroy", "[options]", "Destroys an application.", destroy)
             .options(&[APP, valued(None, "confirm", "app", "the app's name, so that it is not asked for")])
             .examples(&["deis destroy", "deis destroy -a blog --confirm=blog"]),
@@ -125,6 +137,12 @@ fn open(context: &Context, matches: &Matches) -> Outcome {
 fn run(context: &Context, matches: &Matches) -> Outcome {
     let session = context.app_session(matches)?;
     let command = matches.words().join(" ");
+    let mode = Mode::of(matches);
+    if !mode.is_plain() {
+        // Not on stdout, which is the command's.
+        terminal::complain(&format!("Running '{command}'...\n"));
+        return session::run(&session.client, &Place::OneOff { app: &session.app }, command, mode);
+    }
     sayln!("Running '{command}'...");
     let result = session.client.run(&session.app, &command)?;
     if result.exit_code == 0 {

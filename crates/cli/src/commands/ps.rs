@@ -1,16 +1,17 @@
-//! Processes: listing, scaling and restarting.
+//! Processes: listing, scaling, restarting, and running commands inside.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use api::pods::Pod;
 
-use crate::command::{APP, Command, Group, OUTPUT, many, optional};
+use crate::command::{APP, Command, Group, OUTPUT, many, one, optional};
 use crate::context::{AppSession, Context};
 use crate::failure::{Failure, Outcome};
 use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Progress;
+use crate::session::{self, INTERACTIVE, Mode, Place, TTY};
 use crate::terminal::{say, sayln};
 
 /// Pods that a list shows at most.
@@ -23,6 +24,27 @@ pub const GROUP: Group = Group {
         Command::new("ps:list", "[options]", "Lists the processes of an application.", list)
             .options(&[APP, OUTPUT])
             .examples(&["deis ps", "deis ps:list -a blog"]),
+        Command::new(
+            "ps:exec",
+            "<pod> [options] [--] <command>...",
+            "Runs a command inside a process that runs.",
+            exec,
+        )
+        .about(
+            "The command runs beside the process, in its container and with its environment. The client ends with \
+             the command's exit code. Options of the command stand behind `--`. With -it the command has your \
+             terminal, with -i alone what is piped in.",
+        )
+        .arguments(&[
+            one("pod", "the name of a process as `deis ps` shows it, or its end as in the log"),
+            many("command", "the command and its arguments"),
+        ])
+        .options(&[APP, INTERACTIVE, TTY])
+        .takes_dashes()
+        .examples(&[
+            "deis ps:exec -it blog-web-5d4f8c7b9f-x2x4z bash",
+            "deis ps:exec web-5d4f8c7b9f-x2x4z -- ls -l /tmp",
+        ]),
         Command::new(
             "ps:restart",
             "[<type>] [options]",
@@ -52,6 +74,16 @@ fn list(context: &Context, matches: &Matches) -> Outcome {
     }
     say!("{}", processes(&session.app, pods));
     Ok(())
+}
+
+fn exec(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let pod = matches.word(0);
+    let command = matches.words()[1..].join(" ");
+    // The name alone decides; the type is there for the URL's sake.
+    let process_type = type_in_name(&session.app, pod).unwrap_or_else(|| "any".to_owned());
+    let place = Place::Pod { app: &session.app, process_type: &process_type, pod };
+    session::run(&session.client, &place, command, Mode::of(matches))
 }
 
 /// The processes by type, types and names sorted.

@@ -185,6 +185,49 @@ fn logs_come_line_by_line_without_colours_in_a_pipe() {
 }
 
 #[test]
+fn a_followed_log_goes_on_where_the_connection_broke() {
+    let world = World::logged_in();
+    let again = "GET /v2/apps/foo/logs/follow?after=7";
+    world
+        .answer(
+            "GET /v2/apps/foo/logs/follow?log_lines=2",
+            200,
+            "{\"id\":6,\"line\":\"one\"}\n{\"id\":7,\"line\":\"two\"}\n{\"id\":8,\"line\":\"cut o",
+        )
+        .answer(again, 500, "Error accessing logs for foo")
+        .answer(
+            again,
+            200,
+            "{\"id\":8,\"line\":\"cut off\"}\n{\"dropped\":3}\n{\"id\":12,\"line\":\"last\"}\n{\"id\":12}\n",
+        )
+        .answer("GET /v2/apps/foo/logs/follow?after=12", 403, "");
+
+    let run = world.deis("logs -f -n 2 -a foo");
+
+    assert_eq!(run.out, "one\ntwo\ncut off\nlast\n");
+    assert_eq!(
+        run.err,
+        "(no connection, trying again: Error: Internal Server Error)\n\
+         (3 lines are missing here: too many came at once)\n\
+         Error: You do not have permission to perform this action.\n"
+    );
+    assert_eq!(run.code, 1);
+}
+
+#[test]
+fn an_older_platform_cannot_be_followed_and_an_app_that_is_not_there_neither() {
+    let world = World::logged_in();
+    world.answer("GET /v2/apps/foo/logs/follow", 404, "<h1>Not Found</h1>").answer(
+        "GET /v2/apps/bar/logs/follow",
+        404,
+        "\"No App matches the given query.\"",
+    );
+
+    assert!(world.deis("logs --follow -a foo").err.contains("older than this client"));
+    assert!(world.deis("logs --follow -a bar").err.contains("No App matches"));
+}
+
+#[test]
 fn no_logs_say_what_to_check() {
     let world = World::logged_in();
     let start = "Error: There are currently no log messages. Please check the following things:\n1) ";

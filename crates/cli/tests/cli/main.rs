@@ -14,6 +14,7 @@ mod keys;
 mod network;
 mod processes;
 mod releases;
+mod sessions;
 mod settings;
 mod terminal;
 mod users;

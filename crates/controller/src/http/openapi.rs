@@ -22,6 +22,7 @@ use operations::{Answer, Body, Kind, OPERATIONS, Operation};
     api::config::Config,
     api::domains::Domain,
     api::keys::Key,
+    api::logs::LogEvent,
     api::perms::Administrator,
     api::perms::Collaborators,
     api::pods::Pod,
@@ -118,6 +119,7 @@ fn parameters(operation: &Operation) -> Vec<Value> {
         match answer {
             Answer::Page(_) => parameters.extend(["limit", "offset"].map(number)),
             Answer::Lines => parameters.push(number("log_lines")),
+            Answer::Events(_) => parameters.extend(["log_lines", "after"].map(number)),
             _ => {}
         }
     }
@@ -206,6 +208,7 @@ fn content(answer: Answer) -> Option<Value> {
     let schema = match answer {
         Answer::Empty => return None,
         Answer::Lines => return Some(json!({"text/plain": {"schema": {"type": "string"}}})),
+        Answer::Events(name) => return Some(json!({"application/x-ndjson": {"schema": named(name)}})),
         Answer::Any => json!({}),
         Answer::One(name) => named(name),
         Answer::List(name) => list(name),

@@ -9,7 +9,7 @@ use domain::settings::RunSettings;
 use domain::workload_plan::Plan;
 use engine::JobError;
 use rand::seq::IndexedRandom as _;
-use store::ReleaseContent;
+use store::{BuildRecord, ReleaseContent};
 
 use super::access::{Caller, ThisApp};
 use super::body::Body;
@@ -18,7 +18,7 @@ use crate::Controller;
 use crate::deployer::plan_settings;
 
 /// Longest command, in characters: as much as a process takes in one argument.
-const COMMAND_CHARS_MAX: usize = 128 * 1024;
+pub(super) const COMMAND_CHARS_MAX: usize = 128 * 1024;
 const SUFFIX_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const SUFFIX_CHARS: usize = 5;
 
@@ -51,25 +51,44 @@ fn command(body: &Body) -> Result<String, ApiError> {
 
 /// The process as the newest release that has not failed would run it.
 async fn one_off(controller: &Controller, app: &AppName, command: &str) -> Result<OneOff, ApiError> {
-    let ReleaseContent { release, config, build } = controller.store.current_content(app).await?;
-    let build = build
-        .ok_or_else(|| ApiError::bad_request("No build associated with this release to run this command"))?;
-    // Nobody reaches or scales a one-off process.
+    let content = content(controller, app).await?;
+    let build = content.build.as_ref().ok_or_else(no_build)?;
     let run = RunSettings::default();
-    let plan = Plan {
+    Ok(plan(controller, app, &content, build, &run).one_off(run_name(app), command))
+}
+
+/// The newest release that has not failed, which must have something to run.
+pub(super) async fn content(controller: &Controller, app: &AppName) -> Result<ReleaseContent, ApiError> {
+    let content = controller.store.current_content(app).await?;
+    if content.build.is_some() { Ok(content) } else { Err(no_build()) }
+}
+
+fn no_build() -> ApiError {
+    ApiError::bad_request("No build associated with this release to run this command")
+}
+
+/// The release as a plan; nobody reaches or scales a one-off process, so `run` is the usual.
+pub(super) fn plan<'a>(
+    controller: &Controller,
+    app: &'a AppName,
+    content: &'a ReleaseContent,
+    build: &'a BuildRecord,
+    run: &'a RunSettings,
+) -> Plan<'a> {
+    let ReleaseContent { release, config, build: _ } = content;
+    Plan {
         app,
         version: release.version,
         summary: &release.summary,
         created: release.created,
         config: &config.config,
         build: &build.build,
-        run: &run,
+        run,
         settings: plan_settings(controller),
-    };
-    Ok(plan.one_off(run_name(app), command))
+    }
 }
 
-fn run_name(app: &AppName) -> String {
+pub(super) fn run_name(app: &AppName) -> String {
     let mut random = rand::rng();
     let suffix = std::iter::repeat_with(|| SUFFIX_ALPHABET.choose(&mut random).copied().unwrap_or(b'a'));
     let suffix: String = suffix.take(SUFFIX_CHARS).map(char::from).collect();

@@ -1,10 +1,15 @@
 //! `/v2/apps/{app}/logs` (api.md 4.13), before a logger of the test's own.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use futures_util::stream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::watch;
 
 use crate::platform::TestPlatform;
 use crate::world::{FORBIDDEN, NO_APP, World};
@@ -19,7 +24,21 @@ async fn logger(status: StatusCode) -> (String, Asked) {
         asked.lock().expect("no test panics with it").push(format!("{method} {uri}"));
         (status, if status == StatusCode::OK { "one\ntwo é\n" } else { "" })
     };
-    let router = Router::new().fallback(answer).with_state(asked.clone());
+    serve(Router::new().fallback(answer).with_state(asked.clone()), asked).await
+}
+
+/// Answers a follower as the logger does, in two pieces, and then breaks off.
+async fn followed() -> (String, Asked) {
+    let asked = Asked::default();
+    let answer = move |State(asked): State<Asked>, request: Request| async move {
+        asked.lock().expect("no test panics with it").push(request.uri().to_string());
+        let pieces = ["{\"id\":7,\"line\":\"one é\"}\n", "{\"dropped\":3}\n"];
+        Body::from_stream(stream::iter(pieces.map(Ok::<_, Infallible>)))
+    };
+    serve(Router::new().fallback(answer).with_state(asked.clone()), asked).await
+}
+
+async fn serve(router: Router, asked: Asked) -> (String, Asked) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(axum::serve(listener, router).into_future());
@@ -90,4 +109,53 @@ async fn the_lines_of_a_deleted_app_are_dropped() {
     assert_eq!(world.delete("/v2/apps/blog/").await.status, 204);
 
     assert_eq!(*asked.lock().expect("no test panics with it"), ["DELETE /logs/blog"]);
+}
+
+#[tokio::test]
+async fn a_followed_log_is_relayed_as_it_comes() {
+    let (url, asked) = followed().await;
+    let world = world(Some(url)).await;
+
+    let log = world.get("/v2/apps/blog/logs/follow?log_lines=3").await;
+    world.get("/v2/apps/blog/logs/follow?after=7").await;
+
+    assert_eq!(log.both(), (200, "{\"id\":7,\"line\":\"one é\"}\n{\"dropped\":3}\n"));
+    assert_eq!(log.header("content-type"), Some("application/x-ndjson"));
+    let asked = asked.lock().expect("no test panics with it");
+    assert_eq!(*asked, ["/logs/blog/follow?log_lines=3", "/logs/blog/follow?log_lines=100&after=7"]);
+}
+
+#[tokio::test]
+async fn a_logger_that_cannot_be_followed_is_an_error() {
+    for url in [Some(logger(StatusCode::SERVICE_UNAVAILABLE).await.0), None] {
+        let log = world(url).await.get("/v2/apps/blog/logs/follow").await;
+
+        assert_eq!(log.both(), (500, "Error accessing logs for blog"));
+    }
+}
+
+#[tokio::test]
+async fn followers_do_not_hold_up_the_end_of_the_controller() {
+    let endless = async || Body::from_stream(stream::pending::<Result<String, Infallible>>());
+    let (url, _) = serve(Router::new().fallback(endless), Asked::default()).await;
+    let world = world(Some(url)).await;
+    let (stop, stopping) = watch::channel(false);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let public = controller::public_router(world.platform.controller.clone());
+    let serving = tokio::spawn(controller::serve(listener, public, stopping));
+
+    let mut client = tokio::net::TcpStream::connect(address).await.expect("it listens");
+    let request = format!(
+        "GET /v2/apps/blog/logs/follow HTTP/1.1\r\nHost: x\r\nAuthorization: token {}\r\n\r\n",
+        world.alice
+    );
+    client.write_all(request.as_bytes()).await.expect("it reads");
+    let mut head = [0; 15];
+    client.read_exact(&mut head).await.expect("it answers");
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    stop.send_replace(true);
+
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), serving).await;
+    ended.expect("the follower is sent away").expect("no panic").expect("it served");
 }

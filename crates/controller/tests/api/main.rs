@@ -31,6 +31,7 @@ mod releases;
 mod run;
 mod scale;
 mod services;
+mod sessions;
 mod settings;
 mod tls;
 mod tokens;

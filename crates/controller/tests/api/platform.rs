@@ -83,6 +83,7 @@ impl TestPlatform {
             store,
             engine: Arc::new(engine.clone()),
             jobs: Arc::new(engine.clone()),
+            terminals: Arc::new(engine.clone()),
             images: Arc::new(engine.clone()),
             logs: Arc::new(engine.clone()),
             settings,

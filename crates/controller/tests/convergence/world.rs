@@ -122,8 +122,10 @@ impl World {
 
     fn controller_of(&self, store: Store, engine: Arc<dyn engine::Engine>) -> Controller {
         let fake = Arc::new(self.engine.clone());
-        let (jobs, images, logs) = (fake.clone(), fake.clone(), fake);
-        Controller::new(Parts { store, engine, jobs, images, logs, settings: self.settings.clone() })
+        let (jobs, terminals) = (fake.clone(), fake.clone());
+        let (images, logs) = (fake.clone(), fake);
+        let settings = self.settings.clone();
+        Controller::new(Parts { store, engine, jobs, terminals, images, logs, settings })
     }
 
     /// A controller whose deployer does not run.

@@ -65,6 +65,19 @@ fn slugs_are_started_by_type_and_images_by_a_shell_or_as_they_are() {
 }
 
 #[test]
+fn the_command_of_a_session_is_whole_whatever_the_entrypoint() {
+    let session = |origin| of(origin, &["web"]).plan().session("blog-run-abcde".to_owned(), "echo 'a b'");
+    let slug = ["/usr/bin/slug", "run", "--", "echo 'a b'"].map(str::to_owned).to_vec();
+    let image = ["/bin/bash", "-c", "echo 'a b'"].map(str::to_owned).to_vec();
+
+    assert_eq!(session(Origin::Buildpack).command, Some(slug.clone()));
+    assert_eq!(session(Origin::Dockerfile).command, Some(image));
+    assert_eq!((session(Origin::Image).args, session(Origin::Image).deadline_seconds), (None, 8 * 60 * 60));
+    assert_eq!(inside(&of(Origin::Buildpack, &[]).build, "echo 'a b'"), slug);
+    assert_eq!(inside(&of(Origin::Image, &[]).build, "ls").first().map(String::as_str), Some("/bin/sh"));
+}
+
+#[test]
 fn one_off_commands_are_passed_whole() {
     let slug = of(Origin::Buildpack, &["web"]).plan().one_off("blog-run-abcde".to_owned(), "echo 'a b'");
     let image = of(Origin::Image, &[]).plan().one_off("blog-run-abcde".to_owned(), "echo 'a b'");

@@ -13,7 +13,7 @@ use super::jobs::message;
 use super::replicas::Replica;
 use super::{Inner, probe};
 use crate::failure_text::start_hook_failed;
-use crate::shell::shell;
+use domain::shell::shell;
 
 /// How long a process without a readiness check must run to count as ready: those that cannot start
 /// mostly end within it.

@@ -10,7 +10,7 @@ mod container;
 mod dockerfile;
 mod failure;
 mod leftovers;
-mod one_off;
+pub(super) mod one_off;
 mod place;
 mod slug;
 
@@ -29,7 +29,7 @@ use super::DockerEngine;
 use crate::job::within;
 use crate::{JobError, Jobs, Source};
 
-pub(super) use failure::{engine_error, message, status};
+pub(super) use failure::{engine_error, job_error, message, status};
 pub(super) use place::{Place, named_images, remove_image};
 
 #[async_trait]
@@ -68,7 +68,7 @@ impl DockerEngine {
 }
 
 /// The client for requests that last as long as a job: the job's deadline bounds them, not the client's.
-fn patient(docker: &Docker, deadline_seconds: u32) -> Docker {
+pub(super) fn patient(docker: &Docker, deadline_seconds: u32) -> Docker {
     docker.clone().with_timeout(Duration::from_secs(u64::from(deadline_seconds) + 1))
 }
 

@@ -11,7 +11,7 @@ use super::jobs::{message, status};
 use super::replicas::Replica;
 use super::{Inner, container, probe};
 use crate::EngineError;
-use crate::shell::shell;
+use domain::shell::shell;
 
 /// Bounds of the pause before trying again where Docker does not answer.
 const PAUSE_MIN: Duration = Duration::from_millis(500);

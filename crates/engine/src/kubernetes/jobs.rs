@@ -11,6 +11,7 @@ mod guard;
 mod one_off;
 mod one_off_pod;
 mod output;
+mod sessions;
 mod source;
 mod stack;
 mod state;

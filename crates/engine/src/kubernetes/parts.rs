@@ -3,11 +3,15 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::build::{BuildJob, BuiltImage, Finished, OneOff};
+use domain::terminal::TerminalSize;
 use domain::{AppName, Image};
 use tokio::sync::mpsc;
 
 use super::KubernetesEngine;
-use crate::{ImageError, Images, JobError, Jobs, RegistryCredentials, ResolvedImage, Source};
+use crate::{
+    ImageError, Images, Inside, JobError, Jobs, RegistryCredentials, ResolvedImage, Session, Source,
+    Terminals,
+};
 
 #[async_trait]
 impl Jobs for KubernetesEngine {
@@ -23,6 +27,16 @@ impl Jobs for KubernetesEngine {
     async fn run(&self, run: &OneOff) -> Result<Finished, JobError> {
         self.inner.ensure_namespace(&run.app).await?;
         self.inner.jobs.run(run).await
+    }
+}
+
+impl Terminals for KubernetesEngine {
+    fn open(&self, run: OneOff, terminal: Option<TerminalSize>) -> Session {
+        self.inner.jobs.open(run, terminal)
+    }
+
+    fn open_inside(&self, inside: Inside, terminal: Option<TerminalSize>) -> Session {
+        self.inner.jobs.open_inside(inside, terminal)
     }
 }
 

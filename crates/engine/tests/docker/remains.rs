@@ -1,6 +1,7 @@
 //! What apps can see of the platform and of one another, and what is left of them.
 
-use engine::conformance::{Subject as _, setting::*};
+use domain::terminal::TerminalSize;
+use engine::conformance::{Subject as _, Typist, setting::*, sitting};
 
 use crate::world::{World, docker};
 
@@ -71,4 +72,38 @@ async fn replicas_run_without_needless_rights_and_within_bounds() {
     let expected =
         "false [no-new-privileges] [AUDIT_WRITE MKNOD NET_RAW SETFCAP] 40 map[max-file:2 max-size:10m]";
     assert_eq!(shown, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_session_leaves_nothing_of_its_process() {
+    let world = World::new().await;
+    let mut typist = sitting_down(&world).await;
+    typist.types("hello").await;
+    typist.sees("got: hello").await;
+    assert_eq!(world.containers().len(), 1);
+
+    drop(typist);
+
+    world.containers_become(<[String]>::is_empty).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_whose_platform_died_is_removed_by_the_next() {
+    let world = World::new().await;
+    let typist = sitting_down(&world).await;
+    world.containers_become(|containers| containers.len() == 1).await;
+
+    // As after a kill: the container is there and nobody looks after it.
+    std::mem::forget(typist);
+    world.stop();
+    world.start().await;
+
+    world.containers_become(<[String]>::is_empty).await;
+}
+
+async fn sitting_down(world: &World) -> Typist {
+    let engine = world.engine();
+    engine.keep(&app(), &world.image()).await.expect("the image is here");
+    let size = TerminalSize { columns: 80, rows: 24 };
+    Typist::new(engine.open(sitting(world), Some(size)))
 }

@@ -1,9 +1,12 @@
 //! What apps may do in the cluster, what is visible of them, and what is left of them.
 
+use std::time::Duration;
+
 use domain::deployment::Replicas;
 use domain::deployment::Workload;
+use domain::terminal::TerminalSize;
 use engine::EngineError;
-use engine::conformance::{Subject as _, setting::*};
+use engine::conformance::{Subject as _, Typist, setting::*, sitting};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
@@ -107,4 +110,27 @@ async fn an_environment_goes_with_the_last_replica_set_that_could_use_it() {
 
     assert!((11..=12).contains(&left), "{left}");
     assert_eq!(deployments.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_session_leaves_neither_pod_nor_secret() {
+    let world = World::new().await;
+    let engine = world.engine();
+    let one_off = sitting(&world);
+    let size = TerminalSize { columns: 80, rows: 24 };
+    let mut typist = Typist::new(engine.open(one_off.clone(), Some(size)));
+    typist.types("hello").await;
+    typist.sees("got: hello").await;
+
+    drop(typist);
+
+    let gone = async {
+        let is_its = |name: Option<String>| name.is_some_and(|name| name.starts_with(&one_off.name));
+        while world.objects::<Pod>().await.into_iter().any(|pod| is_its(pod.metadata.name))
+            || world.objects::<Secret>().await.into_iter().any(|secret| is_its(secret.metadata.name))
+        {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("it is removed");
 }

@@ -12,9 +12,14 @@ use std::time::Duration;
 static IS_SICK: AtomicBool = AtomicBool::new(false);
 static IS_ASKED_TO_END: AtomicBool = AtomicBool::new(false);
 
+/// Asks for the size of a terminal.
+const TIOCGWINSZ: u64 = 0x5413;
+
 unsafe extern "C" {
     /// The standard library has no way to see a signal; the handler only stores into an atomic.
     safe fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+    safe fn kill(process: i32, number: i32) -> i32;
+    safe fn ioctl(file: i32, request: u64, sides: &mut [u16; 4]) -> i32;
     /// What a handler may do to end the process.
     safe fn _exit(code: i32) -> !;
 }
@@ -32,8 +37,11 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "say") {
         say(&arguments[1..]);
     }
+    if arguments.first().is_some_and(|first| first == "sit") {
+        sit();
+    }
     if arguments.first().is_some_and(|first| first == "-c") {
-        act_as_shell(arguments.last().expect("there is one"));
+        act_as_shell(&arguments[1..]);
     }
     if text("ON_TERM") != "ignore" {
         // The first process of a container does not end by a signal that it has no handler for.
@@ -59,10 +67,79 @@ fn say(words: &[String]) -> ! {
     exit(i32::try_from(number("CODE")).unwrap_or(1));
 }
 
-/// The image's `/bin/sh`, which runs hooks: says so in the container's log.
-fn act_as_shell(text: &str) -> ! {
+/// A session: answers each line that is typed.
+fn sit() -> ! {
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        match line.split_once(' ').unwrap_or((&line, "")) {
+            ("size", _) => println!("size: {}", size()),
+            ("env", name) => println!("env: {}", text(name)),
+            ("others", _) => println!("others: {}", others().count()),
+            ("exit", code) => exit(code.parse().unwrap_or(1)),
+            _ => println!("got: {line}"),
+        }
+    }
+    println!("end of input");
+    exit(0);
+}
+
+/// Rows and columns of the terminal.
+fn size() -> String {
+    let mut sides = [0_u16; 4];
+    match ioctl(0, TIOCGWINSZ, &mut sides) {
+        0 => format!("{} {}", sides[0], sides[1]),
+        _ => "none".to_owned(),
+    }
+}
+
+/// Other processes that sit.
+fn others() -> impl Iterator<Item = u32> {
+    processes().filter(|id| {
+        let words = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        *id != std::process::id() && words.ends_with(b"\0sit\0")
+    })
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let folders = std::fs::read_dir("/proc").expect("there is one").flatten();
+    folders.filter_map(|folder| folder.file_name().to_str()?.parse().ok())
+}
+
+/// The image's `/bin/sh`. It knows the texts that engines use by what is in them, and runs hooks: says so in
+/// the container's log.
+fn act_as_shell(words: &[String]) -> ! {
+    let (text, words) = (&words[0], &words[1..]);
+    if text.contains("export DEIS_SESSION") {
+        become_command(words);
+    }
+    if text.contains("DEIS_SESSION=$1") {
+        hang_up(&words[1]);
+    }
+    if text.contains("read _") {
+        // The first process of a session's container waits to be ended.
+        signal(15, end);
+        sleep(Duration::from_secs(600));
+    }
+    let text = words.last().unwrap_or(text);
     std::fs::write("/proc/1/fd/1", format!("hook: {text}\n")).expect("the log of the first process");
     exit(if text == "fail" { 4 } else { 0 });
+}
+
+/// `sh MARK TERM COMMAND...`
+fn become_command(words: &[String]) -> ! {
+    let mut command = std::process::Command::new(&words[3]);
+    command.args(&words[4..]).env("DEIS_SESSION", &words[1]).env("TERM", &words[2]);
+    panic!("{}", std::os::unix::process::CommandExt::exec(&mut command));
+}
+
+fn hang_up(mark: &str) -> ! {
+    for id in processes() {
+        let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        let marked = format!("DEIS_SESSION={mark}");
+        if environment.split(|byte| *byte == 0).any(|entry| entry == marked.as_bytes()) {
+            kill(id as i32, 1);
+        }
+    }
+    exit(0);
 }
 
 fn serve() {

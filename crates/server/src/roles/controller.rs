@@ -126,6 +126,7 @@ impl ControllerRole {
         Ok(Controller::new(Parts {
             store,
             engine: Arc::new(engine),
+            terminals: Arc::new(jobs.clone()),
             jobs: Arc::new(jobs),
             images: Arc::new(KubernetesImages::new(settings.registry)),
             logs: Arc::new(logs),

@@ -1,5 +1,7 @@
 //! `deis logs`: the last lines of an app, each in a colour on a terminal.
 
+mod follow;
+
 use api::client::ClientError;
 
 use crate::context::Context;
@@ -18,19 +20,28 @@ pub fn logs(context: &Context, matches: &Matches) -> Outcome {
     let lines =
         matches.number("lines")?.and_then(|lines| u64::try_from(lines).ok()).filter(|lines| *lines > 0);
     let session = context.app_session(matches)?;
+    if matches.has("follow") {
+        return follow::follow(&session, lines);
+    }
     let text = session.client.logs(&session.app, lines).map_err(no_logs)?;
     if text.len() < LOG_SIZE_BYTES_MIN {
         return Err(Failure::new(NO_LOGS));
     }
-    let coloured = terminal::stdout_is_terminal() && !cfg!(windows) && std::env::var_os("NO_COLOR").is_none();
-    for line in text.lines() {
-        if coloured {
-            sayln!("\u{1b}[3{}m{line}\u{1b}[0m", colour(line));
-        } else {
-            sayln!("{line}");
-        }
-    }
+    let coloured = is_coloured();
+    text.lines().for_each(|line| show(line, coloured));
     Ok(())
+}
+
+fn is_coloured() -> bool {
+    terminal::stdout_is_terminal() && !cfg!(windows) && std::env::var_os("NO_COLOR").is_none()
+}
+
+fn show(line: &str, coloured: bool) {
+    if coloured {
+        sayln!("\u{1b}[3{}m{line}\u{1b}[0m", colour(line));
+    } else {
+        sayln!("{line}");
+    }
 }
 
 /// An answer that is no log means that there is none; its own words come last.

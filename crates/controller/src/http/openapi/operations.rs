@@ -1,7 +1,7 @@
 //! Each operation of the API as it is described: what it takes and what it answers. A test keeps the table
 //! complete; long, as it tells one thing a row.
 
-use Answer::{Any, Empty, Lines, List, One, Page};
+use Answer::{Any, Empty, Events, Lines, List, One, Page};
 use Kind::{Number, Numbers, Object, Text, Texts, Truth};
 
 pub(super) struct Operation {
@@ -41,6 +41,8 @@ pub(super) enum Answer {
     Empty,
     Any,
     Lines,
+    /// JSON values, each on a line of its own, without an end.
+    Events(&'static str),
     One(&'static str),
     List(&'static str),
     Page(&'static str),
@@ -193,6 +195,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     delete("/v2/apps/{app}/services", "Removes a service", &[must("procfile_type", Text)]),
     get("/v2/apps/{app}/logs", "Shows the last lines of the log", &[(200, Lines), (204, Empty)]),
+    get(
+        "/v2/apps/{app}/logs/follow",
+        "Shows the last lines of the log, or those after the one with the id `after`, and new ones as they come",
+        &[(200, Events("LogEvent"))],
+    ),
     get("/v2/apps/{app}/config", "Shows the config", &[(200, One("Config"))]),
     post(
         "/v2/apps/{app}/config",
@@ -234,6 +241,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "Runs a command in a process of its own",
         &[must("command", Text)],
         &[(200, One("RunResult"))],
+    ),
+    get(
+        "/v2/apps/{app}/run/terminal",
+        "Runs a command with somebody in front of it: a WebSocket, see docs/terminal-protocol.md",
+        &[(101, Empty)],
+    ),
+    get(
+        "/v2/apps/{app}/pods/{type}/{name}/exec",
+        "Runs a command in a process that runs: a WebSocket, see docs/terminal-protocol.md",
+        &[(101, Empty)],
     ),
     get("/v2/apps/{app}/pods", "Lists processes", &[(200, One("Pods"))]),
     post("/v2/apps/{app}/pods/restart", "Restarts all processes", &[], &[(200, List("Pod"))]),

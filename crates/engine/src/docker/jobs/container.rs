@@ -45,6 +45,10 @@ impl JobContainer {
         created.map(|_| container)
     }
 
+    pub fn name(&self) -> &str {
+        &self.id
+    }
+
     /// Unpacks a small archive below `path`.
     pub async fn put(&self, path: &str, archive: Bytes) -> Result<(), Error> {
         let options = UploadToContainerOptionsBuilder::default().path(path).build();

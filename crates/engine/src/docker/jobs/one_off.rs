@@ -24,7 +24,7 @@ const EXIT_NOT_RUNNABLE: i64 = 126;
 /// Runs it to its end; the caller bounds its time.
 pub async fn run(place: &Place<'_>, run: &OneOff, network: String) -> Result<Finished, JobError> {
     check_tags(place, &run.tags)?;
-    let container = create(place, run, network).await?;
+    let container = create(place, run, container_of(place, run, network)).await?;
     let output = match container.start().await {
         Ok(output) => output,
         Err(error) => return not_started(error),
@@ -33,14 +33,19 @@ pub async fn run(place: &Place<'_>, run: &OneOff, network: String) -> Result<Fin
     let exit = container.exit().await.map_err(|error| job_error("wait for the process", error))?;
     let mut output = String::from_utf8_lossy(&output).into_owned();
     if exit.out_of_memory && exit.code != 0 {
-        let bound = run.limits.memory_limit_bytes.map_or("its memory".to_owned(), failure::size);
-        output.push_str(&format!("\nkilled: the process needed more than {bound}; raise its limit\n"));
+        output.push_str(&out_of_memory(run));
     }
     container.remove().await.map_err(|error| job_error("remove the container", error))?;
     Ok(Finished { exit_code: exit.code, output })
 }
 
-fn check_tags(place: &Place<'_>, tags: &BTreeMap<String, String>) -> Result<(), JobError> {
+/// What is said of a process that was killed for its memory.
+pub fn out_of_memory(run: &OneOff) -> String {
+    let bound = run.limits.memory_limit_bytes.map_or("its memory".to_owned(), failure::size);
+    format!("\nkilled: the process needed more than {bound}; raise its limit\n")
+}
+
+pub fn check_tags(place: &Place<'_>, tags: &BTreeMap<String, String>) -> Result<(), JobError> {
     let missing = tags.iter().find(|(name, value)| place.settings.node_labels.get(*name) != Some(value));
     missing.map_or(Ok(()), |(name, value)| {
         let reason = format!("no node has the label {name}={value}; unset the tag or label a node");
@@ -48,8 +53,9 @@ fn check_tags(place: &Place<'_>, tags: &BTreeMap<String, String>) -> Result<(), 
     })
 }
 
-async fn create(place: &Place<'_>, run: &OneOff, network: String) -> Result<JobContainer, JobError> {
-    let body = ContainerCreateBody {
+/// The container that it runs in.
+pub fn container_of(place: &Place<'_>, run: &OneOff, network: String) -> ContainerCreateBody {
+    ContainerCreateBody {
         image: Some(kept_name(&place.namespace(), &run.app, &run.image)),
         hostname: Some(run.name.chars().take(63).collect()),
         entrypoint: run.command.clone(),
@@ -61,7 +67,14 @@ async fn create(place: &Place<'_>, run: &OneOff, network: String) -> Result<JobC
             ..limited(&run.limits, place.settings.pids_max)
         }),
         ..ContainerCreateBody::default()
-    };
+    }
+}
+
+pub async fn create(
+    place: &Place<'_>,
+    run: &OneOff,
+    body: ContainerCreateBody,
+) -> Result<JobContainer, JobError> {
     let name = format!("{}-{}", place.namespace(), run.name);
     JobContainer::create(place.docker, &name, body).await.map_err(|error| match failure::status(&error) {
         Some(404) => JobError::Refused {
@@ -104,7 +117,7 @@ async fn collect(mut stream: impl Stream<Item = Result<Bytes, Error>> + Unpin) -
 }
 
 /// A program that cannot be started has ended as in a shell: with a message and a code.
-fn not_started(error: Error) -> Result<Finished, JobError> {
+pub fn not_started(error: Error) -> Result<Finished, JobError> {
     let message = failure::message(&error);
     let exit_code = if message.contains("not found") || message.contains("no such file or directory") {
         EXIT_NOT_FOUND

@@ -27,16 +27,32 @@ const WHAT_START: &str = "start the process";
 
 /// Runs it to its end; the caller bounds its time.
 pub async fn run(jobs: &KubernetesJobs, run: &OneOff) -> Result<Finished, JobError> {
-    check_tags(jobs, &run.tags).await?;
-    one_off_pod::ensure_namespace(jobs, &run.app).await.map_err(|error| job_error(WHAT_START, error))?;
+    prepare(jobs, run).await?;
     let space = names::namespace(&jobs.settings, &run.app);
     let secret_guard = Guard::<Secret>::new(&jobs.client, &space, &one_off_pod::env_secret_name(run));
     let pod_guard = Guard::<Pod>::new(&jobs.client, &space, &run.name);
-    let image = jobs.settings.registry.reference(&run.app, &run.image);
-    start(jobs, run, &image, &space).await.map_err(|error| job_error(WHAT_START, error))?;
+    start(jobs, run, false, &space).await?;
     let finished = watch(jobs, run, &space).await;
     tokio::join!(pod_guard.remove(), secret_guard.remove());
     finished
+}
+
+/// Sees to what the pod needs.
+pub async fn prepare(jobs: &KubernetesJobs, run: &OneOff) -> Result<(), JobError> {
+    check_tags(jobs, &run.tags).await?;
+    one_off_pod::ensure_namespace(jobs, &run.app).await.map_err(|error| job_error(WHAT_START, error))
+}
+
+/// Makes the pod and its Secret, which the caller guards.
+pub async fn start(
+    jobs: &KubernetesJobs,
+    run: &OneOff,
+    has_stdin: bool,
+    space: &str,
+) -> Result<(), JobError> {
+    let image = jobs.settings.registry.reference(&run.app, &run.image);
+    let pod = one_off_pod::pod(&jobs.settings, run, &image, has_stdin, &jobs.owner);
+    create(jobs, run, &pod, space).await.map_err(|error| job_error(WHAT_START, error))
 }
 
 async fn check_tags(jobs: &KubernetesJobs, tags: &BTreeMap<String, String>) -> Result<(), JobError> {
@@ -52,13 +68,11 @@ async fn check_tags(jobs: &KubernetesJobs, tags: &BTreeMap<String, String>) -> R
     }
 }
 
-async fn start(jobs: &KubernetesJobs, run: &OneOff, image: &str, space: &str) -> Result<(), kube::Error> {
+async fn create(jobs: &KubernetesJobs, run: &OneOff, pod: &Pod, space: &str) -> Result<(), kube::Error> {
     let secrets: Api<Secret> = Api::namespaced(jobs.client.clone(), space);
     let pods: Api<Pod> = Api::namespaced(jobs.client.clone(), space);
     let secret = secrets.create(&PostParams::default(), &one_off_pod::env_secret(run)).await?;
-    let pod = pods
-        .create(&PostParams::default(), &one_off_pod::pod(&jobs.settings, run, image, &jobs.owner))
-        .await?;
+    let pod = pods.create(&PostParams::default(), pod).await?;
     // From here on Kubernetes removes both together.
     let owner = json!([{ "apiVersion": "v1", "kind": "Pod", "name": pod.name_any(), "uid": pod.uid() }]);
     let patch = Patch::Merge(json!({ "metadata": { "ownerReferences": owner } }));

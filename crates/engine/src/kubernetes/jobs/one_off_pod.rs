@@ -45,14 +45,14 @@ pub fn env_secret(run: &OneOff) -> Secret {
     Secret { metadata: metadata(env_secret_name(run), run), data: Some(data.collect()), ..Secret::default() }
 }
 
-/// The pod; `image` is what nodes pull.
-pub fn pod(settings: &KubernetesSettings, run: &OneOff, image: &str, owner: &str) -> Pod {
+/// The pod; `image` is what nodes pull. With `has_stdin` its input stays open.
+pub fn pod(settings: &KubernetesSettings, run: &OneOff, image: &str, has_stdin: bool, owner: &str) -> Pod {
     let mut metadata = metadata(run.name.clone(), run);
     metadata.annotations = Some([(OWNER_ANNOTATION.to_owned(), owner.to_owned())].into());
     Pod {
         metadata,
         spec: Some(PodSpec {
-            containers: vec![container(settings, run, image)],
+            containers: vec![Container { stdin: Some(has_stdin), ..container(settings, run, image) }],
             restart_policy: Some("Never".to_owned()),
             active_deadline_seconds: Some(i64::from(run.deadline_seconds) + 30),
             termination_grace_period_seconds: Some(5),

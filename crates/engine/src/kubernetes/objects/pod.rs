@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::env;
 use crate::kubernetes::{KubernetesSettings, names};
-use crate::shell::shell;
+use domain::shell::shell;
 
 /// Capabilities that a container of Kubernetes' default set does without, also where it runs as root.
 const DROPPED_CAPABILITIES: [&str; 4] = ["AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP"];

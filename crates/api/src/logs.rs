@@ -1,0 +1,17 @@
+//! An app's log as it is followed: each value on a line of its own.
+
+use serde::{Deserialize, Serialize};
+
+/// A line, a hole in the log, or only a sign that the server is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct LogEvent {
+    /// Where the log stands after this; following goes on there with `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+    /// How many lines are missing here: they were too many, or are no longer kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<u64>,
+}

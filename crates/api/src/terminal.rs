@@ -1,0 +1,168 @@
+//! Sessions over a WebSocket: a process with somebody in front of it (docs/terminal-protocol.md).
+//!
+//! Each message is binary. Its first byte is a channel, the rest is what goes through it.
+
+use serde::{Deserialize, Serialize};
+
+/// Name and version of the protocol; both sides must name it.
+pub const SUBPROTOCOL: &str = "v1.terminal.deis";
+/// Longest message in either direction.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Seconds between the server's pings, and of silence after which either side gives the other up.
+pub const PING_SECONDS: u64 = 20;
+pub const SILENCE_SECONDS_MAX: u64 = 60;
+
+/// Why a session was closed.
+pub mod close {
+    pub const ENDED: u16 = 1000;
+    /// The controller stops; the process was ended.
+    pub const AWAY: u16 = 1001;
+    /// A message that the protocol does not know.
+    pub const WRONG: u16 = 1002;
+    /// The process could not be run.
+    pub const FAILED: u16 = 1011;
+    /// The session has lasted as long as one may.
+    pub const TIME_OVER: u16 = 4000;
+    /// Nothing was heard from the other side.
+    pub const SILENT: u16 = 4001;
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// What is typed.
+    Stdin(Vec<u8>),
+    Stdout(Vec<u8>),
+    Stderr(Vec<u8>),
+    /// The last message of the server's.
+    End(End),
+    Resize(Size),
+    /// The first message of the client's.
+    Start(Start),
+    /// Nothing more will be typed.
+    EndOfInput,
+}
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    pub command: String,
+    /// Without one the process has pipes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<Size>,
+    /// Kind of terminal, as in `TERM`.
+    #[serde(default)]
+    pub term: String,
+}
+
+/// Size of a terminal in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    pub columns: u16,
+    pub rows: u16,
+}
+
+/// How the process ended, or why there was none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Why bytes are no message.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    #[error("an empty message has no channel")]
+    Empty,
+    #[error("there is no channel {0}")]
+    Channel(u8),
+    #[error("what came through channel {channel} is not readable: {source}")]
+    Content { channel: u8, source: serde_json::Error },
+}
+
+const STDIN: u8 = 0;
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const END: u8 = 3;
+const RESIZE: u8 = 4;
+const START: u8 = 5;
+const END_OF_INPUT: u8 = 6;
+
+impl Frame {
+    pub fn encode(&self) -> Vec<u8> {
+        let json = |channel, value: serde_json::Result<Vec<u8>>| {
+            joined(channel, &value.expect("texts and numbers can be written"))
+        };
+        match self {
+            Self::Stdin(bytes) => joined(STDIN, bytes),
+            Self::Stdout(bytes) => joined(STDOUT, bytes),
+            Self::Stderr(bytes) => joined(STDERR, bytes),
+            Self::End(end) => json(END, serde_json::to_vec(end)),
+            Self::Resize(size) => json(RESIZE, serde_json::to_vec(size)),
+            Self::Start(start) => json(START, serde_json::to_vec(start)),
+            Self::EndOfInput => vec![END_OF_INPUT],
+        }
+    }
+
+    pub fn decode(message: &[u8]) -> Result<Self, FrameError> {
+        let (channel, content) = message.split_first().ok_or(FrameError::Empty)?;
+        let unreadable = |source| FrameError::Content { channel: *channel, source };
+        match *channel {
+            STDIN => Ok(Self::Stdin(content.to_vec())),
+            STDOUT => Ok(Self::Stdout(content.to_vec())),
+            STDERR => Ok(Self::Stderr(content.to_vec())),
+            END => serde_json::from_slice(content).map(Self::End).map_err(unreadable),
+            RESIZE => serde_json::from_slice(content).map(Self::Resize).map_err(unreadable),
+            START => serde_json::from_slice(content).map(Self::Start).map_err(unreadable),
+            END_OF_INPUT => Ok(Self::EndOfInput),
+            other => Err(FrameError::Channel(other)),
+        }
+    }
+}
+
+fn joined(channel: u8, content: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(content.len() + 1);
+    message.push(channel);
+    message.extend_from_slice(content);
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_frame_is_read_as_it_was_written() {
+        let size = Size { columns: 80, rows: 24 };
+        for frame in [
+            Frame::Stdin(b"ls\n\0".to_vec()),
+            Frame::Stdout(Vec::new()),
+            Frame::Stderr("ü".into()),
+            Frame::End(End { exit_code: Some(-1), error: None }),
+            Frame::Resize(size),
+            Frame::Start(Start {
+                command: "bash".to_owned(),
+                terminal: Some(size),
+                term: "xterm".to_owned(),
+            }),
+            Frame::EndOfInput,
+        ] {
+            assert_eq!(Frame::decode(&frame.encode()).unwrap(), frame);
+        }
+        let start = br#"{"command":"ls"}"#;
+        let read = Frame::decode(&joined(5, start)).unwrap();
+        assert_eq!(
+            read,
+            Frame::Start(Start { command: "ls".to_owned(), terminal: None, term: String::new() })
+        );
+    }
+
+    #[test]
+    fn what_is_no_frame_is_refused() {
+        for message in [&b""[..], b"\x07", b"\x04", b"\x04{}", b"\x05{\"command\":1}"] {
+            assert!(Frame::decode(message).is_err(), "{message:?}");
+        }
+    }
+}

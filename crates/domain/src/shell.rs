@@ -1,0 +1,73 @@
+//! How a shell text of the user's is run inside a replica: the same on every engine.
+
+/// bash where the image has it, as the texts may expect, else sh.
+pub fn shell(text: &str) -> Vec<String> {
+    let choose = "if command -v bash >/dev/null 2>&1; then exec bash -c \"$0\"; else exec sh -c \"$0\"; fi";
+    ["/bin/sh", "-c", choose, text].map(str::to_owned).to_vec()
+}
+
+/// Names the processes of a session, so that all of them are found when it ends.
+const MARK: &str = "DEIS_SESSION";
+/// Pause between asking the processes of a session to end and making them.
+const PATIENCE_SECONDS: u32 = 2;
+
+/// A command of a session inside a replica; its processes carry `mark` in their environment.
+pub fn marked(mark: &str, term: &str, command: &[String]) -> Vec<String> {
+    let set = format!("{MARK}=$1; TERM=$2; export {MARK} TERM; shift 2; exec \"$@\"");
+    let words = ["/bin/sh", "-c", &set, "sh", mark, term].map(str::to_owned);
+    words.into_iter().chain(command.iter().cloned()).collect()
+}
+
+/// What ends all processes of a session, as a terminal does that is hung up. No engine ends a command inside a
+/// replica when nobody is connected to it any more.
+pub fn hang_up(mark: &str) -> Vec<String> {
+    let signal = |name: &str| {
+        format!(
+            "for p in /proc/[0-9]*; do case \"$(tr '\\0' ' ' < $p/environ)\" in \
+             *{MARK}=$1*) kill -{name} ${{p#/proc/}};; esac; done 2>/dev/null"
+        )
+    };
+    let text = format!("{}; sleep {PATIENCE_SECONDS}; {}", signal("HUP"), signal("KILL"));
+    ["/bin/sh", "-c", &text, "sh", mark].map(str::to_owned).to_vec()
+}
+
+/// What the first process of a container does in which others are started: it waits until it is ended.
+pub fn idle() -> Vec<String> {
+    ["/bin/sh", "-c", "trap 'exit 0' TERM; read _; sleep 100000 & wait"].map(str::to_owned).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    fn command(words: &[String]) -> Command {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    #[test]
+    fn a_marked_command_gets_its_words_as_they_are() {
+        let words = ["printf", "%s|", "a  b", "$TERM"].map(str::to_owned);
+
+        let output = command(&marked("m1", "vt100", &words)).output().expect("a shell");
+
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "a  b|$TERM|");
+    }
+
+    #[test]
+    fn hanging_up_ends_the_marked_processes_and_no_other() {
+        let mark = format!("test-{}", std::process::id());
+        let sleep = ["sleep", "60"].map(str::to_owned);
+        let start = |mark: &str| command(&marked(mark, "xterm", &sleep)).stdout(Stdio::null()).spawn();
+        let (mut ours, mut other) = (start(&mark).expect("a shell"), start("another").expect("a shell"));
+
+        assert!(command(&hang_up(&mark)).status().expect("a shell").code().is_some());
+
+        assert_eq!(ours.wait().expect("it ended").code(), None);
+        assert_eq!(other.try_wait().expect("it is there"), None);
+        other.kill().and_then(|()| other.wait()).expect("it ends");
+    }
+}
