@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements, as a table for people and as lines of JSON for machines.
 
+mod api;
 mod figures;
 mod load;
 mod memory;
@@ -14,7 +15,7 @@ use clap::Subcommand;
 use figures::Figures;
 use world::World;
 
-/// Measure: `push`, `roll` or `memory`.
+/// Measure: `push`, `roll`, `memory` or `api`.
 #[derive(Debug, clap::Args)]
 pub struct Bench {
     #[command(subcommand)]
@@ -32,24 +33,32 @@ enum What {
     Roll(roll::Roll),
     /// Memory (PSS) of all platform processes, 60 s after pushing five apps.
     Memory,
+    /// Cost of requests to the API, with 10, 1,000 and 10,000 apps, on SQLite and PostgreSQL.
+    Api(api::Api),
 }
 
 impl Bench {
     pub fn run(&self) -> anyhow::Result<()> {
-        let world = World::start()?;
         let figures = match &self.what {
-            What::Push => push::run(&world),
-            What::Roll(roll) => roll.run(&world),
-            What::Memory => memory::run(&world),
-        };
-        // The platform is taken down also when the bench failed.
-        let taken_down = world.take_down();
-        let figures: Figures = figures?;
-        taken_down?;
+            What::Push => in_a_world(push::run),
+            What::Roll(roll) => in_a_world(|world| roll.run(world)),
+            What::Memory => in_a_world(memory::run),
+            What::Api(api) => api.run(),
+        }?;
         figures.print();
-        match &self.json {
-            Some(file) => figures.append_to(file),
-            None => Ok(()),
+        if let Some(file) = &self.json {
+            figures.append_to(file)?;
         }
+        figures.hold()
     }
+}
+
+/// Measures a platform of its own, which is taken down also when the bench failed.
+fn in_a_world(measure: impl FnOnce(&World) -> anyhow::Result<Figures>) -> anyhow::Result<Figures> {
+    let world = World::start()?;
+    let figures = measure(&world);
+    let taken_down = world.take_down();
+    let figures = figures?;
+    taken_down?;
+    Ok(figures)
 }
