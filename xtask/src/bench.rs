@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements, as a table for people and as lines of JSON for machines.
 
+mod api;
 mod deploy;
 mod figures;
 mod load;
@@ -10,13 +11,13 @@ mod world;
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use clap::Subcommand;
 
 use figures::Figures;
 use world::World;
 
-/// Measure: `push`, `roll`, `deploy` or `memory`.
+/// Measure: `push`, `roll`, `deploy`, `memory` or `api`.
 #[derive(Debug, clap::Args)]
 pub struct Bench {
     #[command(subcommand)]
@@ -42,29 +43,41 @@ enum What {
     /// Memory (PSS) of all platform processes: 60 s after pushing five apps; on a cluster of each role, 60 s after
     /// the installation.
     Memory,
+    /// Cost of requests to the API, with 10, 1,000 and 10,000 apps, on SQLite and PostgreSQL.
+    Api(api::Api),
 }
 
 impl Bench {
     pub fn run(&self) -> anyhow::Result<()> {
+        ensure!(
+            !(self.cluster && matches!(self.what, What::Api(_))),
+            "the API is measured without a cluster: leave out --cluster"
+        );
         if self.cluster && !world::is_inside() {
             return world::again_inside(matches!(self.what, What::Deploy));
         }
-        let world = self.world()?;
         let figures = match &self.what {
-            What::Push => push::run(&world),
-            What::Roll(roll) => roll.run(&world),
-            What::Deploy => deploy::run(&world),
-            What::Memory => memory::run(&world),
-        };
-        // The platform is taken down also when the bench failed.
-        let taken_down = world.take_down();
-        let figures: Figures = figures?;
-        taken_down?;
+            What::Push => self.in_a_world(push::run),
+            What::Roll(roll) => self.in_a_world(|world| roll.run(world)),
+            What::Deploy => self.in_a_world(deploy::run),
+            What::Memory => self.in_a_world(memory::run),
+            What::Api(api) => api.run(),
+        }?;
         figures.print();
-        match &self.json {
-            Some(file) => figures.append_to(file),
-            None => Ok(()),
+        if let Some(file) = &self.json {
+            figures.append_to(file)?;
         }
+        figures.hold()
+    }
+
+    /// Measures a platform of its own, which is taken down also when the bench failed.
+    fn in_a_world(&self, measure: impl FnOnce(&World) -> anyhow::Result<Figures>) -> anyhow::Result<Figures> {
+        let world = self.world()?;
+        let figures = measure(&world);
+        let taken_down = world.take_down();
+        let figures = figures?;
+        taken_down?;
+        Ok(figures)
     }
 
     fn world(&self) -> anyhow::Result<World> {

@@ -38,7 +38,7 @@ enum Chore {
     Images(images::Images),
     /// Make the stack image that buildpack builds run in.
     Stack(stack::Stack),
-    /// Measure: `push`, `roll`, `deploy` or `memory`.
+    /// Measure: `push`, `roll`, `deploy`, `memory` or `api`.
     Bench(bench::Bench),
     /// Send requests that nobody would write: `api`.
     Fuzz(fuzz::Fuzz),

@@ -5,6 +5,7 @@ use domain::AppName;
 use domain::config::Config;
 use domain::release::initial_summary;
 use domain::settings::AppSettings;
+use domain::structure::Structure;
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
@@ -13,7 +14,7 @@ use crate::releases::NewRelease;
 use crate::wishes::By;
 use crate::{
     ConfigRecord, Domain, Listed, NewDomain, Page, ReleaseRecord, SettingsRecord, Store, StoreError, configs,
-    domains, releases, rows, settings, tls,
+    deploys, domains, releases, rows, settings, tls,
 };
 
 /// An app as recorded.
@@ -48,6 +49,19 @@ pub struct CreatedApp {
     pub settings: SettingsRecord,
 }
 
+/// A page ($2, $3) of the apps among `$seen`, and only then their rows and what their newest deploys want.
+macro_rules! paged {
+    ($seen:literal) => {
+        concat!(
+            "SELECT apps.*, (SELECT deploys.structure FROM deploys WHERE deploys.app = apps.id AND \
+             deploys.state <> 'failed' ORDER BY deploys.id DESC LIMIT 1) AS structure FROM \
+             (SELECT id AS seen FROM apps WHERE removing = 0 AND ",
+            $seen,
+            " ORDER BY id LIMIT $2 OFFSET $3) AS page JOIN apps ON apps.id = page.seen ORDER BY apps.id"
+        )
+    };
+}
+
 impl Store {
     /// Makes an app with its first config, release v1, settings and its own domain. A taken name is a
     /// [`StoreError::Conflict`] about `id`, one that another app has as a domain is one about `domain`.
@@ -62,6 +76,7 @@ impl Store {
         let app =
             App { uuid, id: id.clone(), owner: owner.clone(), created: now, updated: now, removing: false };
         insert(&app, &mut write).await?;
+        count_apps(1, &mut write).await?;
         let summary = initial_summary(&owner, &config);
         let config = configs::insert(self, &id, &owner, config, now, &mut write).await?;
         let release = NewRelease {
@@ -90,31 +105,26 @@ impl Store {
         found.as_ref().map(read).transpose()
     }
 
-    /// Apps that a user sees, by name: all for an administrator, else own and shared ones. Those on
-    /// their way out are left out.
+    /// Apps that a user sees, by name, each with the replicas that are wanted of it: all for an administrator, else
+    /// own and shared ones. Those on their way out are left out.
     pub async fn apps_of(
         &self,
         username: &str,
         is_admin: bool,
         page: Page,
-    ) -> Result<Listed<App>, StoreError> {
-        const SEEN: &str = "removing = 0 AND ($1 = 1 OR owner = $2 OR id IN \
-                            (SELECT app FROM collaborators WHERE username = $2))";
-        let is_admin = i64::from(is_admin);
-        let count = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM apps WHERE {SEEN}")))
-            .bind(is_admin)
-            .bind(username)
-            .fetch_one(&self.pool)
-            .await?;
-        let list = format!("SELECT * FROM apps WHERE {SEEN} ORDER BY id LIMIT $3 OFFSET $4");
-        let found = sqlx::query(sqlx::AssertSqlSafe(list))
-            .bind(is_admin)
+    ) -> Result<Listed<(App, Structure)>, StoreError> {
+        let (count, list) =
+            if is_admin { (COUNT_OF_ALL, PAGE_OF_ALL) } else { (COUNT_OF_USER, PAGE_OF_USER) };
+        let mut connection = self.pool.acquire().await?;
+        let count = sqlx::query(count).bind(username).fetch_one(&mut *connection).await?;
+        let found = sqlx::query(list)
             .bind(username)
             .bind(page.limit)
             .bind(page.offset)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *connection)
             .await?;
-        Ok(Listed { count: rows::count(&count)?, rows: rows::each(&found, read)? })
+        let app = |row: &AnyRow| Ok((read(row)?, deploys::read_structure_or_none(row)?));
+        Ok(Listed { count: rows::count(&count)?, rows: rows::each(&found, app)? })
     }
 
     /// Names of all apps, those on their way out included.
@@ -150,15 +160,21 @@ impl Store {
 
     /// Wishes an app away: from now on nothing more is deployed of it. [`Store::forget_app`] ends it.
     pub async fn remove_app(&self, id: &AppName, now: Timestamp) -> Result<(), StoreError> {
-        let changed = sqlx::query("UPDATE apps SET removing = 1, updated = $1 WHERE id = $2")
+        let mut write = self.write().await?;
+        let found = sqlx::query("SELECT removing FROM apps WHERE id = $1")
+            .bind(id.as_str())
+            .fetch_optional(&mut *write)
+            .await?;
+        let found = found.ok_or_else(|| StoreError::not_found(format!("app {id}")))?;
+        if !rows::truth(&found, "removing")? {
+            count_apps(-1, &mut write).await?;
+        }
+        sqlx::query("UPDATE apps SET removing = 1, updated = $1 WHERE id = $2")
             .bind(rows::time_text(now))
             .bind(id.as_str())
-            .execute(&self.pool)
+            .execute(&mut *write)
             .await?;
-        match changed.rows_affected() {
-            0 => Err(StoreError::not_found(format!("app {id}"))),
-            _ => Ok(()),
-        }
+        Ok(write.commit().await?)
     }
 
     /// Drops the rows of an app that was wished away, once nothing runs of it any more.
@@ -173,6 +189,24 @@ impl Store {
         }
         Ok(write.commit().await?)
     }
+}
+
+// Whom a list is for is part of its text, not a condition in it, so that each has an index to go by.
+const COUNT_OF_ALL: &str = "SELECT CAST(value AS BIGINT) FROM meta WHERE name = 'apps' AND $1 = $1";
+const COUNT_OF_USER: &str = "SELECT COUNT(*) FROM apps WHERE removing = 0 AND id IN \
+     (SELECT id FROM apps WHERE owner = $1 UNION SELECT app FROM collaborators WHERE username = $1)";
+const PAGE_OF_ALL: &str = paged!("$1 = $1");
+const PAGE_OF_USER: &str = paged!(
+    "id IN (SELECT id FROM apps WHERE owner = $1 UNION SELECT app FROM collaborators WHERE username = $1)"
+);
+
+/// Keeps the number of apps that nobody has wished away.
+async fn count_apps(change: i64, connection: &mut AnyConnection) -> Result<(), StoreError> {
+    sqlx::query("UPDATE meta SET value = CAST(CAST(value AS BIGINT) + $1 AS TEXT) WHERE name = 'apps'")
+        .bind(change)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Rows that change hands with their app: $1 the new owner, $2 the app, $3 the old owner.

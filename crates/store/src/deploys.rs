@@ -251,6 +251,12 @@ fn read_structure(row: &AnyRow) -> Result<Structure, StoreError> {
     rows::from_json("a structure", text.as_bytes())
 }
 
+/// That of a row beside which there may be no deploy.
+pub(crate) fn read_structure_or_none(row: &AnyRow) -> Result<Structure, StoreError> {
+    let text: Option<String> = row.try_get("structure")?;
+    text.map_or_else(|| Ok(Structure::new()), |text| rows::from_json("a structure", text.as_bytes()))
+}
+
 /// Deploys of before there were settings ran with those of a new app.
 fn read_run(row: &AnyRow) -> Result<RunSettings, StoreError> {
     let text: Option<String> = row.try_get("run")?;

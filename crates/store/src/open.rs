@@ -21,6 +21,7 @@ const ACQUIRE_SECONDS_MAX: u64 = 15;
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "settings", include_str!("../migrations/0002_settings.sql")),
+    (3, "pages", include_str!("../migrations/0003_pages.sql")),
 ];
 
 /// Run on every new SQLite connection. FULL: what was answered as done survives a loss of power.

@@ -24,11 +24,13 @@ pub struct Figure {
 pub struct Figures {
     bench: &'static str,
     rows: Vec<Figure>,
+    /// Goals that were not reached.
+    missed: Vec<String>,
 }
 
 impl Figures {
     pub fn new(bench: &'static str) -> Self {
-        Self { bench, rows: Vec::new() }
+        Self { bench, rows: Vec::new(), missed: Vec::new() }
     }
 
     pub fn add(&mut self, figure: impl Into<String>, value: f64, unit: &'static str) {
@@ -54,10 +56,22 @@ impl Figures {
         });
     }
 
+    /// Notes that a goal was not reached.
+    pub fn miss(&mut self, goal: impl Into<String>) {
+        self.missed.push(goal.into());
+    }
+
+    /// Fails where a goal was not reached.
+    pub fn hold(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.missed.is_empty(), "goals missed: {}", self.missed.join(", "));
+        Ok(())
+    }
+
     pub fn print(&self) {
-        println!("\n{:48} {:>12}", self.bench, "value");
+        let width = self.rows.iter().map(|row| row.figure.chars().count()).max().unwrap_or(0).max(40);
+        println!("\n{:width$} {:>12}", self.bench, "value");
         for Figure { bench: _, figure, value, unit, peer, ratio } in &self.rows {
-            print!("{figure:48} {value:>12.2} {unit}");
+            print!("{figure:width$} {value:>12.2} {unit}");
             match peer.zip(*ratio) {
                 Some((peer, ratio)) => println!(" (peer {peer:.2} {unit}, ratio {ratio:.2})"),
                 None => println!(),

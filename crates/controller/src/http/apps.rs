@@ -12,7 +12,7 @@ use domain::names::APP_NAME_LENGTH_MAX;
 use domain::structure::Structure;
 use domain::users::USERNAME_LENGTH_MAX;
 use jiff::Timestamp;
-use store::{App, CreatedApp, Listed, StoreError};
+use store::{App, CreatedApp, StoreError};
 
 use super::access::{Caller, ThisApp, app_access};
 use super::body::{Body, Fields};
@@ -33,12 +33,7 @@ pub(crate) async fn list(
     paging: Paging,
 ) -> Result<Json<api::Page<api::apps::App>>, ApiError> {
     let apps = controller.store.apps_of(caller.name(), caller.is_admin(), paging.page).await?;
-    let mut rows = Vec::with_capacity(apps.rows.len());
-    for app in apps.rows {
-        let structure = controller.store.structure(&app.id).await?;
-        rows.push((app, structure));
-    }
-    Ok(paging.answer(Listed { count: apps.count, rows }, |(app, structure)| show(app, structure)))
+    Ok(paging.answer(apps, |(app, structure)| show(app, structure)))
 }
 
 /// `POST /v2/apps/`.

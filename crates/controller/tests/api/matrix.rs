@@ -13,8 +13,13 @@ use crate::world::World;
 /// Method, path as clients send it, body, status.
 type Row = (&'static str, &'static str, &'static str, u16);
 
-/// Where lines come from is another program, which the tests of `logs` play.
-const ELSEWHERE: [(&str, &str); 1] = [("GET", "/v2/apps/{app}/logs")];
+/// Asked in tests of their own: lines come from another program, and sessions go over a WebSocket.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("GET", "/v2/apps/{app}/logs"),
+    ("GET", "/v2/apps/{app}/logs/follow"),
+    ("GET", "/v2/apps/{app}/run/terminal"),
+    ("GET", "/v2/apps/{app}/pods/{type}/{name}/exec"),
+];
 
 /// As alice, in this order; `blog` is hers and runs `cmd`.
 const OWN: &[Row] = &[

@@ -54,7 +54,7 @@ async fn a_user_sees_own_and_shared_apps_and_an_administrator_all() {
     world.store.add_collaborator(&app("a"), "bob", Timestamp::now()).await.expect("granted");
     let names = async |user: &str, is_admin| {
         let listed = world.store.apps_of(user, is_admin, Page { limit: 2, offset: 0 }).await.expect("a list");
-        let names: Vec<_> = listed.rows.iter().map(|app| app.id.to_string()).collect();
+        let names: Vec<_> = listed.rows.iter().map(|(app, _)| app.id.to_string()).collect();
         (listed.count, names.join(" "))
     };
 
@@ -102,4 +102,28 @@ async fn an_app_that_is_wished_away_takes_no_more_wishes_and_is_then_forgotten()
     assert_eq!(world.store.apps_with_work().await.expect("a list"), []);
     world.app("blog", "alice").await;
     world.store.remove_user("alice").await.expect_err("alice owns the new app");
+}
+
+#[tokio::test]
+async fn the_number_of_apps_follows_what_is_made_and_wished_away() {
+    let world = World::new().await;
+    world.user("alice").await;
+    let count = async || {
+        world.store.apps_of("alice", true, Page::ALL).await.map(|apps| (apps.count, apps.rows.len()))
+    };
+    let mut counts = vec![count().await.expect("a count")];
+
+    for name in ["a", "b"] {
+        world.app(name, "alice").await;
+    }
+    counts.push(count().await.expect("a count"));
+    for _ in ["once", "and again"] {
+        world.store.remove_app(&app("a"), Timestamp::now()).await.expect("wished away");
+        counts.push(count().await.expect("a count"));
+    }
+    world.store.forget_app(&app("a")).await.expect("gone");
+    world.app("a", "alice").await;
+    counts.push(count().await.expect("a count"));
+
+    assert_eq!(counts, [(0, 0), (2, 2), (1, 1), (1, 1), (2, 2)]);
 }
