@@ -3,34 +3,51 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 
+use domain::edge::RouterRules;
 use domain::hosts::HostIndex;
-use domain::routing::{Backend, Route, RouteTable};
+use domain::routing::{Backend, Route, RouteOwner, RouteTable};
+use rustls::ServerConfig;
 use tokio::sync::Notify;
+
+use crate::site::Site;
+use crate::tls::Tls;
 
 /// A table with its index of hosts; replaced whole.
 pub(crate) struct Table {
     pub(crate) version: u64,
-    routes: Vec<Rc<Route>>,
+    pub(crate) rules: Arc<RouterRules>,
+    /// How TLS is spoken while this table holds; `None` where there is no HTTPS.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    sites: Vec<Rc<Site>>,
     index: HostIndex,
+    /// Gets the requests for hosts of nobody.
+    default_site: Option<usize>,
 }
 
 impl Table {
-    pub(crate) fn new(table: &RouteTable) -> Self {
+    pub(crate) fn new(table: &RouteTable, tls: Option<&Tls>) -> Self {
+        let index = HostIndex::new(table);
+        let is_default = |route: &Route| matches!(&route.owner, RouteOwner::App(app) if Some(app.as_str()) == table.rules.default_app.as_deref());
         Self {
             version: table.version,
-            routes: table.routes.iter().cloned().map(Rc::new).collect(),
-            index: HostIndex::new(table),
+            rules: Arc::clone(&table.rules),
+            tls: tls.map(|tls| tls.config(table, &index)),
+            sites: table.routes.iter().map(|route| Rc::new(Site::new(&table.rules, route))).collect(),
+            default_site: table.routes.iter().position(is_default),
+            index,
         }
     }
 
-    /// The route that serves this host.
-    pub(crate) fn route(&self, host: &str) -> Option<Rc<Route>> {
-        self.index.find(host).map(|position| Rc::clone(&self.routes[position]))
+    /// The site that serves this host.
+    pub(crate) fn site(&self, host: &str) -> Option<Rc<Site>> {
+        let position = self.index.find(host).or(self.default_site)?;
+        Some(Rc::clone(&self.sites[position]))
     }
 
     pub(crate) fn has_backend(&self, key: &str) -> bool {
-        self.routes.iter().any(|route| route.backends.iter().any(|backend| backend.key == key))
+        self.sites.iter().any(|site| site.route.backends.iter().any(|backend| backend.key == key))
     }
 }
 

@@ -3,6 +3,7 @@
 mod data_dir;
 mod health;
 mod install;
+mod platform_cert;
 mod process;
 mod push_image;
 mod roles;
