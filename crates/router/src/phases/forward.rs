@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::caller::Caller;
 use super::{Refusal, guard, headers};
-use crate::body::ProxyBody;
+use crate::body::{BodyError, ProxyBody};
 use crate::pool::Sender;
 use crate::site::Site;
 use crate::table::InFlightGuard;
@@ -218,8 +218,21 @@ async fn attempt(
 fn lost(error: &hyper::Error) -> Refusal {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(crate::body::BodyError::TooLarge(max)) = error.downcast_ref() {
-            return guard::too_large(*max);
+        match error.downcast_ref() {
+            Some(BodyError::TooLarge(max)) => return guard::too_large(*max),
+            Some(BodyError::Broken(_)) => {
+                return Refusal::new(
+                    StatusCode::BAD_REQUEST,
+                    "the body of the request is malformed or was cut off",
+                );
+            }
+            Some(BodyError::Silent(_)) => {
+                return Refusal::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the body of the request did not come in time",
+                );
+            }
+            Some(BodyError::Gzip(_)) | None => {}
         }
         cause = error.source();
     }

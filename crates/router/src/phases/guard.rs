@@ -40,6 +40,17 @@ pub(super) fn check<B>(
     }
 }
 
+/// Chunks are the one transfer coding that is understood here; any other could hide where a body ends (RFC 9112
+/// section 6.1).
+pub(super) fn check_framing<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`")),
+    }
+}
+
 pub(super) fn too_large(bytes_max: u64) -> Refusal {
     let text = format!("the body is larger than the {bytes_max} bytes allowed here");
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)

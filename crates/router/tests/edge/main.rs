@@ -17,3 +17,4 @@ mod rules;
 mod secure;
 mod tls;
 mod upgrades;
+mod wire;

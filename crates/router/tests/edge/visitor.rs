@@ -37,13 +37,24 @@ impl Visitor {
         self.stream.get_mut().write_all(bytes.as_bytes()).expect("the router takes it");
     }
 
+    /// All that still comes until the connection ends.
+    pub fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        // Cut off is an end too; what came before counts.
+        let ended = self.stream.read_to_end(&mut rest);
+        if let Err(error) = ended {
+            assert!(!is_late(&error), "the connection stays open after {:?}", String::from_utf8_lossy(&rest));
+        }
+        String::from_utf8(rest).expect("UTF-8")
+    }
+
     /// Whether the router has closed the connection, after whatever it still said.
     pub fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         // A reset is an end too; only the time running out is none.
         match self.stream.read_to_end(&mut rest) {
             Ok(_) => true,
-            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            Err(error) => !is_late(&error),
         }
     }
 
@@ -77,6 +88,10 @@ impl Visitor {
         self.stream.read_line(&mut line).expect("a line");
         line
     }
+}
+
+fn is_late(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// A connection that does not wait for ever.
