@@ -20,7 +20,7 @@ use crate::{packages, paths, progress};
 use user_registry::UserRegistry;
 
 /// Files of scenarios that run on a cluster too.
-const SCENARIOS: [&str; 6] = ["journey", "examples", "bad_input", "settings", "cluster", "install"];
+const SCENARIOS: [&str; 7] = ["journey", "examples", "bad_input", "settings", "edge", "cluster", "install"];
 /// Installations at once: more than these two cores can carry only makes all of them late.
 const AT_ONCE: &str = "2";
 const TAG: &str = "e2e";
@@ -72,6 +72,8 @@ impl Stage {
             packages::GIT,
             packages::SSH,
             packages::SSH_KEYGEN,
+            packages::CURL,
+            packages::OPENSSL,
             packages::MMDEBSTRAP,
             packages::POSTGRESQL,
         ])?;
