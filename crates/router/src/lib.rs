@@ -25,6 +25,8 @@ use std::time::Duration;
 use engine::Routes;
 use tokio::sync::watch;
 
+pub use crate::tls::check_pair;
+
 use crate::report::Reports;
 use crate::tls::Tls;
 use crate::worker::{Doors, Worker};

@@ -172,6 +172,11 @@ impl ResolvesServerCert for Names {
     }
 }
 
+/// Whether a pair can be served; else why not, which tells nothing of the key.
+pub fn check_pair(pair: &Pair) -> Result<(), String> {
+    certified(pair, &default_provider()).map(drop)
+}
+
 /// What TLS needs of a pair; the reason tells nothing of the key.
 fn certified(pair: &Pair, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pair.certificate.as_bytes())
