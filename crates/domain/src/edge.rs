@@ -33,6 +33,8 @@ pub struct RouterRules {
     pub whitelists_enforced: bool,
     /// Gets the requests for hosts of nobody.
     pub default_app: Option<String>,
+    /// Visitors come back to the replica that answered them before.
+    pub sticky: bool,
     pub request_ids: bool,
     pub request_start: bool,
     pub http2: bool,
@@ -54,6 +56,7 @@ impl Default for RouterRules {
             whitelist_overrides: false,
             whitelists_enforced: false,
             default_app: None,
+            sticky: false,
             request_ids: false,
             request_start: false,
             http2: true,
@@ -133,6 +136,7 @@ pub struct AppRules {
     /// `Some(None)` has no bound.
     pub body_bytes_max: Option<Option<u64>>,
     pub gzip: Option<bool>,
+    pub sticky: Option<bool>,
     pub hsts: Option<bool>,
     pub hsts_seconds: Option<u64>,
     pub hsts_include_subdomains: Option<bool>,

@@ -11,6 +11,7 @@ use domain::routing::{Backend, Route, RouteOwner, RouteTable};
 use rustls::ServerConfig;
 use tokio::sync::Notify;
 
+use crate::affinity;
 use crate::site::Site;
 use crate::tls::Tls;
 
@@ -65,18 +66,25 @@ pub(crate) struct InFlightGuard {
 }
 
 impl InFlight {
-    /// Picks the backend with the fewest requests under way, leaving out `tried`, and counts one more.
+    /// Picks the backend that has the mark `wanted`, else the one with the fewest requests under way, leaving out
+    /// `tried`, and counts one more.
     pub(crate) fn choose(
         self: &Rc<Self>,
         backends: &[Backend],
         tried: &[String],
+        wanted: Option<&str>,
     ) -> Option<(Backend, InFlightGuard)> {
         let counts = self.counts.borrow();
         let count = |backend: &&Backend| counts.get(&backend.key).copied().unwrap_or(0);
         // A random start keeps equal backends equally loaded.
         let start = if backends.is_empty() { 0 } else { rand::random_range(0..backends.len()) };
         let rotated = backends[start..].iter().chain(&backends[..start]);
-        let chosen = rotated.filter(|backend| !tried.contains(&backend.key)).min_by_key(count)?.clone();
+        let mut left = rotated.filter(|backend| !tried.contains(&backend.key));
+        let known = wanted.and_then(|wanted| left.clone().find(|it| affinity::mark(&it.key) == wanted));
+        let chosen = match known {
+            Some(known) => known.clone(),
+            None => left.by_ref().min_by_key(count)?.clone(),
+        };
         drop(counts);
         *self.counts.borrow_mut().entry(chosen.key.clone()).or_insert(0) += 1;
         let guard = InFlightGuard { counts: Rc::clone(self), key: chosen.key.clone() };

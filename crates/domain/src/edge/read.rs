@@ -5,7 +5,7 @@ use crate::AppName;
 use crate::annotations::{Annotations, Reader};
 
 /// Settings of a router: `router.deis.io/nginx.<key>` on its Deployment.
-pub const ROUTER_KEYS: [&str; 26] = [
+pub const ROUTER_KEYS: [&str; 27] = [
     "defaultTimeout",
     "bodySize",
     "gzip.enabled",
@@ -19,6 +19,7 @@ pub const ROUTER_KEYS: [&str; 26] = [
     "whitelistMode",
     "enforceWhitelists",
     "defaultAppName",
+    "stickySessions",
     "requestIDs",
     "requestStartHeader",
     "http2Enabled",
@@ -36,11 +37,12 @@ pub const ROUTER_KEYS: [&str; 26] = [
 ];
 
 /// Settings of an app beside those that the API has: `router.deis.io/<key>` on its Service.
-pub const APP_KEYS: [&str; 10] = [
+pub const APP_KEYS: [&str; 11] = [
     "connectTimeout",
     "tcpTimeout",
     "bodySize",
     "gzip.enabled",
+    "stickySessions",
     "ssl.hsts.enabled",
     "ssl.hsts.maxAge",
     "ssl.hsts.includeSubDomains",
@@ -78,6 +80,7 @@ pub fn router_rules(texts: &Annotations, prefix: &str) -> (RouterRules, Vec<Stri
     set(&mut rules.whitelist_overrides, reading.read("whitelistMode", "extend or override", overrides));
     set(&mut rules.whitelists_enforced, reading.switch("enforceWhitelists"));
     rules.default_app = reading.read("defaultAppName", "the name of an app", app_name);
+    set(&mut rules.sticky, reading.switch("stickySessions"));
     set(&mut rules.request_ids, reading.switch("requestIDs"));
     set(&mut rules.request_start, reading.switch("requestStartHeader"));
     set(&mut rules.http2, reading.switch("http2Enabled"));
@@ -103,6 +106,7 @@ pub fn app_rules(reader: &mut Reader<'_>) -> AppRules {
         timeout: reader.duration("tcpTimeout"),
         body_bytes_max: reader.size("bodySize").map(bound),
         gzip: reader.switch("gzip.enabled"),
+        sticky: reader.switch("stickySessions"),
         hsts: reader.switch("ssl.hsts.enabled"),
         hsts_seconds: reader.number("ssl.hsts.maxAge"),
         hsts_include_subdomains: reader.switch("ssl.hsts.includeSubDomains"),
@@ -168,6 +172,8 @@ fn minimum(text: &str) -> Option<TlsVersion> {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn router(pairs: &[(&str, &str)]) -> (RouterRules, Vec<String>) {
@@ -216,6 +222,7 @@ mod tests {
         sets!(router, "whitelistMode" = "override", whitelist_overrides == true);
         sets!(router, "enforceWhitelists" = "true", whitelists_enforced == true);
         sets!(router, "defaultAppName" = "home", default_app == Some("home".to_owned()));
+        sets!(router, "stickySessions" = "true", sticky == true);
         sets!(router, "requestIDs" = "true", request_ids == true);
         sets!(router, "requestStartHeader" = "true", request_start == true);
         sets!(router, "http2Enabled" = "false", http2 == false);
@@ -235,12 +242,26 @@ mod tests {
         sets!(app, "tcpTimeout" = "1200s", timeout == Some(Duration::from_secs(1_200)));
         sets!(app, "bodySize" = "1m", body_bytes_max == Some(Some(1 << 20)));
         sets!(app, "gzip.enabled" = "false", gzip == Some(false));
+        sets!(app, "stickySessions" = "true", sticky == Some(true));
         sets!(app, "ssl.hsts.enabled" = "true", hsts == Some(true));
         sets!(app, "ssl.hsts.maxAge" = "5", hsts_seconds == Some(5));
         sets!(app, "ssl.hsts.includeSubDomains" = "true", hsts_include_subdomains == Some(true));
         sets!(app, "ssl.hsts.preload" = "true", hsts_preload == Some(true));
         sets!(app, "referrerPolicy" = "none", referrer_policy == Some(None));
         sets!(app, "disableRequestStartHeader" = "true", request_start_disabled == true);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_odd_to_be_read(text in any::<String>()) {
+            let texts = |keys: &[&str]| keys.iter().map(|key| ((*key).to_owned(), text.clone())).collect();
+
+            let (_, wrong) = router_rules(&texts(&ROUTER_KEYS), "");
+            let app: Annotations = texts(&APP_KEYS);
+            app_rules(&mut Reader::new(&app, ""));
+
+            prop_assert!(wrong.iter().all(|line| !line.contains("is no setting")));
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct SiteRules {
     /// Largest request body; `None` has no bound.
     pub body_bytes_max: Option<u64>,
     pub gzip: bool,
+    /// Visitors come back to the replica that answered them before.
+    pub sticky: bool,
     pub referrer_policy: Option<String>,
     /// Tell the app when its request began.
     pub request_start: bool,
@@ -51,6 +53,7 @@ impl SiteRules {
             timeout: app.timeout.unwrap_or(router.timeout),
             body_bytes_max: app.body_bytes_max.unwrap_or(router.body_bytes_max),
             gzip: app.gzip.unwrap_or(router.gzip.enabled),
+            sticky: app.sticky.unwrap_or(router.sticky),
             referrer_policy: app.referrer_policy.clone().unwrap_or_else(|| router.referrer_policy.clone()),
             request_start: router.request_start && !app.request_start_disabled,
         }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::caller::Caller;
 use super::{Refusal, guard, headers};
+use crate::affinity;
 use crate::body::{BodyError, ProxyBody};
 use crate::pool::Sender;
 use crate::site::Site;
@@ -41,14 +42,22 @@ pub(super) async fn forward(
     let visitor = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
     let outgoing = prepare(&site, caller, request);
     let timeout = site.rules.timeout;
+    let wanted = site.rules.sticky.then(|| affinity::wanted(outgoing.headers()));
     match exchange(shared, site, host, outgoing).await {
         Err(refusal) => refusal.into_response(),
-        Ok(Exchange { response, guard }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+        Ok(Exchange { response, guard, .. }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             switch_protocols(timeout, response, visitor, guard)
         }
-        Ok(Exchange { response, guard }) => {
+        Ok(Exchange { response, guard, backend_key }) => {
             let (mut parts, body) = response.into_parts();
             headers::strip_hop_by_hop(&mut parts.headers);
+            if let Some(wanted) = wanted {
+                let mark = affinity::mark(&backend_key);
+                if wanted.as_ref() != Some(&mark) {
+                    let cookie = affinity::cookie(&mark, caller.is_https);
+                    parts.headers.append(header::SET_COOKIE, cookie);
+                }
+            }
             // How the end of the body is told is for each connection to choose.
             parts.headers.remove(header::TRANSFER_ENCODING);
             parts.version = Version::HTTP_11;
@@ -93,6 +102,7 @@ fn prepare(site: &Site, caller: &Caller, request: Request<Incoming>) -> Request<
 struct Exchange {
     response: Response<Incoming>,
     guard: InFlightGuard,
+    backend_key: String,
 }
 
 /// How one attempt failed.
@@ -111,12 +121,15 @@ async fn exchange(
 ) -> Result<Exchange, Refusal> {
     let deadline = Instant::now() + shared.settings.hold_timeout;
     let mut tried = Vec::new();
+    let wanted = site.rules.sticky.then(|| affinity::wanted(request.headers())).flatten();
     loop {
         // Subscribed before looking, so that no change of the table is missed.
         let changed = shared.table_changed.notified();
-        if let Some((backend, guard)) = shared.in_flight.choose(&site.route.backends, &tried) {
+        if let Some((backend, guard)) =
+            shared.in_flight.choose(&site.route.backends, &tried, wanted.as_deref())
+        {
             match attempt(shared, &site, &backend, request).await {
-                Ok(response) => return Ok(Exchange { response, guard }),
+                Ok(response) => return Ok(Exchange { response, guard, backend_key: backend.key }),
                 Err(Attempt::Lost(refusal)) => return Err(refusal),
                 Err(Attempt::Unsent(back)) => request = *back,
             }

@@ -132,6 +132,36 @@ fn request_ids_go_to_app_and_visitor() {
 }
 
 #[test]
+fn a_visitor_comes_back_to_the_replica_that_answered_before() {
+    let world = World::start();
+    let (one, two, three) = (App::named("one"), App::named("two"), App::named("three"));
+    let serve = |apps: &[&App]| {
+        let mut sticky = route("blog", apps);
+        sticky.rules.sticky = Some(true);
+        world.serve(vec![sticky]);
+    };
+    serve(&[&one, &two, &three]);
+    let ask = |cookie: &str| {
+        let mut visitor = Visitor::connect(&world);
+        visitor.send(&format!("GET / HTTP/1.1\r\nHost: blog.test\r\nCookie: a=1{cookie}\r\n\r\n"));
+        visitor.answer()
+    };
+    let first = ask("");
+    let cookie = header(&first.head, "set-cookie").expect("a cookie").split(';').next().expect("a pair");
+    let cookie = format!("; {cookie}");
+
+    for _ in 0..20 {
+        let again = ask(&cookie);
+        assert_eq!((again.body.as_str(), header(&again.head, "set-cookie")), (first.body.as_str(), None));
+    }
+    let others: Vec<&App> = [&one, &two, &three].into_iter().filter(|app| app.key != first.body).collect();
+    serve(&others);
+    let elsewhere = ask(&cookie);
+    assert_ne!(elsewhere.body, first.body);
+    assert!(header(&elsewhere.head, "set-cookie").is_some_and(|new| !new.starts_with(&cookie[2..])));
+}
+
+#[test]
 fn an_app_can_do_without_what_the_router_adds() {
     let world = World::start();
     let app = echo();
