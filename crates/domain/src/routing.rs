@@ -99,3 +99,18 @@ pub struct RouterReport {
     /// Requests under way per backend key; absent means none.
     pub in_flight: std::collections::BTreeMap<String, u64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_engine_recorded_before_there_were_certificates_is_read() {
+        let old = r#"{"app":"blog","target":"web","domains":[{"host":"blog","since_ms":1}],"maintenance":false,
+            "routable":true,"whitelist":[],"https_enforced":true}"#;
+
+        let routing: AppRouting = serde_json::from_str(old).expect("an older record");
+
+        assert!(routing.https_enforced && routing.certificates.is_empty());
+    }
+}
