@@ -5,7 +5,7 @@ mod forward;
 mod machine;
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -24,6 +24,7 @@ pub(crate) fn is_on_cluster() -> bool {
 /// Ends with the scenario, also when that fails.
 pub struct Platform {
     pub http_port: u16,
+    pub https_port: u16,
     pub ssh_port: u16,
     place: Place,
     folder: TempDir,
@@ -85,8 +86,9 @@ impl Platform {
     /// Installs one on the cluster, with these values of the chart on top of the usual ones.
     pub fn install(values: &[&str]) -> Self {
         let cluster = Cluster::install(values);
-        let (http_port, ssh_port) = (cluster.http.port, cluster.ssh.port);
-        Self { http_port, ssh_port, place: Place::Cluster(cluster), folder: folder() }
+        let (http_port, https_port) = (cluster.http.port, cluster.https.port);
+        let ssh_port = cluster.ssh.port;
+        Self { http_port, https_port, ssh_port, place: Place::Cluster(cluster), folder: folder() }
     }
 
     /// Starts one on a Docker daemon of the scenario's own.
@@ -97,8 +99,8 @@ impl Platform {
     fn start_on(daemon: Option<&Daemon>, arguments: &[&str]) -> Self {
         let folder = folder();
         let machine = Machine::new(folder.path(), daemon).with(arguments);
-        let (http_port, ssh_port) = (machine.http_port, machine.ssh_port);
-        let mut platform = Self { http_port, ssh_port, place: Place::Machine(machine), folder };
+        let (http_port, https_port, ssh_port) = (machine.http_port, machine.https_port, machine.ssh_port);
+        let mut platform = Self { http_port, https_port, ssh_port, place: Place::Machine(machine), folder };
         platform.launch();
         platform.wait_for_api();
         platform
@@ -130,6 +132,22 @@ impl Platform {
         match &mut self.place {
             Place::Machine(machine) => machine,
             Place::Cluster(_) => panic!("this is a scenario of one machine"),
+        }
+    }
+
+    /// Makes this the platform's certificate, as an operator does.
+    pub fn set_platform_certificate(&mut self, certificate: &Path, key: &Path) {
+        match &mut self.place {
+            Place::Machine(machine) => machine.set_platform_certificate(certificate, key),
+            Place::Cluster(cluster) => cluster.set_platform_certificate(certificate, key),
+        }
+    }
+
+    /// Gives routers a rule, as an operator does.
+    pub fn set_router_rule(&mut self, key: &str, value: &str) {
+        match &mut self.place {
+            Place::Machine(machine) => machine.set_router_rule(key, value),
+            Place::Cluster(cluster) => cluster.set_router_rule(key, value),
         }
     }
 

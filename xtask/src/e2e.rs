@@ -26,6 +26,7 @@ const SCENARIOS: &[&str] = &[
     "examples",
     "bad_input",
     "settings",
+    "edge",
     "processes",
     "people",
     "images",
@@ -99,6 +100,8 @@ impl Stage {
             packages::GIT,
             packages::SSH,
             packages::SSH_KEYGEN,
+            packages::CURL,
+            packages::OPENSSL,
             packages::MMDEBSTRAP,
             packages::POSTGRESQL,
         ])?;

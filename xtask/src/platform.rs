@@ -64,12 +64,18 @@ impl Platform {
             .arg("--data-dir")
             .arg(self.path("data"))
             .args(["--http-listen", &format!("127.0.0.1:{}", self.http_port)])
+            .args(["--https-listen", &format!("127.0.0.1:{}", self.https_port())])
             .args(["--ssh-listen", &format!("127.0.0.1:{}", self.ssh_port)])
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .context("cannot start workflow")
+    }
+
+    /// 8443 beside 8000.
+    fn https_port(&self) -> u16 {
+        self.http_port + 443
     }
 
     fn wait_for_api(&self, mut alive: impl FnMut() -> bool) -> anyhow::Result<()> {
@@ -90,7 +96,7 @@ impl Platform {
     }
 
     fn check_ports(&self) -> anyhow::Result<()> {
-        for port in [self.http_port, self.ssh_port] {
+        for port in [self.http_port, self.https_port(), self.ssh_port] {
             let free = std::net::TcpListener::bind(("127.0.0.1", port));
             free.with_context(|| {
                 format!("port {port} is taken: stop what listens there (`ss -ltnp`) and try again")

@@ -68,8 +68,8 @@ impl Test {
 }
 
 fn install() -> anyhow::Result<()> {
-    use packages::{C_COMPILER, CURL, DOCKER, GIT, MMDEBSTRAP, POSTGRESQL, SSH, SSH_KEYGEN};
-    packages::ensure(&[DOCKER, GIT, SSH, SSH_KEYGEN, CURL, MMDEBSTRAP, C_COMPILER, POSTGRESQL])?;
+    use packages::{C_COMPILER, CURL, DOCKER, GIT, MMDEBSTRAP, OPENSSL, POSTGRESQL, SSH, SSH_KEYGEN};
+    packages::ensure(&[DOCKER, GIT, SSH, SSH_KEYGEN, CURL, OPENSSL, MMDEBSTRAP, C_COMPILER, POSTGRESQL])?;
     daemon::ensure_running()?;
     if cargo_deny().is_file() {
         return Ok(());

@@ -1,5 +1,8 @@
 //! Certificates: their names, and what is told of them (api.md 4.15). Reading them is the controller's.
 
+use std::fmt;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +33,30 @@ pub struct CertFacts {
     /// `/C=US/O=Deis/CN=foo.com`, in the order of the certificate.
     pub issuer: String,
     pub subject: String,
+}
+
+/// A certificate with its chain, and its key, both PEM: what a server needs.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
+}
+
+/// Leaves the key out: it must never reach a log.
+impl fmt::Debug for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pair(..)")
+    }
+}
+
+/// A certificate and the domains of one app that it is attached to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachedCert {
+    pub name: String,
+    /// In the form that domains are kept in; may start with `*.`.
+    pub domains: Vec<String>,
+    /// Shared, so that nobody reads it again who knows it.
+    pub pair: Arc<Pair>,
 }
 
 /// Bytes as upper-case hex pairs with colons.

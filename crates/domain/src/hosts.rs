@@ -79,6 +79,15 @@ impl HostIndex {
         }
     }
 
+    /// Position of the route that has won this very name, of which a leading `*.` is a part.
+    pub fn owner(&self, name: &str) -> Option<usize> {
+        let claimed = match name.strip_prefix("*.") {
+            Some(parent) => self.wildcard.get(parent),
+            None => self.exact.get(name),
+        };
+        claimed.map(|claimed| claimed.route)
+    }
+
     /// Position in the table of the route that serves `host` (as [`parse_host`] gives it).
     /// An exact name wins over a wildcard, a longer wildcard over a shorter one.
     pub fn find(&self, host: &str) -> Option<usize> {
@@ -100,6 +109,7 @@ impl HostIndex {
 mod tests {
     use super::*;
     use crate::AppName;
+    use crate::edge::AppRules;
     use crate::routing::{Claim, Route};
 
     fn route(owner: RouteOwner, own_host: &str, domains: &[(&str, i64)]) -> Route {
@@ -112,6 +122,8 @@ mod tests {
             maintenance: false,
             whitelist: Vec::new(),
             https_enforced: false,
+            certificates: Vec::new(),
+            rules: AppRules::default(),
             wanted: 1,
             backends: Vec::new(),
         }
@@ -145,6 +157,7 @@ mod tests {
                 route(app("blog"), "blog.localhost", &[]),
                 route(RouteOwner::Platform("deis".to_owned()), "deis.localhost", &[]),
             ],
+            ..RouteTable::default()
         };
         let index = HostIndex::new(&table);
 
@@ -162,6 +175,7 @@ mod tests {
                 route(app("young"), "young.localhost", &[("www.example.com", 20), ("*.example.com", 5)]),
                 route(app("old"), "old.localhost", &[("www.example.com", 10), ("*.a.example.com", 9)]),
             ],
+            ..RouteTable::default()
         };
         let index = HostIndex::new(&table);
 

@@ -4,6 +4,7 @@
 //! Every other crate speaks these words; a rule that needs a mock to be tested belongs here.
 
 pub mod access;
+pub mod annotations;
 pub mod app_names;
 pub mod autoscale;
 pub mod build;
@@ -13,12 +14,14 @@ pub mod deploy_hooks;
 pub mod deployment;
 pub mod dockerfile;
 pub mod domains;
+pub mod edge;
 pub mod hosts;
 pub mod image;
 pub mod image_reference;
 pub mod keys;
 pub mod logs;
 pub mod names;
+pub mod networks;
 pub mod pods;
 pub mod procfile;
 pub mod registry_access;

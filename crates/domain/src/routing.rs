@@ -4,9 +4,12 @@
 //! (all that a router needs). The table is swapped whole; nothing edits one in place.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::certs::{AttachedCert, Pair};
+use crate::edge::{AppRules, RouterRules};
 use crate::names::{AppName, ProcessType};
 
 /// How an app wants to be reached; replaced as a whole by the controller.
@@ -26,6 +29,9 @@ pub struct AppRouting {
     pub whitelist: Vec<String>,
     /// Answer plain HTTP with 301 to HTTPS.
     pub https_enforced: bool,
+    /// What domains are served with over HTTPS; others with the platform's certificate.
+    #[serde(default)]
+    pub certificates: Vec<AttachedCert>,
 }
 
 /// A host name and since when it is claimed; the older claim wins.
@@ -42,6 +48,10 @@ pub struct RouteTable {
     /// Rises with each table of one engine process; reported back by routers.
     pub version: u64,
     pub routes: Vec<Route>,
+    /// How routers are to work, where they are told so while they run.
+    pub rules: Arc<RouterRules>,
+    /// What all hosts without a certificate of their own are served with.
+    pub platform_certificate: Option<Arc<Pair>>,
 }
 
 /// The hosts of one app, or of the platform itself, and where they go.
@@ -55,6 +65,10 @@ pub struct Route {
     pub maintenance: bool,
     pub whitelist: Vec<String>,
     pub https_enforced: bool,
+    /// Domains are full host names here.
+    pub certificates: Vec<AttachedCert>,
+    /// What the app wants to have otherwise than the router has it.
+    pub rules: AppRules,
     /// Replicas that should be serving; above zero, requests wait for a first backend.
     pub wanted: u32,
     pub backends: Vec<Backend>,
@@ -84,4 +98,19 @@ pub struct RouterReport {
     pub table_version: u64,
     /// Requests under way per backend key; absent means none.
     pub in_flight: std::collections::BTreeMap<String, u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_engine_recorded_before_there_were_certificates_is_read() {
+        let old = r#"{"app":"blog","target":"web","domains":[{"host":"blog","since_ms":1}],"maintenance":false,
+            "routable":true,"whitelist":[],"https_enforced":true}"#;
+
+        let routing: AppRouting = serde_json::from_str(old).expect("an older record");
+
+        assert!(routing.https_enforced && routing.certificates.is_empty());
+    }
 }

@@ -1,6 +1,6 @@
 //! Whitelist: the addresses and networks that may reach an app (api.md 4.16 and 4.17).
 
-use std::net::IpAddr;
+use crate::networks::Network;
 
 /// Longest entry, in characters.
 const ADDRESS_LENGTH_MAX: usize = 50;
@@ -25,18 +25,7 @@ pub fn check_address(text: &str) -> Result<(), WhitelistError> {
     if text.chars().count() > ADDRESS_LENGTH_MAX {
         return Err(WhitelistError::TooLong);
     }
-    let (address, bits) = text.split_once('/').unwrap_or((text, "0"));
-    let bits_max = match address.parse::<IpAddr>() {
-        Ok(IpAddr::V4(_)) => 32,
-        Ok(IpAddr::V6(_)) => 128,
-        Err(_) => return Err(WhitelistError::NotAnAddress(text.to_owned())),
-    };
-    let is_number = !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number && bits.parse::<u32>().is_ok_and(|bits| bits <= bits_max) {
-        Ok(())
-    } else {
-        Err(WhitelistError::NotAnAddress(text.to_owned()))
-    }
+    Network::parse(text).map(drop).ok_or_else(|| WhitelistError::NotAnAddress(text.to_owned()))
 }
 
 /// A list without repetitions, in the order of first mention.

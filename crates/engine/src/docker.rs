@@ -39,6 +39,8 @@ use std::time::Duration;
 
 use bollard::Docker;
 use domain::AppName;
+use domain::certs::Pair;
+use domain::edge::RouterRules;
 use domain::sealing::SealingKeys;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
@@ -66,6 +68,8 @@ pub struct DockerSettings {
     pub platform_domain: String,
     /// Routes of the platform itself: first label of the host (`deis`) and where it is served.
     pub platform_routes: Vec<(String, SocketAddr)>,
+    /// How routers are to work.
+    pub router_rules: RouterRules,
     /// Range from which each app's network takes a /26, such as `10.213.0.0/16`.
     pub network_range: String,
     /// Labels of this one node, which an app's tags must match.
@@ -123,6 +127,11 @@ struct Inner {
 }
 
 impl DockerEngine {
+    /// Replaces the certificate of the platform's own hosts and of those that have none.
+    pub fn set_platform_certificate(&self, pair: Option<Pair>) {
+        self.inner.board.set_platform_certificate(pair);
+    }
+
     fn docker(&self) -> &Docker {
         &self.inner.client
     }

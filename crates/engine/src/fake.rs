@@ -132,7 +132,7 @@ impl FakeEngine {
         self.inner.table.send_if_modified(|table| {
             let is_new = table.routes != routes;
             if is_new {
-                *table = Arc::new(RouteTable { version: table.version + 1, routes });
+                *table = Arc::new(RouteTable { version: table.version + 1, routes, ..(**table).clone() });
             }
             is_new
         });

@@ -8,6 +8,7 @@
 
 mod apply;
 mod bundles;
+mod certificates;
 mod explain;
 mod failure;
 mod images;

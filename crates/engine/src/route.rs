@@ -1,5 +1,7 @@
 //! From what the controller wants and what is ready to one app's line in the route table.
 
+use domain::certs::AttachedCert;
+use domain::edge::AppRules;
 use domain::routing::{AppRouting, Backend, Claim, Route, RouteOwner};
 
 /// The app's route; `None` when the app is not to be reached.
@@ -9,7 +11,8 @@ pub fn route(
     wanted: u32,
     backends: Vec<Backend>,
 ) -> Option<Route> {
-    let AppRouting { app, target, domains, maintenance, routable, whitelist, https_enforced } = routing;
+    let AppRouting { app, target, domains, maintenance, routable, whitelist, https_enforced, certificates } =
+        routing;
     if !routable || target.is_none() {
         return None;
     }
@@ -17,12 +20,25 @@ pub fn route(
         domains.iter().partition(|claim| claim.host.contains('.'));
     Some(Route {
         owner: RouteOwner::App(app.clone()),
-        own_hosts: own.iter().map(|claim| format!("{}.{platform_domain}", claim.host)).collect(),
+        own_hosts: own.iter().map(|claim| full_host(&claim.host, platform_domain)).collect(),
         domains: custom.into_iter().cloned().collect(),
         maintenance: *maintenance,
         whitelist: whitelist.clone(),
         https_enforced: *https_enforced,
+        certificates: certificates.iter().map(|cert| for_hosts(cert, platform_domain)).collect(),
+        // Nothing on this engine tells more than the controller does.
+        rules: AppRules::default(),
         wanted,
         backends,
     })
+}
+
+/// The host of a domain: one without a dot is a name under the platform's.
+pub fn full_host(domain: &str, platform_domain: &str) -> String {
+    if domain.contains('.') { domain.to_owned() } else { format!("{domain}.{platform_domain}") }
+}
+
+fn for_hosts(cert: &AttachedCert, platform_domain: &str) -> AttachedCert {
+    let domains = cert.domains.iter().map(|domain| full_host(domain, platform_domain)).collect();
+    AttachedCert { domains, ..cert.clone() }
 }

@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::gzip::Gzipped;
 use crate::table::InFlightGuard;
 
 /// Why a body ended early.
@@ -18,6 +19,8 @@ pub(crate) enum BodyError {
     Broken(#[from] hyper::Error),
     #[error("request body is larger than {0} bytes")]
     TooLarge(u64),
+    #[error("cannot compress the body")]
+    Gzip(#[from] std::io::Error),
     #[error("nothing came for {0:?}")]
     Silent(Duration),
 }
@@ -26,6 +29,7 @@ pub(crate) enum BodyError {
 pub(crate) enum ProxyBody {
     Text(Option<Bytes>),
     Streamed(Box<Streamed>),
+    Gzipped(Box<Gzipped>),
 }
 
 /// A body on its way, with its bounds; holds the count of requests under way until it has ended.
@@ -48,13 +52,26 @@ impl ProxyBody {
     }
 
     /// A request's body, bounded in size.
-    pub(crate) fn request(incoming: Incoming, bytes_max: u64, silence_max: Duration) -> Self {
-        Self::streamed(incoming, bytes_max, silence_max, None)
+    pub(crate) fn request(incoming: Incoming, bytes_max: Option<u64>, silence_max: Duration) -> Self {
+        Self::streamed(incoming, bytes_max.unwrap_or(u64::MAX), silence_max, None)
     }
 
     /// An answer's body.
     pub(crate) fn answer(incoming: Incoming, silence_max: Duration, guard: InFlightGuard) -> Self {
         Self::streamed(incoming, u64::MAX, silence_max, Some(guard))
+    }
+
+    /// Whether it comes from the other side, of whatever length.
+    pub(crate) fn is_streamed(&self) -> bool {
+        matches!(self, Self::Streamed(streamed) if !streamed.incoming.is_end_stream())
+    }
+
+    /// The same body, compressed; others than streamed ones stay as they are.
+    pub(crate) fn gzipped(self, level: u32) -> Self {
+        match self {
+            Self::Streamed(streamed) => Self::Gzipped(Box::new(Gzipped::new(*streamed, level))),
+            other => other,
+        }
     }
 
     fn streamed(
@@ -80,6 +97,7 @@ impl Body for ProxyBody {
         match self.get_mut() {
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Streamed(streamed) => streamed.poll_frame(cx),
+            Self::Gzipped(gzipped) => gzipped.poll_frame(cx),
         }
     }
 
@@ -87,6 +105,7 @@ impl Body for ProxyBody {
         match self {
             Self::Text(text) => text.is_none(),
             Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
+            Self::Gzipped(gzipped) => gzipped.is_over(),
         }
     }
 
@@ -94,12 +113,16 @@ impl Body for ProxyBody {
         match self {
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
             Self::Streamed(streamed) => streamed.incoming.size_hint(),
+            Self::Gzipped(_) => SizeHint::default(),
         }
     }
 }
 
 impl Streamed {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => match self.silence.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(Some(Err(BodyError::Silent(self.silence_max)))),

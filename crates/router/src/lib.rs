@@ -5,12 +5,18 @@
 //! each with its own listener (`SO_REUSEPORT`), upstream pool and copy of the table: no lock on the
 //! way of a request.
 
+mod affinity;
 mod body;
+mod connection;
+mod gzip;
 pub mod passthrough;
 mod phases;
 mod pool;
+mod proxy_protocol;
 mod report;
+mod site;
 mod table;
+mod tls;
 mod worker;
 
 use std::net::SocketAddr;
@@ -20,13 +26,19 @@ use std::time::Duration;
 use engine::Routes;
 use tokio::sync::watch;
 
+pub use crate::tls::check_pair;
+
 use crate::report::Reports;
-use crate::worker::Worker;
+use crate::tls::Tls;
+use crate::worker::{Doors, Worker};
 
 /// What a router must know before it starts.
 #[derive(Debug, Clone)]
 pub struct RouterSettings {
     pub listen: SocketAddr,
+    /// Port that visitors know for HTTP, where it is not the one that is listened on.
+    pub public_port: Option<u16>,
+    pub https: Option<HttpsSettings>,
     /// Worker threads; 0 means one per core.
     pub workers: usize,
     /// How long a request may wait for a first ready backend.
@@ -35,16 +47,31 @@ pub struct RouterSettings {
     pub held_requests_max: usize,
     /// How long connecting to one backend may take.
     pub connect_timeout: Duration,
-    /// How long a backend may stay silent, before and within its answer.
-    pub upstream_timeout: Duration,
     /// How long a client may take to send the head of a request.
     pub head_timeout: Duration,
     /// Open client connections per worker; more wait in the kernel's queue.
     pub connections_max: usize,
-    /// Largest request body; larger ones are answered 413.
-    pub body_bytes_max: u64,
     /// How long requests under way may go on after shutdown was asked for.
     pub drain_timeout: Duration,
+}
+
+/// Where and how TLS is spoken.
+#[derive(Debug, Clone)]
+pub struct HttpsSettings {
+    pub listen: SocketAddr,
+    /// Port that visitors know, where it is not the one that is listened on.
+    pub public_port: Option<u16>,
+    /// How long the handshake may take.
+    pub handshake_timeout: Duration,
+    /// Names in the certificate that is made at start, for where there is no other.
+    pub self_signed_names: Vec<String>,
+}
+
+impl HttpsSettings {
+    pub fn new(listen: SocketAddr) -> Self {
+        let handshake_timeout = Duration::from_secs(10);
+        Self { listen, public_port: None, handshake_timeout, self_signed_names: vec!["localhost".to_owned()] }
+    }
 }
 
 impl RouterSettings {
@@ -52,14 +79,14 @@ impl RouterSettings {
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
+            public_port: None,
+            https: None,
             workers: 0,
             hold_timeout: Duration::from_secs(10),
             held_requests_max: 1_000,
             connect_timeout: Duration::from_secs(3),
-            upstream_timeout: Duration::from_secs(1_300),
             head_timeout: Duration::from_secs(60),
             connections_max: 10_000,
-            body_bytes_max: 1 << 30,
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -76,11 +103,18 @@ pub enum RouterError {
     },
     #[error("cannot start a router worker")]
     Worker(#[source] std::io::Error),
+    #[error("cannot make a certificate for {names}: are these host names?")]
+    SelfSigned {
+        names: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A router that serves until told to stop.
 pub struct Router {
     address: SocketAddr,
+    https_address: Option<SocketAddr>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -95,31 +129,40 @@ impl Router {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let first = worker::bind(settings.listen)?;
-        let address = first.local_addr().map_err(RouterError::Worker)?;
-        let mut listeners = vec![first];
-        for _ in 1..workers {
-            listeners.push(worker::bind(address)?);
+        let (address, plain) = bind_all(settings.listen, workers)?;
+        let mut settings = RouterSettings { listen: address, ..settings.clone() };
+        let mut secure = Vec::new();
+        if let Some(https) = &mut settings.https {
+            (https.listen, secure) = bind_all(https.listen, workers)?;
         }
+        let tls = settings.https.as_ref().map(|https| Tls::new(&https.self_signed_names)).transpose()?;
+        let (https_address, tls) = (settings.https.as_ref().map(|https| https.listen), tls.map(Arc::new));
 
-        let settings = Arc::new(RouterSettings { listen: address, ..settings.clone() });
+        let settings = Arc::new(settings);
         let reports = Arc::new(Reports::new(workers, Arc::clone(routes)));
-        let threads = listeners.into_iter().enumerate().map(|(number, listener)| {
+        let mut secure = secure.into_iter();
+        let threads = plain.into_iter().enumerate().map(|(number, plain)| {
             let worker = Worker {
                 number,
                 settings: Arc::clone(&settings),
+                tls: tls.clone(),
                 tables: routes.watch(),
                 reports: Arc::clone(&reports),
                 shutdown: shutdown.clone(),
             };
-            worker.spawn(listener).map_err(RouterError::Worker)
+            worker.spawn(Doors { plain, secure: secure.next() }).map_err(RouterError::Worker)
         });
-        Ok(Self { address, threads: threads.collect::<Result<_, _>>()? })
+        Ok(Self { address, https_address, threads: threads.collect::<Result<_, _>>()? })
     }
 
     /// Where it listens; tells the port where 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for HTTPS, if it does.
+    pub fn https_address(&self) -> Option<SocketAddr> {
+        self.https_address
     }
 
     /// Waits until all workers have drained; call after asking for shutdown.
@@ -129,4 +172,18 @@ impl Router {
             let _ = thread.join();
         }
     }
+}
+
+/// A listener for each worker on one address, and that address.
+fn bind_all(
+    address: SocketAddr,
+    workers: usize,
+) -> Result<(SocketAddr, Vec<std::net::TcpListener>), RouterError> {
+    let first = worker::bind(address)?;
+    let address = first.local_addr().map_err(RouterError::Worker)?;
+    let mut listeners = vec![first];
+    for _ in 1..workers {
+        listeners.push(worker::bind(address)?);
+    }
+    Ok((address, listeners))
 }

@@ -1,4 +1,4 @@
-//! A plain way through: connections of one port go to one address, unread. Git's SSH reaches the builder so.
+//! A plain way through: connections of one port go to one address, unread but for a PROXY protocol header. Git's SSH reaches the builder so.
 //!
 //! Only the number of connections is bounded here; how long one may live, idle or not, is the builder's
 //! business, which alone knows whether a build is under way.
@@ -6,9 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::routing::RouteTable;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
+
+use crate::proxy_protocol;
 
 /// Between two tries to reach the target.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -18,6 +21,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 pub struct PassthroughSettings {
     /// Host and port, looked up for each connection.
     pub target: String,
+    /// Tells whether connections begin with a PROXY protocol header, which the target does not understand.
+    pub tables: Option<watch::Receiver<Arc<RouteTable>>>,
     /// Connections at once; more are closed at the door.
     pub connections_max: usize,
     /// How long to try: the builder may be about to come back.
@@ -30,6 +35,7 @@ impl PassthroughSettings {
     pub fn new(target: impl Into<String>) -> Self {
         Self {
             target: target.into(),
+            tables: None,
             connections_max: 256,
             connect_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
@@ -76,6 +82,13 @@ pub async fn run(
 }
 
 async fn pass(mut client: TcpStream, settings: &PassthroughSettings) {
+    let has_header = settings.tables.as_ref().is_some_and(|tables| tables.borrow().rules.proxy_protocol);
+    if has_header {
+        let read = timeout(settings.connect_timeout, proxy_protocol::read(&mut client)).await;
+        if !matches!(read, Ok(Ok(_))) {
+            return tracing::debug!("a connection to the builder had no PROXY protocol header");
+        }
+    }
     let target = &settings.target;
     let Ok(mut server) = timeout(settings.connect_timeout, connect(target)).await else {
         return tracing::warn!(%target, "the builder cannot be reached");

@@ -1,6 +1,9 @@
-//! The phases of a request, in the order that it meets them: `matching` finds the route, `guard`
-//! decides whether it may pass, `forward` brings it to a backend, `log` counts what came of it.
+//! The phases of a request, in the order that it meets them: `caller` finds out who asks, `matching` finds the
+//! route, `guard` decides whether it may pass, `forward` brings it to a backend, `answer` adds what the router
+//! says, `log` counts what came of it.
 
+mod answer;
+mod caller;
 mod forward;
 mod guard;
 mod headers;
@@ -8,7 +11,6 @@ mod log;
 mod matching;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::{HeaderValue, StatusCode, header};
@@ -16,26 +18,33 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use crate::body::ProxyBody;
+use crate::connection::Visit;
 use crate::worker::Shared;
+use caller::Caller;
 
 /// Serves one request.
 pub(crate) async fn serve(
     shared: Rc<Shared>,
-    client: SocketAddr,
-    request: Request<Incoming>,
+    visit: Visit,
+    mut request: Request<Incoming>,
 ) -> Result<Response<ProxyBody>, Infallible> {
-    let entry = log::Entry::begin(&request, client);
-    let (owner, answer) = match matching::route(&shared, &request) {
+    let rules = shared.table.borrow().rules.clone();
+    let caller = Caller::of(&rules, &shared.settings, visit, request.headers());
+    let entry = log::Entry::begin(&request, caller.address);
+    let wishes = answer::Wishes::of(&rules, &mut request);
+    let site = guard::check_framing(&request).and_then(|()| matching::site(&shared, &request));
+    let (site, answer) = match site {
         Err(refusal) => (None, refusal.into_response()),
-        Ok((route, host)) => {
-            let owner = Some(route.owner.clone());
-            match guard::check(&shared, &route, client.ip(), &host, &request) {
-                Err(refusal) => (owner, refusal.into_response()),
-                Ok(()) => (owner, forward::forward(&shared, route, &host, client, request).await),
+        Ok((site, host)) => match guard::check(&shared.settings, &site, &caller, &host, &request) {
+            Err(refusal) => (Some(site), refusal.into_response()),
+            Ok(()) => {
+                let answer = forward::forward(&shared, Rc::clone(&site), &host, &caller, request).await;
+                (Some(site), answer)
             }
-        }
+        },
     };
-    entry.end(owner.as_ref(), answer.status());
+    let answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
+    entry.end(site.as_ref().map(|site| &site.route.owner), answer.status());
     Ok(answer)
 }
 
@@ -43,19 +52,22 @@ pub(crate) async fn serve(
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) text: String,
+    pub(crate) media_type: &'static str,
     pub(crate) location: Option<String>,
 }
 
+const PLAIN: &str = "text/plain; charset=utf-8";
+
 impl Refusal {
     pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), location: None }
+        Self { status, text: text.into(), media_type: PLAIN, location: None }
     }
 
     pub(crate) fn into_response(self) -> Response<ProxyBody> {
         let mut response = Response::new(ProxyBody::text(self.text + "\n"));
         *response.status_mut() = self.status;
-        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, plain);
+        let media_type = HeaderValue::from_static(self.media_type);
+        response.headers_mut().insert(header::CONTENT_TYPE, media_type);
         if let Some(location) = self.location.and_then(|location| HeaderValue::try_from(location).ok()) {
             response.headers_mut().insert(header::LOCATION, location);
         }

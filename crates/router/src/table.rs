@@ -3,34 +3,52 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 
+use domain::edge::RouterRules;
 use domain::hosts::HostIndex;
-use domain::routing::{Backend, Route, RouteTable};
+use domain::routing::{Backend, Route, RouteOwner, RouteTable};
+use rustls::ServerConfig;
 use tokio::sync::Notify;
+
+use crate::affinity;
+use crate::site::Site;
+use crate::tls::Tls;
 
 /// A table with its index of hosts; replaced whole.
 pub(crate) struct Table {
     pub(crate) version: u64,
-    routes: Vec<Rc<Route>>,
+    pub(crate) rules: Arc<RouterRules>,
+    /// How TLS is spoken while this table holds; `None` where there is no HTTPS.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    sites: Vec<Rc<Site>>,
     index: HostIndex,
+    /// Gets the requests for hosts of nobody.
+    default_site: Option<usize>,
 }
 
 impl Table {
-    pub(crate) fn new(table: &RouteTable) -> Self {
+    pub(crate) fn new(table: &RouteTable, tls: Option<&Tls>) -> Self {
+        let index = HostIndex::new(table);
+        let is_default = |route: &Route| matches!(&route.owner, RouteOwner::App(app) if Some(app.as_str()) == table.rules.default_app.as_deref());
         Self {
             version: table.version,
-            routes: table.routes.iter().cloned().map(Rc::new).collect(),
-            index: HostIndex::new(table),
+            rules: Arc::clone(&table.rules),
+            tls: tls.map(|tls| tls.config(table, &index)),
+            sites: table.routes.iter().map(|route| Rc::new(Site::new(&table.rules, route))).collect(),
+            default_site: table.routes.iter().position(is_default),
+            index,
         }
     }
 
-    /// The route that serves this host.
-    pub(crate) fn route(&self, host: &str) -> Option<Rc<Route>> {
-        self.index.find(host).map(|position| Rc::clone(&self.routes[position]))
+    /// The site that serves this host.
+    pub(crate) fn site(&self, host: &str) -> Option<Rc<Site>> {
+        let position = self.index.find(host).or(self.default_site)?;
+        Some(Rc::clone(&self.sites[position]))
     }
 
     pub(crate) fn has_backend(&self, key: &str) -> bool {
-        self.routes.iter().any(|route| route.backends.iter().any(|backend| backend.key == key))
+        self.sites.iter().any(|site| site.route.backends.iter().any(|backend| backend.key == key))
     }
 }
 
@@ -48,18 +66,25 @@ pub(crate) struct InFlightGuard {
 }
 
 impl InFlight {
-    /// Picks the backend with the fewest requests under way, leaving out `tried`, and counts one more.
+    /// Picks the backend that has the mark `wanted`, else the one with the fewest requests under way, leaving out
+    /// `tried`, and counts one more.
     pub(crate) fn choose(
         self: &Rc<Self>,
         backends: &[Backend],
         tried: &[String],
+        wanted: Option<&str>,
     ) -> Option<(Backend, InFlightGuard)> {
         let counts = self.counts.borrow();
         let count = |backend: &&Backend| counts.get(&backend.key).copied().unwrap_or(0);
         // A random start keeps equal backends equally loaded.
         let start = if backends.is_empty() { 0 } else { rand::random_range(0..backends.len()) };
         let rotated = backends[start..].iter().chain(&backends[..start]);
-        let chosen = rotated.filter(|backend| !tried.contains(&backend.key)).min_by_key(count)?.clone();
+        let mut left = rotated.filter(|backend| !tried.contains(&backend.key));
+        let known = wanted.and_then(|wanted| left.clone().find(|it| affinity::mark(&it.key) == wanted));
+        let chosen = match known {
+            Some(known) => known.clone(),
+            None => left.by_ref().min_by_key(count)?.clone(),
+        };
         drop(counts);
         *self.counts.borrow_mut().entry(chosen.key.clone()).or_insert(0) += 1;
         let guard = InFlightGuard { counts: Rc::clone(self), key: chosen.key.clone() };

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::routing::RouteTable;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
+use crate::connection::{self, Visit};
 use crate::pool::Pool;
 use crate::report::Reports;
 use crate::table::{InFlight, Table};
-use crate::{RouterError, RouterSettings, phases};
+use crate::tls::Tls;
+use crate::{RouterError, RouterSettings};
 
 /// After a change of the table, workers report this often, so that draining is quick.
 const REPORT_EVERY_BUSY: Duration = Duration::from_millis(20);
@@ -27,9 +28,17 @@ const REPORT_EVERY_IDLE: Duration = Duration::from_millis(500);
 pub(crate) struct Worker {
     pub(crate) number: usize,
     pub(crate) settings: Arc<RouterSettings>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) tables: watch::Receiver<Arc<RouteTable>>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) shutdown: watch::Receiver<bool>,
+}
+
+/// The listeners of one worker.
+pub(crate) struct Doors {
+    pub(crate) plain: std::net::TcpListener,
+    /// For HTTPS.
+    pub(crate) secure: Option<std::net::TcpListener>,
 }
 
 /// What all requests of one worker share; never leaves its thread.
@@ -59,21 +68,20 @@ pub(crate) fn bind(address: SocketAddr) -> Result<std::net::TcpListener, RouterE
 }
 
 impl Worker {
-    pub(crate) fn spawn(
-        self,
-        listener: std::net::TcpListener,
-    ) -> std::io::Result<std::thread::JoinHandle<()>> {
+    pub(crate) fn spawn(self, doors: Doors) -> std::io::Result<std::thread::JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let name = format!("router-{}", self.number);
         std::thread::Builder::new().name(name).spawn(move || {
-            LocalSet::new().block_on(&runtime, self.run(listener));
+            LocalSet::new().block_on(&runtime, self.run(doors));
         })
     }
 
-    async fn run(self, listener: std::net::TcpListener) {
-        let listener = TcpListener::from_std(listener).expect("the listener is fresh and nonblocking");
+    async fn run(self, doors: Doors) {
+        let listen =
+            |listener| TcpListener::from_std(listener).expect("the listener is fresh and nonblocking");
+        let (plain, secure) = (listen(doors.plain), doors.secure.map(listen));
         let mut tables = self.tables.clone();
-        let first = Rc::new(Table::new(&tables.borrow_and_update()));
+        let first = Rc::new(Table::new(&tables.borrow_and_update(), self.tls.as_deref()));
         let shared = Rc::new(Shared {
             settings: Arc::clone(&self.settings),
             table: RefCell::new(first),
@@ -85,27 +93,30 @@ impl Worker {
         let follower = tokio::task::spawn_local(follow_tables(
             Rc::clone(&shared),
             tables,
+            self.tls.clone(),
             Arc::clone(&self.reports),
             self.number,
         ));
-        self.accept(&listener, &shared).await;
-        drop(listener);
+        self.accept(&plain, secure.as_ref(), &shared).await;
+        drop((plain, secure));
         self.drain(&shared).await;
         follower.abort();
     }
 
-    async fn accept(&self, listener: &TcpListener, shared: &Rc<Shared>) {
+    async fn accept(&self, plain: &TcpListener, secure: Option<&TcpListener>, shared: &Rc<Shared>) {
         let connections = Rc::new(tokio::sync::Semaphore::new(self.settings.connections_max));
         let mut shutdown = self.shutdown.clone();
         loop {
             let permit = Rc::clone(&connections).acquire_owned_local().await;
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let (accepted, is_tls) = tokio::select! {
+                accepted = plain.accept() => (accepted, false),
+                accepted = accept_on(secure) => (accepted, true),
                 _ = shutdown.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((stream, client)) => {
-                    let serving = serve(stream, client, Rc::clone(shared), self.shutdown.clone());
+                Ok((stream, peer)) => {
+                    let visit = Visit { peer, is_tls };
+                    let serving = connection::serve(stream, visit, Rc::clone(shared), self.shutdown.clone());
                     tokio::task::spawn_local(async move {
                         serving.await;
                         drop(permit);
@@ -132,6 +143,14 @@ impl Worker {
     }
 }
 
+/// Waits for a connection; for ever where there is no listener.
+async fn accept_on(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A semaphore in an `Rc`: permits that stay on the thread.
 trait LocalPermits {
     async fn acquire_owned_local(self) -> LocalPermit;
@@ -152,39 +171,10 @@ impl Drop for LocalPermit {
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    client: SocketAddr,
-    shared: Rc<Shared>,
-    mut shutdown: watch::Receiver<bool>,
-) {
-    // Without it, small answers wait for the acknowledgement of earlier ones.
-    let _ = stream.set_nodelay(true);
-    let head_timeout = shared.settings.head_timeout;
-    let service =
-        hyper::service::service_fn(move |request| phases::serve(Rc::clone(&shared), client, request));
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .half_close(true)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = shutdown.wait_for(|stop| *stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error = &error as &dyn std::error::Error, %client, "connection ended early");
-    }
-}
-
 async fn follow_tables(
     shared: Rc<Shared>,
     mut tables: watch::Receiver<Arc<RouteTable>>,
+    tls: Option<Arc<Tls>>,
     reports: Arc<Reports>,
     number: usize,
 ) {
@@ -199,7 +189,7 @@ async fn follow_tables(
                     // The engine is gone: serve on with the table at hand.
                     return;
                 }
-                let table = Rc::new(Table::new(&tables.borrow_and_update()));
+                let table = Rc::new(Table::new(&tables.borrow_and_update(), tls.as_deref()));
                 shared.pool.keep_only(&table);
                 *shared.table.borrow_mut() = table;
                 shared.table_changed.notify_waiters();

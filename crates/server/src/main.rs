@@ -4,6 +4,7 @@ mod data_dir;
 mod health;
 mod install;
 mod keys;
+mod platform_cert;
 mod process;
 mod push_image;
 mod roles;

@@ -14,6 +14,7 @@ mod router;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use ::router::HttpsSettings;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -29,6 +30,14 @@ pub use logger::LoggerRole;
 pub use registry::RegistryRole;
 pub use registry_proxy::RegistryProxyRole;
 pub use router::RouterRole;
+
+/// HTTPS at this address, for a platform with this domain.
+pub fn https(listen: SocketAddr, domain: &str) -> HttpsSettings {
+    HttpsSettings {
+        self_signed_names: vec![domain.to_owned(), format!("*.{domain}")],
+        ..HttpsSettings::new(listen)
+    }
+}
 
 /// What every role has.
 #[derive(Debug, Clone, clap::Args)]

@@ -8,18 +8,20 @@ mod api;
 mod build;
 mod cluster;
 mod deploys;
+mod edge;
 mod lines;
 mod secret;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 pub use api::{ApiSettings, check_domain};
 pub use build::BuildSettings;
 pub use cluster::{ClusterSettings, Namespaces};
 pub use deploys::DeployRules;
+pub use edge::{EdgeSettings, OptionalListen};
 pub use lines::LinesSettings;
 pub use secret::{key_in, sealing_keys_in};
 
@@ -92,16 +94,15 @@ pub struct UpSettings {
 
     #[command(flatten)]
     pub build: BuildSettings,
+
+    #[command(flatten)]
+    pub edge: EdgeSettings,
 }
 
 impl UpSettings {
     /// Checks what clap cannot: a wrong value is named before anything starts.
     pub fn check(&self) -> anyhow::Result<()> {
-        ensure!(
-            self.http_listen != self.ssh_listen || self.http_listen.port() == 0,
-            "--http-listen and --ssh-listen are both {}: give each its own port",
-            self.http_listen
-        );
+        self.check_ports()?;
         parse_network(&self.network_range)?;
         for label in &self.node_labels {
             ensure!(label.contains('='), "--node-label `{label}`: expected name=value");
@@ -115,7 +116,24 @@ impl UpSettings {
         ensure!(build_pids >= 64, "--build-pids-max {build_pids}: expected at least 64");
         self.build_ca_bundle()?;
         self.api.check()?;
+        self.edge.check()?;
         self.build.check()
+    }
+
+    fn check_ports(&self) -> anyhow::Result<()> {
+        let doors = [
+            ("--http-listen", Some(self.http_listen)),
+            ("--https-listen", self.edge.https_listen.0),
+            ("--ssh-listen", Some(self.ssh_listen)),
+        ];
+        for (position, (flag, address)) in doors.iter().enumerate() {
+            let Some(address) = address.filter(|address| address.port() != 0) else { continue };
+            let same = doors[position + 1..].iter().find(|(_, other)| *other == Some(address));
+            if let Some((other, _)) = same {
+                bail!("{flag} and {other} are both {address}: give each its own port");
+            }
+        }
+        Ok(())
     }
 
     /// The bundle to hand to builds.
@@ -195,6 +213,12 @@ mod tests {
             (vec!["--domain", "UPPER.com"], "--domain"),
             (vec!["--http-listen", "8000"], "--http-listen"),
             (vec!["--http-listen", "127.0.0.1:1", "--ssh-listen", "127.0.0.1:1"], "--ssh-listen"),
+            (vec!["--https-listen", "8443"], "--https-listen"),
+            (vec!["--http-listen", "127.0.0.1:1", "--https-listen", "127.0.0.1:1"], "--https-listen"),
+            (vec!["--platform-cert", "cert.pem"], "--platform-key"),
+            (vec!["--router-setting", "bodySize"], "--router-setting"),
+            (vec!["--router-setting", "bodySize=big"], "bodySize"),
+            (vec!["--router-setting", "bodysize=1m"], "bodysize"),
             (vec!["--network-range", "10.0.0.0/30"], "--network-range"),
             (vec!["--node-label", "ssd"], "--node-label"),
             (vec!["--database-url", "mysql://x"], "--database-url"),

@@ -15,6 +15,7 @@ use store::Store;
 use tokio::net::TcpListener;
 
 use crate::data_dir::{DataDir, hex};
+use crate::platform_cert;
 use crate::process::{self, Process};
 use crate::roles;
 use crate::settings::UpSettings;
@@ -37,7 +38,9 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     let inner = Listeners::bind(settings).await?;
     let addresses = inner.addresses()?;
     let docker = docker_settings(settings, data_dir, addresses.api)?;
+    let platform_certificate = platform_cert::read(&settings.edge)?;
     let Some(engine) = process.start(start_engine(docker)).await? else { return Ok(()) };
+    engine.set_platform_certificate(platform_certificate);
     let routes: Arc<dyn Routes> = Arc::new(engine.clone());
     // The router comes first: apps that run are served before anything else is up.
     let router = Router::start(&router_settings(settings), &routes, &stopping)?;
@@ -50,8 +53,13 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     process.add("logger", logger::run(kept, Some(logger), Some(Arc::clone(&logs)), stopping.clone()));
     roles::add_controller(&mut process, controller, api, hooks);
     let builder = builder_settings(settings, data_dir, addresses.hooks)?;
-    process.add("builder", builder::run(builder, Some(ssh), jobs, logs, None, stopping));
+    process.add("builder", builder::run(builder, Some(ssh), jobs, logs, None, stopping.clone()));
+    let certificate = platform_cert::follow(settings.edge.clone(), engine, stopping);
+    process.add_plain("watch of the platform's certificate", certificate);
     tracing::info!("serving http://deis.{}:{}", settings.api.domain, router.address().port());
+    if let Some(https) = router.https_address() {
+        tracing::info!("serving https://deis.{}:{}", settings.api.domain, https.port());
+    }
     process.add_thread("router", || router.join());
     process.run(Duration::from_secs(settings.stop_timeout)).await
 }
@@ -75,6 +83,9 @@ impl Listeners {
         let inner = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         // The router binds its own, once per worker; this only checks before anything starts.
         drop(process::bind("--http-listen", settings.http_listen).await?);
+        if let Some(https) = settings.edge.https_listen.0 {
+            drop(process::bind("--https-listen", https).await?);
+        }
         Ok(Self {
             api: process::bind("the API", inner).await?,
             hooks: process::bind("the hooks", inner).await?,
@@ -118,6 +129,7 @@ fn docker_settings(
         sealing_keys: data_dir.sealing_keys()?,
         platform_domain: settings.api.domain.clone(),
         platform_routes: vec![("deis".to_owned(), api)],
+        router_rules: settings.edge.rules()?,
         network_range: settings.network_range.clone(),
         node_labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         stack_image: settings.build.stack_image.clone(),
@@ -132,6 +144,7 @@ fn docker_settings(
 
 fn router_settings(settings: &UpSettings) -> RouterSettings {
     RouterSettings {
+        https: settings.edge.https_listen.0.map(|listen| roles::https(listen, &settings.api.domain)),
         hold_timeout: Duration::from_secs(settings.hold_timeout),
         drain_timeout: Duration::from_secs(settings.stop_timeout / 2),
         ..RouterSettings::new(settings.http_listen)

@@ -1,8 +1,9 @@
 //! Certificates of users and the domains that they are attached to. Private keys are sealed at rest.
 
-use std::fmt;
+use std::sync::Arc;
 
-use domain::certs::CertFacts;
+use domain::AppName;
+use domain::certs::{AttachedCert, CertFacts, Pair};
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
@@ -29,13 +30,6 @@ pub struct NewCert {
     pub facts: CertFacts,
     pub pair: Pair,
     pub now: Timestamp,
-}
-
-/// A certificate with its chain, and its key, both PEM: what a server needs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Pair {
-    pub certificate: String,
-    pub key: String,
 }
 
 impl Store {
@@ -150,20 +144,36 @@ impl Store {
         Ok(removed.rows_affected() > 0)
     }
 
-    /// The certificate and key to serve a domain with.
-    pub async fn pair_of_domain(&self, domain: &str) -> Result<Option<Pair>, StoreError> {
+    /// The certificates that domains of an app are served with, by name.
+    pub async fn attached_certs(&self, app: &AppName) -> Result<Vec<AttachedCert>, StoreError> {
         let found = sqlx::query(
-            "SELECT certs.* FROM certs JOIN cert_domains ON cert_domains.cert = certs.name \
-             WHERE cert_domains.domain = $1",
+            "SELECT certs.name, certs.certificate, certs.sealed_key, cert_domains.domain FROM certs \
+             JOIN cert_domains ON cert_domains.cert = certs.name \
+             JOIN domains ON domains.domain = cert_domains.domain \
+             WHERE domains.app = $1 ORDER BY certs.name, cert_domains.domain",
         )
-        .bind(domain)
-        .fetch_optional(&self.pool)
+        .bind(app.as_str())
+        .fetch_all(&self.pool)
         .await?;
-        let Some(row) = found else { return Ok(None) };
-        let context = context(row.try_get("name")?);
+        let mut attached: Vec<AttachedCert> = Vec::new();
+        for row in &found {
+            let (name, domain): (String, String) = (row.try_get("name")?, row.try_get("domain")?);
+            match attached.last_mut().filter(|cert| cert.name == name) {
+                Some(cert) => cert.domains.push(domain),
+                None => {
+                    let pair = Arc::new(self.pair(&name, row)?);
+                    attached.push(AttachedCert { name, domains: vec![domain], pair });
+                }
+            }
+        }
+        Ok(attached)
+    }
+
+    fn pair(&self, name: &str, row: &AnyRow) -> Result<Pair, StoreError> {
+        let context = context(name);
         let key = self.unseal(&context, row.try_get("sealed_key")?)?;
         let key = String::from_utf8(key).map_err(|error| StoreError::damaged(context, error))?;
-        Ok(Some(Pair { certificate: row.try_get("certificate")?, key }))
+        Ok(Pair { certificate: row.try_get("certificate")?, key })
     }
 }
 
@@ -196,11 +206,4 @@ async fn read(row: &AnyRow, connection: &mut AnyConnection) -> Result<Cert, Stor
 
 pub(crate) fn context(name: &str) -> String {
     format!("certificate {name}")
-}
-
-/// Leaves the key out: it must never reach a log.
-impl fmt::Debug for Pair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pair(..)")
-    }
 }

@@ -29,7 +29,7 @@ use sqlx::{Any, AnyPool, Transaction};
 
 pub use apps::{App, CreatedApp, NewApp};
 pub use builds::BuildRecord;
-pub use certs::{Cert, NewCert, Pair};
+pub use certs::{Cert, NewCert};
 pub use configs::ConfigRecord;
 pub use deploys::{Deploy, DeployKind, DeployState};
 pub use domains::{Domain, NewDomain};

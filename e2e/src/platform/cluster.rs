@@ -3,6 +3,7 @@
 //! Several are there at once: names of namespaces begin with the release's name, and each has a port of its
 //! own for the registry on the nodes. `cargo xtask e2e` makes the cluster, the images and the variables.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ const NODE_PORTS: std::ops::Range<u32> = 20_000..29_000;
 
 pub(super) struct Cluster {
     pub http: Forward,
+    pub https: Forward,
     pub ssh: Forward,
     release: String,
 }
@@ -35,6 +37,7 @@ impl Cluster {
             kubectl(&["get", "service", "deis-router", "-o", "jsonpath={.spec.clusterIP}"], &release);
         let cluster = Self {
             http: Forward::to((address.trim(), 80)),
+            https: Forward::to((address.trim(), 443)),
             ssh: Forward::to((address.trim(), 2222)),
             release,
         };
@@ -83,6 +86,20 @@ impl Cluster {
     /// kubectl in the platform's namespace.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         kubectl(arguments, &self.release)
+    }
+
+    pub fn set_platform_certificate(&self, certificate: &Path, key: &Path) {
+        let (certificate, key) =
+            (format!("--cert={}", certificate.display()), format!("--key={}", key.display()));
+        let said =
+            self.kubectl(&["create", "secret", "tls", "deis-router-platform-cert", &certificate, &key]);
+        assert!(said.contains("created"), "{said}");
+    }
+
+    pub fn set_router_rule(&self, key: &str, value: &str) {
+        let rule = format!("router.deis.io/nginx.{key}={value}");
+        let said = self.kubectl(&["annotate", "--overwrite", "deployment", "deis-router", &rule]);
+        assert!(said.contains("annotated"), "{said}");
     }
 
     /// Upgrades with these values on top of those it was installed with.

@@ -11,6 +11,7 @@ use crate::{get, wait_for};
 
 pub(super) struct Machine {
     pub http_port: u16,
+    pub https_port: u16,
     pub ssh_port: u16,
     /// Holds the data folder and the log.
     folder: PathBuf,
@@ -28,9 +29,18 @@ impl Machine {
             ["--docker-socket", &socket.display().to_string(), "--network-range", "10.214.0.0/16"]
                 .map(str::to_owned)
         });
-        let (http_port, ssh_port) = (super::free_port(), super::free_port());
+        let (http_port, https_port) = (super::free_port(), super::free_port());
+        let ssh_port = super::free_port();
         let extra = extra.collect();
-        Self { http_port, ssh_port, folder: folder.to_owned(), process: None, extra, docker_socket }
+        Self {
+            http_port,
+            https_port,
+            ssh_port,
+            folder: folder.to_owned(),
+            process: None,
+            extra,
+            docker_socket,
+        }
     }
 
     /// Starts with more arguments than others.
@@ -47,6 +57,7 @@ impl Machine {
             .arg("--data-dir")
             .arg(self.data_dir())
             .args(["--http-listen", &format!("127.0.0.1:{}", self.http_port)])
+            .args(["--https-listen", &format!("127.0.0.1:{}", self.https_port)])
             .args(["--ssh-listen", &format!("127.0.0.1:{}", self.ssh_port)])
             .args(&self.extra)
             .stdin(Stdio::null())
@@ -68,6 +79,24 @@ impl Machine {
             }
             get(port, "deis.localhost", "/healthz").ok().filter(|answer| answer.status == 200)
         });
+    }
+
+    pub fn set_platform_certificate(&mut self, certificate: &Path, key: &Path) {
+        let words = ["--platform-cert", &certificate.display().to_string()].map(str::to_owned);
+        self.extra.extend(words);
+        self.extra.extend(["--platform-key", &key.display().to_string()].map(str::to_owned));
+        self.start_again();
+    }
+
+    pub fn set_router_rule(&mut self, key: &str, value: &str) {
+        self.extra.extend(["--router-setting".to_owned(), format!("{key}={value}")]);
+        self.start_again();
+    }
+
+    fn start_again(&mut self) {
+        self.stop();
+        self.launch();
+        self.wait_for_api();
     }
 
     /// Kills it without a warning, as a power cut would.

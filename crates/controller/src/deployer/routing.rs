@@ -52,6 +52,7 @@ pub(super) async fn route(
     let AppSettings { maintenance, routable, whitelist, autoscale: _, label: _ } =
         controller.store.settings(app).await?.settings;
     let tls = controller.store.tls(app).await?;
+    let certificates = controller.store.attached_certs(app).await?;
     Ok(AppRouting {
         app: app.clone(),
         target: routing_target(structure),
@@ -60,6 +61,7 @@ pub(super) async fn route(
         routable,
         whitelist,
         https_enforced: tls.https_enforced.unwrap_or(false),
+        certificates,
     })
 }
 

@@ -1,18 +1,22 @@
 //! Certificates of the caller and the domains that they are attached to (api.md 4.15). Nobody sees those of
 //! others, administrators neither.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use domain::AppName;
 use domain::access::Rule;
-use domain::certs::{CERT_NAME_LENGTH_MAX, CertFacts, check_name};
+use domain::certs::{CERT_NAME_LENGTH_MAX, CertFacts, Pair, check_name};
 use domain::domains::DomainName;
 use jiff::Timestamp;
-use store::{Cert, NewCert, Pair, StoreError};
+use store::{Cert, Domain, NewCert, StoreError};
 
 use super::access::{Caller, app_access};
 use super::body::{Body, Fields};
 use super::error::ApiError;
+use super::outcome;
 use super::paging::{Paging, wire_time};
 use crate::Controller;
 use crate::certificates::{Certificate, Key};
@@ -64,11 +68,24 @@ pub(crate) async fn remove(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    if controller.store.remove_cert(caller.name(), &name).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::missing("Certificate"))
+    let cert = own(&controller, &caller, &name).await?;
+    let apps = apps_of(&controller, &cert.domains).await?;
+    if !controller.store.remove_cert(caller.name(), &name).await? {
+        return Err(ApiError::missing("Certificate"));
     }
+    for app in apps {
+        outcome::of_routing(&controller, &app).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The apps whose domains these are.
+async fn apps_of(controller: &Controller, domains: &[String]) -> Result<BTreeSet<AppName>, ApiError> {
+    let mut apps = BTreeSet::new();
+    for domain in domains {
+        apps.extend(controller.store.domain(domain).await?.map(|domain| domain.app));
+    }
+    Ok(apps)
 }
 
 /// `POST /v2/certs/{name}/domain/` with the domain in the body.
@@ -106,11 +123,11 @@ pub(crate) async fn detach(
 ) -> Result<StatusCode, ApiError> {
     let cert = own(&controller, &caller, &name).await?;
     let domain = usable_domain(&controller, &caller, &domain).await?;
-    if controller.store.detach_cert(&cert.name, &domain, Timestamp::now()).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::missing("Domain"))
+    if !controller.store.detach_cert(&cert.name, &domain.domain, Timestamp::now()).await? {
+        return Err(ApiError::missing("Domain"));
     }
+    outcome::of_routing(&controller, &domain.app).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn own(controller: &Controller, caller: &Caller, name: &str) -> Result<Cert, ApiError> {
@@ -125,23 +142,25 @@ async fn attach_to(
     domain: &str,
 ) -> Result<StatusCode, ApiError> {
     let domain = usable_domain(controller, caller, domain).await?;
-    match controller.store.attach_cert(&cert.name, &domain, Timestamp::now()).await {
-        Ok(()) => Ok(StatusCode::CREATED),
-        Err(StoreError::Conflict { .. }) => Err(ApiError::conflict(ATTACHED_ALREADY)),
+    match controller.store.attach_cert(&cert.name, &domain.domain, Timestamp::now()).await {
+        Ok(()) => {}
+        Err(StoreError::Conflict { .. }) => return Err(ApiError::conflict(ATTACHED_ALREADY)),
         // One of them went away since we looked.
-        Err(StoreError::NotFound { what }) if what == "domain" => Err(ApiError::missing("Domain")),
-        Err(StoreError::NotFound { .. }) => Err(ApiError::missing("Certificate")),
-        Err(error) => Err(error.into()),
+        Err(StoreError::NotFound { what }) if what == "domain" => return Err(ApiError::missing("Domain")),
+        Err(StoreError::NotFound { .. }) => return Err(ApiError::missing("Certificate")),
+        Err(error) => return Err(error.into()),
     }
+    outcome::of_routing(controller, &domain.app).await?;
+    Ok(StatusCode::CREATED)
 }
 
 /// A domain, in any spelling, of an app that the caller may use.
-async fn usable_domain(controller: &Controller, caller: &Caller, domain: &str) -> Result<String, ApiError> {
+async fn usable_domain(controller: &Controller, caller: &Caller, domain: &str) -> Result<Domain, ApiError> {
     let missing = || ApiError::missing("Domain");
     let name = DomainName::parse(domain).map_err(|_| missing())?;
     let domain = controller.store.domain(name.as_str()).await?.ok_or_else(missing)?;
     app_access(controller, caller, domain.app.as_str(), Rule::UseApp).await?;
-    Ok(domain.domain)
+    Ok(domain)
 }
 
 /// Reads a certificate and its key; all that is wrong with either is told at once.

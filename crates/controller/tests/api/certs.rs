@@ -134,6 +134,28 @@ async fn a_certificate_is_attached_once_and_detached() {
 }
 
 #[tokio::test]
+async fn the_edge_is_told_of_each_change_of_a_certificate() {
+    let world = with_cert().await;
+    let domain = "/v2/certs/foo-com/domain/www.foo.com";
+    let told = || {
+        let certificates = world.platform.routing("blog").certificates;
+        certificates.into_iter().map(|cert| (cert.name, cert.domains)).collect::<Vec<_>>()
+    };
+    let attached = vec![("foo-com".to_owned(), vec!["www.foo.com".to_owned()])];
+
+    assert_eq!(world.post(domain, "").await.status, 201);
+    assert_eq!(told(), attached);
+    assert_eq!(world.delete(domain).await.status, 204);
+    assert_eq!(told(), []);
+
+    assert_eq!(world.post(domain, "").await.status, 201);
+    let pair = &world.platform.routing("blog").certificates[0].pair;
+    assert!(pair.certificate.contains("BEGIN CERTIFICATE") && pair.key.contains("PRIVATE KEY"));
+    assert_eq!(world.delete("/v2/certs/foo-com").await.status, 204);
+    assert_eq!(told(), []);
+}
+
+#[tokio::test]
 async fn only_a_domain_of_an_app_that_one_may_use_gets_a_certificate() {
     let world = with_cert().await;
     assert_eq!(add_as(&world, &world.carol, "evil", "www.foo.com").await.status, 201);

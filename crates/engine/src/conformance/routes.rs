@@ -1,6 +1,9 @@
 //! Promises of the route table.
 
-use domain::routing::{AppRouting, Claim};
+use std::sync::Arc;
+
+use domain::certs::{AttachedCert, Pair};
+use domain::routing::{AppRouting, Claim, Route};
 
 use super::Subject;
 use super::setting::*;
@@ -41,6 +44,29 @@ pub async fn an_app_that_is_not_routable_is_not_in_the_table(subject: &dyn Subje
 
     engine.route(&routing()).await.expect("reachable");
     route_becomes(&engine, |route| route.is_some_and(|route| route.backends.len() == 1)).await;
+}
+
+pub async fn a_route_has_the_certificates_of_its_domains(subject: &dyn Subject) {
+    let engine = subject.engine();
+    let cert = |key: &str| AttachedCert {
+        name: "foo-com".to_owned(),
+        domains: vec!["blog".to_owned(), "www.example.com".to_owned()],
+        pair: Arc::new(Pair { certificate: "chain".to_owned(), key: key.to_owned() }),
+    };
+    let served = |route: Option<&Route>, key: &str| {
+        route.is_some_and(|route| match &route.certificates[..] {
+            [cert] => cert.pair.key == key && cert.domains == ["blog.localhost", "www.example.com"],
+            _ => false,
+        })
+    };
+    for key in ["first", "second"] {
+        let wish = AppRouting { certificates: vec![cert(key)], ..routing() };
+        engine.route(&wish).await.expect("reachable");
+        route_becomes(&engine, |route| served(route, key)).await;
+    }
+
+    engine.route(&routing()).await.expect("reachable");
+    route_becomes(&engine, |route| route.is_some_and(|route| route.certificates.is_empty())).await;
 }
 
 pub async fn a_route_goes_to_the_target_alone(subject: &dyn Subject) {

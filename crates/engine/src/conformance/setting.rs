@@ -90,6 +90,7 @@ pub fn routing() -> AppRouting {
         routable: true,
         whitelist: Vec::new(),
         https_enforced: false,
+        certificates: Vec::new(),
     }
 }
 

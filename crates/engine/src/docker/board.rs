@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use domain::certs::Pair;
+use domain::edge::AppRules;
 use domain::routing::{Backend, Route, RouteOwner, RouteTable, RouterReport};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -44,7 +46,12 @@ impl Board {
             .map(|(label, address)| platform_route(settings, label, *address))
             .map(|route| (route.owner.clone(), route))
             .collect();
-        let table = RouteTable { version: 1, routes: routes.values().cloned().collect() };
+        let table = RouteTable {
+            version: 1,
+            routes: routes.values().cloned().collect(),
+            rules: Arc::new(settings.router_rules.clone()),
+            platform_certificate: None,
+        };
         Self {
             routes: Mutex::new(routes),
             table: watch::Sender::new(Arc::new(table)),
@@ -61,10 +68,24 @@ impl Board {
                 None => routes.remove(&owner),
             };
             let routes = routes.values().cloned().collect();
-            self.table
-                .send_modify(|table| *table = Arc::new(RouteTable { version: table.version + 1, routes }));
+            self.table.send_modify(|table| {
+                *table = Arc::new(RouteTable { version: table.version + 1, routes, ..(**table).clone() });
+            });
         }
         self.table.borrow().version
+    }
+
+    /// Replaces what hosts without a certificate of their own are served with.
+    pub fn set_platform_certificate(&self, pair: Option<Pair>) {
+        self.table.send_if_modified(|table| {
+            let is_new = table.platform_certificate.as_deref() != pair.as_ref();
+            if is_new {
+                let platform_certificate = pair.map(Arc::new);
+                let version = table.version + 1;
+                *table = Arc::new(RouteTable { version, platform_certificate, ..(**table).clone() });
+            }
+            is_new
+        });
     }
 
     /// Waits until the router has taken over `version` and nothing is under way at the backend, within a
@@ -106,6 +127,8 @@ fn platform_route(settings: &DockerSettings, label: &str, address: std::net::Soc
         maintenance: false,
         whitelist: Vec::new(),
         https_enforced: false,
+        certificates: Vec::new(),
+        rules: AppRules::default(),
         wanted: 1,
         backends: vec![Backend { key: format!("platform-{label}"), address, release: 0 }],
     }

@@ -20,16 +20,25 @@ pub const VERSION_LABEL: &str = "version";
 /// What a Secret of the engine's holds.
 pub const PART_LABEL: &str = "deis.io/part";
 pub const WISH_PART: &str = "wish";
+pub const CERTIFICATE_PART: &str = "certificate";
 /// On a pod that a restart took out of its ReplicaSet: what it was to that.
 pub const DETACHED_LABEL: &str = "deis.io/detached";
 /// Kubernetes' own: which ReplicaSet a pod belongs to.
 pub const TEMPLATE_LABEL: &str = "pod-template-hash";
 
 pub const ROUTABLE_LABEL: &str = "router.deis.io/routable";
+/// What the settings of an app begin with, on its Service.
+pub const ROUTER_PREFIX: &str = "router.deis.io/";
+/// What the settings of routers begin with, on their Deployment.
+pub const ROUTER_RULES_PREFIX: &str = "router.deis.io/nginx.";
 pub const DOMAINS_ANNOTATION: &str = "router.deis.io/domains";
 pub const MAINTENANCE_ANNOTATION: &str = "router.deis.io/maintenance";
 pub const WHITELIST_ANNOTATION: &str = "router.deis.io/whitelist";
 pub const SSL_ENFORCE_ANNOTATION: &str = "router.deis.io/ssl.enforce";
+/// `domain:certificate` pairs.
+pub const CERTIFICATES_ANNOTATION: &str = "router.deis.io/certificates";
+/// `certificate:stamp` pairs.
+pub const STAMPS_ANNOTATION: &str = "deis.io/certificates";
 /// Since when each of the domains is claimed, in milliseconds since 1970.
 pub const CLAIMED_ANNOTATION: &str = "deis.io/claimed";
 /// Replicas that should be serving.
@@ -42,6 +51,11 @@ pub const APPLIED_ANNOTATION: &str = "deis.io/applied";
 /// Name of the port that an app's process listens on: each pod says its own number, so a release that
 /// changes it takes no traffic away from those that still run.
 pub const PORT_NAME: &str = "http";
+/// Deployment and service account of the routers.
+pub const ROUTER: &str = "deis-router";
+pub const ROUTER_ACCOUNT: &str = ROUTER;
+/// The platform's certificate, in its own namespace.
+pub const PLATFORM_CERT: &str = "deis-router-platform-cert";
 /// Pull secret of an app's namespace.
 pub const PULL_SECRET: &str = "deis-registry";
 

@@ -3,6 +3,7 @@
 
 pub mod autoscaler;
 pub mod budget;
+pub mod certificate;
 pub mod deployment;
 pub mod env;
 pub mod namespace;

@@ -1,8 +1,11 @@
-//! Routes from watches of Services, EndpointSlices and pods.
+//! Routes from watches of Services, EndpointSlices and pods, and from the Secrets that Services name.
 //!
 //! The table is made anew after each change and swapped whole. During an outage of the API server the last
-//! one stays; none is told before all three watches have been heard to the end once.
+//! one stays; none is told before all three watches have been heard to the end once and the certificates
+//! were read.
 
+mod certificates;
+mod platform;
 mod table;
 
 use std::collections::HashMap;
@@ -11,7 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::routing::{Route, RouteTable, RouterReport};
+use domain::routing::{RouteTable, RouterReport};
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::{Pod, PodStatus, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -22,6 +25,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use self::certificates::Certificates;
+use self::platform::Platform;
 use self::table::Run;
 use super::objects::service::annotated;
 use super::{KubernetesEngine, KubernetesSettings, names, watching};
@@ -29,6 +34,8 @@ use crate::Routes;
 
 /// Changes that come together make one table.
 const TOGETHER: Duration = Duration::from_millis(5);
+/// How often certificates that could not be read, or may have changed unseen, are thought of.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The routes; clones are handles to the same ones. The watches end with the last handle.
 #[derive(Clone)]
@@ -98,9 +105,12 @@ async fn run(client: Client, settings: Arc<KubernetesSettings>, table: Arc<watch
     let own = format!("{}={}", names::HERITAGE_LABEL, names::HERITAGE);
     let mut service_events = pin!(watching::objects(Api::<Service>::all(client.clone()), &routable));
     let mut slice_events = pin!(watching::objects(Api::<EndpointSlice>::all(client.clone()), &routable));
-    let mut pod_events = pin!(watching::objects(Api::<Pod>::all(client), &own));
+    let mut pod_events = pin!(watching::objects(Api::<Pod>::all(client.clone()), &own));
     let (mut services, mut slices) = (Mirror::<Service>::new(), Mirror::<EndpointSlice>::new());
     let mut pods = Mirror::<Pod>::new();
+    let mut certificates = Certificates::new(client.clone());
+    let mut platform = Platform::watch(&client, &settings);
+    let mut again = tokio::time::interval(LOOK_AGAIN);
     let mut due: Option<Instant> = None;
     loop {
         tokio::select! {
@@ -110,17 +120,30 @@ async fn run(client: Client, settings: Arc<KubernetesSettings>, table: Arc<watch
             }
             Some(event) = slice_events.next() => slices.take(event),
             Some(event) = pod_events.next() => pods.take(event.modify(strip)),
+            () = platform.changed() => {}
+            is_new = certificates.next() => if !is_new && table.borrow().version > 0 { continue },
+            _ = again.tick() => {
+                certificates.want(&services.store.state());
+                continue;
+            }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 due = None;
-                let runs = runs(&pods.store);
-                let routes = table::routes(
-                    &settings, &services.store.state(), &slices.store.state(), &runs,
-                );
-                publish(&table, routes);
+                let services = services.store.state();
+                certificates.want(&services);
+                if table.borrow().version == 0 && certificates.is_reading() {
+                    continue;
+                }
+                let (runs, pairs) = (runs(&pods.store), certificates.pairs());
+                publish(&table, RouteTable {
+                    version: 0,
+                    routes: table::routes(&settings, &services, &slices.store.state(), &runs, &pairs),
+                    rules: platform.rules(),
+                    platform_certificate: platform.certificate(),
+                });
                 continue;
             }
         }
-        if services.is_whole && slices.is_whole && pods.is_whole {
+        if services.is_whole && slices.is_whole && pods.is_whole && platform.is_whole() {
             due = due.or_else(|| Some(Instant::now() + TOGETHER));
         }
     }
@@ -145,11 +168,13 @@ fn strip(pod: &mut Pod) {
     pod.status = Some(PodStatus { container_statuses: containers, ..PodStatus::default() });
 }
 
-fn publish(table: &watch::Sender<Arc<RouteTable>>, routes: Vec<Route>) {
+/// Replaces the table where it says something new; the version counts up from the one before.
+fn publish(table: &watch::Sender<Arc<RouteTable>>, new: RouteTable) {
     table.send_if_modified(|table| {
-        let is_new = table.version == 0 || table.routes != routes;
+        let version = table.version + 1;
+        let is_new = table.version == 0 || **table != RouteTable { version: table.version, ..new.clone() };
         if is_new {
-            *table = Arc::new(RouteTable { version: table.version + 1, routes });
+            *table = Arc::new(RouteTable { version, ..new });
         }
         is_new
     });

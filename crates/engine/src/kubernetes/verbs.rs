@@ -147,8 +147,12 @@ impl Inner {
     async fn apply_routing(&self, routing: &AppRouting) -> Result<(), EngineError> {
         let app = &routing.app;
         self.ensure_namespace(app).await?;
+        let what = format!("route {app}");
+        let certificates = &routing.certificates;
+        self.bring_certificates(app, certificates).await.map_err(|error| failed(&what, error))?;
         let applied = self.apply::<Service>(app, &service::service(routing)).await;
-        applied.map(drop).map_err(|error| failed(&format!("route {app}"), error))
+        applied.map_err(|error| failed(&what, error))?;
+        self.clear_certificates(app, certificates).await.map_err(|error| failed(&what, error))
     }
 
     pub(super) async fn has_node(&self, tags: &BTreeMap<String, String>) -> Result<bool, EngineError> {

@@ -25,6 +25,15 @@ where
     patient(K::plural(&()).into_owned(), watcher::watcher(api, config(labels)))
 }
 
+/// All that happens to the one object of this name; whoever asks may be allowed to see no other.
+pub fn named<K>(api: Api<K>, name: &str) -> impl Stream<Item = Event<K>> + Send + use<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let config = Config::default().fields(&format!("metadata.name={name}")).timeout(WATCH_SECONDS);
+    patient(format!("{} {name}", K::plural(&())), watcher::watcher(api, config))
+}
+
 fn config(labels: &str) -> Config {
     Config::default().labels(labels).timeout(WATCH_SECONDS)
 }

@@ -157,6 +157,7 @@ fn settings(instance: &str, state: &std::path::Path) -> DockerSettings {
         sealing_keys: SealingKey::new(&[1; 32]).into(),
         platform_domain: "localhost".to_owned(),
         platform_routes: Vec::new(),
+        router_rules: domain::edge::RouterRules::default(),
         network_range: format!("10.{}.0.0/16", 100 + rand::random::<u8>() % 100),
         node_labels: BTreeMap::new(),
         stack_image: STACK_IMAGE.to_owned(),

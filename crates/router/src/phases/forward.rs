@@ -1,14 +1,13 @@
-//! Phase 3: to a backend and back.
+//! Phase 4: to a backend and back.
 //!
 //! While the route wants replicas and none is ready, the request waits, bounded in time and number. It
 //! is tried again elsewhere when nothing of it was sent; GET and HEAD also when a reused connection
 //! closed before the first byte of the answer, for then the backend had most likely closed it before.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use domain::routing::{Backend, Route};
+use domain::routing::Backend;
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
@@ -17,9 +16,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{Refusal, headers};
-use crate::body::ProxyBody;
+use super::caller::Caller;
+use super::{Refusal, guard, headers};
+use crate::affinity;
+use crate::body::{BodyError, ProxyBody};
 use crate::pool::Sender;
+use crate::site::Site;
 use crate::table::InFlightGuard;
 use crate::worker::Shared;
 
@@ -29,38 +31,55 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 /// Brings the request to a backend of `route` and its answer back.
 pub(super) async fn forward(
     shared: &Rc<Shared>,
-    route: Rc<Route>,
+    site: Rc<Site>,
     host: &str,
-    client: SocketAddr,
+    caller: &Caller,
     mut request: Request<Incoming>,
 ) -> Response<ProxyBody> {
     if request.method() == Method::CONNECT {
         return Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here").into_response();
     }
     let visitor = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
-    let outgoing = prepare(shared, client, request);
-    match exchange(shared, route, host, outgoing).await {
+    let outgoing = prepare(&site, caller, request);
+    let timeout = site.rules.timeout;
+    let wanted = site.rules.sticky.then(|| affinity::wanted(outgoing.headers()));
+    match exchange(shared, site, host, outgoing).await {
         Err(refusal) => refusal.into_response(),
-        Ok(Exchange { response, guard }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            switch_protocols(shared, response, visitor, guard)
+        Ok(Exchange { response, guard, .. }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            switch_protocols(timeout, response, visitor, guard)
         }
-        Ok(Exchange { response, guard }) => {
+        Ok(Exchange { response, guard, backend_key }) => {
             let (mut parts, body) = response.into_parts();
             headers::strip_hop_by_hop(&mut parts.headers);
+            if let Some(wanted) = wanted {
+                let mark = affinity::mark(&backend_key);
+                if wanted.as_ref() != Some(&mark) {
+                    let cookie = affinity::cookie(&mark, caller.is_https);
+                    parts.headers.append(header::SET_COOKIE, cookie);
+                }
+            }
+            // How the end of the body is told is for each connection to choose.
+            parts.headers.remove(header::TRANSFER_ENCODING);
             parts.version = Version::HTTP_11;
-            Response::from_parts(parts, ProxyBody::answer(body, shared.settings.upstream_timeout, guard))
+            Response::from_parts(parts, ProxyBody::answer(body, timeout, guard))
         }
     }
 }
 
 /// The request as the app is to see it.
-fn prepare(shared: &Shared, client: SocketAddr, request: Request<Incoming>) -> Request<ProxyBody> {
+fn prepare(site: &Site, caller: &Caller, request: Request<Incoming>) -> Request<ProxyBody> {
     let (mut parts, body) = request.into_parts();
     let upgrade = headers::upgrade(&parts.headers);
     headers::strip_hop_by_hop(&mut parts.headers);
     // The answer "100 Continue" is given by us as soon as the body is wanted.
     parts.headers.remove(header::EXPECT);
-    headers::add_forwarded(&mut parts.headers, client, shared.settings.listen.port());
+    headers::join_cookies(&mut parts.headers);
+    headers::add_forwarded(&mut parts.headers, caller);
+    if site.rules.request_start {
+        headers::add_request_start(&mut parts.headers, SystemTime::now());
+    } else {
+        parts.headers.remove(headers::REQUEST_START);
+    }
     if let Some(protocol) = upgrade {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(header::UPGRADE, protocol);
@@ -75,7 +94,7 @@ fn prepare(shared: &Shared, client: SocketAddr, request: Request<Incoming>) -> R
     let body = if body.is_end_stream() {
         ProxyBody::empty()
     } else {
-        ProxyBody::request(body, shared.settings.body_bytes_max, shared.settings.upstream_timeout)
+        ProxyBody::request(body, site.rules.body_bytes_max, site.rules.timeout)
     };
     Request::from_parts(parts, body)
 }
@@ -83,6 +102,7 @@ fn prepare(shared: &Shared, client: SocketAddr, request: Request<Incoming>) -> R
 struct Exchange {
     response: Response<Incoming>,
     guard: InFlightGuard,
+    backend_key: String,
 }
 
 /// How one attempt failed.
@@ -95,18 +115,21 @@ enum Attempt {
 
 async fn exchange(
     shared: &Rc<Shared>,
-    mut route: Rc<Route>,
+    mut site: Rc<Site>,
     host: &str,
     mut request: Request<ProxyBody>,
 ) -> Result<Exchange, Refusal> {
     let deadline = Instant::now() + shared.settings.hold_timeout;
     let mut tried = Vec::new();
+    let wanted = site.rules.sticky.then(|| affinity::wanted(request.headers())).flatten();
     loop {
         // Subscribed before looking, so that no change of the table is missed.
         let changed = shared.table_changed.notified();
-        if let Some((backend, guard)) = shared.in_flight.choose(&route.backends, &tried) {
-            match attempt(shared, &backend, request).await {
-                Ok(response) => return Ok(Exchange { response, guard }),
+        if let Some((backend, guard)) =
+            shared.in_flight.choose(&site.route.backends, &tried, wanted.as_deref())
+        {
+            match attempt(shared, &site, &backend, request).await {
+                Ok(response) => return Ok(Exchange { response, guard, backend_key: backend.key }),
                 Err(Attempt::Lost(refusal)) => return Err(refusal),
                 Err(Attempt::Unsent(back)) => request = *back,
             }
@@ -115,16 +138,16 @@ async fn exchange(
                 continue;
             }
         }
-        if route.wanted == 0 && route.backends.is_empty() {
+        if site.route.wanted == 0 && site.route.backends.is_empty() {
             return Err(unavailable("no process serves this app; scale one up with `deis scale`"));
         }
         let until = if tried.is_empty() { deadline } else { deadline.min(Instant::now() + REFUSED_PAUSE) };
         hold(shared, changed, until, deadline).await?;
         tried.clear();
-        route = shared
+        site = shared
             .table
             .borrow()
-            .route(host)
+            .site(host)
             .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no app answers at {host}")))?;
     }
 }
@@ -167,6 +190,7 @@ fn unavailable(text: &str) -> Refusal {
 
 async fn attempt(
     shared: &Rc<Shared>,
+    site: &Site,
     backend: &Backend,
     request: Request<ProxyBody>,
 ) -> Result<Response<Incoming>, Attempt> {
@@ -174,7 +198,7 @@ async fn attempt(
     let reused = pooled.is_some();
     let mut sender = match pooled {
         Some(sender) => sender,
-        None => match connect(shared, backend).await {
+        None => match connect(shared, site, backend).await {
             Ok(sender) => sender,
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "cannot connect");
@@ -184,8 +208,7 @@ async fn attempt(
     };
 
     let again = (reused && is_safe(&request)).then(|| copy(&request));
-    let answer =
-        tokio::time::timeout(shared.settings.upstream_timeout, sender.try_send_request(request)).await;
+    let answer = tokio::time::timeout(site.rules.timeout, sender.try_send_request(request)).await;
     match answer {
         Err(_) => {
             Err(Attempt::Lost(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the app did not answer in time")))
@@ -208,9 +231,21 @@ async fn attempt(
 fn lost(error: &hyper::Error) -> Refusal {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(crate::body::BodyError::TooLarge(max)) = error.downcast_ref() {
-            let text = format!("the body is larger than the {max} bytes allowed here");
-            return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text);
+        match error.downcast_ref() {
+            Some(BodyError::TooLarge(max)) => return guard::too_large(*max),
+            Some(BodyError::Broken(_)) => {
+                return Refusal::new(
+                    StatusCode::BAD_REQUEST,
+                    "the body of the request is malformed or was cut off",
+                );
+            }
+            Some(BodyError::Silent(_)) => {
+                return Refusal::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the body of the request did not come in time",
+                );
+            }
+            Some(BodyError::Gzip(_)) | None => {}
         }
         cause = error.source();
     }
@@ -230,9 +265,10 @@ fn copy(request: &Request<ProxyBody>) -> Request<ProxyBody> {
     copy
 }
 
-async fn connect(shared: &Shared, backend: &Backend) -> std::io::Result<Sender> {
+async fn connect(shared: &Shared, site: &Site, backend: &Backend) -> std::io::Result<Sender> {
     let connecting = TcpStream::connect(backend.address);
-    let stream = tokio::time::timeout(shared.settings.connect_timeout, connecting).await??;
+    let patience = site.rules.connect_timeout.unwrap_or(shared.settings.connect_timeout);
+    let stream = tokio::time::timeout(patience, connecting).await??;
     stream.set_nodelay(true)?;
     let (sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
@@ -259,7 +295,7 @@ fn give_back(shared: &Rc<Shared>, backend: &Backend, mut sender: Sender, status:
 
 /// Joins visitor and app after a 101 (WebSocket and the like), until both have hung up.
 fn switch_protocols(
-    shared: &Shared,
+    silence_max: Duration,
     mut response: Response<Incoming>,
     visitor: Option<OnUpgrade>,
     guard: InFlightGuard,
@@ -269,7 +305,6 @@ fn switch_protocols(
         return Refusal::new(StatusCode::BAD_GATEWAY, text).into_response();
     };
     let app = hyper::upgrade::on(&mut response);
-    let silence_max = shared.settings.upstream_timeout;
     tokio::task::spawn_local(async move {
         let joined = async { tokio::try_join!(visitor, app) }.await;
         if let Ok((visitor, app)) = joined {

@@ -1,87 +1,79 @@
-//! Phase 2: may the request pass? Maintenance, whitelist, HTTPS, size.
+//! Phase 3: may the request pass? Whitelist, HTTPS, maintenance, size.
 
-use std::net::IpAddr;
-
-use domain::routing::Route;
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 use hyper::Request;
 
-use super::Refusal;
-use crate::worker::Shared;
+use super::caller::Caller;
+use super::{Refusal, headers};
+use crate::RouterSettings;
+use crate::site::Site;
+
+/// In the words of Deis, so that scripts which look for them go on finding them.
+const MAINTENANCE: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+    <title>Site Maintenance</title></head>\
+    <body><h1>Site Maintenance</h1><p>Down for maintenance, please try again later.</p></body></html>";
 
 /// Checks in the order of components.md 5.4: maintenance comes before availability.
 pub(super) fn check<B>(
-    shared: &Shared,
-    route: &Route,
-    client: IpAddr,
+    settings: &RouterSettings,
+    site: &Site,
+    caller: &Caller,
     host: &str,
     request: &Request<B>,
 ) -> Result<(), Refusal> {
-    if !route.whitelist.is_empty() && !route.whitelist.iter().any(|entry| covers(entry, client)) {
+    let whitelist = site.rules.whitelist.as_deref();
+    if whitelist.is_some_and(|list| !list.iter().any(|network| network.covers(caller.address))) {
         return Err(Refusal::new(StatusCode::FORBIDDEN, "your address is not on this app's whitelist"));
     }
-    if route.https_enforced {
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let location = Some(format!("https://{host}{path}"));
-        let text = "this app is served over HTTPS only".to_owned();
-        return Err(Refusal { status: StatusCode::MOVED_PERMANENTLY, text, location });
+    if site.rules.https_enforced && !caller.is_https {
+        return Err(to_https(settings, caller, host, request));
     }
-    if route.maintenance {
-        return Err(Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "down for maintenance, please try again later",
-        ));
+    if site.route.maintenance {
+        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, MAINTENANCE);
+        return Err(Refusal { media_type: "text/html; charset=utf-8", ..refusal });
     }
-    let length =
+    let length: Option<u64> =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let bytes_max = shared.settings.body_bytes_max;
-    if length.is_some_and(|length: u64| length > bytes_max) {
-        let text = format!("the body is larger than the {bytes_max} bytes allowed here");
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text));
+    match (length, site.rules.body_bytes_max) {
+        (Some(length), Some(bytes_max)) if length > bytes_max => Err(too_large(bytes_max)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// Whether an address or network `entry` (such as `10.1.2.3/8`) covers the address.
-fn covers(entry: &str, address: IpAddr) -> bool {
-    let (network, bits) = match entry.split_once('/') {
-        Some((network, bits)) => (network, bits.parse::<u32>().ok()),
-        None => (entry, Some(u32::MAX)),
+/// Chunks are the one transfer coding that is understood here; any other could hide where a body ends (RFC 9112
+/// section 6.1).
+pub(super) fn check_framing<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`")),
+    }
+}
+
+pub(super) fn too_large(bytes_max: u64) -> Refusal {
+    let text = format!("the body is larger than the {bytes_max} bytes allowed here");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+}
+
+/// 301 as Deis had it; 308 where 301 would make visitors send another method without the body (RFC 9110
+/// section 15.4.2).
+fn to_https<B>(settings: &RouterSettings, caller: &Caller, host: &str, request: &Request<B>) -> Refusal {
+    let status = match *request.method() {
+        Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
+        _ => StatusCode::PERMANENT_REDIRECT,
     };
-    let (Ok(network), Some(bits)) = (network.parse::<IpAddr>(), bits) else { return false };
-    match (network, address.to_canonical()) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            same_prefix(network.to_bits().into(), address.to_bits().into(), bits.min(32), 32)
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => {
-            same_prefix(network.to_bits(), address.to_bits(), bits.min(128), 128)
-        }
-        _ => false,
-    }
-}
-
-fn same_prefix(left: u128, right: u128, bits: u32, width: u32) -> bool {
-    bits == 0 || (left ^ right) >> (width - bits) == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_whitelist_entry_is_an_address_or_a_network() {
-        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
-        for (entry, client, covered) in [
-            ("10.1.2.3", "10.1.2.3", true),
-            ("10.1.2.3", "10.1.2.4", false),
-            ("10.1.2.3/8", "10.9.9.9", true),
-            ("0.0.0.0/0", "1.2.3.4", true),
-            ("10.0.0.0/8", "::ffff:10.1.1.1", true),
-            ("fd00::/8", "fd12::1", true),
-            ("fd00::/8", "10.1.1.1", false),
-            ("nonsense", "10.1.1.1", false),
-        ] {
-            assert_eq!(covers(entry, address(client)), covered, "{entry} {client}");
-        }
-    }
+    let asks_for = headers::upgrade(request.headers());
+    let is_websocket =
+        asks_for.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let scheme = if is_websocket { "wss" } else { "https" };
+    // A proxy in front has a door of its own.
+    let port = settings.https.as_ref().filter(|_| !caller.is_proxied);
+    let port = port.map(|https| https.public_port.unwrap_or(https.listen.port()));
+    let port = port.filter(|port| *port != 443).map(|port| format!(":{port}")).unwrap_or_default();
+    // An address of IPv6 has lost its brackets on the way.
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let location = Some(format!("{scheme}://{host}{port}{path}"));
+    Refusal { location, ..Refusal::new(status, "this app is served over HTTPS only") }
 }

@@ -1,8 +1,10 @@
 //! Headers between visitor and app: what is added, and what belongs to one connection only.
 
-use std::net::SocketAddr;
+use std::time::SystemTime;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::caller::Caller;
 
 /// Headers that speak of one connection (RFC 9110 section 7.6.1); framing is hyper's business.
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -33,15 +35,36 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove("proxy-connection");
 }
 
-/// Tells the app who asks and how (components.md 5.6). Values from outside are replaced: nobody in
-/// front of this router is trusted to set them.
-pub(super) fn add_forwarded(headers: &mut HeaderMap, client: SocketAddr, port: u16) {
-    let address = client.ip().to_canonical().to_string();
+/// Tells the app who asks and how (components.md 5.6). Values from outside are replaced.
+pub(super) fn add_forwarded(headers: &mut HeaderMap, caller: &Caller) {
+    let address = caller.address.to_string();
     let text =
         |text: String| HeaderValue::try_from(text).expect("addresses and numbers are valid header values");
     headers.insert("x-forwarded-for", text(address));
-    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
-    headers.insert("x-forwarded-port", text(port.to_string()));
+    headers.insert(
+        "x-forwarded-proto",
+        HeaderValue::from_static(if caller.is_https { "https" } else { "http" }),
+    );
+    headers.insert("x-forwarded-port", text(caller.port.to_string()));
+}
+
+/// When the first router saw the request, in seconds since 1970; used by apps to measure their queues.
+pub(super) const REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
+
+pub(super) fn add_request_start(headers: &mut HeaderMap, now: SystemTime) {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let text = format!("t={}.{:03}", since.as_secs(), since.subsec_millis());
+    headers.insert(REQUEST_START, HeaderValue::try_from(text).expect("digits are a valid header value"));
+}
+
+/// HTTP/2 splits cookies into as many fields as it likes; HTTP/1.1 knows one (RFC 9113 section 8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1
+        && let Ok(one) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, one);
+    }
 }
 
 fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
@@ -76,6 +99,18 @@ mod tests {
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["accept", "content-length"]);
+    }
+
+    #[test]
+    fn cookies_of_http2_become_one_header() {
+        let mut headers = HeaderMap::new();
+        headers.append("cookie", HeaderValue::from_static("a=1"));
+        headers.append("cookie", HeaderValue::from_static("b=2"));
+
+        join_cookies(&mut headers);
+
+        let cookies: Vec<_> = headers.get_all("cookie").iter().collect();
+        assert_eq!(cookies, ["a=1; b=2"]);
     }
 
     #[test]

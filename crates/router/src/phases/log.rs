@@ -1,7 +1,7 @@
-//! Phase 4: what came of the request, for the operator's log. The app's own log holds what the app
+//! Phase 6: what came of the request, for the operator's log. The app's own log holds what the app
 //! says, as in Deis; access lines never entered it.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use domain::routing::RouteOwner;
@@ -12,11 +12,11 @@ pub(super) struct Entry {
     begun: Instant,
     method: Method,
     path: String,
-    client: SocketAddr,
+    client: IpAddr,
 }
 
 impl Entry {
-    pub(super) fn begin<B>(request: &Request<B>, client: SocketAddr) -> Self {
+    pub(super) fn begin<B>(request: &Request<B>, client: IpAddr) -> Self {
         // The query may hold secrets; it stays out.
         let path = if tracing::enabled!(target: "access", tracing::Level::DEBUG) {
             request.uri().path().to_owned()

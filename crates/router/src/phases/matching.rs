@@ -1,23 +1,23 @@
-//! Phase 1: which route does the request's host mean?
+//! Phase 2: which route does the request's host mean?
 
 use std::rc::Rc;
 
 use domain::hosts::parse_host;
-use domain::routing::Route;
 use http::{StatusCode, header};
 use hyper::Request;
 
 use super::Refusal;
+use crate::site::Site;
 use crate::worker::Shared;
 
-/// Finds the route; 400 without one clear host (RFC 9112 section 3.2), 404 for a host of nobody.
-pub(super) fn route<B>(shared: &Shared, request: &Request<B>) -> Result<(Rc<Route>, String), Refusal> {
+/// Finds the route with its rules; 400 without one clear host (RFC 9112 section 3.2), 404 for a host of nobody.
+pub(super) fn site<B>(shared: &Shared, request: &Request<B>) -> Result<(Rc<Site>, String), Refusal> {
     let host = host(request).ok_or_else(|| {
         Refusal::new(StatusCode::BAD_REQUEST, "a request needs exactly one valid Host header")
     })?;
-    let route = shared.table.borrow().route(&host);
-    match route {
-        Some(route) => Ok((route, host)),
+    let site = shared.table.borrow().site(&host);
+    match site {
+        Some(site) => Ok((site, host)),
         None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("no app answers at {host}"))),
     }
 }

@@ -39,7 +39,8 @@ fn bodies_stream_both_ways_before_they_end() {
 
 #[test]
 fn a_body_over_the_bound_is_refused_whether_or_not_its_length_is_told() {
-    let world = World::start_with(|settings| settings.body_bytes_max = 10);
+    let world = World::start();
+    world.tell(|rules| rules.body_bytes_max = Some(10));
     let app = App::start("small", |request| {
         let mut sink = String::new();
         // Reads until the router gives the request up.

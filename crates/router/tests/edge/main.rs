@@ -4,10 +4,17 @@ mod app;
 mod visitor;
 mod world;
 
+mod answers;
 mod bodies;
 mod draining;
 mod headers;
 mod hosts;
+mod https;
 mod passthrough;
+mod proxies;
 mod retries;
+mod rules;
+mod secure;
+mod tls;
 mod upgrades;
+mod wire;

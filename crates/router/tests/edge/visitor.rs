@@ -1,14 +1,19 @@
 //! A visitor in front of the router, one connection at a time.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::app::header;
 use crate::world::World;
 
+/// A connection, of whatever kind.
+pub trait Line: Read + Write {}
+
+impl<L: Read + Write> Line for L {}
+
 pub struct Visitor {
-    pub stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Line>>,
 }
 
 #[derive(Debug)]
@@ -20,13 +25,37 @@ pub struct Answer {
 
 impl Visitor {
     pub fn connect(world: &World) -> Self {
-        let stream = TcpStream::connect(world.address).expect("the router listens");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-        Self { stream: BufReader::new(stream) }
+        Self::on(tcp(world.address))
+    }
+
+    /// Speaks over a connection that is there.
+    pub fn on(line: impl Line + 'static) -> Self {
+        Self { stream: BufReader::new(Box::new(line)) }
     }
 
     pub fn send(&mut self, bytes: &str) {
         self.stream.get_mut().write_all(bytes.as_bytes()).expect("the router takes it");
+    }
+
+    /// All that still comes until the connection ends.
+    pub fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        // Cut off is an end too; what came before counts.
+        let ended = self.stream.read_to_end(&mut rest);
+        if let Err(error) = ended {
+            assert!(!is_late(&error), "the connection stays open after {:?}", String::from_utf8_lossy(&rest));
+        }
+        String::from_utf8(rest).expect("UTF-8")
+    }
+
+    /// Whether the router has closed the connection, after whatever it still said.
+    pub fn is_closed(&mut self) -> bool {
+        let mut rest = Vec::new();
+        // A reset is an end too; only the time running out is none.
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => true,
+            Err(error) => !is_late(&error),
+        }
     }
 
     /// Reads head and body of one answer.
@@ -48,11 +77,28 @@ impl Visitor {
         head
     }
 
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).expect("so many bytes");
+        bytes
+    }
+
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.stream.read_line(&mut line).expect("a line");
         line
     }
+}
+
+fn is_late(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// A connection that does not wait for ever.
+pub fn tcp(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the router listens");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    stream
 }
 
 /// `GET path` of `host` on a connection of its own.

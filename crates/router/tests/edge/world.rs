@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use domain::AppName;
+use domain::certs::Pair;
+use domain::edge::{AppRules, RouterRules};
 use domain::routing::{Backend, Claim, Route, RouteOwner, RouteTable, RouterReport};
 use engine::Routes;
-use router::{Router, RouterSettings};
+use router::{HttpsSettings, Router, RouterSettings};
 use tokio::sync::watch;
 
 /// The engine's part: a table to watch and an ear for reports.
@@ -28,6 +30,7 @@ impl Routes for Table {
 
 pub struct World {
     pub address: SocketAddr,
+    pub https_address: SocketAddr,
     table: Arc<Table>,
     shutdown: watch::Sender<bool>,
     router: Option<Router>,
@@ -41,19 +44,40 @@ impl World {
     pub fn start_with(change: impl FnOnce(&mut RouterSettings)) -> Self {
         let mut settings = RouterSettings::new(([127, 0, 0, 1], 0).into());
         settings.workers = 2;
+        settings.https = Some(HttpsSettings::new(([127, 0, 0, 1], 0).into()));
         settings.hold_timeout = Duration::from_secs(5);
         change(&mut settings);
         let table = Arc::new(Table { sender: watch::Sender::default(), last_report: Mutex::default() });
         let (shutdown, stopped) = watch::channel(false);
         let routes: Arc<dyn Routes> = table.clone();
         let router = Router::start(&settings, &routes, &stopped).expect("a free port");
-        Self { address: router.address(), table, shutdown, router: Some(router) }
+        let https_address = router.https_address().expect("it was asked for");
+        Self { address: router.address(), https_address, table, shutdown, router: Some(router) }
     }
 
     /// Replaces the table and waits until all workers have it.
     pub fn serve(&self, routes: Vec<Route>) {
-        let version = self.table.sender.borrow().version + 1;
-        self.table.sender.send_replace(Arc::new(RouteTable { version, routes }));
+        self.update(|table| table.routes = routes);
+    }
+
+    /// Changes what all routers are told, and waits until all workers know.
+    pub fn tell(&self, change: impl FnOnce(&mut RouterRules)) {
+        let mut rules = (*self.table.sender.borrow().rules).clone();
+        change(&mut rules);
+        self.update(|table| table.rules = Arc::new(rules));
+    }
+
+    /// Replaces the certificate of hosts that have none of their own.
+    pub fn set_platform_certificate(&self, pair: Pair) {
+        self.update(|table| table.platform_certificate = Some(Arc::new(pair)));
+    }
+
+    fn update(&self, change: impl FnOnce(&mut RouteTable)) {
+        let mut table = (**self.table.sender.borrow()).clone();
+        table.version += 1;
+        change(&mut table);
+        let version = table.version;
+        self.table.sender.send_replace(Arc::new(table));
         self.wait_for_report(|report| report.table_version == version);
     }
 
@@ -96,6 +120,8 @@ pub fn route(name: &str, backends: &[&crate::app::App]) -> Route {
         maintenance: false,
         whitelist: Vec::new(),
         https_enforced: false,
+        certificates: Vec::new(),
+        rules: AppRules::default(),
         wanted: 1,
         backends: backends.iter().map(backend).collect(),
     }

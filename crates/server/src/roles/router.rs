@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::routing::RouteTable;
 use engine::Routes;
 use engine::kubernetes::{self, KubernetesRoutes, KubernetesSettings};
 use router::passthrough::{self, PassthroughSettings};
-use router::{Router, RouterSettings};
+use router::{HttpsSettings, Router, RouterSettings};
+use tokio::sync::watch;
 
 use super::{RoleSettings, everywhere};
 use crate::health;
 use crate::process::{self, Process};
-use crate::settings::{Namespaces, check_domain};
+use crate::settings::{Namespaces, OptionalListen, check_domain};
 
 /// Takes requests from visitors to the replicas of apps, and git's connections to the builder.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,6 +26,18 @@ pub struct RouterRole {
     /// Address and port of HTTP.
     #[arg(long, env = "WORKFLOW_HTTP_LISTEN", default_value_t = everywhere(8080))]
     http_listen: SocketAddr,
+
+    /// Address and port of HTTPS; `none` leaves it out.
+    #[arg(long, env = "WORKFLOW_HTTPS_LISTEN", default_value = "0.0.0.0:6443")]
+    https_listen: OptionalListen,
+
+    /// Port of HTTP that visitors know.
+    #[arg(long, env = "WORKFLOW_HTTP_PORT", default_value_t = 80)]
+    http_port: u16,
+
+    /// Port of HTTPS that visitors know.
+    #[arg(long, env = "WORKFLOW_HTTPS_PORT", default_value_t = 443)]
+    https_port: u16,
 
     /// Address and port whose connections go to the builder.
     #[arg(long, env = "WORKFLOW_SSH_LISTEN", default_value_t = everywhere(2222))]
@@ -71,9 +85,15 @@ impl RouterRole {
         let router = Router::start(&self.router(), &routes, &stopping)?;
         if self.builder != "none" {
             let listener = process::bind("--ssh-listen", self.ssh_listen).await?;
-            process.add("way to the builder", passthrough::run(self.passthrough(), listener, stopping));
+            process.add(
+                "way to the builder",
+                passthrough::run(self.passthrough(routes.watch()), listener, stopping),
+            );
         }
         tracing::info!("serving HTTP on {}", self.http_listen);
+        if let Some(https) = router.https_address() {
+            tracing::info!("serving HTTPS on {https}");
+        }
         process.add_thread("router", || router.join());
         process.run(self.role.stop_timeout()).await
     }
@@ -84,7 +104,10 @@ impl RouterRole {
     }
 
     fn router(&self) -> RouterSettings {
+        let https = self.https_listen.0.map(|listen| super::https(listen, &self.domain));
         RouterSettings {
+            public_port: Some(self.http_port),
+            https: https.map(|https| HttpsSettings { public_port: Some(self.https_port), ..https }),
             workers: self.workers,
             hold_timeout: Duration::from_secs(self.hold_timeout),
             drain_timeout: self.role.drain_timeout(),
@@ -92,8 +115,9 @@ impl RouterRole {
         }
     }
 
-    fn passthrough(&self) -> PassthroughSettings {
+    fn passthrough(&self, tables: watch::Receiver<Arc<RouteTable>>) -> PassthroughSettings {
         PassthroughSettings {
+            tables: Some(tables),
             drain_timeout: self.role.drain_timeout(),
             ..PassthroughSettings::new(&self.builder)
         }

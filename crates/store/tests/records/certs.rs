@@ -1,8 +1,8 @@
 //! Certificates: keys are sealed and come back for the domain they serve.
 
-use domain::certs::CertFacts;
+use domain::certs::{CertFacts, Pair};
 use sqlx::{AnyConnection, Connection as _, Row as _};
-use store::{NewCert, NewDomain, Pair};
+use store::{NewCert, NewDomain};
 
 use crate::wishes::app;
 use crate::{Timestamp, World};
@@ -31,14 +31,16 @@ async fn a_key_is_sealed_at_rest_and_opens_for_its_domain() {
     world.store.add_cert(new_cert("foo")).await.expect("a new certificate");
     world.store.attach_cert("foo", "blog", Timestamp::now()).await.expect("a free domain");
 
-    let pair = world.store.pair_of_domain("blog").await.expect("an answer").expect("a pair");
+    let attached = world.store.attached_certs(&app("blog")).await.expect("an answer");
     let mut raw = AnyConnection::connect(&world.database.url).await.expect("the database answers");
     let row = sqlx::query("SELECT sealed_key FROM certs").fetch_one(&mut raw).await.expect("a row");
     let kept: String = row.try_get("sealed_key").expect("a text");
 
-    assert_eq!((pair.certificate.as_str(), pair.key.as_str()), ("chain", KEY));
+    let [cert] = &attached[..] else { panic!("one certificate: {attached:?}") };
+    assert_eq!((cert.name.as_str(), &cert.domains[..]), ("foo", &["blog".to_owned()][..]));
+    assert_eq!((cert.pair.certificate.as_str(), cert.pair.key.as_str()), ("chain", KEY));
     assert!(!kept.contains("planted") && kept.starts_with("v1:"), "{kept}");
-    assert!(!format!("{pair:?}").contains("planted"));
+    assert!(!format!("{attached:?}").contains("planted"));
 }
 
 #[tokio::test]

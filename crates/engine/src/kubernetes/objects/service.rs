@@ -3,19 +3,25 @@
 use std::collections::BTreeMap;
 
 use domain::ProcessType;
+use domain::annotations::Reader;
+use domain::edge::{APP_KEYS, AppRules, app_rules};
+use domain::networks::Network;
 use domain::routing::{AppRouting, Claim};
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::metadata;
+use super::{certificate, metadata};
 use crate::kubernetes::names::{self, Labels};
 
+/// What annotations begin with that only the platform itself writes.
+const OWN_PREFIX: &str = "deis.io/";
 /// The port of every Service that is routed.
 pub const SERVICE_PORT: i32 = 80;
 
 /// The Service, without what depends on the workloads.
 pub fn service(routing: &AppRouting) -> Service {
-    let AppRouting { app, target, domains, maintenance, routable, whitelist, https_enforced } = routing;
+    let AppRouting { app, target, domains, maintenance, routable, whitelist, https_enforced, certificates } =
+        routing;
     let mut labels = names::app_labels(app);
     let is_routable = *routable && target.is_some();
     labels.insert(names::ROUTABLE_LABEL.to_owned(), is_routable.to_string());
@@ -29,6 +35,8 @@ pub fn service(routing: &AppRouting) -> Service {
         (names::MAINTENANCE_ANNOTATION, maintenance.to_string()),
         (names::WHITELIST_ANNOTATION, whitelist.join(",")),
         (names::SSL_ENFORCE_ANNOTATION, https_enforced.to_string()),
+        (names::CERTIFICATES_ANNOTATION, certificate::mapping(certificates)),
+        (names::STAMPS_ANNOTATION, certificate::stamps(certificates)),
     ];
     let annotations = annotations.into_iter().filter(|(_, value)| !value.is_empty());
     let mut metadata = metadata(app.as_str(), labels);
@@ -64,87 +72,87 @@ pub struct Annotated {
     pub maintenance: bool,
     pub whitelist: Vec<String>,
     pub https_enforced: bool,
+    pub certificates: Vec<NamedCert>,
+    pub rules: AppRules,
     /// `None` where nothing says how many replicas there should be.
     pub wanted: Option<u32>,
     pub wrong: Vec<String>,
 }
 
+/// A certificate by its name in Kubernetes, and the domains that are to be served with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedCert {
+    pub name: String,
+    pub domains: Vec<String>,
+    /// Changes with the Secret; `None` where nothing tells.
+    pub stamp: Option<String>,
+}
+
+/// Settings of a Service that are read here, beside those of [`domain::edge`].
+const KEYS: [&str; 5] = ["domains", "certificates", "whitelist", "maintenance", "ssl.enforce"];
+
 /// Reads the annotations; `claimed_ms` counts for domains that do not say since when they are claimed.
 pub fn annotated(annotations: Option<&Labels>, claimed_ms: i64) -> Annotated {
     let empty = BTreeMap::new();
-    let mut reader = Reader { annotations: annotations.unwrap_or(&empty), wrong: Vec::new() };
+    let annotations = annotations.unwrap_or(&empty);
+    let mut own = Reader::new(annotations, OWN_PREFIX);
+    let mut reader = Reader::new(annotations, names::ROUTER_PREFIX);
     let mut read = Annotated {
-        domains: reader.domains(claimed_ms),
-        maintenance: reader.switch(names::MAINTENANCE_ANNOTATION),
-        whitelist: reader.whitelist(),
-        https_enforced: reader.switch(names::SSL_ENFORCE_ANNOTATION),
-        wanted: reader.number(names::WANTED_ANNOTATION),
+        domains: domains(&mut reader, &own, claimed_ms),
+        maintenance: reader.switch("maintenance").unwrap_or(false),
+        whitelist: whitelist(&mut reader),
+        https_enforced: reader.switch("ssl.enforce").unwrap_or(false),
+        certificates: certificates(&mut reader, &own),
+        rules: app_rules(&mut reader),
+        wanted: own.number("wanted"),
         wrong: Vec::new(),
     };
-    read.wrong = reader.wrong;
+    reader.complain_of_others(&[&KEYS[..], &APP_KEYS].concat());
+    read.wrong = own.into_wrong();
+    read.wrong.extend(reader.into_wrong());
     read
 }
 
-struct Reader<'a> {
-    annotations: &'a Labels,
-    wrong: Vec<String>,
+fn domains(reader: &mut Reader<'_>, own: &Reader<'_>, claimed_ms: i64) -> Vec<Claim> {
+    let since: Vec<Option<i64>> = own.list("claimed").into_iter().map(|text| text.parse().ok()).collect();
+    let hosts = reader.list("domains");
+    let claims = hosts.into_iter().enumerate().map(|(number, host)| Claim {
+        host: host.to_ascii_lowercase(),
+        since_ms: since.get(number).copied().flatten().unwrap_or(claimed_ms),
+    });
+    let (good, bad): (Vec<_>, Vec<_>) = claims.partition(|claim| is_host(&claim.host));
+    for claim in bad {
+        reader.complain("domains", format!("`{}` is no host name", claim.host));
+    }
+    good
 }
 
-impl Reader<'_> {
-    fn list(&self, name: &str) -> Vec<&str> {
-        let text = self.annotations.get(name).map_or("", String::as_str);
-        text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect()
+fn whitelist(reader: &mut Reader<'_>) -> Vec<String> {
+    let networks = reader.networks("whitelist").unwrap_or_default();
+    // An empty list lets everyone in, which nobody wrote down.
+    if networks.is_empty() && reader.text("whitelist").is_some() {
+        return vec!["255.255.255.255/32".to_owned()];
     }
+    let is_good = |entry: &&str| Network::parse(entry).is_some();
+    reader.list("whitelist").into_iter().filter(is_good).map(str::to_owned).collect()
+}
 
-    fn domains(&mut self, claimed_ms: i64) -> Vec<Claim> {
-        let since: Vec<Option<i64>> =
-            self.list(names::CLAIMED_ANNOTATION).into_iter().map(|text| text.parse().ok()).collect();
-        let hosts = self.list(names::DOMAINS_ANNOTATION);
-        let claims = hosts.into_iter().enumerate().map(|(number, host)| Claim {
-            host: host.to_ascii_lowercase(),
-            since_ms: since.get(number).copied().flatten().unwrap_or(claimed_ms),
-        });
-        let (good, bad): (Vec<_>, Vec<_>) = claims.partition(|claim| is_host(&claim.host));
-        self.wrong.extend(
-            bad.into_iter()
-                .map(|claim| format!("`{}` in {} is no host name", claim.host, names::DOMAINS_ANNOTATION)),
-        );
-        good
+fn certificates(reader: &mut Reader<'_>, own: &Reader<'_>) -> Vec<NamedCert> {
+    let stamps: BTreeMap<_, _> =
+        own.list("certificates").into_iter().filter_map(|pair| pair.split_once(':')).collect();
+    let mut certificates: BTreeMap<String, NamedCert> = BTreeMap::new();
+    for pair in reader.list("certificates") {
+        let named = pair.rsplit_once(':').map(|(host, name)| (host.to_ascii_lowercase(), name));
+        let is_good = |(host, name): &(String, &str)| is_host(host) && is_host(name);
+        let Some((host, name)) = named.filter(is_good) else {
+            reader.complain("certificates", format!("`{pair}` is not a domain, a colon and a certificate"));
+            continue;
+        };
+        let stamp = stamps.get(name).map(|stamp| (*stamp).to_owned());
+        let new = || NamedCert { name: name.to_owned(), domains: Vec::new(), stamp };
+        certificates.entry(name.to_owned()).or_insert_with(new).domains.push(host);
     }
-
-    fn whitelist(&mut self) -> Vec<String> {
-        let entries: Vec<_> = self.list(names::WHITELIST_ANNOTATION).into_iter().map(str::to_owned).collect();
-        let (good, bad): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| is_network(entry));
-        let nobody_is_meant = good.is_empty() && !bad.is_empty();
-        self.wrong.extend(
-            bad.into_iter().map(|entry| {
-                format!("`{entry}` in {} is no address or network", names::WHITELIST_ANNOTATION)
-            }),
-        );
-        // An empty list lets everyone in, which nobody wrote down.
-        if nobody_is_meant { vec!["255.255.255.255/32".to_owned()] } else { good }
-    }
-
-    fn switch(&mut self, name: &str) -> bool {
-        let Some(text) = self.annotations.get(name) else { return false };
-        match text.trim().to_ascii_lowercase().as_str() {
-            "true" => true,
-            "false" | "" => false,
-            _ => {
-                self.wrong.push(format!("`{text}` in {name} is neither true nor false"));
-                false
-            }
-        }
-    }
-
-    fn number(&mut self, name: &str) -> Option<u32> {
-        let text = self.annotations.get(name)?;
-        let number = text.trim().parse().ok();
-        if number.is_none() {
-            self.wrong.push(format!("`{text}` in {name} is no number"));
-        }
-        number
-    }
+    certificates.into_values().collect()
 }
 
 /// Letters, digits, `-` and `.`, with `*` as the first label at most.
@@ -158,17 +166,13 @@ fn is_host(host: &str) -> bool {
     host.len() <= 253 && host.strip_prefix("*.").unwrap_or(host).split('.').all(label)
 }
 
-fn is_network(text: &str) -> bool {
-    let (address, prefix) =
-        text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-    let Ok(address) = address.parse::<std::net::IpAddr>() else { return false };
-    let bits_max: u8 = if address.is_ipv4() { 32 } else { 128 };
-    prefix.is_none_or(|prefix| prefix.parse::<u8>().is_ok_and(|bits| bits <= bits_max))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use domain::AppName;
+    use domain::certs::{AttachedCert, Pair};
 
     use super::*;
 
@@ -184,6 +188,11 @@ mod tests {
             routable: true,
             whitelist: vec!["10.0.0.0/8".to_owned(), "::1".to_owned()],
             https_enforced: true,
+            certificates: vec![AttachedCert {
+                name: "foo-com".to_owned(),
+                domains: vec!["blog".to_owned(), "*.example.com".to_owned()],
+                pair: Arc::new(Pair { certificate: "chain".to_owned(), key: "key".to_owned() }),
+            }],
         }
     }
 
@@ -196,6 +205,20 @@ mod tests {
         assert_eq!((target(&service), read.wrong.len()), (routing().target, 0));
         assert_eq!((read.domains, read.whitelist), (routing().domains, routing().whitelist));
         assert_eq!((read.maintenance, read.https_enforced, read.wanted), (true, true, None));
+        let [cert] = &read.certificates[..] else { panic!("one certificate: {:?}", read.certificates) };
+        assert_eq!((cert.name.as_str(), &cert.domains), ("foo-com", &routing().certificates[0].domains));
+        assert_eq!(cert.stamp, Some(certificate::stamp(&routing().certificates[0].pair)));
+    }
+
+    #[test]
+    fn annotations_go_with_what_they_say() {
+        let bare = AppRouting { certificates: Vec::new(), whitelist: Vec::new(), ..routing() };
+
+        let annotations = service(&bare).metadata.annotations.expect("some");
+
+        for gone in [names::CERTIFICATES_ANNOTATION, names::STAMPS_ANNOTATION, names::WHITELIST_ANNOTATION] {
+            assert!(!annotations.contains_key(gone), "{gone}");
+        }
     }
 
     #[test]
@@ -213,6 +236,10 @@ mod tests {
             (names::MAINTENANCE_ANNOTATION, "True"),
             (names::SSL_ENFORCE_ANNOTATION, "sometimes"),
             (names::WANTED_ANNOTATION, "two"),
+            (names::CERTIFICATES_ANNOTATION, "*.Example.com:mine, nonsense"),
+            ("router.deis.io/tcpTimeout", "20m"),
+            ("router.deis.io/bodySize", "huge"),
+            ("router.deis.io/regexDomain", "x"),
         ]);
 
         let read = annotated(Some(&annotations), 5);
@@ -220,7 +247,11 @@ mod tests {
         let hosts: Vec<_> = read.domains.iter().map(|claim| (claim.host.as_str(), claim.since_ms)).collect();
         assert_eq!(hosts, [("www.example.com", 5), ("shop", 5)]);
         assert_eq!((read.maintenance, read.https_enforced, read.wanted), (true, false, None));
-        assert_eq!(read.wrong.len(), 3, "{:?}", read.wrong);
+        let cert =
+            NamedCert { name: "mine".to_owned(), domains: vec!["*.example.com".to_owned()], stamp: None };
+        assert_eq!(read.certificates, [cert]);
+        assert_eq!((read.rules.timeout, read.rules.body_bytes_max), (Some(Duration::from_secs(1_200)), None));
+        assert_eq!(read.wrong.len(), 6, "{:?}", read.wrong);
     }
 
     #[test]

@@ -5,12 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use domain::AppName;
+use domain::certs::AttachedCert;
 use domain::routing::{Backend, Claim, Route, RouteOwner};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
+use super::certificates::Pairs;
 use crate::kubernetes::objects::service::{Annotated, SERVICE_PORT, annotated};
 use crate::kubernetes::{KubernetesSettings, names};
+use crate::route::full_host;
 
 /// Label of a slice: the Service that it belongs to.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -29,6 +32,7 @@ pub fn routes(
     services: &[Arc<Service>],
     slices: &[Arc<EndpointSlice>],
     runs: &HashMap<String, Run>,
+    pairs: &Pairs,
 ) -> Vec<Route> {
     let mut by_service: BTreeMap<(&str, &str), Vec<&EndpointSlice>> = BTreeMap::new();
     for slice in slices {
@@ -44,7 +48,7 @@ pub fn routes(
             let (space, name) = (service.metadata.namespace.as_deref()?, service.metadata.name.as_deref()?);
             let slices = by_service.get(&(space, name)).map_or(&[][..], Vec::as_slice);
             let backends = backends(service, slices, runs);
-            route(settings, service, space, name, backends)
+            route(settings, service, space, name, backends, pairs)
         })
         .collect();
     routes.sort_by(|one, other| (&one.owner, &one.own_hosts).cmp(&(&other.owner, &other.own_hosts)));
@@ -57,13 +61,20 @@ fn route(
     space: &str,
     name: &str,
     backends: Vec<Backend>,
+    pairs: &Pairs,
 ) -> Option<Route> {
     let claimed_ms = service.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_millisecond());
-    let Annotated { domains, maintenance, whitelist, https_enforced, wanted, wrong: _ } =
+    let Annotated { domains, maintenance, whitelist, https_enforced, certificates, rules, wanted, wrong: _ } =
         annotated(service.metadata.annotations.as_ref(), claimed_ms);
+    let certificates = certificates.into_iter().filter_map(|cert| {
+        let pair = Arc::clone(pairs.get(&(space.to_owned(), cert.name.clone()))?);
+        let host = |domain: &String| full_host(domain, &settings.platform_domain);
+        Some(AttachedCert { name: cert.name, domains: cert.domains.iter().map(host).collect(), pair })
+    });
+    let certificates = certificates.collect();
     let (custom, plain): (Vec<_>, Vec<_>) = domains.into_iter().partition(|claim| claim.host.contains('.'));
     let Owner { owner, has_own_hosts } = owner(settings, service, space, name, &plain)?;
-    let full = |claim: &Claim| format!("{}.{}", claim.host, settings.platform_domain);
+    let full = |claim: &Claim| full_host(&claim.host, &settings.platform_domain);
     let (own_hosts, domains) = if has_own_hosts {
         (plain.iter().map(full).collect(), custom)
     } else {
@@ -75,7 +86,18 @@ fn route(
         return None;
     }
     let wanted = wanted.unwrap_or(1);
-    Some(Route { owner, own_hosts, domains, maintenance, whitelist, https_enforced, wanted, backends })
+    Some(Route {
+        owner,
+        own_hosts,
+        domains,
+        maintenance,
+        whitelist,
+        https_enforced,
+        certificates,
+        rules,
+        wanted,
+        backends,
+    })
 }
 
 struct Owner {
@@ -187,7 +209,7 @@ mod tests {
     fn routed(services: &[Arc<Service>], slices: &[Arc<EndpointSlice>]) -> Vec<Route> {
         let run = |uid: &str, release, restarts| (uid.to_owned(), Run { release, restarts });
         let runs = HashMap::from([run("a", 7, 0), run("b", 8, 2)]);
-        routes(&KubernetesSettings::new("localhost"), services, slices, &runs)
+        routes(&KubernetesSettings::new("localhost"), services, slices, &runs, &Pairs::new())
     }
 
     #[test]
@@ -204,6 +226,21 @@ mod tests {
         let backends: Vec<_> = route.backends.iter().map(|it| (it.key.as_str(), it.release)).collect();
         assert_eq!(backends, [("a", 7), ("b@2", 8)]);
         assert_eq!(route.backends[0].address.to_string(), "10.244.1.2:5000");
+    }
+
+    #[test]
+    fn a_route_has_the_certificates_that_were_read_and_the_rules_of_its_annotations() {
+        let blog = blog(json!({ "router.deis.io/domains": "blog,www.example.com",
+            "router.deis.io/certificates": "blog:one,www.example.com:one,www.example.org:unread",
+            "router.deis.io/gzip.enabled": "False" }));
+        let pair = Arc::new(domain::certs::Pair { certificate: "chain".to_owned(), key: "key".to_owned() });
+        let pairs = Pairs::from([(("blog".to_owned(), "one".to_owned()), pair)]);
+
+        let routes = routes(&KubernetesSettings::new("localhost"), &[blog], &[], &HashMap::new(), &pairs);
+
+        let [cert] = &routes[0].certificates[..] else { panic!("one certificate: {:?}", routes[0]) };
+        assert_eq!(cert.domains, ["blog.localhost", "www.example.com"]);
+        assert_eq!(routes[0].rules.gzip, Some(false));
     }
 
     #[test]

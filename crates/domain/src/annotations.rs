@@ -1,0 +1,199 @@
+//! Settings written as text by people: annotations of Kubernetes, and the same keys on a command line.
+//!
+//! Read kindly: booleans in any case, blanks around anything, the units of nginx. What cannot be read is
+//! left out and told, and harms nothing else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::networks::Network;
+
+/// Texts by name.
+pub type Annotations = BTreeMap<String, String>;
+
+/// Reads settings whose names begin with one prefix, and remembers what was wrong.
+pub struct Reader<'a> {
+    texts: &'a Annotations,
+    prefix: &'a str,
+    wrong: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(texts: &'a Annotations, prefix: &'a str) -> Self {
+        Self { texts, prefix, wrong: Vec::new() }
+    }
+
+    /// What could not be read, in words that name the setting.
+    pub fn into_wrong(self) -> Vec<String> {
+        self.wrong
+    }
+
+    /// Notes something that is wrong with a setting.
+    pub fn complain(&mut self, key: &str, why: impl std::fmt::Display) {
+        let text = self.text(key).unwrap_or_default();
+        self.wrong.push(format!("`{text}` in {}{key}: {why}", self.prefix));
+    }
+
+    /// Names with the prefix that are none of these.
+    pub fn complain_of_others(&mut self, known: &[&str]) {
+        for name in self.texts.keys() {
+            if let Some(key) = name.strip_prefix(self.prefix)
+                && !known.contains(&key)
+            {
+                self.wrong.push(format!("{name} is no setting; docs/router.md has those that there are"));
+            }
+        }
+    }
+
+    /// The text without blanks around it; none where it is empty.
+    pub fn text(&self, key: &str) -> Option<&'a str> {
+        let text = self.texts.get(&format!("{}{key}", self.prefix))?.trim();
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    /// What `parse` makes of the text, else a complaint that `expected` was expected.
+    pub fn read<T>(&mut self, key: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let value = parse(self.text(key)?);
+        if value.is_none() {
+            self.complain(key, format!("expected {expected}"));
+        }
+        value
+    }
+
+    pub fn switch(&mut self, key: &str) -> Option<bool> {
+        self.read(key, "true or false", |text| match text.to_ascii_lowercase().as_str() {
+            "true" | "on" => Some(true),
+            "false" | "off" => Some(false),
+            _ => None,
+        })
+    }
+
+    pub fn number<N: std::str::FromStr>(&mut self, key: &str) -> Option<N> {
+        self.read(key, "a number in range", |text| text.parse().ok())
+    }
+
+    pub fn duration(&mut self, key: &str) -> Option<Duration> {
+        self.read(key, "a time above zero such as 30s, 500ms or 20m", |text| {
+            duration(text).filter(|time| !time.is_zero())
+        })
+    }
+
+    pub fn size(&mut self, key: &str) -> Option<u64> {
+        self.read(key, "a size such as 512k, 50m or 1g", size)
+    }
+
+    /// Words with commas between them.
+    pub fn list(&self, key: &str) -> Vec<&'a str> {
+        let words = self.text(key).unwrap_or_default().split(',');
+        words.map(str::trim).filter(|word| !word.is_empty()).collect()
+    }
+
+    /// Addresses and networks; those that are none are left out. `None` where there is no text at all.
+    pub fn networks(&mut self, key: &str) -> Option<Vec<Network>> {
+        self.text(key)?;
+        let words = self.list(key);
+        let (good, bad): (Vec<_>, Vec<_>) =
+            words.into_iter().map(|word| (word, Network::parse(word))).partition(|(_, it)| it.is_some());
+        for (word, _) in bad {
+            self.wrong.push(format!("`{word}` in {}{key} is no address or network", self.prefix));
+        }
+        Some(good.into_iter().filter_map(|(_, network)| network).collect())
+    }
+}
+
+/// nginx's times: `ms s m h d w M y`, several after one another, seconds without a unit.
+fn duration(text: &str) -> Option<Duration> {
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().ok()?;
+        let unit = rest[digits..].bytes().take_while(u8::is_ascii_alphabetic).count();
+        let unit_ms: u64 = match &rest[digits..digits + unit] {
+            "ms" => 1,
+            "s" | "" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 7 * 86_400_000,
+            "M" => 30 * 86_400_000,
+            "y" => 365 * 86_400_000,
+            _ => return None,
+        };
+        total = total.checked_add(Duration::from_millis(number.checked_mul(unit_ms)?))?;
+        rest = rest[digits + unit..].trim_start();
+    }
+    Some(total)
+}
+
+/// nginx's sizes: bytes, or with `k`, `m` or `g`.
+fn size(text: &str) -> Option<u64> {
+    let text = text.to_ascii_lowercase();
+    let (number, shift) = match text.as_bytes().last()? {
+        b'k' => (&text[..text.len() - 1], 10),
+        b'm' => (&text[..text.len() - 1], 20),
+        b'g' => (&text[..text.len() - 1], 30),
+        _ => (&text[..], 0),
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(pairs: &[(&str, &str)]) -> Annotations {
+        pairs.iter().map(|(name, value)| (format!("x/{name}"), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn values_are_read_kindly_in_the_spelling_of_nginx() {
+        let texts = texts(&[
+            ("yes", " True "),
+            ("no", "OFF"),
+            ("time", "1m 30s"),
+            ("plain", "1300"),
+            ("big", "50M"),
+            ("list", " a, ,b "),
+            ("empty", ""),
+        ]);
+        let mut reader = Reader::new(&texts, "x/");
+
+        assert_eq!(
+            (reader.switch("yes"), reader.switch("no"), reader.switch("none")),
+            (Some(true), Some(false), None)
+        );
+        assert_eq!(reader.duration("time"), Some(Duration::from_secs(90)));
+        assert_eq!(reader.duration("plain"), Some(Duration::from_secs(1300)));
+        assert_eq!(reader.size("big"), Some(50 << 20));
+        assert_eq!(reader.list("list"), ["a", "b"]);
+        assert_eq!(reader.switch("empty"), None);
+        assert_eq!(reader.into_wrong(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_by_its_name_and_left_out() {
+        let texts = texts(&[
+            ("switch", "sometimes"),
+            ("time", "0"),
+            ("unit", "3 fortnights"),
+            ("size", "99999999999g"),
+            ("networks", "10.0.0.0/8, office"),
+            ("odd", "1"),
+        ]);
+        let mut reader = Reader::new(&texts, "x/");
+
+        assert_eq!(reader.switch("switch"), None);
+        assert_eq!(
+            (reader.duration("time"), reader.duration("unit"), reader.size("size")),
+            (None, None, None)
+        );
+        assert_eq!(reader.networks("networks").map(|all| all.len()), Some(1));
+        reader.complain_of_others(&["switch", "time", "unit", "size", "networks"]);
+
+        let wrong = reader.into_wrong();
+        assert_eq!(wrong.len(), 6, "{wrong:?}");
+        assert!(wrong[0].contains("x/switch") && wrong[4].contains("office"), "{wrong:?}");
+        assert!(wrong[5].contains("x/odd"), "{wrong:?}");
+    }
+}

@@ -1,0 +1,147 @@
+//! How the edge treats requests: what a router and an app may set (docs/router.md has the table), and what
+//! becomes of both together.
+//!
+//! The keys are those that Deis had for its nginx. [`router_rules`] and [`app_rules`] read them;
+//! [`SiteRules::of`] decides what holds for one app.
+
+mod read;
+mod site;
+
+use std::time::Duration;
+
+pub use read::{APP_KEYS, ROUTER_KEYS, app_rules, router_rules};
+pub use site::{SiteRules, TlsVersion};
+
+use crate::networks::Network;
+
+/// What a router is told for all apps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouterRules {
+    /// How long an app may stay silent.
+    pub timeout: Duration,
+    /// Largest request body; `None` has no bound.
+    pub body_bytes_max: Option<u64>,
+    pub gzip: Gzip,
+    /// Proxies in front that are believed about who asks and how.
+    pub trusted_proxies: Vec<Network>,
+    /// Connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    pub default_whitelist: Vec<Network>,
+    /// An app's own list replaces the default one instead of adding to it.
+    pub whitelist_overrides: bool,
+    /// An app without any list refuses everybody.
+    pub whitelists_enforced: bool,
+    /// Gets the requests for hosts of nobody.
+    pub default_app: Option<String>,
+    /// Visitors come back to the replica that answered them before.
+    pub sticky: bool,
+    pub request_ids: bool,
+    pub request_start: bool,
+    pub http2: bool,
+    pub https_enforced: bool,
+    pub hsts: Hsts,
+    pub tls_minimum: TlsVersion,
+    pub referrer_policy: Option<String>,
+}
+
+impl Default for RouterRules {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(1_300),
+            body_bytes_max: Some(1 << 30),
+            gzip: Gzip::default(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            default_whitelist: Vec::new(),
+            whitelist_overrides: false,
+            whitelists_enforced: false,
+            default_app: None,
+            sticky: false,
+            request_ids: false,
+            request_start: false,
+            http2: true,
+            https_enforced: false,
+            hsts: Hsts::default(),
+            tls_minimum: TlsVersion::V1_2,
+            referrer_policy: None,
+        }
+    }
+}
+
+/// Compression of answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gzip {
+    pub enabled: bool,
+    /// 1 to 9.
+    pub level: u32,
+    pub bytes_min: u64,
+    /// Media types without parameters.
+    pub types: Vec<String>,
+    pub vary: bool,
+}
+
+impl Default for Gzip {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            level: 5,
+            bytes_min: 256,
+            types: DEFAULT_TYPES.iter().map(|text| (*text).to_owned()).collect(),
+            vary: true,
+        }
+    }
+}
+
+const DEFAULT_TYPES: [&str; 18] = [
+    "application/atom+xml",
+    "application/javascript",
+    "application/json",
+    "application/rss+xml",
+    "application/vnd.ms-fontobject",
+    "application/x-font-ttf",
+    "application/x-web-app-manifest+json",
+    "application/xhtml+xml",
+    "application/xml",
+    "font/opentype",
+    "image/svg+xml",
+    "image/x-icon",
+    "text/css",
+    "text/html",
+    "text/javascript",
+    "text/plain",
+    "text/xml",
+    "text/x-component",
+];
+
+/// HTTP Strict Transport Security (RFC 6797).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hsts {
+    pub enabled: bool,
+    pub seconds: u64,
+    pub include_subdomains: bool,
+    pub preload: bool,
+}
+
+impl Default for Hsts {
+    fn default() -> Self {
+        Self { enabled: false, seconds: 180 * 86_400, include_subdomains: false, preload: false }
+    }
+}
+
+/// What an app has otherwise; `None` leaves it to the router.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppRules {
+    pub connect_timeout: Option<Duration>,
+    pub timeout: Option<Duration>,
+    /// `Some(None)` has no bound.
+    pub body_bytes_max: Option<Option<u64>>,
+    pub gzip: Option<bool>,
+    pub sticky: Option<bool>,
+    pub hsts: Option<bool>,
+    pub hsts_seconds: Option<u64>,
+    pub hsts_include_subdomains: Option<bool>,
+    pub hsts_preload: Option<bool>,
+    /// `Some(None)` sets no header.
+    pub referrer_policy: Option<Option<String>>,
+    pub request_start_disabled: bool,
+}

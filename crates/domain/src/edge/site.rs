@@ -1,0 +1,165 @@
+//! What holds for the requests of one app: the router's rules and the app's own, put together.
+
+use std::time::Duration;
+
+use super::{Hsts, RouterRules};
+use crate::networks::Network;
+use crate::routing::Route;
+
+/// Oldest version of TLS that may be spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
+}
+
+/// The rules of one route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteRules {
+    /// Who may ask; `None` means everyone.
+    pub whitelist: Option<Vec<Network>>,
+    pub https_enforced: bool,
+    /// Value of `Strict-Transport-Security`.
+    pub hsts: Option<String>,
+    /// `None` leaves it to the router's own setting.
+    pub connect_timeout: Option<Duration>,
+    /// How long the app may stay silent.
+    pub timeout: Duration,
+    /// Largest request body; `None` has no bound.
+    pub body_bytes_max: Option<u64>,
+    pub gzip: bool,
+    /// Visitors come back to the replica that answered them before.
+    pub sticky: bool,
+    pub referrer_policy: Option<String>,
+    /// Tell the app when its request began.
+    pub request_start: bool,
+}
+
+impl SiteRules {
+    pub fn of(router: &RouterRules, route: &Route) -> Self {
+        let app = &route.rules;
+        let hsts = Hsts {
+            enabled: app.hsts.unwrap_or(router.hsts.enabled),
+            seconds: app.hsts_seconds.unwrap_or(router.hsts.seconds),
+            include_subdomains: app.hsts_include_subdomains.unwrap_or(router.hsts.include_subdomains),
+            preload: app.hsts_preload.unwrap_or(router.hsts.preload),
+        };
+        Self {
+            whitelist: whitelist(router, &route.whitelist),
+            // A browser that was told once goes to HTTPS by itself: there must be no other way in.
+            https_enforced: route.https_enforced || router.https_enforced || hsts.enabled,
+            hsts: hsts.enabled.then(|| hsts_value(&hsts)),
+            connect_timeout: app.connect_timeout,
+            timeout: app.timeout.unwrap_or(router.timeout),
+            body_bytes_max: app.body_bytes_max.unwrap_or(router.body_bytes_max),
+            gzip: app.gzip.unwrap_or(router.gzip.enabled),
+            sticky: app.sticky.unwrap_or(router.sticky),
+            referrer_policy: app.referrer_policy.clone().unwrap_or_else(|| router.referrer_policy.clone()),
+            request_start: router.request_start && !app.request_start_disabled,
+        }
+    }
+}
+
+fn whitelist(router: &RouterRules, own: &[String]) -> Option<Vec<Network>> {
+    let parsed = own.iter().filter_map(|entry| Network::parse(entry));
+    let has_own = !own.is_empty();
+    let default = &router.default_whitelist;
+    if has_own && router.whitelist_overrides {
+        return Some(parsed.collect());
+    }
+    if !has_own && default.is_empty() {
+        return router.whitelists_enforced.then(Vec::new);
+    }
+    Some(default.iter().copied().chain(parsed).collect())
+}
+
+fn hsts_value(hsts: &Hsts) -> String {
+    let subdomains = if hsts.include_subdomains { "; includeSubDomains" } else { "" };
+    let preload = if hsts.preload { "; preload" } else { "" };
+    format!("max-age={}{subdomains}{preload}", hsts.seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::AppRules;
+    use crate::routing::RouteOwner;
+
+    fn route(rules: AppRules, whitelist: &[&str]) -> Route {
+        Route {
+            owner: RouteOwner::Platform("x".to_owned()),
+            own_hosts: Vec::new(),
+            domains: Vec::new(),
+            maintenance: false,
+            whitelist: whitelist.iter().map(|entry| (*entry).to_owned()).collect(),
+            https_enforced: false,
+            certificates: Vec::new(),
+            rules,
+            wanted: 1,
+            backends: Vec::new(),
+        }
+    }
+
+    fn shown(rules: &SiteRules) -> Option<Vec<String>> {
+        rules.whitelist.as_ref().map(|list| list.iter().map(Network::to_string).collect())
+    }
+
+    #[test]
+    fn an_apps_own_word_goes_before_the_routers() {
+        let router = RouterRules {
+            referrer_policy: Some("origin".to_owned()),
+            request_start: true,
+            ..RouterRules::default()
+        };
+        let app = AppRules {
+            timeout: Some(Duration::from_secs(5)),
+            body_bytes_max: Some(None),
+            gzip: Some(false),
+            referrer_policy: Some(None),
+            request_start_disabled: true,
+            ..AppRules::default()
+        };
+
+        let own = SiteRules::of(&router, &route(app, &[]));
+        let plain = SiteRules::of(&router, &route(AppRules::default(), &[]));
+
+        assert_eq!((own.timeout, own.body_bytes_max, own.gzip), (Duration::from_secs(5), None, false));
+        assert_eq!((own.referrer_policy, own.request_start), (None, false));
+        assert_eq!((plain.timeout, plain.body_bytes_max, plain.gzip), (router.timeout, Some(1 << 30), true));
+        assert_eq!((plain.referrer_policy.as_deref(), plain.request_start), (Some("origin"), true));
+    }
+
+    #[test]
+    fn hsts_enforces_https() {
+        let app = AppRules {
+            hsts: Some(true),
+            hsts_seconds: Some(60),
+            hsts_include_subdomains: Some(true),
+            hsts_preload: Some(true),
+            ..AppRules::default()
+        };
+
+        let rules = SiteRules::of(&RouterRules::default(), &route(app, &[]));
+
+        assert_eq!(rules.hsts.as_deref(), Some("max-age=60; includeSubDomains; preload"));
+        assert!(rules.https_enforced);
+    }
+
+    #[test]
+    fn a_whitelist_adds_to_the_default_one_or_takes_its_place() {
+        let office = Network::parse("192.0.2.1").expect("an address");
+        let extend = RouterRules { default_whitelist: vec![office], ..RouterRules::default() };
+        let replace = RouterRules { whitelist_overrides: true, ..extend.clone() };
+        let enforce = RouterRules { whitelists_enforced: true, ..RouterRules::default() };
+        let list = |router: &RouterRules, own: &[&str]| {
+            shown(&SiteRules::of(router, &route(AppRules::default(), own)))
+        };
+        let texts = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect());
+
+        assert_eq!(list(&extend, &["10.0.0.0/8"]), texts(&["192.0.2.1/32", "10.0.0.0/8"]));
+        assert_eq!(list(&replace, &["10.0.0.0/8"]), texts(&["10.0.0.0/8"]));
+        assert_eq!(list(&replace, &[]), texts(&["192.0.2.1/32"]));
+        assert_eq!(list(&enforce, &[]), texts(&[]));
+        assert_eq!(list(&RouterRules::default(), &[]), None);
+    }
+}

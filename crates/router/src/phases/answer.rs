@@ -1,0 +1,166 @@
+//! Phase 5: what the router adds to an answer: HSTS, Referrer-Policy, request ids, compression.
+
+use domain::edge::{Gzip, RouterRules};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode, Version};
+use hyper::Request;
+
+use super::caller::Caller;
+use crate::body::ProxyBody;
+use crate::site::Site;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+/// Longest correlation id that is taken over from outside.
+const CORRELATION_BYTES_MAX: usize = 512;
+
+/// What of a request bears on its answer, kept until that is there.
+pub(super) struct Wishes {
+    /// Request and correlation id.
+    ids: Option<(HeaderValue, HeaderValue)>,
+    takes_gzip: bool,
+}
+
+impl Wishes {
+    /// Reads the request, and gives it its ids.
+    pub(super) fn of<B>(rules: &RouterRules, request: &mut Request<B>) -> Self {
+        let takes_gzip = rules_allow_gzip(request) && accepts_gzip(request.headers());
+        let ids = rules.request_ids.then(|| new_ids(request.headers()));
+        if let Some((id, correlation)) = &ids {
+            request.headers_mut().insert(REQUEST_ID, id.clone());
+            request.headers_mut().insert(CORRELATION_ID, correlation.clone());
+        }
+        Self { ids, takes_gzip }
+    }
+
+    /// Adds to the answer what belongs there.
+    pub(super) fn carry_out(
+        self,
+        rules: &RouterRules,
+        site: Option<&Site>,
+        caller: &Caller,
+        mut answer: Response<ProxyBody>,
+    ) -> Response<ProxyBody> {
+        if let Some((id, correlation)) = self.ids {
+            answer.headers_mut().insert(REQUEST_ID, id);
+            answer.headers_mut().insert(CORRELATION_ID, correlation);
+        }
+        let Some(site) = site else { return answer };
+        if let Some(hsts) = site.hsts.as_ref().filter(|_| caller.is_https) {
+            answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
+        if let Some(policy) = &site.referrer_policy {
+            answer.headers_mut().insert(header::REFERRER_POLICY, policy.clone());
+        }
+        if site.rules.gzip && is_compressible(&rules.gzip, &answer) {
+            if rules.gzip.vary {
+                answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+            }
+            if self.takes_gzip {
+                return compressed(&rules.gzip, answer);
+            }
+        }
+        answer
+    }
+}
+
+fn new_ids(headers: &HeaderMap) -> (HeaderValue, HeaderValue) {
+    let id = format!("{:032x}", rand::random::<u128>());
+    let before = headers.get(CORRELATION_ID).and_then(|value| value.to_str().ok());
+    let correlation = match before.filter(|value| !value.is_empty() && value.len() <= CORRELATION_BYTES_MAX) {
+        Some(before) => format!("{before}, {id}"),
+        None => id.clone(),
+    };
+    let value = |text: String| HeaderValue::try_from(text).expect("it is made of a header value and digits");
+    (value(id), value(correlation))
+}
+
+fn rules_allow_gzip<B>(request: &Request<B>) -> bool {
+    request.method() != Method::HEAD && request.version() >= Version::HTTP_11
+}
+
+/// Whether gzip is among the codings that are welcome (RFC 9110 section 12.5.3).
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let mut any = false;
+    for coding in values.flat_map(|value| value.split(',')) {
+        let mut parts = coding.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        let is_welcome = quality.is_none_or(|q| q.parse::<f32>().is_ok_and(|q| q > 0.0));
+        if name.eq_ignore_ascii_case("gzip") {
+            return is_welcome;
+        }
+        any |= name == "*" && is_welcome;
+    }
+    any
+}
+
+/// Whether the answer is of a kind that is compressed for those who take it.
+fn is_compressible(gzip: &Gzip, answer: &Response<ProxyBody>) -> bool {
+    let headers = answer.headers();
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let media_type = text(header::CONTENT_TYPE).and_then(|text| text.split(';').next()).unwrap_or_default();
+    let media_type = media_type.trim();
+    let is_type = gzip.types.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(media_type));
+    let is_long = text(header::CONTENT_LENGTH)
+        .is_none_or(|length| length.parse::<u64>().is_ok_and(|length| length >= gzip.bytes_min));
+    let may_change = !text(header::CACHE_CONTROL).is_some_and(|value| value.contains("no-transform"));
+    let is_whole = matches!(answer.status(), StatusCode::OK | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+    let is_plain =
+        !headers.contains_key(header::CONTENT_ENCODING) && !headers.contains_key(header::CONTENT_RANGE);
+    is_type && is_long && may_change && is_whole && is_plain && answer.body().is_streamed()
+}
+
+fn compressed(gzip: &Gzip, answer: Response<ProxyBody>) -> Response<ProxyBody> {
+    let (mut parts, body) = answer.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(header::ACCEPT_RANGES);
+    parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    weaken_etag(&mut parts.headers);
+    Response::from_parts(parts, body.gzipped(gzip.level))
+}
+
+/// A strong validator promises the same bytes, which these no longer are (RFC 9110 section 8.8.1).
+fn weaken_etag(headers: &mut HeaderMap) {
+    let Some(etag) = headers.get(header::ETAG).map(HeaderValue::as_bytes) else { return };
+    if etag.starts_with(b"\"")
+        && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", etag].concat())
+    {
+        headers.insert(header::ETAG, weak);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_used_only_where_it_is_welcome() {
+        for (value, welcome) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("gzip;q=0, *", false),
+            ("*", true),
+            ("*;q=0", false),
+            ("br", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
+            assert_eq!(accepts_gzip(&headers), welcome, "{value}");
+        }
+        assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_correlation_id_keeps_what_was_there_before() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CORRELATION_ID, HeaderValue::from_static("abc"));
+
+        let (id, correlation) = new_ids(&headers);
+
+        assert_eq!(correlation.to_str().ok(), Some(format!("abc, {}", id.to_str().expect("text")).as_str()));
+        assert_ne!(new_ids(&headers).0, id);
+    }
+}

@@ -1,0 +1,208 @@
+//! TLS: which certificate for which name.
+//!
+//! Each table has its own configuration, made once for all workers: handshakes look into it without a lock,
+//! and connections that are open keep what they began with. Sessions can be taken up again across tables.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use domain::certs::{AttachedCert, Pair};
+use domain::edge::TlsVersion;
+use domain::hosts::HostIndex;
+use domain::routing::RouteTable;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{
+    ClientHello, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions,
+};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{Error, InconsistentKeys, ServerConfig};
+
+use crate::RouterError;
+
+/// Sessions of TLS 1.2 that are remembered; newer ones travel in tickets.
+const SESSIONS_MAX: usize = 4_096;
+/// Most certificates of one chain that are sent.
+const CHAIN_LENGTH_MAX: usize = 20;
+
+/// Makes the configuration of each table.
+pub(crate) struct Tls {
+    provider: Arc<CryptoProvider>,
+    tickets: Arc<dyn ProducesTickets>,
+    sessions: Arc<dyn StoresServerSessions>,
+    self_signed: Arc<CertifiedKey>,
+    made: Mutex<Made>,
+}
+
+#[derive(Default)]
+struct Made {
+    newest: Option<(u64, Arc<ServerConfig>)>,
+    /// Keys that the newest table uses, by where their pair lies in memory: pairs are shared, so that none is
+    /// read twice. Each entry holds on to its pair, so the place is not used again.
+    keys: HashMap<usize, ReadPair>,
+}
+
+/// A pair that was read; `None` where it is not good for TLS.
+#[derive(Clone)]
+struct ReadPair {
+    _pair: Arc<Pair>,
+    key: Option<Arc<CertifiedKey>>,
+}
+
+impl Tls {
+    /// Makes a certificate for these names too, for as long as there is no better one.
+    pub(crate) fn new(self_signed_names: &[String]) -> Result<Self, RouterError> {
+        let provider = Arc::new(default_provider());
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| RouterError::SelfSigned {
+            names: self_signed_names.join(", "),
+            source,
+        };
+        let pair = self_signed(self_signed_names).map_err(|error| failed(Box::new(error)))?;
+        let self_signed = certified(&pair, &provider).map_err(|error| failed(error.into()))?;
+        let tickets = Ticketer::new().map_err(|error| failed(Box::new(error)))?;
+        let sessions = ServerSessionMemoryCache::new(SESSIONS_MAX);
+        Ok(Self { provider, tickets, sessions, self_signed: Arc::new(self_signed), made: Mutex::default() })
+    }
+
+    /// The configuration for a table. A worker that comes late gets that of the newest one.
+    pub(crate) fn config(&self, table: &RouteTable, index: &HostIndex) -> Arc<ServerConfig> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((version, config)) = &made.newest
+            && *version >= table.version
+        {
+            return Arc::clone(config);
+        }
+        let mut keys = HashMap::new();
+        let mut read = |pair: &Arc<Pair>, name: &str| -> Option<Arc<CertifiedKey>> {
+            let place = Arc::as_ptr(pair) as usize;
+            let known = keys.entry(place).or_insert_with(|| match made.keys.get(&place) {
+                Some(known) => known.clone(),
+                None => self.read(pair, name),
+            });
+            known.key.clone()
+        };
+        let mut names = Names::with_default(&self.self_signed);
+        let platform = table.platform_certificate.as_ref();
+        if let Some(key) = platform.and_then(|pair| read(pair, "of the platform")) {
+            names.default = key;
+        }
+        for (position, route) in table.routes.iter().enumerate() {
+            for AttachedCert { name, domains, pair } in &route.certificates {
+                let Some(key) = read(pair, name) else { continue };
+                let own = domains.iter().filter(|domain| index.owner(domain) == Some(position));
+                own.for_each(|domain| names.add(domain, &key));
+            }
+        }
+        let config = Arc::new(self.configured(table, names));
+        *made = Made { newest: Some((table.version, Arc::clone(&config))), keys };
+        config
+    }
+
+    fn configured(&self, table: &RouteTable, names: Names) -> ServerConfig {
+        let versions = match table.rules.tls_minimum {
+            TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
+            TlsVersion::V1_3 => &[&TLS13][..],
+        };
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(versions)
+            .expect("the provider has suites for both versions")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(names));
+        let h2 = table.rules.http2.then(|| b"h2".to_vec());
+        config.alpn_protocols = h2.into_iter().chain([b"http/1.1".to_vec()]).collect();
+        config.ignore_client_order = true;
+        config.ticketer = Arc::clone(&self.tickets);
+        config.session_storage = Arc::clone(&self.sessions);
+        config
+    }
+
+    fn read(&self, pair: &Arc<Pair>, name: &str) -> ReadPair {
+        let key = certified(pair, &self.provider).map(Arc::new);
+        if let Err(reason) = &key {
+            tracing::warn!(certificate = name, reason, "a certificate cannot be served; the platform's is");
+        }
+        ReadPair { _pair: Arc::clone(pair), key: key.ok() }
+    }
+}
+
+/// Certificates by the names that they are served for.
+#[derive(Debug)]
+struct Names {
+    exact: HashMap<String, Arc<CertifiedKey>>,
+    /// Keyed by what follows `*.`.
+    wildcard: HashMap<String, Arc<CertifiedKey>>,
+    default: Arc<CertifiedKey>,
+}
+
+impl Names {
+    fn with_default(key: &Arc<CertifiedKey>) -> Self {
+        Self { exact: HashMap::new(), wildcard: HashMap::new(), default: Arc::clone(key) }
+    }
+
+    fn add(&mut self, domain: &str, key: &Arc<CertifiedKey>) {
+        match domain.strip_prefix("*.") {
+            Some(parent) => self.wildcard.insert(parent.to_owned(), Arc::clone(key)),
+            None => self.exact.insert(domain.to_owned(), Arc::clone(key)),
+        };
+    }
+
+    /// As hosts are found: an exact name first, then the longest wildcard.
+    fn find(&self, name: &str) -> &Arc<CertifiedKey> {
+        if let Some(key) = self.exact.get(name) {
+            return key;
+        }
+        let mut rest = name;
+        while let Some((_, parent)) = rest.split_once('.') {
+            if let Some(key) = self.wildcard.get(parent) {
+                return key;
+            }
+            rest = parent;
+        }
+        &self.default
+    }
+}
+
+impl ResolvesServerCert for Names {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
+        Some(Arc::clone(self.find(name.trim_end_matches('.'))))
+    }
+}
+
+/// Whether a pair can be served; else why not, which tells nothing of the key.
+pub fn check_pair(pair: &Pair) -> Result<(), String> {
+    certified(pair, &default_provider()).map(drop)
+}
+
+/// What TLS needs of a pair; the reason tells nothing of the key.
+fn certified(pair: &Pair, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(pair.certificate.as_bytes())
+        .take(CHAIN_LENGTH_MAX)
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("its chain cannot be read: {error}"))?;
+    if chain.is_empty() {
+        return Err("its chain holds no certificate in PEM form".to_owned());
+    }
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes())
+        .map_err(|_| "its key cannot be read as PEM".to_owned())?;
+    let key =
+        provider.key_provider.load_private_key(key).map_err(|_| "its key is of no known kind".to_owned())?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err("its key is that of another certificate".to_owned())
+        }
+        // A certificate that only looks odd is the visitor's to judge.
+        _ => Ok(certified),
+    }
+}
+
+fn self_signed(names: &[String]) -> Result<Pair, rcgen::Error> {
+    let key = rcgen::KeyPair::generate()?;
+    let mut params = rcgen::CertificateParams::new(names)?;
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Deis Workflow, self-signed");
+    Ok(Pair { certificate: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
+}

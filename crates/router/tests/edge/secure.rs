@@ -1,0 +1,67 @@
+//! The visitor's side of TLS, and certificates for the router's side.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use domain::certs::{AttachedCert, Pair};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+
+use crate::visitor::{Visitor, tcp};
+
+/// A certificate for these names that signs itself, and its key.
+pub fn pair(names: &[&str]) -> Pair {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let params = rcgen::CertificateParams::new(names).expect("host names");
+    let certificate = params.self_signed(&key).expect("a certificate").pem();
+    Pair { certificate, key: key.serialize_pem() }
+}
+
+pub fn attached(pair: &Pair, domains: &[&str]) -> AttachedCert {
+    let domains = domains.iter().map(|domain| (*domain).to_owned()).collect();
+    AttachedCert { name: "foo".to_owned(), domains, pair: Arc::new(pair.clone()) }
+}
+
+/// How a visitor speaks TLS who trusts this certificate and no other.
+pub fn trusting(
+    pair: &Pair,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&str],
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("PEM");
+    roots.add(certificate).expect("a certificate");
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(versions)
+        .expect("both are there")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    // Each connection shows the certificate anew.
+    config.resumption = rustls::client::Resumption::disabled();
+    Arc::new(config)
+}
+
+/// Connects by this configuration; an error where the handshake fails.
+pub fn connect_with(
+    address: SocketAddr,
+    name: &str,
+    config: &Arc<ClientConfig>,
+) -> Result<Visitor, std::io::Error> {
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let mut connection = ClientConnection::new(Arc::clone(config), name).expect("a connection");
+    let mut stream = tcp(address);
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    Ok(Visitor::on(StreamOwned::new(connection, stream)))
+}
+
+/// Connects, trusting this certificate alone.
+pub fn connect(address: SocketAddr, name: &str, pair: &Pair) -> Result<Visitor, std::io::Error> {
+    connect_with(address, name, &trusting(pair, &[&TLS12, &TLS13], &[]))
+}

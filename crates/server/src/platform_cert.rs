@@ -1,0 +1,85 @@
+//! The platform's certificate on one machine: two files, looked at again and again, so that a renewed
+//! certificate is served without a restart.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, ensure};
+use domain::certs::Pair;
+use engine::docker::DockerEngine;
+use tokio::sync::watch;
+
+use crate::settings::EdgeSettings;
+
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Largest file that is read.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads the pair, if there is to be one, and makes sure that it can be served.
+pub fn read(settings: &EdgeSettings) -> anyhow::Result<Option<Pair>> {
+    let (Some(certificate), Some(key)) = (&settings.platform_cert, &settings.platform_key) else {
+        return Ok(None);
+    };
+    let pair = Pair { certificate: text("--platform-cert", certificate)?, key: text("--platform-key", key)? };
+    // While both are being replaced, the one may be newer than the other.
+    router::check_pair(&pair).map_err(|reason| {
+        anyhow!("--platform-cert {} with --platform-key {}: {reason}", certificate.display(), key.display())
+    })?;
+    Ok(Some(pair))
+}
+
+/// Takes a changed pair over, until the platform stops. Files that cannot be read leave what is served as it is.
+pub async fn follow(settings: EdgeSettings, engine: DockerEngine, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        match read(&settings) {
+            Ok(pair) => engine.set_platform_certificate(pair),
+            Err(error) => tracing::warn!("the platform's certificate cannot be read again: {error:#}"),
+        }
+    }
+}
+
+fn text(flag: &str, path: &Path) -> anyhow::Result<String> {
+    let what = || format!("{flag} {}", path.display());
+    let size = std::fs::metadata(path).with_context(what)?.len();
+    ensure!(size <= FILE_BYTES_MAX, "{}: {size} bytes are too many for a certificate or key", what());
+    let text = std::fs::read_to_string(path).with_context(what)?;
+    ensure!(text.contains("-----BEGIN "), "{}: expected PEM", what());
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::OptionalListen;
+
+    #[test]
+    fn files_that_cannot_be_served_are_refused_with_the_reason() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        let settings = |certificate, key| EdgeSettings {
+            https_listen: OptionalListen(None),
+            platform_cert: Some(certificate),
+            platform_key: Some(key),
+            router_settings: Vec::new(),
+        };
+        let no_pem = file("no.pem", "hello");
+        let empty = file("empty.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+
+        for (settings, reason) in [
+            (settings(folder.path().join("missing"), no_pem.clone()), "--platform-cert"),
+            (settings(empty.clone(), no_pem), "--platform-key"),
+            (settings(empty.clone(), empty), "its key cannot be read"),
+        ] {
+            let refused = read(&settings).expect_err(reason);
+            assert!(format!("{refused:#}").contains(reason), "{refused:#}");
+        }
+    }
+}

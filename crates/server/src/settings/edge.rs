@@ -1,0 +1,67 @@
+//! What an operator decides about the edge of one machine: HTTPS, the platform's certificate, the router's rules.
+//! In a cluster the rules are annotations of the routers' Deployment, and the certificate is a Secret.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{anyhow, ensure};
+use domain::annotations::Annotations;
+use domain::edge::{RouterRules, router_rules};
+
+/// An address and port, or none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OptionalListen(pub Option<SocketAddr>);
+
+impl FromStr for OptionalListen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        text.parse()
+            .map(|address| Self(Some(address)))
+            .map_err(|_| format!("`{text}`: expected an address and port such as 0.0.0.0:443, or none"))
+    }
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct EdgeSettings {
+    /// Address and port of HTTPS; `none` leaves it out.
+    #[arg(long, env = "WORKFLOW_HTTPS_LISTEN", default_value = "127.0.0.1:8443")]
+    pub https_listen: OptionalListen,
+
+    /// PEM file with the platform's certificate and its chain, best for `*.<domain>`; read again when it changes
+    /// [default: one that is made at start and that nobody trusts].
+    #[arg(long, env = "WORKFLOW_PLATFORM_CERT", requires = "platform_key")]
+    pub platform_cert: Option<PathBuf>,
+
+    /// PEM file with the key of the platform's certificate.
+    #[arg(long, env = "WORKFLOW_PLATFORM_KEY", requires = "platform_cert")]
+    pub platform_key: Option<PathBuf>,
+
+    /// A rule of the router, `key=value`; may be given several times. docs/router.md has the keys.
+    #[arg(long = "router-setting", env = "WORKFLOW_ROUTER_SETTINGS", value_delimiter = ';')]
+    pub router_settings: Vec<String>,
+}
+
+impl EdgeSettings {
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.rules().map(drop)
+    }
+
+    /// The router's rules. What is wrong is refused here, where somebody waits for the answer.
+    pub fn rules(&self) -> anyhow::Result<RouterRules> {
+        let mut texts = Annotations::new();
+        for setting in &self.router_settings {
+            let (key, value) = setting
+                .split_once('=')
+                .ok_or_else(|| anyhow!("--router-setting `{setting}`: expected key=value"))?;
+            texts.insert(key.trim().to_owned(), value.to_owned());
+        }
+        let (rules, wrong) = router_rules(&texts, "");
+        ensure!(wrong.is_empty(), "--router-setting: {}", wrong.join("; "));
+        Ok(rules)
+    }
+}
