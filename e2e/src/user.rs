@@ -104,7 +104,9 @@ impl<'a> User<'a> {
         let deis = program("DEIS_BIN", "deis");
         let words = [deis.to_str().expect("a UTF-8 path")].into_iter().chain(arguments.iter().copied());
         let line = words.map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
-        OnTerminal::start(self.command("script", folder, &["-qfec", &line, "/dev/null"]))
+        // A test run that was started to outlive its own terminal must not pass that on.
+        let words = ["--default-signal=HUP", "script", "-qfec", &line, "/dev/null"];
+        OnTerminal::start(self.command("env", folder, &words))
     }
 
     /// `deis` with something in a pipe.

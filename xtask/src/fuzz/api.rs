@@ -19,6 +19,8 @@ const SEEDED: &str = "seeded";
 const REMOVALS: &[&str] = &["delete_apps_app", "delete_certs_name", "delete_keys_id"];
 /// What asks registries for images of names made up: what comes of it is not ours to say.
 const REACHES_OUT: &[&str] = &["post_apps_app_builds"];
+/// What answers for as long as somebody listens.
+const ENDLESS: &[&str] = &["get_apps_app_logs_follow"];
 /// What would take the caller's rights away.
 const SELF_HARM: &[&str] =
     &["post_auth_tokens", "post_auth_passwd", "delete_auth_cancel", "delete_admin_perms_username"];
@@ -70,8 +72,8 @@ impl FuzzApi {
         let names = ["path.app", "path.id", "path.name", "path.username"];
         let seeded: String = names.map(|name| format!("\"{name}\" = \"{SEEDED}\"\n")).concat();
         let about = format!("[parameters]\n{seeded}\"path.version\" = \"v1\"\n");
-        let kept = filter("--exclude-operation-id", &[REMOVALS, SELF_HARM, REACHES_OUT].concat());
-        let harmless = filter("--exclude-operation-id", &[SELF_HARM, REACHES_OUT].concat());
+        let kept = filter("--exclude-operation-id", &[REMOVALS, SELF_HARM, REACHES_OUT, ENDLESS].concat());
+        let harmless = filter("--exclude-operation-id", &[SELF_HARM, REACHES_OUT, ENDLESS].concat());
         let harm = [&filter("--include-operation-id", SELF_HARM)[..], &["--phases", "coverage,fuzzing"]];
         let rounds = [
             ("what exists", "admin", about.as_str(), seconds, kept),

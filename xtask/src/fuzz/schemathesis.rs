@@ -18,6 +18,9 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
     response_headers_conformance,response_schema_conformance,unsupported_method,allow_header_conformance,\
     use_after_free,ignored_auth";
 
+/// How long it may take beyond its time: to begin, and to end the request that it waits for.
+const SLACK_SECONDS: u64 = 150;
+
 /// One run against a platform.
 #[derive(Debug)]
 pub struct Round<'a> {
@@ -53,9 +56,10 @@ pub fn install() -> anyhow::Result<PathBuf> {
 }
 
 impl Round<'_> {
-    /// A command that runs it; fails when something was found.
+    /// A command that runs it; fails when something was found, or when it hangs.
     pub fn command(&self, installed: &std::path::Path) -> Command {
-        let mut command = Command::new("python3");
+        let mut command = Command::new("timeout");
+        command.arg("--kill-after=10").arg((self.seconds + SLACK_SECONDS).to_string()).arg("python3");
         command.arg(installed.join("bin/schemathesis")).env("PYTHONPATH", installed);
         command.arg("--config-file").arg(&self.config);
         command.arg("run").arg(format!("http://127.0.0.1:{}/v2/openapi.json", self.port));
