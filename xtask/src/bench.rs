@@ -5,6 +5,7 @@ mod deploy;
 mod figures;
 mod load;
 mod memory;
+mod processes;
 mod push;
 mod roll;
 mod world;
