@@ -5,8 +5,10 @@ mod deploy;
 mod figures;
 mod load;
 mod memory;
+mod processes;
 mod push;
 mod roll;
+mod router;
 mod world;
 
 use std::path::PathBuf;
@@ -17,7 +19,7 @@ use clap::Subcommand;
 use figures::Figures;
 use world::World;
 
-/// Measure: `push`, `roll`, `deploy`, `memory` or `api`.
+/// Measure: `push`, `roll`, `deploy`, `memory`, `api` or `router`.
 #[derive(Debug, clap::Args)]
 pub struct Bench {
     #[command(subcommand)]
@@ -45,13 +47,15 @@ enum What {
     Memory,
     /// Cost of requests to the API, with 10, 1,000 and 10,000 apps, on SQLite and PostgreSQL.
     Api(api::Api),
+    /// The router beside nginx: CPU of a request, latency, memory, and how soon a changed route holds.
+    Router(router::Router),
 }
 
 impl Bench {
     pub fn run(&self) -> anyhow::Result<()> {
         ensure!(
-            !(self.cluster && matches!(self.what, What::Api(_))),
-            "the API is measured without a cluster: leave out --cluster"
+            !(self.cluster && matches!(self.what, What::Api(_) | What::Router(_))),
+            "API and router are measured without a cluster: leave out --cluster"
         );
         if self.cluster && !world::is_inside() {
             return world::again_inside(matches!(self.what, What::Deploy));
@@ -62,6 +66,7 @@ impl Bench {
             What::Deploy => self.in_a_world(deploy::run),
             What::Memory => self.in_a_world(memory::run),
             What::Api(api) => api.run(),
+            What::Router(router) => router.run(),
         }?;
         figures.print();
         if let Some(file) = &self.json {

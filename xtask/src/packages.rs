@@ -24,6 +24,10 @@ pub const CONNTRACK: (&str, &str) = ("conntrack", "conntrack");
 pub const SLIRP4NETNS: (&str, &str) = ("slirp4netns", "slirp4netns");
 pub const SKOPEO: (&str, &str) = ("skopeo", "skopeo");
 pub const OPENSSL: (&str, &str) = ("openssl", "openssl");
+pub const NGINX: (&str, &str) = ("nginx", "nginx");
+pub const WRK: (&str, &str) = ("wrk", "wrk");
+pub const AB: (&str, &str) = ("ab", "apache2-utils");
+pub const TASKSET: (&str, &str) = ("taskset", "util-linux");
 
 /// Installs the packages whose programs are missing.
 pub fn ensure(wanted: &[(&str, &str)]) -> anyhow::Result<()> {

@@ -19,6 +19,7 @@ const PRODUCTION: &[&str] = &[
     "builds.caBundle=PEM",
     "apps.defaultQuota.hard.pods=20",
     "networkPolicies.nodeCIDRs={10.0.0.0/16}",
+    "networkPolicies.metricsFrom[0].namespaceSelector.matchLabels.team=monitoring",
 ];
 
 const EXTERNAL_REGISTRY: &[&str] = &[

@@ -1,6 +1,7 @@
 //! The one body type of requests to backends and answers to visitors.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::gzip::Gzipped;
+use crate::metrics::{AppMetrics, Count};
 use crate::table::InFlightGuard;
 
 /// Why a body ended early.
@@ -39,7 +41,14 @@ pub(crate) struct Streamed {
     bytes_max: u64,
     silence_max: Duration,
     silence: Pin<Box<Sleep>>,
+    counted: Counted,
     _guard: Option<InFlightGuard>,
+}
+
+/// Which of an app's counters the bytes of a body go to.
+struct Counted {
+    metrics: Arc<AppMetrics>,
+    bytes: fn(&AppMetrics) -> &Count,
 }
 
 impl ProxyBody {
@@ -52,13 +61,21 @@ impl ProxyBody {
     }
 
     /// A request's body, bounded in size.
-    pub(crate) fn request(incoming: Incoming, bytes_max: Option<u64>, silence_max: Duration) -> Self {
-        Self::streamed(incoming, bytes_max.unwrap_or(u64::MAX), silence_max, None)
+    pub(crate) fn request(
+        incoming: Incoming,
+        bytes_max: Option<u64>,
+        silence_max: Duration,
+        metrics: Arc<AppMetrics>,
+    ) -> Self {
+        let counted = Counted { metrics, bytes: |metrics| &metrics.bytes_in };
+        Self::streamed(incoming, bytes_max.unwrap_or(u64::MAX), silence_max, counted, None)
     }
 
     /// An answer's body.
     pub(crate) fn answer(incoming: Incoming, silence_max: Duration, guard: InFlightGuard) -> Self {
-        Self::streamed(incoming, u64::MAX, silence_max, Some(guard))
+        let metrics = Arc::clone(guard.metrics());
+        let counted = Counted { metrics, bytes: |metrics| &metrics.bytes_out };
+        Self::streamed(incoming, u64::MAX, silence_max, counted, Some(guard))
     }
 
     /// Whether it comes from the other side, of whatever length.
@@ -78,10 +95,12 @@ impl ProxyBody {
         incoming: Incoming,
         bytes_max: u64,
         silence_max: Duration,
+        counted: Counted,
         guard: Option<InFlightGuard>,
     ) -> Self {
         let silence = Box::pin(tokio::time::sleep(silence_max));
-        let streamed = Streamed { incoming, left: bytes_max, bytes_max, silence_max, silence, _guard: guard };
+        let streamed =
+            Streamed { incoming, left: bytes_max, bytes_max, silence_max, silence, counted, _guard: guard };
         Self::Streamed(Box::new(streamed))
     }
 }
@@ -137,6 +156,7 @@ impl Streamed {
                     Some(left) => self.left = left,
                     None => return Poll::Ready(Some(Err(BodyError::TooLarge(self.bytes_max)))),
                 }
+                (self.counted.bytes)(&self.counted.metrics).add(length);
                 Poll::Ready(Some(Ok(frame)))
             }
         }

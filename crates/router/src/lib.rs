@@ -9,6 +9,7 @@ mod affinity;
 mod body;
 mod connection;
 mod gzip;
+mod metrics;
 pub mod passthrough;
 mod phases;
 mod pool;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use engine::Routes;
 use tokio::sync::watch;
 
+pub use crate::metrics::Metrics;
 pub use crate::tls::check_pair;
 
 use crate::report::Reports;
@@ -115,6 +117,7 @@ pub enum RouterError {
 pub struct Router {
     address: SocketAddr,
     https_address: Option<SocketAddr>,
+    metrics: Arc<Metrics>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -140,6 +143,7 @@ impl Router {
 
         let settings = Arc::new(settings);
         let reports = Arc::new(Reports::new(workers, Arc::clone(routes)));
+        let metrics = Arc::new(Metrics::new(workers));
         let mut secure = secure.into_iter();
         let threads = plain.into_iter().enumerate().map(|(number, plain)| {
             let worker = Worker {
@@ -148,11 +152,13 @@ impl Router {
                 tls: tls.clone(),
                 tables: routes.watch(),
                 reports: Arc::clone(&reports),
+                metrics: metrics.worker(number),
                 shutdown: shutdown.clone(),
             };
             worker.spawn(Doors { plain, secure: secure.next() }).map_err(RouterError::Worker)
         });
-        Ok(Self { address, https_address, threads: threads.collect::<Result<_, _>>()? })
+        let threads = threads.collect::<Result<_, _>>()?;
+        Ok(Self { address, https_address, metrics, threads })
     }
 
     /// Where it listens; tells the port where 0 was asked for.
@@ -163,6 +169,11 @@ impl Router {
     /// Where it listens for HTTPS, if it does.
     pub fn https_address(&self) -> Option<SocketAddr> {
         self.https_address
+    }
+
+    /// What has been counted since the start.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// Waits until all workers have drained; call after asking for shutdown.

@@ -44,7 +44,7 @@ pub(crate) async fn serve(
         },
     };
     let answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
-    entry.end(site.as_ref().map(|site| &site.route.owner), answer.status());
+    entry.end(&shared.metrics, site.as_deref(), answer.status());
     Ok(answer)
 }
 

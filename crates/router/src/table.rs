@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 use tokio::sync::Notify;
 
 use crate::affinity;
+use crate::metrics::{AppMetrics, UnderWay, WorkerMetrics};
 use crate::site::Site;
 use crate::tls::Tls;
 
@@ -28,14 +29,16 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(table: &RouteTable, tls: Option<&Tls>) -> Self {
+    pub(crate) fn new(table: &RouteTable, tls: Option<&Tls>, metrics: &WorkerMetrics) -> Self {
         let index = HostIndex::new(table);
         let is_default = |route: &Route| matches!(&route.owner, RouteOwner::App(app) if Some(app.as_str()) == table.rules.default_app.as_deref());
+        let metrics = metrics.keep(&table.routes);
+        let site = |(route, metrics)| Rc::new(Site::new(&table.rules, route, metrics));
         Self {
             version: table.version,
             rules: Arc::clone(&table.rules),
             tls: tls.map(|tls| tls.config(table, &index)),
-            sites: table.routes.iter().map(|route| Rc::new(Site::new(&table.rules, route))).collect(),
+            sites: table.routes.iter().zip(metrics).map(site).collect(),
             default_site: table.routes.iter().position(is_default),
             index,
         }
@@ -63,6 +66,7 @@ pub(crate) struct InFlight {
 pub(crate) struct InFlightGuard {
     counts: Rc<InFlight>,
     key: String,
+    under_way: UnderWay,
 }
 
 impl InFlight {
@@ -73,6 +77,7 @@ impl InFlight {
         backends: &[Backend],
         tried: &[String],
         wanted: Option<&str>,
+        metrics: &Arc<AppMetrics>,
     ) -> Option<(Backend, InFlightGuard)> {
         let counts = self.counts.borrow();
         let count = |backend: &&Backend| counts.get(&backend.key).copied().unwrap_or(0);
@@ -87,7 +92,11 @@ impl InFlight {
         };
         drop(counts);
         *self.counts.borrow_mut().entry(chosen.key.clone()).or_insert(0) += 1;
-        let guard = InFlightGuard { counts: Rc::clone(self), key: chosen.key.clone() };
+        let guard = InFlightGuard {
+            counts: Rc::clone(self),
+            key: chosen.key.clone(),
+            under_way: UnderWay::begin(metrics),
+        };
         Some((chosen, guard))
     }
 
@@ -102,6 +111,13 @@ impl InFlight {
 
     pub(crate) fn snapshot(&self) -> BTreeMap<String, u64> {
         self.counts.borrow().iter().map(|(key, count)| (key.clone(), *count)).collect()
+    }
+}
+
+impl InFlightGuard {
+    /// The counters of the app whose request it is.
+    pub(crate) fn metrics(&self) -> &Arc<AppMetrics> {
+        self.under_way.metrics()
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
 use crate::connection::{self, Visit};
+use crate::metrics::{Connected, WorkerMetrics};
 use crate::pool::Pool;
 use crate::report::Reports;
 use crate::table::{InFlight, Table};
@@ -31,6 +32,7 @@ pub(crate) struct Worker {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) tables: watch::Receiver<Arc<RouteTable>>,
     pub(crate) reports: Arc<Reports>,
+    pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) shutdown: watch::Receiver<bool>,
 }
 
@@ -50,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) held_requests: Cell<usize>,
     pub(crate) pool: Pool,
     pub(crate) in_flight: Rc<InFlight>,
+    pub(crate) metrics: Arc<WorkerMetrics>,
 }
 
 /// Binds one listener of several on the same address.
@@ -81,14 +84,15 @@ impl Worker {
             |listener| TcpListener::from_std(listener).expect("the listener is fresh and nonblocking");
         let (plain, secure) = (listen(doors.plain), doors.secure.map(listen));
         let mut tables = self.tables.clone();
-        let first = Rc::new(Table::new(&tables.borrow_and_update(), self.tls.as_deref()));
+        let first = Table::new(&tables.borrow_and_update(), self.tls.as_deref(), &self.metrics);
         let shared = Rc::new(Shared {
             settings: Arc::clone(&self.settings),
-            table: RefCell::new(first),
+            table: RefCell::new(Rc::new(first)),
             table_changed: Notify::new(),
             held_requests: Cell::new(0),
             pool: Pool::default(),
             in_flight: Rc::default(),
+            metrics: Arc::clone(&self.metrics),
         });
         let follower = tokio::task::spawn_local(follow_tables(
             Rc::clone(&shared),
@@ -116,10 +120,11 @@ impl Worker {
             match accepted {
                 Ok((stream, peer)) => {
                     let visit = Visit { peer, is_tls };
+                    let connected = Connected::begin(&self.metrics);
                     let serving = connection::serve(stream, visit, Rc::clone(shared), self.shutdown.clone());
                     tokio::task::spawn_local(async move {
                         serving.await;
-                        drop(permit);
+                        drop((permit, connected));
                     });
                 }
                 Err(error) => {
@@ -189,7 +194,7 @@ async fn follow_tables(
                     // The engine is gone: serve on with the table at hand.
                     return;
                 }
-                let table = Rc::new(Table::new(&tables.borrow_and_update(), tls.as_deref()));
+                let table = Rc::new(Table::new(&tables.borrow_and_update(), tls.as_deref(), &shared.metrics));
                 shared.pool.keep_only(&table);
                 *shared.table.borrow_mut() = table;
                 shared.table_changed.notify_waiters();

@@ -68,6 +68,7 @@ mod tests {
             https_listen: OptionalListen(None),
             platform_cert: Some(certificate),
             platform_key: Some(key),
+            metrics_listen: OptionalListen(None),
             router_settings: Vec::new(),
         };
         let no_pem = file("no.pem", "hello");

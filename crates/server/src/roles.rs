@@ -12,9 +12,10 @@ mod registry_proxy;
 mod router;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ::router::HttpsSettings;
+use ::router::{HttpsSettings, Metrics};
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -42,7 +43,7 @@ pub fn https(listen: SocketAddr, domain: &str) -> HttpsSettings {
 /// What every role has.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RoleSettings {
-    /// Address and port that answer probes: `/healthz` and `/readyz`.
+    /// Address and port that answer probes: `/healthz` and `/readyz`; of a router also `/metrics`.
     #[arg(long, env = "WORKFLOW_HEALTH_LISTEN", default_value = "0.0.0.0:9090")]
     health_listen: SocketAddr,
 
@@ -54,9 +55,19 @@ pub struct RoleSettings {
 impl RoleSettings {
     /// Serves probes; `check` says whether the role can do its work.
     async fn add_health(&self, process: &mut Process, check: Check) -> anyhow::Result<()> {
+        self.add_health_and_metrics(process, check, None).await
+    }
+
+    /// The same, with `/metrics` beside them.
+    async fn add_health_and_metrics(
+        &self,
+        process: &mut Process,
+        check: Check,
+        metrics: Option<Arc<Metrics>>,
+    ) -> anyhow::Result<()> {
         let listener = process::bind("--health-listen", self.health_listen).await?;
         let stopping = process.stopping();
-        process.add("health", health::serve(listener, check, stopping));
+        process.add("health", health::serve(listener, check, metrics, stopping));
         Ok(())
     }
 

@@ -125,6 +125,7 @@ impl UpSettings {
             ("--http-listen", Some(self.http_listen)),
             ("--https-listen", self.edge.https_listen.0),
             ("--ssh-listen", Some(self.ssh_listen)),
+            ("--metrics-listen", self.edge.metrics_listen.0),
         ];
         for (position, (flag, address)) in doors.iter().enumerate() {
             let Some(address) = address.filter(|address| address.port() != 0) else { continue };

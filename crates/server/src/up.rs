@@ -15,6 +15,7 @@ use store::Store;
 use tokio::net::TcpListener;
 
 use crate::data_dir::{DataDir, hex};
+use crate::health;
 use crate::platform_cert;
 use crate::process::{self, Process};
 use crate::roles;
@@ -37,6 +38,7 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     let stopping = process.stopping();
     let inner = Listeners::bind(settings).await?;
     let addresses = inner.addresses()?;
+    let Listeners { api, hooks, logger, ssh, metrics } = inner;
     let docker = docker_settings(settings, data_dir, addresses.api)?;
     let platform_certificate = platform_cert::read(&settings.edge)?;
     let Some(engine) = process.start(start_engine(docker)).await? else { return Ok(()) };
@@ -44,11 +46,14 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     let routes: Arc<dyn Routes> = Arc::new(engine.clone());
     // The router comes first: apps that run are served before anything else is up.
     let router = Router::start(&router_settings(settings), &routes, &stopping)?;
+    if let Some(listener) = metrics {
+        let metrics = health::serve(listener, health::always(), Some(router.metrics()), stopping.clone());
+        process.add("metrics", metrics);
+    }
     let controller = start_controller(settings, data_dir, &engine, addresses.logger).await?;
 
     let logs: Arc<dyn Logs> = Arc::new(engine.clone());
     let jobs: Arc<dyn Jobs> = Arc::new(engine.clone());
-    let Listeners { api, hooks, logger, ssh } = inner;
     let kept = logger_settings(settings, data_dir)?;
     process.add("logger", logger::run(kept, Some(logger), Some(Arc::clone(&logs)), stopping.clone()));
     roles::add_controller(&mut process, controller, api, hooks);
@@ -70,6 +75,8 @@ struct Listeners {
     hooks: TcpListener,
     logger: TcpListener,
     ssh: TcpListener,
+    /// Of the router's metrics, where they are asked for.
+    metrics: Option<TcpListener>,
 }
 
 struct Addresses {
@@ -86,7 +93,12 @@ impl Listeners {
         if let Some(https) = settings.edge.https_listen.0 {
             drop(process::bind("--https-listen", https).await?);
         }
+        let metrics = match settings.edge.metrics_listen.0 {
+            Some(address) => Some(process::bind("--metrics-listen", address).await?),
+            None => None,
+        };
         Ok(Self {
+            metrics,
             api: process::bind("the API", inner).await?,
             hooks: process::bind("the hooks", inner).await?,
             logger: process::bind("the logger", inner).await?,

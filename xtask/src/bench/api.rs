@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 
 use super::figures::Figures;
+use super::processes;
 use crate::postgres::Postgres;
 use crate::{packages, paths, progress};
 
@@ -131,9 +132,9 @@ impl Server {
 
     fn ask_for_a_while(&self, request: &Request) -> anyhow::Result<Measured> {
         self.ask_until(request, Instant::now() + WARM_UP)?;
-        let before = self.cpu()?;
+        let before = processes::cpu(self.child.id())?;
         let mut times = self.ask_until(request, Instant::now() + Duration::from_secs(SECONDS))?;
-        let cpu = (self.cpu()? - before).as_secs_f64();
+        let cpu = (processes::cpu(self.child.id())? - before).as_secs_f64();
         ensure!(times.len() >= 100 && cpu > 0.0, "only {} answers: too few to measure", times.len());
         times.sort_unstable();
         let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
@@ -187,21 +188,6 @@ impl Server {
             body.len()
         )
     }
-
-    /// CPU time that the process has used so far.
-    fn cpu(&self) -> anyhow::Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        ticks(&stat).map(|ticks| Duration::from_millis(ticks * 10)).context("/proc/PID/stat is odd")
-    }
-}
-
-/// Ticks, a hundredth of a second each on Linux, in the kernel and outside of it: fields 14 and 15, counted after the
-/// name, which may hold blanks.
-fn ticks(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace().skip(11);
-    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some(user + system)
 }
 
 /// Reads one answer to its end; gives back its status.
@@ -235,18 +221,5 @@ impl Drop for Server {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cpu_time_is_read_behind_any_name() {
-        let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 500 0 0 0 12 30 0 0 20 0 1 0 100 1 1";
-
-        assert_eq!(ticks(stat), Some(42));
-        assert_eq!(ticks("odd"), None);
     }
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use super::figures::Figures;
+use super::processes::pss_mib;
 use super::world::{DISTRIBUTION, Installation, World};
 
 const APPS: usize = 5;
@@ -52,16 +51,4 @@ fn of_roles(installation: &Installation) -> anyhow::Result<Figures> {
 fn rest() {
     println!("    rest for {} s", REST.as_secs());
     std::thread::sleep(REST);
-}
-
-fn pss_mib(processes: &[u32]) -> anyhow::Result<f64> {
-    processes.iter().map(|process| pss_of(*process)).sum()
-}
-
-fn pss_of(pid: u32) -> anyhow::Result<f64> {
-    let path = format!("/proc/{pid}/smaps_rollup");
-    let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss line")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().with_context(|| path)?;
-    Ok(kib / 1024.0)
 }

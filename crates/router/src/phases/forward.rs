@@ -5,6 +5,7 @@
 //! closed before the first byte of the answer, for then the backend had most likely closed it before.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use domain::routing::Backend;
@@ -20,6 +21,7 @@ use super::caller::Caller;
 use super::{Refusal, guard, headers};
 use crate::affinity;
 use crate::body::{BodyError, ProxyBody};
+use crate::metrics::{AppMetrics, Count};
 use crate::pool::Sender;
 use crate::site::Site;
 use crate::table::InFlightGuard;
@@ -40,7 +42,7 @@ pub(super) async fn forward(
         return Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here").into_response();
     }
     let visitor = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
-    let outgoing = prepare(&site, caller, request);
+    let outgoing = prepare(&site, site.metrics(&shared.metrics), caller, request);
     let timeout = site.rules.timeout;
     let wanted = site.rules.sticky.then(|| affinity::wanted(outgoing.headers()));
     match exchange(shared, site, host, outgoing).await {
@@ -67,7 +69,12 @@ pub(super) async fn forward(
 }
 
 /// The request as the app is to see it.
-fn prepare(site: &Site, caller: &Caller, request: Request<Incoming>) -> Request<ProxyBody> {
+fn prepare(
+    site: &Site,
+    metrics: &Arc<AppMetrics>,
+    caller: &Caller,
+    request: Request<Incoming>,
+) -> Request<ProxyBody> {
     let (mut parts, body) = request.into_parts();
     let upgrade = headers::upgrade(&parts.headers);
     headers::strip_hop_by_hop(&mut parts.headers);
@@ -94,7 +101,7 @@ fn prepare(site: &Site, caller: &Caller, request: Request<Incoming>) -> Request<
     let body = if body.is_end_stream() {
         ProxyBody::empty()
     } else {
-        ProxyBody::request(body, site.rules.body_bytes_max, site.rules.timeout)
+        ProxyBody::request(body, site.rules.body_bytes_max, site.rules.timeout, Arc::clone(metrics))
     };
     Request::from_parts(parts, body)
 }
@@ -123,15 +130,19 @@ async fn exchange(
     let mut tried = Vec::new();
     let wanted = site.rules.sticky.then(|| affinity::wanted(request.headers())).flatten();
     loop {
+        let metrics = site.metrics(&shared.metrics);
         // Subscribed before looking, so that no change of the table is missed.
         let changed = shared.table_changed.notified();
         if let Some((backend, guard)) =
-            shared.in_flight.choose(&site.route.backends, &tried, wanted.as_deref())
+            shared.in_flight.choose(&site.route.backends, &tried, wanted.as_deref(), metrics)
         {
             match attempt(shared, &site, &backend, request).await {
                 Ok(response) => return Ok(Exchange { response, guard, backend_key: backend.key }),
                 Err(Attempt::Lost(refusal)) => return Err(refusal),
-                Err(Attempt::Unsent(back)) => request = *back,
+                Err(Attempt::Unsent(back)) => {
+                    metrics.retries.add(1);
+                    request = *back;
+                }
             }
             tried.push(backend.key);
             if Instant::now() < deadline {
@@ -308,7 +319,7 @@ fn switch_protocols(
     tokio::task::spawn_local(async move {
         let joined = async { tokio::try_join!(visitor, app) }.await;
         if let Ok((visitor, app)) = joined {
-            tunnel(TokioIo::new(visitor), TokioIo::new(app), silence_max).await;
+            tunnel(TokioIo::new(visitor), TokioIo::new(app), silence_max, guard.metrics()).await;
         }
         drop(guard);
     });
@@ -317,7 +328,7 @@ fn switch_protocols(
 }
 
 /// Copies both ways until both sides have ended, one has failed, or nothing came for `silence_max`.
-async fn tunnel<V, A>(visitor: V, app: A, silence_max: Duration)
+async fn tunnel<V, A>(visitor: V, app: A, silence_max: Duration, metrics: &AppMetrics)
 where
     V: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     A: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -327,8 +338,8 @@ where
     let (mut from_app, mut to_app) = tokio::io::split(app);
     let both = async {
         tokio::join!(
-            copy_noting(&mut from_visitor, &mut to_app, &last_moved),
-            copy_noting(&mut from_app, &mut to_visitor, &last_moved),
+            copy_noting(&mut from_visitor, &mut to_app, &last_moved, &metrics.bytes_in),
+            copy_noting(&mut from_app, &mut to_visitor, &last_moved, &metrics.bytes_out),
         )
     };
     let silent = async {
@@ -339,7 +350,7 @@ where
     tokio::select! { _ = both => (), () = silent => () }
 }
 
-async fn copy_noting<R, W>(from: &mut R, to: &mut W, moved: &std::cell::Cell<Instant>)
+async fn copy_noting<R, W>(from: &mut R, to: &mut W, moved: &std::cell::Cell<Instant>, bytes: &Count)
 where
     R: tokio::io::AsyncRead + Unpin,
     W: tokio::io::AsyncWrite + Unpin,
@@ -348,6 +359,7 @@ where
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         moved.set(Instant::now());
+        bytes.add(length as u64);
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
         }

@@ -93,6 +93,21 @@ impl World {
         }
     }
 
+    /// What the router has counted, as Prometheus reads it.
+    pub fn metrics(&self) -> String {
+        self.router.as_ref().expect("it runs").metrics().text()
+    }
+
+    /// Waits until the router tells this line, named without the prefix that all have.
+    pub fn wait_for_metric(&self, line: &str) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let line = format!("workflow_router_{line}");
+        while !self.metrics().lines().any(|told| told == line) {
+            assert!(Instant::now() < deadline, "`{line}` did not come, but\n{}", self.metrics());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Asks the router to stop; does not wait.
     pub fn shut_down(&self) {
         self.shutdown.send_replace(true);

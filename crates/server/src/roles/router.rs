@@ -80,9 +80,9 @@ impl RouterRole {
             let is_full = table.borrow().version > 0;
             async move { if is_full { Ok(()) } else { Err("the routes are not known yet".to_owned()) } }
         });
-        self.role.add_health(&mut process, ready).await?;
         let stopping = process.stopping();
         let router = Router::start(&self.router(), &routes, &stopping)?;
+        self.role.add_health_and_metrics(&mut process, ready, Some(router.metrics())).await?;
         if self.builder != "none" {
             let listener = process::bind("--ssh-listen", self.ssh_listen).await?;
             process.add(

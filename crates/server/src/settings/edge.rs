@@ -41,6 +41,10 @@ pub struct EdgeSettings {
     #[arg(long, env = "WORKFLOW_PLATFORM_KEY", requires = "platform_cert")]
     pub platform_key: Option<PathBuf>,
 
+    /// Address and port of the router's metrics, at `/metrics` in the format of Prometheus; `none` leaves them out.
+    #[arg(long, env = "WORKFLOW_METRICS_LISTEN", default_value = "none")]
+    pub metrics_listen: OptionalListen,
+
     /// A rule of the router, `key=value`; may be given several times. docs/router.md has the keys.
     #[arg(long = "router-setting", env = "WORKFLOW_ROUTER_SETTINGS", value_delimiter = ';')]
     pub router_settings: Vec<String>,

@@ -1,0 +1,181 @@
+//! What the router counts, for Prometheus.
+//!
+//! Each worker writes counters of its own, without a lock and without telling other cores; a scrape reads those of all
+//! and adds them up. A lock is met where an app has its first request, and where a table is swapped.
+
+mod text;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use domain::routing::{Route, RouteOwner};
+use http::StatusCode;
+
+/// Apps with counters of their own, per worker; those that come later share one set.
+const APPS_MAX: usize = 10_000;
+/// Upper bounds of the histogram's buckets; the last bucket has none.
+const BUCKETS_MS: [u64; 9] = [5, 10, 25, 50, 100, 250, 1_000, 5_000, 30_000];
+
+/// The counters of all workers.
+pub struct Metrics {
+    workers: Vec<Arc<WorkerMetrics>>,
+}
+
+/// The counters of one worker.
+#[derive(Default)]
+pub(crate) struct WorkerMetrics {
+    /// Connections of visitors that are open.
+    pub(crate) connections: Count,
+    /// Requests that mean no app: unknown hosts, malformed heads.
+    pub(crate) nobody: Arc<AppMetrics>,
+    others: Arc<AppMetrics>,
+    /// Apps of the table that have been asked for something.
+    apps: Mutex<HashMap<RouteOwner, Arc<AppMetrics>>>,
+}
+
+/// The counters of one app at one worker.
+#[derive(Default)]
+pub(crate) struct AppMetrics {
+    /// By class, from 1xx to 5xx.
+    answers: [Count; 5],
+    /// Each answer in the one bucket where it belongs.
+    latency: [Count; BUCKETS_MS.len() + 1],
+    latency_us: Count,
+    /// Bodies as they came from visitors, and from the app.
+    pub(crate) bytes_in: Count,
+    pub(crate) bytes_out: Count,
+    /// Attempts that reached nobody, so that another followed.
+    pub(crate) retries: Count,
+    /// Requests and switched connections that an app has in hand.
+    pub(crate) under_way: Count,
+}
+
+/// A number that one thread writes and any may read. Only the thread of its worker may change it.
+#[derive(Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, more: u64) {
+        // Read and written apart, which is cheaper than an atomic addition: nobody else writes.
+        self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
+    }
+
+    pub(crate) fn subtract(&self, less: u64) {
+        self.0.store(self.get().wrapping_sub(less), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { workers: (0..workers).map(|_| Arc::default()).collect() }
+    }
+
+    pub(crate) fn worker(&self, number: usize) -> Arc<WorkerMetrics> {
+        Arc::clone(&self.workers[number])
+    }
+
+    /// All of it in Prometheus' text format, version 0.0.4.
+    pub fn text(&self) -> String {
+        text::text(&self.workers)
+    }
+}
+
+impl WorkerMetrics {
+    /// Keeps what was counted for the apps of a new table and forgets the rest; gives back, for each route, the
+    /// counters that its app has.
+    pub(crate) fn keep(&self, routes: &[Route]) -> Vec<Option<Arc<AppMetrics>>> {
+        let mut apps = self.lock();
+        let mut kept = HashMap::with_capacity(apps.len());
+        let mut known = |route: &Route| {
+            if let Some(metrics) = kept.get(&route.owner) {
+                return Some(Arc::clone(metrics));
+            }
+            let (owner, metrics) = apps.remove_entry(&route.owner)?;
+            kept.insert(owner, Arc::clone(&metrics));
+            Some(metrics)
+        };
+        let known = routes.iter().map(&mut known).collect();
+        *apps = kept;
+        known
+    }
+
+    /// The counters of an app; it has some from here on.
+    pub(crate) fn of(&self, owner: &RouteOwner) -> Arc<AppMetrics> {
+        let mut apps = self.lock();
+        if let Some(metrics) = apps.get(owner) {
+            return Arc::clone(metrics);
+        }
+        if apps.len() >= APPS_MAX {
+            return Arc::clone(&self.others);
+        }
+        Arc::clone(apps.entry(owner.clone()).or_default())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RouteOwner, Arc<AppMetrics>>> {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AppMetrics {
+    /// Notes an answer, and how long its head took.
+    pub(crate) fn answered(&self, status: StatusCode, took: Duration) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, self.answers.len());
+        self.answers[class - 1].add(1);
+        let bucket = BUCKETS_MS.partition_point(|bound| took > Duration::from_millis(*bound));
+        self.latency[bucket].add(1);
+        self.latency_us.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    fn add(&self, other: &Self) {
+        let Self { answers, latency, latency_us, bytes_in, bytes_out, retries, under_way } = self;
+        let pairs = answers.iter().zip(&other.answers).chain(latency.iter().zip(&other.latency));
+        pairs.for_each(|(sum, more)| sum.add(more.get()));
+        latency_us.add(other.latency_us.get());
+        bytes_in.add(other.bytes_in.get());
+        bytes_out.add(other.bytes_out.get());
+        retries.add(other.retries.get());
+        under_way.add(other.under_way.get());
+    }
+}
+
+/// One request or switched connection of an app, for as long as it lives.
+pub(crate) struct UnderWay(Arc<AppMetrics>);
+
+impl UnderWay {
+    pub(crate) fn begin(metrics: &Arc<AppMetrics>) -> Self {
+        metrics.under_way.add(1);
+        Self(Arc::clone(metrics))
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<AppMetrics> {
+        &self.0
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.subtract(1);
+    }
+}
+
+/// One connection of a visitor, for as long as it lives.
+pub(crate) struct Connected(Arc<WorkerMetrics>);
+
+impl Connected {
+    pub(crate) fn begin(metrics: &Arc<WorkerMetrics>) -> Self {
+        metrics.connections.add(1);
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.connections.subtract(1);
+    }
+}

@@ -1,0 +1,114 @@
+//! `cargo xtask bench router`: what a request costs our router, and nginx with the same configuration.
+//!
+//! Both servers have the same core, in turn; visitors, apps and this program have the next one. Ours is the router of
+//! `workflow router`, built as a release, with a table that is made instead of watched
+//! (`crates/router/examples/bench_edge.rs`); nginx is Debian's, with `router/nginx.conf`.
+
+mod changes;
+mod cost;
+mod servers;
+mod visitors;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+use self::servers::{Bed, Options, WHO};
+use super::figures::Figures;
+use super::processes;
+use crate::{packages, paths, progress};
+
+/// Core of the servers that are measured, and that of all else.
+const SERVER_CORE: usize = 0;
+const LOAD_CORE: usize = 1;
+
+/// Goal: memory of the table with 10,000 hosts.
+const TABLE_MIB_MAX: f64 = 20.0;
+
+/// The router beside nginx.
+#[derive(Debug, clap::Args)]
+pub struct Router {
+    /// How long each load takes.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Paired runs; figures are their medians.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// How many hosts there are when memory is measured; the most are there when routes are changed.
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 1_000, 10_000])]
+    hosts: Vec<usize>,
+    /// How often a route is changed, under 1,000 requests a second.
+    #[arg(long, default_value_t = 1_000)]
+    changes: usize,
+}
+
+impl Router {
+    pub fn run(&self) -> anyhow::Result<Figures> {
+        ensure!(self.seconds > 0 && self.runs > 0, "expected at least one run of one second");
+        ensure!(
+            self.hosts.iter().all(|hosts| *hosts >= 10),
+            "--hosts: expected at least 10, which are changed in turn"
+        );
+        use packages::{AB, NGINX, OPENSSL, TASKSET, WRK};
+        packages::ensure(&[NGINX, WRK, AB, OPENSSL, TASKSET])?;
+        let program = build()?;
+        pin_to_load_core()?;
+
+        let bed = Bed::make(program)?;
+        let mut figures = Figures::new("router");
+        progress::step(&format!("CPU and latency, {} paired runs", self.runs), || {
+            cost::measure(&bed, Duration::from_secs(self.seconds), self.runs, &mut figures)
+        })?;
+        progress::step("Memory", || self.memory(&bed, &mut figures))?;
+        let hosts = self.hosts.iter().copied().max().unwrap_or(10);
+        progress::step(&format!("{} changes of {hosts} routes", self.changes), || {
+            changes::measure(&bed, hosts, self.changes, &mut figures)
+        })?;
+        bed.take_down()?;
+        Ok(figures)
+    }
+
+    /// After a short load, so that what serving needs is there.
+    fn memory(&self, bed: &Bed, figures: &mut Figures) -> anyhow::Result<()> {
+        let mut ours = Vec::new();
+        for hosts in &self.hosts {
+            let [router, nginx] = WHO.map(|who| -> anyhow::Result<f64> {
+                let server = bed.start(who, Options { hosts: *hosts, access_log: false })?;
+                visitors::keep_alive(&server.url(false), 64, Duration::from_secs(1))?;
+                processes::pss_mib(&server.processes()?)
+            });
+            let router = router?;
+            figures.compare(format!("memory (PSS), {hosts} hosts"), router, nginx?, "MiB");
+            ours.push(router);
+        }
+        let smallest = ours.iter().copied().fold(f64::INFINITY, f64::min);
+        let table = ours.iter().copied().fold(0.0, f64::max) - smallest;
+        figures.add("memory of the largest table over the smallest", table, "MiB");
+        if table > TABLE_MIB_MAX {
+            figures.miss(format!("table above {TABLE_MIB_MAX} MiB"));
+        }
+        Ok(())
+    }
+}
+
+fn build() -> anyhow::Result<PathBuf> {
+    progress::step("Build the router to be measured (release)", || {
+        let build = ["build", "--release", "--package=router", "--example=bench_edge"];
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        progress::run(cargo.current_dir(paths::checkout()).args(build))
+    })?;
+    Ok(paths::target().join("release/examples/bench_edge"))
+}
+
+/// Threads and programs that are started from here on inherit it; servers are moved to their own core.
+fn pin_to_load_core() -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    ensure!(cores >= 2, "servers and visitors need a core each, and this machine has one");
+    let mut core = CpuSet::new();
+    core.set(LOAD_CORE)?;
+    sched_setaffinity(Pid::from_raw(0), &core).context("cannot stay on one core")
+}
