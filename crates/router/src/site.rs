@@ -1,7 +1,8 @@
 //! A route with the rules that hold for it, worked out once for each table.
 
 use domain::edge::{RouterRules, SiteRules};
-use domain::routing::Route;
+use domain::routing::{Backend, Route};
+use domain::services::Paths;
 use http::HeaderValue;
 
 pub(crate) struct Site {
@@ -10,6 +11,16 @@ pub(crate) struct Site {
     /// Value of `Strict-Transport-Security`.
     pub(crate) hsts: Option<HeaderValue>,
     pub(crate) referrer_policy: Option<HeaderValue>,
+    paths: Paths,
+}
+
+/// Where a path goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Destination<'a> {
+    pub(crate) backends: &'a [Backend],
+    pub(crate) wanted: u32,
+    /// Visitors are brought back to the replica that answered before.
+    pub(crate) is_sticky: bool,
 }
 
 impl Site {
@@ -19,8 +30,23 @@ impl Site {
         Self {
             hsts: header(&rules.hsts),
             referrer_policy: header(&rules.referrer_policy),
+            paths: Paths::new(route.services.iter().map(|service| service.path_pattern.as_str())),
             route: route.clone(),
             rules,
+        }
+    }
+
+    /// Where requests for this path go. There is one cookie, so it is the app's target that visitors stick to.
+    pub(crate) fn destination(&self, path: &str) -> Destination<'_> {
+        match self.paths.find(path).map(|service| &self.route.services[service]) {
+            Some(service) => {
+                Destination { backends: &service.backends, wanted: service.wanted, is_sticky: false }
+            }
+            None => Destination {
+                backends: &self.route.backends,
+                wanted: self.route.wanted,
+                is_sticky: self.rules.sticky,
+            },
         }
     }
 }
