@@ -11,6 +11,16 @@ fn releases(user: &User<'_>, folder: &Path) -> usize {
     user.deis_in(folder, &["releases"]).ok().stdout.lines().filter(|line| line.starts_with('v')).count()
 }
 
+const WITH_HOOKS: [(&str, &str); 4] = [
+    (
+        "Procfile",
+        "web: exec python3 -m http.server $PORT\nhooks: cd hooks && exec python3 -m http.server $PORT\n",
+    ),
+    ("index.html", "hello\n"),
+    ("hook/index.html", "by web\n"),
+    ("hooks/hook/index.html", "by hooks\n"),
+];
+
 /// Waits until visitors get this status: the router takes a new table over within a moment.
 fn seen(platform: &Platform, status: u16) -> Answer {
     wait_for(&format!("visitors get {status}"), Duration::from_secs(10), || {
@@ -71,4 +81,39 @@ fn an_autoscale_rule_takes_over_from_the_number_and_gives_it_back() {
     assert_eq!(platform.settled_containers("blog", 1).len(), 1);
     platform.wait_for_answer("blog", "hello");
     assert_eq!(releases(&admin, &folder), 2);
+}
+
+#[test]
+fn paths_of_a_service_go_to_its_process_type_and_back() {
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = admin.app_from_files("blog", &WITH_HOOKS);
+    admin.push(&folder).ok();
+    let deis = |words: &[&str]| admin.deis_in(&folder, words).ok();
+    let answered = |path: &str, body: &str| {
+        wait_for(&format!("{path} is answered {body}"), Duration::from_secs(10), || {
+            platform
+                .get("blog", path)
+                .ok()
+                .filter(|answer| answer.status == 200 && answer.body.trim() == body)
+        })
+    };
+    deis(&["scale", "hooks=2"]);
+    answered("/hook/", "by web");
+
+    deis(&["services:add", "--type", "hooks", "--route", "/hook,~ ^/x/"]);
+    answered("/hook/", "by hooks");
+    answered("/", "hello");
+    admin.change(&folder, &[("hooks/hook/index.html", "by newer hooks\n")]);
+    admin.push(&folder).ok();
+    answered("/hook/", "by newer hooks");
+    deis(&["services:add", "--type", "hooks", "--route", "/other"]);
+    answered("/hook/", "by web");
+    deis(&["services:add", "--type", "hooks", "--route", "/hook"]);
+    answered("/hook/", "by newer hooks");
+
+    deis(&["services:remove", "--type", "hooks"]);
+    answered("/hook/", "by web");
+    assert_eq!(platform.settled_containers("blog", 3).len(), 3);
+    assert_eq!(releases(&admin, &folder), 3);
 }

@@ -6,7 +6,9 @@ use domain::config::Config;
 use domain::settings::SettingsChange;
 use domain::structure::{Structure, in_words};
 use jiff::Timestamp;
-use store::{CreatedApp, NewApp, ReleaseChange, SettingsWish, StoreError, Wish, WishError};
+use store::{
+    CreatedApp, NewApp, NewService, ReleaseChange, ServiceWish, SettingsWish, StoreError, Wish, WishError,
+};
 
 use crate::Controller;
 
@@ -78,6 +80,19 @@ impl Controller {
             self.wake.notify_one();
         }
         self.say(app, format!("appsettings {app}-{} updated", short(&wish.record.uuid)));
+        Ok(wish)
+    }
+
+    /// Adds or changes a service and wakes the deployer where its process type has to listen now.
+    pub async fn set_service(&self, new: NewService) -> Result<ServiceWish, StoreError> {
+        let (app, process) = (new.app.clone(), new.process.clone());
+        let wish = self.store.set_service(new).await?;
+        if wish != ServiceWish::Unchanged {
+            self.say(&app, format!("service {process} updated"));
+        }
+        if matches!(wish, ServiceWish::Added { deploy: Some(_) }) {
+            self.wake.notify_one();
+        }
         Ok(wish)
     }
 

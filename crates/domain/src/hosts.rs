@@ -126,6 +126,7 @@ mod tests {
             rules: AppRules::default(),
             wanted: 1,
             backends: Vec::new(),
+            services: Vec::new(),
         }
     }
 

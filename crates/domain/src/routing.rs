@@ -32,6 +32,17 @@ pub struct AppRouting {
     /// What domains are served with over HTTPS; others with the platform's certificate.
     #[serde(default)]
     pub certificates: Vec<AttachedCert>,
+    /// Process types that some paths go to instead, ordered by type.
+    #[serde(default)]
+    pub services: Vec<PathService>,
+}
+
+/// Paths that go to a process type of their own; which are meant is said by [`crate::services`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathService {
+    pub process: ProcessType,
+    /// Patterns, joined by commas.
+    pub path_pattern: String,
 }
 
 /// A host name and since when it is claimed; the older claim wins.
@@ -72,6 +83,25 @@ pub struct Route {
     /// Replicas that should be serving; above zero, requests wait for a first backend.
     pub wanted: u32,
     pub backends: Vec<Backend>,
+    /// Paths that go elsewhere.
+    pub services: Vec<ServiceRoute>,
+}
+
+impl Route {
+    /// The backends of all paths.
+    pub fn all_backends(&self) -> impl Iterator<Item = &Backend> {
+        self.backends.iter().chain(self.services.iter().flat_map(|service| &service.backends))
+    }
+}
+
+/// Where some paths of a route go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceRoute {
+    /// Patterns, joined by commas; which paths they mean is said by [`crate::services`].
+    pub path_pattern: String,
+    /// As those of the route.
+    pub wanted: u32,
+    pub backends: Vec<Backend>,
 }
 
 /// Whose route it is. Platform hosts win over app hosts, app hosts over custom domains.
@@ -105,12 +135,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_engine_recorded_before_there_were_certificates_is_read() {
+    fn what_an_engine_recorded_before_there_were_certificates_and_services_is_read() {
         let old = r#"{"app":"blog","target":"web","domains":[{"host":"blog","since_ms":1}],"maintenance":false,
             "routable":true,"whitelist":[],"https_enforced":true}"#;
 
         let routing: AppRouting = serde_json::from_str(old).expect("an older record");
 
-        assert!(routing.https_enforced && routing.certificates.is_empty());
+        assert!(routing.https_enforced && routing.certificates.is_empty() && routing.services.is_empty());
     }
 }

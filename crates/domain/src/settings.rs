@@ -1,6 +1,6 @@
 //! App settings: how an app is reached and scaled, changed without a release (api.md 4.16).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -63,11 +63,14 @@ impl Default for AppSettings {
 pub struct RunSettings {
     pub routable: bool,
     pub autoscale: Autoscale,
+    /// Process types that have a service, and so listen as `web` does.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub services: BTreeSet<ProcessType>,
 }
 
 impl Default for RunSettings {
     fn default() -> Self {
-        AppSettings::default().of_running()
+        AppSettings::default().of_running(BTreeSet::new())
     }
 }
 
@@ -158,10 +161,10 @@ impl AppSettings {
         Ok(next)
     }
 
-    /// The part that decides what runs.
-    pub fn of_running(&self) -> RunSettings {
+    /// The part that decides what runs, in an app with these services.
+    pub fn of_running(&self, services: BTreeSet<ProcessType>) -> RunSettings {
         let Self { maintenance: _, routable, whitelist: _, autoscale, label: _ } = self;
-        RunSettings { routable: *routable, autoscale: autoscale.clone() }
+        RunSettings { routable: *routable, autoscale: autoscale.clone(), services }
     }
 }
 

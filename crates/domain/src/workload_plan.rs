@@ -67,7 +67,8 @@ impl Plan<'_> {
 
     fn workload(&self, process: &ProcessType, replicas: u32) -> Result<Workload, PlanError> {
         let port = self.port();
-        let serves = process.is_routable() && self.run.routable;
+        let listens = process.is_routable() || self.run.services.contains(process);
+        let serves = listens && self.run.routable;
         if serves && replicas > 0 && port.is_none() {
             return Err(PlanError::NoPort);
         }
@@ -81,7 +82,7 @@ impl Plan<'_> {
             command,
             args,
             env: self.env(),
-            port: port.filter(|_| process.is_routable()),
+            port: port.filter(|_| listens),
             replicas: self.replicas(process, replicas),
             limits: self.limits(process),
             tags: self.config.tags.clone(),

@@ -84,7 +84,7 @@ macro_rules! promises {
             a_restart_replaces_the_chosen_pods_alone, a_named_pod_is_restarted_alone,
             a_restart_of_nothing_gives_nothing, a_route_shows_hosts_settings_and_ready_backends,
             an_app_that_is_not_routable_is_not_in_the_table, a_route_goes_to_the_target_alone,
-            a_route_has_the_certificates_of_its_domains,
+            a_route_has_the_certificates_of_its_domains, a_path_goes_to_its_own_process_type,
             removing_a_workload_leaves_the_others, removing_what_is_not_there_succeeds,
             a_removed_app_leaves_the_table_and_the_list, tags_are_matched_with_nodes,
             a_one_off_process_gives_its_output_and_exit_code, an_unknown_image_is_not_found,

@@ -26,6 +26,7 @@ mod replicas;
 mod restart;
 mod rollout;
 mod routes;
+mod services;
 mod start;
 mod tasks;
 mod triggers;

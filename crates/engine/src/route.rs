@@ -1,21 +1,34 @@
 //! From what the controller wants and what is ready to one app's line in the route table.
 
+use domain::ProcessType;
 use domain::certs::AttachedCert;
 use domain::edge::AppRules;
-use domain::routing::{AppRouting, Backend, Claim, Route, RouteOwner};
+use domain::routing::{AppRouting, Backend, Claim, Route, RouteOwner, ServiceRoute};
 
-/// The app's route; `None` when the app is not to be reached.
+/// The app's route; `None` when the app is not to be reached. `replicas` tells of a process type how many there
+/// should be and which are ready.
 pub fn route(
     routing: &AppRouting,
     platform_domain: &str,
-    wanted: u32,
-    backends: Vec<Backend>,
+    replicas: impl Fn(&ProcessType) -> (u32, Vec<Backend>),
 ) -> Option<Route> {
-    let AppRouting { app, target, domains, maintenance, routable, whitelist, https_enforced, certificates } =
-        routing;
-    if !routable || target.is_none() {
-        return None;
-    }
+    let AppRouting {
+        app,
+        target,
+        domains,
+        maintenance,
+        routable,
+        whitelist,
+        https_enforced,
+        certificates,
+        services,
+    } = routing;
+    let target = target.as_ref().filter(|_| *routable)?;
+    let (wanted, backends) = replicas(target);
+    let services = services.iter().map(|service| {
+        let (wanted, backends) = replicas(&service.process);
+        ServiceRoute { path_pattern: service.path_pattern.clone(), wanted, backends }
+    });
     let (custom, own): (Vec<&Claim>, Vec<&Claim>) =
         domains.iter().partition(|claim| claim.host.contains('.'));
     Some(Route {
@@ -30,6 +43,7 @@ pub fn route(
         rules: AppRules::default(),
         wanted,
         backends,
+        services: services.collect(),
     })
 }
 

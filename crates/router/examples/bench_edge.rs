@@ -93,6 +93,7 @@ fn table(hosts: usize, backend: SocketAddr, pair: Pair) -> Result<RouteTable, Fa
 fn route(number: usize, backend: SocketAddr) -> Result<Route, Failure> {
     let name = format!("app-{number:05}");
     Ok(Route {
+        services: Vec::new(),
         own_hosts: vec![format!("{name}.example.com")],
         domains: Vec::new(),
         maintenance: false,

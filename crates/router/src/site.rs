@@ -4,7 +4,8 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use domain::edge::{RouterRules, SiteRules};
-use domain::routing::Route;
+use domain::routing::{Backend, Route};
+use domain::services::Paths;
 use http::HeaderValue;
 
 use crate::metrics::{AppMetrics, WorkerMetrics};
@@ -17,6 +18,16 @@ pub(crate) struct Site {
     pub(crate) referrer_policy: Option<HeaderValue>,
     /// Empty until the app is asked for something: most apps of a large platform are silent.
     metrics: OnceCell<Arc<AppMetrics>>,
+    paths: Paths,
+}
+
+/// Where a path goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Destination<'a> {
+    pub(crate) backends: &'a [Backend],
+    pub(crate) wanted: u32,
+    /// Visitors are brought back to the replica that answered before.
+    pub(crate) is_sticky: bool,
 }
 
 impl Site {
@@ -26,6 +37,7 @@ impl Site {
         Self {
             hsts: header(&rules.hsts),
             referrer_policy: header(&rules.referrer_policy),
+            paths: Paths::new(route.services.iter().map(|service| service.path_pattern.as_str())),
             route: route.clone(),
             rules,
             metrics: metrics.map(OnceCell::from).unwrap_or_default(),
@@ -34,5 +46,19 @@ impl Site {
 
     pub(crate) fn metrics(&self, worker: &WorkerMetrics) -> &Arc<AppMetrics> {
         self.metrics.get_or_init(|| worker.of(&self.route.owner))
+    }
+
+    /// Where requests for this path go. There is one cookie, so it is the app's target that visitors stick to.
+    pub(crate) fn destination(&self, path: &str) -> Destination<'_> {
+        match self.paths.find(path).map(|service| &self.route.services[service]) {
+            Some(service) => {
+                Destination { backends: &service.backends, wanted: service.wanted, is_sticky: false }
+            }
+            None => Destination {
+                backends: &self.route.backends,
+                wanted: self.route.wanted,
+                is_sticky: self.rules.sticky,
+            },
+        }
     }
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use crate::{Store, StoreError, rows, settings};
+use crate::{Store, StoreError, rows, services, settings};
 
 /// A deploy as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,7 +185,8 @@ pub(crate) async fn insert(
 ) -> Result<i64, StoreError> {
     let id = next_id(connection).await?;
     supersede_open(app, id, now, connection).await?;
-    let run = settings::current(app, connection).await?.settings.of_running();
+    let services = services::types(app, connection).await?;
+    let run = settings::current(app, connection).await?.settings.of_running(services);
     sqlx::query(
         "INSERT INTO deploys (id, app, version, structure, run, kind, state, created, updated) \
          VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $7)",

@@ -38,7 +38,7 @@ pub use keys::{Key, NewKey};
 pub use lead::Lead;
 pub use releases::{ReleaseContent, ReleaseRecord};
 pub use resealing::Resealing;
-pub use services::{NewService, Service};
+pub use services::{NewService, Service, ServiceWish};
 pub use settings::{SettingsRecord, SettingsWish};
 pub use tls::TlsRecord;
 pub use users::{NewUser, User};

@@ -1,11 +1,13 @@
 //! Services of apps. They have no owner of their own: they are the app's, whoever has it.
 
+use std::collections::BTreeSet;
+
 use domain::{AppName, ProcessType};
 use jiff::Timestamp;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
-use crate::{Store, StoreError, apps, rows};
+use crate::{DeployKind, Store, StoreError, apps, deploys, releases, rows};
 
 /// A service as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,19 @@ pub struct NewService {
     pub now: Timestamp,
 }
 
+/// What became of a wish for a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceWish {
+    Unchanged,
+    /// Other paths go to the same process type.
+    Changed,
+    /// The process type has to listen from now on.
+    Added {
+        /// The deploy that carries that out; `None` where nothing of the type runs.
+        deploy: Option<i64>,
+    },
+}
+
 impl Store {
     /// Services of an app, newest first.
     pub async fn services(&self, app: &AppName) -> Result<Vec<Service>, StoreError> {
@@ -37,11 +52,13 @@ impl Store {
         rows::each(&found, read)
     }
 
-    /// Adds a service or changes its patterns; says whether that changed anything.
-    pub async fn set_service(&self, new: NewService) -> Result<bool, StoreError> {
+    /// Adds a service or changes its patterns and, where its process type runs, records the deploy by which it
+    /// listens.
+    pub async fn set_service(&self, new: NewService) -> Result<ServiceWish, StoreError> {
         let NewService { app, process, path_pattern, now } = new;
         let mut write = self.write().await?;
         apps::must_be_there(&app, &mut write).await?;
+        let is_known = types(&app, &mut write).await?.contains(&process);
         let changed = sqlx::query(
             "INSERT INTO services (app, procfile_type, path_pattern, created, updated) VALUES ($1, $2, $3, $4, $4) \
              ON CONFLICT (app, procfile_type) DO UPDATE SET path_pattern = excluded.path_pattern, \
@@ -53,8 +70,13 @@ impl Store {
         .bind(rows::time_text(now))
         .execute(&mut *write)
         .await?;
+        let wish = match (is_known, changed.rows_affected()) {
+            (true, 0) => ServiceWish::Unchanged,
+            (true, _) => ServiceWish::Changed,
+            (false, _) => ServiceWish::Added { deploy: listening(&app, &process, now, &mut write).await? },
+        };
         write.commit().await?;
-        Ok(changed.rows_affected() > 0)
+        Ok(wish)
     }
 
     /// Removes a service; says whether there was one.
@@ -66,6 +88,33 @@ impl Store {
             .await?;
         Ok(removed.rows_affected() > 0)
     }
+}
+
+/// Records the deploy by which a process type with a new service listens.
+async fn listening(
+    app: &AppName,
+    process: &ProcessType,
+    now: Timestamp,
+    write: &mut AnyConnection,
+) -> Result<Option<i64>, StoreError> {
+    let release = releases::current(app, write).await?;
+    let structure = deploys::structure(app, write).await?;
+    // Those that are the target already listen.
+    let is_idle = process.is_routable() || structure.get(process).is_none_or(|replicas| *replicas == 0);
+    if release.build.is_none() || is_idle {
+        return Ok(None);
+    }
+    Ok(Some(deploys::insert(app, release.version, &structure, DeployKind::Scale, now, write).await?))
+}
+
+/// Process types of an app that have a service.
+pub(crate) async fn types(
+    app: &AppName,
+    connection: &mut AnyConnection,
+) -> Result<BTreeSet<ProcessType>, StoreError> {
+    let found =
+        sqlx::query("SELECT * FROM services WHERE app = $1").bind(app.as_str()).fetch_all(connection).await?;
+    Ok(rows::each(&found, read)?.into_iter().map(|service| service.process).collect())
 }
 
 fn read(row: &AnyRow) -> Result<Service, StoreError> {

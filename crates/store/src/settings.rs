@@ -1,5 +1,7 @@
 //! App settings. An app has one row of them, replaced as a whole: only the newest mean anything.
 
+use std::collections::BTreeSet;
+
 use domain::AppName;
 use domain::settings::{AppSettings, SettingsChange};
 use jiff::Timestamp;
@@ -47,7 +49,9 @@ impl Store {
         apps::must_be_there(app, &mut write).await?;
         let before = current(app, &mut write).await?;
         let next = before.settings.changed(owner, change)?;
-        let runs_differently = next.of_running() != before.settings.of_running();
+        // Services are the same before and after.
+        let of_running = |settings: &AppSettings| settings.of_running(BTreeSet::new());
+        let runs_differently = of_running(&next) != of_running(&before.settings);
         let by = By { store: self, app, owner, now };
         let record = replace(&by, next, &mut write).await?;
         let release = releases::current(app, &mut write).await?;

@@ -3,11 +3,11 @@
 use std::sync::PoisonError;
 
 use domain::AppName;
-use domain::routing::{AppRouting, Claim};
+use domain::routing::{AppRouting, Claim, PathService};
 use domain::settings::AppSettings;
 use domain::structure::{Structure, routing_target};
 use engine::EngineError;
-use store::{Domain, Page, StoreError};
+use store::{Domain, Page, Service, StoreError};
 
 use crate::Controller;
 
@@ -21,7 +21,7 @@ pub enum RoutingError {
 }
 
 impl Controller {
-    /// Tells the engine how the app is to be reached now, after a change of its domains or settings.
+    /// Tells the engine how the app is to be reached now, after a change of its domains, services or settings.
     /// Where the engine does not answer, the deployer tells it as soon as it does.
     pub async fn refresh_routing(&self, app: &AppName) -> Result<(), RoutingError> {
         let told = self.tell_routing(app).await;
@@ -53,6 +53,8 @@ pub(super) async fn route(
         controller.store.settings(app).await?.settings;
     let tls = controller.store.tls(app).await?;
     let certificates = controller.store.attached_certs(app).await?;
+    let mut services: Vec<_> = controller.store.services(app).await?.into_iter().map(path_service).collect();
+    services.sort_by(|one, other| one.process.cmp(&other.process));
     Ok(AppRouting {
         app: app.clone(),
         target: routing_target(structure),
@@ -62,7 +64,13 @@ pub(super) async fn route(
         whitelist,
         https_enforced: tls.https_enforced.unwrap_or(false),
         certificates,
+        services,
     })
+}
+
+fn path_service(service: Service) -> PathService {
+    let Service { app: _, process, path_pattern, created: _, updated: _ } = service;
+    PathService { process, path_pattern }
 }
 
 fn claim(domain: &Domain) -> Claim {

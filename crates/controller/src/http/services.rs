@@ -1,4 +1,4 @@
-//! Services: paths of an app that go to another process type (api.md 4.19).
+//! Services: paths of an app that go to another process type (api.md 4.19). No release is made.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,11 +6,12 @@ use axum::http::StatusCode;
 use domain::ProcessType;
 use domain::services::{self, PATTERN_LENGTH_MAX};
 use jiff::Timestamp;
-use store::{NewService, Service};
+use store::{NewService, Service, ServiceWish};
 
 use super::access::ThisApp;
 use super::body::Body;
 use super::error::ApiError;
+use super::outcome;
 use crate::Controller;
 
 /// Longest text that is taken for a process type; the rule is tighter.
@@ -25,7 +26,8 @@ pub(crate) async fn list(
     Ok(Json(api::services::Services { services }))
 }
 
-/// `POST …/services/`: adds one, or changes its patterns; 204 where they are the same.
+/// `POST …/services/`: adds one, or changes its patterns; 204 where they are the same. Answers when routers are
+/// told; a process type that does not listen is left as it was.
 pub(crate) async fn set(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
@@ -38,14 +40,21 @@ pub(crate) async fn set(
     let process =
         services::parse(&process, &path_pattern).map_err(|wrong| ApiError::message(wrong.to_string()))?;
     let new = NewService { app: app.clone(), process: process.clone(), path_pattern, now: Timestamp::now() };
-    if !controller.store.set_service(new).await? {
-        return Ok(StatusCode::NO_CONTENT);
+    let deploy = match controller.set_service(new).await? {
+        ServiceWish::Unchanged => return Ok(StatusCode::NO_CONTENT),
+        ServiceWish::Changed => None,
+        ServiceWish::Added { deploy } => deploy,
+    };
+    if let Err(failed) = outcome::of_settings(&controller, deploy).await {
+        controller.store.remove_service(&app, &process).await?;
+        outcome::of_routing(&controller, &app).await?;
+        return Err(failed);
     }
-    controller.say(&app, format!("service {process} updated"));
+    outcome::of_routing(&controller, &app).await?;
     Ok(StatusCode::CREATED)
 }
 
-/// `DELETE …/services/` with a body.
+/// `DELETE …/services/` with a body. What runs listens on until the next deploy: nothing is restarted for it.
 pub(crate) async fn remove(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
@@ -59,6 +68,7 @@ pub(crate) async fn remove(
         return Err(ApiError::missing("Service"));
     }
     controller.say(&app, format!("service {process} removed"));
+    outcome::of_routing(&controller, &app).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

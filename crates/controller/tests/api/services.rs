@@ -66,3 +66,68 @@ async fn collaborators_add_and_only_the_owner_removes() {
     assert_eq!(world.platform.post(SERVICES, &world.carol, HOOKS).await.both(), FORBIDDEN);
     assert_eq!(world.platform.get("/v2/apps/none/services/", &world.carol).await.both(), NO_APP);
 }
+
+async fn with_hooks(world: &World) {
+    let body = r#"{"image":"example/web","procfile":{"web":"serve","webhooks":"hooks"}}"#;
+    assert_eq!(world.post("/v2/apps/blog/builds/", body).await.status, 201);
+    assert_eq!(world.post("/v2/apps/blog/scale/", r#"{"webhooks":1}"#).await.status, 204);
+}
+
+/// Ports of what runs, by process type, and which paths go where.
+async fn state(world: &World) -> (Vec<(String, Option<u16>)>, Vec<(String, String)>) {
+    let running = world.platform.running("blog").await;
+    let services = world.platform.routing("blog").services;
+    (
+        running.iter().map(|workload| (workload.id.process.to_string(), workload.port)).collect(),
+        services.into_iter().map(|it| (it.process.to_string(), it.path_pattern)).collect(),
+    )
+}
+
+#[tokio::test]
+async fn a_service_makes_its_process_type_listen_and_routers_know_before_the_answer() {
+    let world = World::new().await;
+    with_hooks(&world).await;
+    let ports = |webhooks| vec![("web".to_owned(), Some(8080)), ("webhooks".to_owned(), webhooks)];
+    let paths = |patterns: &str| vec![("webhooks".to_owned(), patterns.to_owned())];
+    assert_eq!(state(&world).await, (ports(None), vec![]));
+
+    assert_eq!(world.post(SERVICES, HOOKS).await.status, 201);
+    assert_eq!(state(&world).await, (ports(Some(8080)), paths("/hook,~ ^/x/")));
+    let applied = world.platform.engine.asked().applied.len();
+    let changed = r#"{"procfile_type":"webhooks","path_pattern":"/hooks"}"#;
+    assert_eq!(world.post(SERVICES, changed).await.status, 201);
+    assert_eq!(state(&world).await, (ports(Some(8080)), paths("/hooks")));
+    let gone = r#"{"procfile_type":"webhooks"}"#;
+    assert_eq!(world.platform.delete_with(SERVICES, &world.alice, gone).await.status, 204);
+    assert_eq!(state(&world).await, (ports(Some(8080)), vec![]));
+
+    // Neither other paths nor a removal restart anything, and none of it is a release.
+    assert_eq!(world.platform.engine.asked().applied.len(), applied);
+    assert_eq!(world.get("/v2/apps/blog/releases/").await.json()["count"], 2);
+    assert_eq!(world.post("/v2/apps/blog/config/", r#"{"values":{"A":"1"}}"#).await.status, 201);
+    assert_eq!(state(&world).await, (ports(None), vec![]));
+}
+
+#[tokio::test]
+async fn a_service_whose_process_type_does_not_listen_is_taken_back() {
+    let world = World::new().await;
+    with_hooks(&world).await;
+    world.platform.fail_next_rollout("blog", "no answer at port 8080");
+
+    let refused = world.post(SERVICES, HOOKS).await;
+
+    assert_eq!((refused.status, refused.text().contains("no answer at port 8080")), (400, true));
+    assert_eq!(world.get(SERVICES).await.both(), (200, r#"{"services":[]}"#));
+    assert!(state(&world).await.1.is_empty());
+}
+
+#[tokio::test]
+async fn the_type_of_a_service_need_not_exist() {
+    let world = World::new().await;
+    assert_eq!(world.post(SERVICES, HOOKS).await.status, 201);
+    assert_eq!(state(&world).await.1.len(), 1);
+
+    with_hooks(&world).await;
+
+    assert!(state(&world).await.0.contains(&("webhooks".to_owned(), Some(8080))));
+}

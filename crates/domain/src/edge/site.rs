@@ -97,6 +97,7 @@ mod tests {
             rules,
             wanted: 1,
             backends: Vec::new(),
+            services: Vec::new(),
         }
     }
 

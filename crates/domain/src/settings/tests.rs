@@ -31,7 +31,7 @@ fn a_rule_is_set_and_removed_by_process_type() {
     let rule = json!({"autoscale": {"web": {"min": 2, "max": 5, "cpu_percent": 40}}});
     let ruled = changed(&AppSettings::default(), &rule).expect("valid");
     assert_eq!(ruled.autoscale[&web()], AutoscaleRule { min: 2, max: 5, cpu_percent: 40 });
-    assert_eq!(ruled.of_running().autoscale, ruled.autoscale);
+    assert_eq!(ruled.of_running(BTreeSet::new()).autoscale, ruled.autoscale);
 
     let free = changed(&ruled, &json!({"autoscale": {"web": null}})).expect("valid");
     assert!(free.autoscale.is_empty());

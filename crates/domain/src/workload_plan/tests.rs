@@ -235,3 +235,15 @@ fn an_app_that_is_not_routable_needs_no_port_and_is_not_probed() {
     release.run.routable = false;
     assert_eq!(release.workload("web").probes, Probes::default());
 }
+
+#[test]
+fn a_process_type_with_a_service_listens_and_is_probed_as_web_is() {
+    let mut release = of(Origin::Buildpack, &["web", "hooks"]);
+    let hooks = release.workload("hooks");
+    assert_eq!((hooks.port, hooks.probes), (None, Probes::default()));
+
+    release.run.services.insert(ProcessType::parse("hooks").expect("a type"));
+    let (web, hooks) = (release.workload("web"), release.workload("hooks"));
+    assert_eq!((hooks.port, hooks.probes), (web.port, web.probes));
+    assert_eq!(release.workload("worker").port, None);
+}

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use domain::certs::{AttachedCert, Pair};
-use domain::routing::{AppRouting, Claim, Route};
+use domain::deployment::Workload;
+use domain::routing::{AppRouting, Backend, Claim, PathService, Route};
 
 use super::Subject;
 use super::setting::*;
@@ -77,4 +78,37 @@ pub async fn a_route_goes_to_the_target_alone(subject: &dyn Subject) {
     let route = route_becomes(&engine, |route| route.is_some()).await.expect("there");
 
     assert_eq!((route.wanted, route.backends), (0, vec![]));
+}
+
+pub async fn a_path_goes_to_its_own_process_type(subject: &dyn Subject) {
+    let engine = subject.engine();
+    let hooks = Workload { id: id("hooks"), ..web_of(subject, 2, 2) };
+    let service = PathService { process: hooks.id.process.clone(), path_pattern: "/hook,~ ^/x/".to_owned() };
+    let wish = AppRouting { services: vec![service], ..routing() };
+    engine.route(&wish).await.expect("reachable");
+    let ready = |route: Option<&Route>, count: u32| {
+        let is_whole = |wanted: u32, backends: &[Backend]| wanted as usize == backends.len();
+        route.is_some_and(|route| match &route.services[..] {
+            [hooks] => {
+                (route.wanted, hooks.wanted) == (1, count)
+                    && is_whole(1, &route.backends)
+                    && is_whole(count, &hooks.backends)
+            }
+            _ => false,
+        })
+    };
+    let keys = |backends: &[Backend]| backends.iter().map(|it| it.key.clone()).collect::<Vec<_>>();
+
+    deploy_well(&engine, &web(subject, 2)).await;
+    let before = route_becomes(&engine, |route| ready(route, 0)).await.expect("there");
+    deploy_well(&engine, &hooks).await;
+    let after = route_becomes(&engine, |route| ready(route, 2)).await.expect("there");
+    engine.route(&routing()).await.expect("reachable");
+    let back = route_becomes(&engine, |route| route.is_some_and(|it| it.services.is_empty())).await;
+
+    let of_hooks = &after.services[0];
+    assert_eq!(of_hooks.path_pattern, "/hook,~ ^/x/");
+    assert!(keys(&of_hooks.backends).iter().all(|key| !keys(&after.backends).contains(key)));
+    assert_eq!(keys(&after.backends), keys(&before.backends));
+    assert_eq!(keys(&back.expect("there").backends), keys(&before.backends));
 }

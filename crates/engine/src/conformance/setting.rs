@@ -91,6 +91,7 @@ pub fn routing() -> AppRouting {
         whitelist: Vec::new(),
         https_enforced: false,
         certificates: Vec::new(),
+        services: Vec::new(),
     }
 }
 

@@ -45,7 +45,7 @@ pub struct State {
     pub condemned: BTreeSet<String>,
     /// Containers on their way out.
     pub retiring: BTreeSet<String>,
-    /// Keys of the backends in the newest route table.
+    /// Keys of the replicas that the newest route table has as backends, or may have had before.
     pub serving: BTreeSet<String>,
     /// Since when Docker has not answered, and when it was asked last.
     pub away: Option<Away>,

@@ -130,6 +130,7 @@ fn platform_route(settings: &DockerSettings, label: &str, address: std::net::Soc
         certificates: Vec::new(),
         rules: AppRules::default(),
         wanted: 1,
+        services: Vec::new(),
         backends: vec![Backend { key: format!("platform-{label}"), address, release: 0 }],
     }
 }

@@ -185,14 +185,15 @@ impl Task {
     /// Puts the app's route into the table; returns a version that shows it.
     fn publish(&self) -> u64 {
         let mut state = self.app.state();
-        let backends = self.backends(&state);
-        state.serving = backends.iter().map(|backend| backend.key.clone()).collect();
         let settings = &self.inner.settings;
         let route = state.wish.routing.as_ref().filter(|_| !state.wish.is_removed).and_then(|routing| {
-            let target = routing.target.as_ref().and_then(|target| state.wish.workloads.get(target));
-            let wanted = target.map_or(0, Wish::replicas);
-            route(routing, &settings.platform_domain, wanted, backends)
+            let wanted = |process: &ProcessType| state.wish.workloads.get(process).map_or(0, Wish::replicas);
+            let replicas = |process: &ProcessType| (wanted(process), self.backends(&state, process));
+            route(routing, &settings.platform_domain, replicas)
         });
+        // Also those that requests have just stopped going to: they may still be answering some.
+        let listening = state.wish.workloads.keys().flat_map(|process| self.backends(&state, process));
+        state.serving = listening.map(|backend| backend.key).collect();
         let version = self.inner.board.set(RouteOwner::App(self.app.name.clone()), route);
         state.passes += 1;
         drop(state);
@@ -200,12 +201,10 @@ impl Task {
         version
     }
 
-    fn backends(&self, state: &State) -> Vec<Backend> {
-        let target = state.wish.routing.as_ref().and_then(|routing| routing.target.clone());
-        let Some(target) = target else { return Vec::new() };
-        let wish = state.wish.workloads.get(&target);
+    fn backends(&self, state: &State, process: &ProcessType) -> Vec<Backend> {
+        let wish = state.wish.workloads.get(process);
         let ready = state.replicas.iter().filter(|replica| {
-            replica.process == target && state.is_ready(replica) && !state.is_retiring(replica)
+            replica.process == *process && state.is_ready(replica) && !state.is_retiring(replica)
         });
         let backend = |replica: &Replica| {
             let workload = wish?.of_spec(&replica.spec).or(wish?.wanted.as_ref())?;

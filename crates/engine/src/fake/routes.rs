@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::deployment::WorkloadId;
 use domain::pods::PodState;
-use domain::routing::{AppRouting, Backend, Route, RouteTable, RouterReport};
+use domain::routing::{Backend, Route, RouteTable, RouterReport};
 use tokio::sync::watch;
 
 use super::{FakeEngine, PLATFORM_DOMAIN, State};
@@ -29,12 +29,17 @@ impl Routes for FakeEngine {
 }
 
 pub(super) fn routes(state: &State) -> Vec<Route> {
-    state.routing.values().filter_map(|routing| app_route(state, routing)).collect()
+    let routes = state.routing.values().map(|routing| {
+        route(routing, PLATFORM_DOMAIN, |process| {
+            replicas(state, &WorkloadId { app: routing.app.clone(), process: process.clone() })
+        })
+    });
+    routes.flatten().collect()
 }
 
-fn app_route(state: &State, routing: &AppRouting) -> Option<Route> {
-    let id = WorkloadId { app: routing.app.clone(), process: routing.target.clone()? };
-    let workload = state.apps.get(&id);
+/// How many replicas there should be, and those that are up.
+fn replicas(state: &State, id: &WorkloadId) -> (u32, Vec<Backend>) {
+    let workload = state.apps.get(id);
     let wanted = workload.and_then(|workload| workload.wish.wanted.as_ref());
     let port = wanted.and_then(|wanted| wanted.port).unwrap_or(1);
     let pods = workload.iter().flat_map(|workload| &workload.pods);
@@ -43,5 +48,5 @@ fn app_route(state: &State, routing: &AppRouting) -> Option<Route> {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         release: pod.release,
     });
-    route(routing, PLATFORM_DOMAIN, wanted.map_or(0, |wanted| wanted.replicas.at_least()), backends.collect())
+    (wanted.map_or(0, |wanted| wanted.replicas.at_least()), backends.collect())
 }

@@ -17,10 +17,11 @@ pub const APP_LABEL: &str = "app";
 pub const TYPE_LABEL: &str = "type";
 /// `v7`: the release that a pod runs.
 pub const VERSION_LABEL: &str = "version";
-/// What a Secret of the engine's holds.
+/// What a Secret of the engine's holds, or a Service is for.
 pub const PART_LABEL: &str = "deis.io/part";
 pub const WISH_PART: &str = "wish";
 pub const CERTIFICATE_PART: &str = "certificate";
+pub const PATHS_PART: &str = "paths";
 /// On a pod that a restart took out of its ReplicaSet: what it was to that.
 pub const DETACHED_LABEL: &str = "deis.io/detached";
 /// Kubernetes' own: which ReplicaSet a pod belongs to.
@@ -39,6 +40,9 @@ pub const SSL_ENFORCE_ANNOTATION: &str = "router.deis.io/ssl.enforce";
 pub const CERTIFICATES_ANNOTATION: &str = "router.deis.io/certificates";
 /// `certificate:stamp` pairs.
 pub const STAMPS_ANNOTATION: &str = "deis.io/certificates";
+/// A domain of the Service whose paths go to this one, and which.
+pub const PROXY_DOMAIN_ANNOTATION: &str = "router.deis.io/proxyDomain";
+pub const PROXY_LOCATIONS_ANNOTATION: &str = "router.deis.io/proxyLocations";
 /// Since when each of the domains is claimed, in milliseconds since 1970.
 pub const CLAIMED_ANNOTATION: &str = "deis.io/claimed";
 /// Replicas that should be serving.

@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod deployment;
 pub mod env;
 pub mod namespace;
+pub mod path_service;
 pub mod pod;
 pub mod policy;
 pub mod probe;

@@ -1,7 +1,6 @@
 //! The verbs of the engine: each records a wish or waits for one; the workloads' tasks do the work.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,14 +8,13 @@ use domain::AppName;
 use domain::deployment::{Workload, WorkloadId};
 use domain::pods::{Pod, PodSelection, PodState};
 use domain::routing::AppRouting;
-use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::{ListParams, ObjectMeta};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::failure::{failed, is_conflict, late};
-use super::objects::service;
+use super::failure::{failed, late};
 use super::replicas::shown;
 use super::{Inner, KubernetesEngine, names};
 use crate::{Engine, EngineError, Outcome};
@@ -25,10 +23,6 @@ use crate::{Engine, EngineError, Outcome};
 const QUIET_MAX: Duration = Duration::from_secs(15);
 /// Time beyond the grace period that stopping may take.
 const STOP_SECONDS: u64 = 60;
-/// How often a change of the Service is made again because others were faster.
-const CHANGES_MAX: usize = 20;
-/// Who owns the number of replicas that the Service tells, apart from the routing.
-const SCALE_MANAGER: &str = "deis-workflow-scale";
 
 #[async_trait]
 impl Engine for KubernetesEngine {
@@ -150,8 +144,7 @@ impl Inner {
         let what = format!("route {app}");
         let certificates = &routing.certificates;
         self.bring_certificates(app, certificates).await.map_err(|error| failed(&what, error))?;
-        let applied = self.apply::<Service>(app, &service::service(routing)).await;
-        applied.map_err(|error| failed(&what, error))?;
+        self.bring_services(routing).await.map_err(|error| failed(&what, error))?;
         self.clear_certificates(app, certificates).await.map_err(|error| failed(&what, error))
     }
 
@@ -166,39 +159,5 @@ impl Inner {
         let pods = self.kubernetes_pods(&id.app, &names::selector(&names::workload_labels(id))).await?;
         let grace = pods.iter().filter_map(|pod| pod.spec.as_ref()?.termination_grace_period_seconds);
         Ok(grace.max().unwrap_or(0).max(0).unsigned_abs())
-    }
-
-    /// Tells routers how many replicas of the app's target there should be.
-    pub(super) async fn tell_wanted(self: &Arc<Self>, app: &AppName) -> Result<(), EngineError> {
-        let what = format!("tell routers about {app}");
-        for _ in 0..CHANGES_MAX {
-            let found = self.api::<Service>(app).get_opt(app.as_str()).await;
-            let Some(found) = found.map_err(|error| failed(&what, error))? else { return Ok(()) };
-            let wish = match service::target(&found) {
-                Some(process) => self.wish(&WorkloadId { app: app.clone(), process }).await?,
-                None => None,
-            };
-            let wanted = wish.map_or(0, |wish| wish.replicas()).to_string();
-            let annotations = found.metadata.annotations.as_ref();
-            if annotations.and_then(|all| all.get(names::WANTED_ANNOTATION)) == Some(&wanted) {
-                return Ok(());
-            }
-            let telling = Service {
-                metadata: ObjectMeta {
-                    name: Some(app.to_string()),
-                    resource_version: found.metadata.resource_version,
-                    annotations: Some([(names::WANTED_ANNOTATION.to_owned(), wanted)].into()),
-                    ..ObjectMeta::default()
-                },
-                ..Service::default()
-            };
-            match self.apply_as(SCALE_MANAGER, app, &telling).await {
-                Ok(_) => return Ok(()),
-                // Changed in the meantime, or removed.
-                Err(error) if is_conflict(&error) => {}
-                Err(error) => return Err(failed(&what, error)),
-            }
-        }
-        Err(EngineError::Unreachable { what, source: "others change it all the time".into() })
     }
 }

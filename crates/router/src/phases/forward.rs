@@ -44,7 +44,8 @@ pub(super) async fn forward(
     let visitor = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
     let outgoing = prepare(&site, site.metrics(&shared.metrics), caller, request);
     let timeout = site.rules.timeout;
-    let wanted = site.rules.sticky.then(|| affinity::wanted(outgoing.headers()));
+    let is_sticky = site.rules.sticky && site.destination(outgoing.uri().path()).is_sticky;
+    let wanted = is_sticky.then(|| affinity::wanted(outgoing.headers()));
     match exchange(shared, site, host, outgoing).await {
         Err(refusal) => refusal.into_response(),
         Ok(Exchange { response, guard, .. }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -128,13 +129,13 @@ async fn exchange(
 ) -> Result<Exchange, Refusal> {
     let deadline = Instant::now() + shared.settings.hold_timeout;
     let mut tried = Vec::new();
-    let wanted = site.rules.sticky.then(|| affinity::wanted(request.headers())).flatten();
     loop {
         let metrics = site.metrics(&shared.metrics);
+        let to = site.destination(request.uri().path());
+        let mark = to.is_sticky.then(|| affinity::wanted(request.headers())).flatten();
         // Subscribed before looking, so that no change of the table is missed.
         let changed = shared.table_changed.notified();
-        if let Some((backend, guard)) =
-            shared.in_flight.choose(&site.route.backends, &tried, wanted.as_deref(), metrics)
+        if let Some((backend, guard)) = shared.in_flight.choose(to.backends, &tried, mark.as_deref(), metrics)
         {
             match attempt(shared, &site, &backend, request).await {
                 Ok(response) => return Ok(Exchange { response, guard, backend_key: backend.key }),
@@ -149,7 +150,7 @@ async fn exchange(
                 continue;
             }
         }
-        if site.route.wanted == 0 && site.route.backends.is_empty() {
+        if to.wanted == 0 && to.backends.is_empty() {
             return Err(unavailable("no process serves this app; scale one up with `deis scale`"));
         }
         let until = if tried.is_empty() { deadline } else { deadline.min(Instant::now() + REFUSED_PAUSE) };

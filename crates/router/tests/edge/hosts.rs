@@ -1,4 +1,4 @@
-use domain::routing::RouteOwner;
+use domain::routing::{RouteOwner, ServiceRoute};
 
 use crate::app::App;
 use crate::visitor::{Visitor, get};
@@ -79,4 +79,40 @@ fn maintenance_whitelist_and_https_answer_before_the_app() {
         assert_eq!(status == 301, answer.head.contains(&location), "{}", answer.head);
     }
     assert_eq!(app.count(), 0);
+}
+
+#[test]
+fn paths_of_a_service_go_to_its_own_backends_and_back() {
+    let world = World::start_with(|settings| settings.workers = 1);
+    let (web, gone, hooks) = (App::named("web"), App::gone("gone"), App::named("hooks"));
+    let serve = |services: Vec<ServiceRoute>| {
+        let mut blog = route("blog", &[&web]);
+        blog.rules.sticky = Some(true);
+        blog.services = services;
+        world.serve(vec![blog]);
+    };
+    let service = |path_pattern: &str, apps: &[&App], wanted| ServiceRoute {
+        path_pattern: path_pattern.to_owned(),
+        wanted,
+        backends: route("blog", apps).backends,
+    };
+    serve(vec![service("/hook", &[&gone, &hooks], 2), service("~ ^/none", &[], 0), service("/late", &[], 1)]);
+
+    for (path, body) in [("/", "web"), ("/a/hook", "web"), ("/hook?a=/", "hooks"), ("/hook/1", "hooks")] {
+        for _ in 0..5 {
+            let answer = get(&world, "blog.test", path);
+            assert_eq!(answer.body, body, "{path}");
+            // The one cookie of a visitor is for the app's own process type.
+            assert_eq!(answer.head.contains("deis-route"), body == "web", "{path}");
+        }
+    }
+    assert_eq!(get(&world, "blog.test", "/none").status, 503);
+    let mut held = Visitor::connect(&world);
+    held.send("GET /late HTTP/1.1\r\nHost: blog.test\r\n\r\n");
+    assert_eq!(get(&world, "blog.test", "/").body, "web");
+    serve(vec![service("/late", &[&hooks], 1)]);
+    assert_eq!(held.answer().body, "hooks");
+
+    serve(Vec::new());
+    assert_eq!(get(&world, "blog.test", "/late").body, "web");
 }

@@ -139,6 +139,7 @@ pub fn route(name: &str, backends: &[&crate::app::App]) -> Route {
         rules: AppRules::default(),
         wanted: 1,
         backends: backends.iter().map(backend).collect(),
+        services: Vec::new(),
     }
 }
 

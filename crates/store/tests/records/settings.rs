@@ -1,5 +1,7 @@
 //! Settings: one row an app, decided and recorded in one write, with the deploy that carries them out.
 
+use std::collections::BTreeSet;
+
 use domain::settings::{AppSettings, RunSettings, SettingsChange, SettingsPatch};
 use sqlx::{AnyConnection, Connection as _};
 use store::{DeployKind, SettingsWish};
@@ -48,7 +50,7 @@ async fn only_what_decides_what_runs_makes_a_deploy_and_later_deploys_keep_it() 
     let later = world.store.deploy(later).await.expect("an answer").expect("a row");
 
     assert_eq!((deploy.version, deploy.kind), (2, DeployKind::Scale));
-    assert_eq!(deploy.run, ruled.record.settings.of_running());
+    assert_eq!(deploy.run, ruled.record.settings.of_running(BTreeSet::new()));
     assert_eq!(later.run, deploy.run);
 }
 

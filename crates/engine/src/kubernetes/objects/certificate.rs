@@ -59,7 +59,7 @@ pub fn stamp(pair: &Pair) -> String {
     short_hash(&[&pair.certificate, &pair.key])
 }
 
-fn short_hash(texts: &[&str]) -> String {
+pub(super) fn short_hash(texts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for text in texts {
         hash.update(text.len().to_be_bytes());

@@ -7,6 +7,7 @@ use domain::annotations::Reader;
 use domain::edge::{APP_KEYS, AppRules, app_rules};
 use domain::networks::Network;
 use domain::routing::{AppRouting, Claim};
+use domain::services;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -20,8 +21,18 @@ pub const SERVICE_PORT: i32 = 80;
 
 /// The Service, without what depends on the workloads.
 pub fn service(routing: &AppRouting) -> Service {
-    let AppRouting { app, target, domains, maintenance, routable, whitelist, https_enforced, certificates } =
-        routing;
+    let AppRouting {
+        app,
+        target,
+        domains,
+        maintenance,
+        routable,
+        whitelist,
+        https_enforced,
+        certificates,
+        // Each is a Service of its own: `path_service`.
+        services: _,
+    } = routing;
     let mut labels = names::app_labels(app);
     let is_routable = *routable && target.is_some();
     labels.insert(names::ROUTABLE_LABEL.to_owned(), is_routable.to_string());
@@ -41,20 +52,21 @@ pub fn service(routing: &AppRouting) -> Service {
     let annotations = annotations.into_iter().filter(|(_, value)| !value.is_empty());
     let mut metadata = metadata(app.as_str(), labels);
     metadata.annotations = Some(annotations.map(|(name, value)| (name.to_owned(), value)).collect());
-    Service {
-        metadata,
-        spec: Some(ServiceSpec {
-            selector: Some(selector),
-            ports: Some(vec![ServicePort {
-                name: Some("http".to_owned()),
-                port: SERVICE_PORT,
-                protocol: Some("TCP".to_owned()),
-                target_port: Some(IntOrString::String(names::PORT_NAME.to_owned())),
-                ..ServicePort::default()
-            }]),
-            ..ServiceSpec::default()
-        }),
-        status: None,
+    Service { metadata, spec: Some(spec(selector)), status: None }
+}
+
+/// To the port of the pods that these labels select.
+pub(super) fn spec(selector: Labels) -> ServiceSpec {
+    ServiceSpec {
+        selector: Some(selector),
+        ports: Some(vec![ServicePort {
+            name: Some("http".to_owned()),
+            port: SERVICE_PORT,
+            protocol: Some("TCP".to_owned()),
+            target_port: Some(IntOrString::String(names::PORT_NAME.to_owned())),
+            ..ServicePort::default()
+        }]),
+        ..ServiceSpec::default()
     }
 }
 
@@ -74,6 +86,8 @@ pub struct Annotated {
     pub https_enforced: bool,
     pub certificates: Vec<NamedCert>,
     pub rules: AppRules,
+    /// A domain of another Service of the namespace, and patterns of its paths that come here.
+    pub located: Option<(String, String)>,
     /// `None` where nothing says how many replicas there should be.
     pub wanted: Option<u32>,
     pub wrong: Vec<String>,
@@ -89,7 +103,10 @@ pub struct NamedCert {
 }
 
 /// Settings of a Service that are read here, beside those of [`domain::edge`].
-const KEYS: [&str; 5] = ["domains", "certificates", "whitelist", "maintenance", "ssl.enforce"];
+const KEYS: [&str; 7] =
+    ["domains", "certificates", "whitelist", "maintenance", "ssl.enforce", PROXY_DOMAIN, PROXY_LOCATIONS];
+const PROXY_DOMAIN: &str = "proxyDomain";
+const PROXY_LOCATIONS: &str = "proxyLocations";
 
 /// Reads the annotations; `claimed_ms` counts for domains that do not say since when they are claimed.
 pub fn annotated(annotations: Option<&Labels>, claimed_ms: i64) -> Annotated {
@@ -104,6 +121,7 @@ pub fn annotated(annotations: Option<&Labels>, claimed_ms: i64) -> Annotated {
         https_enforced: reader.switch("ssl.enforce").unwrap_or(false),
         certificates: certificates(&mut reader, &own),
         rules: app_rules(&mut reader),
+        located: located(&mut reader),
         wanted: own.number("wanted"),
         wrong: Vec::new(),
     };
@@ -155,6 +173,13 @@ fn certificates(reader: &mut Reader<'_>, own: &Reader<'_>) -> Vec<NamedCert> {
     certificates.into_values().collect()
 }
 
+fn located(reader: &mut Reader<'_>) -> Option<(String, String)> {
+    let patterns = reader.read(PROXY_LOCATIONS, "patterns of paths with commas between them", |text| {
+        services::are_patterns(text).then(|| text.to_owned())
+    });
+    Some((reader.text(PROXY_DOMAIN)?.to_ascii_lowercase(), patterns?))
+}
+
 /// Letters, digits, `-` and `.`, with `*` as the first label at most.
 fn is_host(host: &str) -> bool {
     let label = |label: &str| {
@@ -193,6 +218,7 @@ mod tests {
                 domains: vec!["blog".to_owned(), "*.example.com".to_owned()],
                 pair: Arc::new(Pair { certificate: "chain".to_owned(), key: "key".to_owned() }),
             }],
+            services: Vec::new(),
         }
     }
 
@@ -240,6 +266,8 @@ mod tests {
             ("router.deis.io/tcpTimeout", "20m"),
             ("router.deis.io/bodySize", "huge"),
             ("router.deis.io/regexDomain", "x"),
+            ("router.deis.io/proxyDomain", "blog"),
+            ("router.deis.io/proxyLocations", "/a("),
         ]);
 
         let read = annotated(Some(&annotations), 5);
@@ -251,7 +279,7 @@ mod tests {
             NamedCert { name: "mine".to_owned(), domains: vec!["*.example.com".to_owned()], stamp: None };
         assert_eq!(read.certificates, [cert]);
         assert_eq!((read.rules.timeout, read.rules.body_bytes_max), (Some(Duration::from_secs(1_200)), None));
-        assert_eq!(read.wrong.len(), 6, "{:?}", read.wrong);
+        assert_eq!((read.wrong.len(), read.located), (7, None), "{:?}", read.wrong);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::AppName;
 use domain::certs::AttachedCert;
-use domain::routing::{Backend, Claim, Route, RouteOwner};
+use domain::routing::{Backend, Claim, Route, RouteOwner, ServiceRoute};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
@@ -42,17 +42,55 @@ pub fn routes(
             by_service.entry((space, service)).or_default().push(slice);
         }
     }
+    let backends = |service: &Service, space, name| {
+        let slices = by_service.get(&(space, name)).map_or(&[][..], Vec::as_slice);
+        backends(service, slices, runs)
+    };
+    let located = located(services, backends);
     let mut routes: Vec<_> = services
         .iter()
         .filter_map(|service| {
             let (space, name) = (service.metadata.namespace.as_deref()?, service.metadata.name.as_deref()?);
-            let slices = by_service.get(&(space, name)).map_or(&[][..], Vec::as_slice);
-            let backends = backends(service, slices, runs);
-            route(settings, service, space, name, backends, pairs)
+            let located = located.get(space).map_or(&[][..], Vec::as_slice);
+            route(settings, service, space, name, backends(service, space, name), located, pairs)
         })
         .collect();
     routes.sort_by(|one, other| (&one.owner, &one.own_hosts).cmp(&(&other.owner, &other.own_hosts)));
     routes
+}
+
+/// Where paths of a domain go, by the namespace: a Service takes none of another's.
+struct Located {
+    service: String,
+    domain: String,
+    route: ServiceRoute,
+}
+
+fn located<'a>(
+    services: &'a [Arc<Service>],
+    backends: impl Fn(&Service, &'a str, &'a str) -> Vec<Backend>,
+) -> BTreeMap<&'a str, Vec<Located>> {
+    let mut located: BTreeMap<&str, Vec<Located>> = BTreeMap::new();
+    for service in services {
+        let meta = &service.metadata;
+        let (Some(space), Some(name)) = (meta.namespace.as_deref(), meta.name.as_deref()) else { continue };
+        // Most Services have none: the rest of their annotations is not read twice.
+        if !meta.annotations.as_ref().is_some_and(|all| all.contains_key(names::PROXY_DOMAIN_ANNOTATION)) {
+            continue;
+        }
+        let Annotated { located: Some((domain, path_pattern)), wanted, .. } =
+            annotated(meta.annotations.as_ref(), 0)
+        else {
+            continue;
+        };
+        let backends = backends(service, space, name);
+        let route = ServiceRoute { path_pattern, wanted: wanted.unwrap_or(1), backends };
+        located.entry(space).or_default().push(Located { service: name.to_owned(), domain, route });
+    }
+    for services in located.values_mut() {
+        services.sort_by(|one, other| one.service.cmp(&other.service));
+    }
+    located
 }
 
 fn route(
@@ -61,11 +99,24 @@ fn route(
     space: &str,
     name: &str,
     backends: Vec<Backend>,
+    located: &[Located],
     pairs: &Pairs,
 ) -> Option<Route> {
     let claimed_ms = service.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_millisecond());
-    let Annotated { domains, maintenance, whitelist, https_enforced, certificates, rules, wanted, wrong: _ } =
-        annotated(service.metadata.annotations.as_ref(), claimed_ms);
+    let Annotated {
+        domains,
+        maintenance,
+        whitelist,
+        https_enforced,
+        certificates,
+        rules,
+        located: _,
+        wanted,
+        wrong: _,
+    } = annotated(service.metadata.annotations.as_ref(), claimed_ms);
+    // An app is meant by its name also where it has given that up as a domain.
+    let is_meant = |to: &&Located| to.domain == name || domains.iter().any(|claim| claim.host == to.domain);
+    let services = located.iter().filter(is_meant).map(|to| to.route.clone()).collect();
     let certificates = certificates.into_iter().filter_map(|cert| {
         let pair = Arc::clone(pairs.get(&(space.to_owned(), cert.name.clone()))?);
         let host = |domain: &String| full_host(domain, &settings.platform_domain);
@@ -97,6 +148,7 @@ fn route(
         rules,
         wanted,
         backends,
+        services,
     })
 }
 
@@ -241,6 +293,35 @@ mod tests {
         let [cert] = &routes[0].certificates[..] else { panic!("one certificate: {:?}", routes[0]) };
         assert_eq!(cert.domains, ["blog.localhost", "www.example.com"]);
         assert_eq!(routes[0].rules.gzip, Some(false));
+    }
+
+    #[test]
+    fn paths_go_to_services_of_the_same_namespace_that_name_a_domain() {
+        let blog = blog(json!({ "router.deis.io/domains": "blog,www.example.com" }));
+        let paths = |space: &str, domain: &str, patterns: &str, wanted: &str| {
+            let annotations = json!({ "router.deis.io/proxyDomain": domain, "deis.io/wanted": wanted,
+                "router.deis.io/proxyLocations": patterns });
+            service(
+                space,
+                &format!("{space}-{patterns}"),
+                json!({ "app": space, "heritage": "deis" }),
+                annotations,
+            )
+        };
+        let services = [
+            paths("blog", "www.example.com", "two", "0"),
+            paths("blog", "blog", "one", "2"),
+            paths("blog", "shop", "none", "2"),
+            paths("shop", "blog", "none", "2"),
+            blog,
+        ];
+
+        let routes = routed(&services, &[slice("blog", "blog-one", json!([endpoint("a", true, false)]))]);
+
+        assert_eq!((routes.len(), &routes[0].backends[..]), (1, &[][..]));
+        let [one, two] = &routes[0].services[..] else { panic!("two services: {:?}", routes[0]) };
+        assert_eq!((one.path_pattern.as_str(), one.wanted, one.backends[0].key.as_str()), ("one", 2, "a"));
+        assert_eq!((two.path_pattern.as_str(), two.wanted, &two.backends[..]), ("two", 0, &[][..]));
     }
 
     #[test]
