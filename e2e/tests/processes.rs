@@ -78,7 +78,7 @@ fn limits_bound_memory_and_processors() {
     assert!(!matches!(&eaten, Ok(answer) if answer.status == 200), "{eaten:?}");
     platform.wait_for_answer("blog", "up");
 
-    deis(&["limits:set", "web=1M"]).fails(1, "4");
+    deis(&["limits:set", "web=1M"]).fails(1, "Memory limit must be at least 4M");
     deis(&["limits:unset", "web", "--cpu"]).ok();
     answers(&platform, "/limits", "67108864 -1");
 }

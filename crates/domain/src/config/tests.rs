@@ -121,6 +121,12 @@ fn limits_and_grace_are_for_process_types_and_have_a_format() {
         assert_eq!(fault(json!({group: {"Web": "1"}})), types);
     }
     assert!(fault(json!({"memory": {"web": "128"}})).starts_with("Memory limit format: "));
+    for small in ["1M", "4095K", "0/512B"] {
+        assert_eq!(
+            fault(json!({"memory": {"web": small}})),
+            "Memory limit must be at least 4M, or 0 for none"
+        );
+    }
     assert!(fault(json!({"cpu": {"web": "x"}})).starts_with("CPU limit format: "));
     assert!(
         fault(json!({"termination_grace_period": {"web": ""}}))

@@ -6,6 +6,9 @@ use crate::names::{NameError, ProcessType};
 const KEY_FORMAT: &str = "Config keys must start with a letter or underscore and only contain [A-z0-9_]";
 const MEMORY_FORMAT: &str = "Memory limit format: <number><unit> or <number><unit>/<number><unit>, \
                              where unit = B, K, M or G";
+/// Nothing starts with less (journeys.md A9).
+const MEMORY_LIMIT_BYTES_MIN: u64 = 4 << 20;
+const MEMORY_TOO_SMALL: &str = "Memory limit must be at least 4M, or 0 for none";
 const CPU_FORMAT: &str = "CPU limit format: <value> or <value>/<value>, where value must be a numeric";
 const GRACE_FORMAT: &str = "Termination Grace Period format: <value>, where value must be a numeric";
 const TAG_PREFIX_TOO_LONG: &str = "Tag key prefixes must 253 characters or less.";
@@ -26,7 +29,7 @@ const NUMBERS: [&str; 4] = [
 pub(super) fn check(group: Group, key: &str, value: &str) -> Result<(), String> {
     match group {
         Group::Values => check_variable(key, value),
-        Group::Memory => check_limit(key, limits::parse_memory(value).is_some(), MEMORY_FORMAT),
+        Group::Memory => check_memory(key, value),
         Group::Cpu => check_limit(key, limits::parse_cpu(value).is_some(), CPU_FORMAT),
         Group::TerminationGracePeriod => check_limit(key, is_number(value), GRACE_FORMAT),
         Group::Tags => check_tag(key, value),
@@ -75,6 +78,12 @@ fn check_health_path(value: &str) -> Result<(), String> {
 fn check_limit(key: &str, well_formed: bool, format: &str) -> Result<(), String> {
     ProcessType::parse(key).map_err(|_| NameError::ProcessType.to_string())?;
     when(well_formed, format)
+}
+
+fn check_memory(key: &str, value: &str) -> Result<(), String> {
+    check_limit(key, limits::parse_memory(value).is_some(), MEMORY_FORMAT)?;
+    let (_, limit_bytes) = limits::memory_bytes(value);
+    when(limit_bytes == 0 || limit_bytes >= MEMORY_LIMIT_BYTES_MIN, MEMORY_TOO_SMALL)
 }
 
 fn check_tag(key: &str, value: &str) -> Result<(), String> {
