@@ -109,25 +109,12 @@ impl HostIndex {
 mod tests {
     use super::*;
     use crate::AppName;
-    use crate::edge::AppRules;
     use crate::routing::{Claim, Route};
 
     fn route(owner: RouteOwner, own_host: &str, domains: &[(&str, i64)]) -> Route {
         let claims =
             domains.iter().map(|(host, since_ms)| Claim { host: (*host).to_owned(), since_ms: *since_ms });
-        Route {
-            owner,
-            own_hosts: vec![own_host.to_owned()],
-            domains: claims.collect(),
-            maintenance: false,
-            whitelist: Vec::new(),
-            https_enforced: false,
-            certificates: Vec::new(),
-            rules: AppRules::default(),
-            wanted: 1,
-            backends: Vec::new(),
-            services: Vec::new(),
-        }
+        Route { domains: claims.collect(), ..Route::plain(owner, own_host.to_owned(), Vec::new()) }
     }
 
     fn app(name: &str) -> RouteOwner {

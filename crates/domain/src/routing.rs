@@ -88,6 +88,23 @@ pub struct Route {
 }
 
 impl Route {
+    /// A route to a host that its owner has by right, without any settings, for one replica at least.
+    pub fn plain(owner: RouteOwner, host: String, backends: Vec<Backend>) -> Self {
+        Self {
+            owner,
+            own_hosts: vec![host],
+            domains: Vec::new(),
+            maintenance: false,
+            whitelist: Vec::new(),
+            https_enforced: false,
+            certificates: Vec::new(),
+            rules: AppRules::default(),
+            wanted: 1,
+            backends,
+            services: Vec::new(),
+        }
+    }
+
     /// The backends of all paths.
     pub fn all_backends(&self) -> impl Iterator<Item = &Backend> {
         self.backends.iter().chain(self.services.iter().flat_map(|service| &service.backends))

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use domain::AppName;
 use domain::certs::Pair;
-use domain::edge::{self, AppRules};
+use domain::edge;
 use domain::routing::{Backend, Route, RouteOwner, RouteTable, RouterReport};
 use engine::Routes;
 use router::{HttpsSettings, Router, RouterSettings};
@@ -92,19 +92,9 @@ fn table(hosts: usize, backend: SocketAddr, pair: Pair) -> Result<RouteTable, Fa
 
 fn route(number: usize, backend: SocketAddr) -> Result<Route, Failure> {
     let name = format!("app-{number:05}");
-    Ok(Route {
-        services: Vec::new(),
-        own_hosts: vec![format!("{name}.example.com")],
-        domains: Vec::new(),
-        maintenance: false,
-        whitelist: Vec::new(),
-        https_enforced: false,
-        certificates: Vec::new(),
-        rules: AppRules::default(),
-        wanted: 1,
-        backends: vec![Backend { key: format!("{name}-{backend}"), address: backend, release: 1 }],
-        owner: RouteOwner::App(AppName::parse(&name)?),
-    })
+    let backend = Backend { key: format!("{name}-{backend}"), address: backend, release: 1 };
+    let owner = RouteOwner::App(AppName::parse(&name)?);
+    Ok(Route::plain(owner, format!("{name}.example.com"), vec![backend]))
 }
 
 /// Publishes a whole new table, as engines do.

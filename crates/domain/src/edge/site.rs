@@ -86,19 +86,9 @@ mod tests {
     use crate::routing::RouteOwner;
 
     fn route(rules: AppRules, whitelist: &[&str]) -> Route {
-        Route {
-            owner: RouteOwner::Platform("x".to_owned()),
-            own_hosts: Vec::new(),
-            domains: Vec::new(),
-            maintenance: false,
-            whitelist: whitelist.iter().map(|entry| (*entry).to_owned()).collect(),
-            https_enforced: false,
-            certificates: Vec::new(),
-            rules,
-            wanted: 1,
-            backends: Vec::new(),
-            services: Vec::new(),
-        }
+        let whitelist = whitelist.iter().map(|entry| (*entry).to_owned()).collect();
+        let owner = RouteOwner::Platform("x".to_owned());
+        Route { rules, whitelist, ..Route::plain(owner, "x.test".to_owned(), Vec::new()) }
     }
 
     fn shown(rules: &SiteRules) -> Option<Vec<String>> {

@@ -172,6 +172,11 @@ impl State {
         by_load.unwrap_or_else(|| wanted.replicas.at_least())
     }
 
+    /// Replicas that are ready and not on their way out.
+    pub fn ready(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().filter(|replica| self.is_ready(replica) && !self.is_retiring(replica))
+    }
+
     pub fn is_retiring(&self, replica: &Replica) -> bool {
         self.retiring.contains(&replica.id)
     }

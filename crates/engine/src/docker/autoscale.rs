@@ -94,9 +94,7 @@ fn ruled(state: &State) -> Vec<Ruled> {
     let ruled = state.wish.workloads.iter().filter_map(|(process, wish)| {
         // In the middle of a rollout the figures are those of two releases.
         let wanted = wish.wanted.as_ref().filter(|_| wish.is_settled)?;
-        let ready = state.replicas.iter().filter(|replica| {
-            replica.process == *process && state.is_ready(replica) && !state.is_retiring(replica)
-        });
+        let ready = state.ready().filter(|replica| replica.process == *process);
         Some(Ruled {
             process: process.clone(),
             rule: rule(wanted.replicas)?,

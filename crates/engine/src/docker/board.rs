@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::certs::Pair;
-use domain::edge::AppRules;
 use domain::routing::{Backend, Route, RouteOwner, RouteTable, RouterReport};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -120,17 +119,7 @@ fn is_idle(report: &RouterReport, key: &str, version: u64) -> bool {
 }
 
 fn platform_route(settings: &DockerSettings, label: &str, address: std::net::SocketAddr) -> Route {
-    Route {
-        owner: RouteOwner::Platform(label.to_owned()),
-        own_hosts: vec![format!("{label}.{}", settings.platform_domain)],
-        domains: Vec::new(),
-        maintenance: false,
-        whitelist: Vec::new(),
-        https_enforced: false,
-        certificates: Vec::new(),
-        rules: AppRules::default(),
-        wanted: 1,
-        services: Vec::new(),
-        backends: vec![Backend { key: format!("platform-{label}"), address, release: 0 }],
-    }
+    let backend = Backend { key: format!("platform-{label}"), address, release: 0 };
+    let host = format!("{label}.{}", settings.platform_domain);
+    Route::plain(RouteOwner::Platform(label.to_owned()), host, vec![backend])
 }

@@ -203,9 +203,7 @@ impl Task {
 
     fn backends(&self, state: &State, process: &ProcessType) -> Vec<Backend> {
         let wish = state.wish.workloads.get(process);
-        let ready = state.replicas.iter().filter(|replica| {
-            replica.process == *process && state.is_ready(replica) && !state.is_retiring(replica)
-        });
+        let ready = state.ready().filter(|replica| replica.process == *process);
         let backend = |replica: &Replica| {
             let workload = wish?.of_spec(&replica.spec).or(wish?.wanted.as_ref())?;
             let address = replica.address(self.inner.reach, workload.port?)?;
@@ -253,8 +251,7 @@ impl Task {
     async fn record(&self) -> Result<(), EngineError> {
         let (ready, done) = {
             let state = self.app.state();
-            let ready = state.replicas.iter().filter(|r| state.is_ready(r) && !state.is_retiring(r));
-            let ready: BTreeSet<_> = ready.map(|replica| replica.key.clone()).collect();
+            let ready: BTreeSet<_> = state.ready().map(|replica| replica.key.clone()).collect();
             let pending = state.wish.workloads.iter().filter(|(_, wish)| !wish.is_settled);
             let done = pending.filter(|(process, wish)| is_done(&state, process, wish.wanted.as_ref()));
             let done: Vec<_> = done.map(|(process, wish)| (process.clone(), wish.wanted.clone())).collect();

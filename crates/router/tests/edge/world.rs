@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use domain::AppName;
 use domain::certs::Pair;
-use domain::edge::{AppRules, RouterRules};
+use domain::edge::RouterRules;
 use domain::routing::{Backend, Claim, Route, RouteOwner, RouteTable, RouterReport};
 use engine::Routes;
 use router::{HttpsSettings, Router, RouterSettings};
@@ -128,19 +128,8 @@ impl Drop for World {
 /// A route of the app `name` at `<name>.test`.
 pub fn route(name: &str, backends: &[&crate::app::App]) -> Route {
     let backend = |app: &&crate::app::App| Backend { key: app.key.clone(), address: app.address, release: 1 };
-    Route {
-        owner: RouteOwner::App(AppName::parse(name).expect("a good name")),
-        own_hosts: vec![format!("{name}.test")],
-        domains: Vec::new(),
-        maintenance: false,
-        whitelist: Vec::new(),
-        https_enforced: false,
-        certificates: Vec::new(),
-        rules: AppRules::default(),
-        wanted: 1,
-        backends: backends.iter().map(backend).collect(),
-        services: Vec::new(),
-    }
+    let owner = RouteOwner::App(AppName::parse(name).expect("a good name"));
+    Route::plain(owner, format!("{name}.test"), backends.iter().map(backend).collect())
 }
 
 pub fn claim(host: &str, since_ms: i64) -> Claim {
