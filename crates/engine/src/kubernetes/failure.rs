@@ -49,3 +49,9 @@ pub fn gone_is_fine<T>(result: Result<T, Error>) -> Result<(), Error> {
 pub fn late(what: &str, seconds: u64) -> EngineError {
     EngineError::Unreachable { what: what.to_owned(), source: format!("not done after {seconds} s").into() }
 }
+
+/// Whether a container could not be made or run because its node had too much to do; the node tries again.
+pub fn is_of_a_busy_node(message: &str) -> bool {
+    // The first try goes on in the runtime and holds the container's name for as long.
+    ["context deadline exceeded", "DeadlineExceeded", "is reserved for"].iter().any(|it| message.contains(it))
+}

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain::deployment::Workload;
 
+use super::failure::is_of_a_busy_node;
 use super::replicas::{Replica, Stage};
 use crate::failure_text::{self, Exit};
 
@@ -163,8 +164,9 @@ fn failing(workload: &Workload, pod: &Replica, is_late: bool) -> Option<Why> {
 }
 
 fn is_final(reason: &str, message: &str) -> bool {
+    let is_refused = FINAL_REASONS.contains(&reason) && !is_of_a_busy_node(message);
     let message = message.to_ascii_lowercase();
-    FINAL_REASONS.contains(&reason) || (is_pull(reason) && FINAL_PULLS.iter().any(|it| message.contains(it)))
+    is_refused || (is_pull(reason) && FINAL_PULLS.iter().any(|it| message.contains(it)))
 }
 
 fn is_pull(reason: &str) -> bool {
@@ -284,6 +286,7 @@ mod tests {
         assert_eq!(told("ErrImagePull", "connection reset by peer"), None);
         assert_eq!(told("ErrImagePull", "pull access denied: authorization failed"), None);
         assert_eq!(told("CreateContainerConfigError", "secret not found"), None);
+        assert_eq!(told("CreateContainerError", "rpc error: context deadline exceeded"), None);
     }
 
     #[test]

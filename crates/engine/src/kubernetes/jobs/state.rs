@@ -2,12 +2,16 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
+use crate::kubernetes::failure::is_of_a_busy_node;
+
 /// Reasons of a waiting container whose image does not come.
 const IMAGE_REASONS: &[&str] =
     &["ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"];
 /// It is tried again, with pauses.
 const FIRST_PULL_FAILED: &str = "ErrImagePull";
-const CONFIG_REASONS: &[&str] = &["CreateContainerConfigError", "CreateContainerError", "RunContainerError"];
+/// Tried again as well: a Secret may be so new, or the API server so busy, that the node does not have it yet.
+const CONFIG_FAILED: &str = "CreateContainerConfigError";
+const CANNOT_RUN: &[&str] = &["CreateContainerError", "RunContainerError"];
 
 /// How far one container of a pod is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,21 +73,26 @@ pub fn failure(pod: &Pod) -> Option<String> {
         if IMAGE_REASONS.contains(&reason.as_str()) && is_final(&reason, &message) {
             return Some(cannot_pull(status, &message));
         }
-        if CONFIG_REASONS.contains(&reason.as_str()) {
-            return Some(format!("the container cannot be made: {message}"));
+        if CANNOT_RUN.contains(&reason.as_str()) && !is_of_a_busy_node(&message) {
+            return Some(cannot_make(&message));
         }
     }
     None
 }
 
-/// What has gone wrong and is tried again by the node, in words: a registry that is away, or a pull secret
-/// so new that the node does not see it yet.
+/// What has gone wrong and is tried again by the node, in words: a registry that is away, a Secret so new that
+/// the node does not see it yet, a container runtime with too much to do.
 pub fn falters(pod: &Pod) -> Option<String> {
     statuses(status(pod)?).into_iter().find_map(|status| {
         let waiting = status.state.as_ref()?.waiting.as_ref()?;
-        let reason = waiting.reason.as_deref()?;
-        let is_pull = reason == FIRST_PULL_FAILED || IMAGE_REASONS.contains(&reason);
-        is_pull.then(|| cannot_pull(status, waiting.message.as_deref().unwrap_or_default()))
+        let message = waiting.message.as_deref().unwrap_or_default();
+        match waiting.reason.as_deref()? {
+            reason if reason == FIRST_PULL_FAILED || IMAGE_REASONS.contains(&reason) => {
+                Some(cannot_pull(status, message))
+            }
+            reason if reason == CONFIG_FAILED || CANNOT_RUN.contains(&reason) => Some(cannot_make(message)),
+            _ => None,
+        }
     })
 }
 
@@ -143,6 +152,10 @@ fn evicted(status: &PodStatus) -> Option<String> {
     }
 }
 
+fn cannot_make(message: &str) -> String {
+    format!("the container cannot be made: {message}")
+}
+
 fn cannot_pull(status: &ContainerStatus, message: &str) -> String {
     format!("image {} cannot be pulled: {}", status.image, pull_cause(message))
 }
@@ -197,6 +210,28 @@ mod tests {
         let first_try =
             super::tests::pod(&json!({ "containerStatuses": [container_status("web", &first_try)] }));
         assert_eq!(failure(&first_try), None, "it is tried again");
+    }
+
+    #[test]
+    fn what_a_node_tries_again_is_no_failure_yet() {
+        let waiting = |reason: &str, message: &str| {
+            let waiting = json!({ "waiting": { "reason": reason, "message": message } });
+            pod(&json!({ "initContainerStatuses": [container_status("build", &waiting)] }))
+        };
+        let unsynced = "failed to sync secret cache: timed out waiting for the condition";
+        let busy = "context deadline exceeded";
+        for (reason, message) in [
+            ("CreateContainerConfigError", unsynced),
+            ("CreateContainerError", busy),
+            ("RunContainerError", busy),
+        ] {
+            let pod = waiting(reason, message);
+            assert_eq!(failure(&pod), None, "{reason}");
+            assert_eq!(falters(&pod), Some(format!("the container cannot be made: {message}")));
+        }
+        let missing = waiting("RunContainerError", "exec: \"nope\": no such file");
+        let told = "the container cannot be made: exec: \"nope\": no such file";
+        assert_eq!(failure(&missing).as_deref(), Some(told));
     }
 
     #[test]
