@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
 use crate::connection::{self, Visit};
+use crate::limits::LimitTable;
 use crate::metrics::{Connected, WorkerMetrics};
 use crate::pool::Pool;
 use crate::report::Reports;
@@ -33,6 +34,7 @@ pub(crate) struct Worker {
     pub(crate) tables: watch::Receiver<Arc<RouteTable>>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) limits: Arc<LimitTable>,
     pub(crate) shutdown: watch::Receiver<bool>,
 }
 
@@ -53,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) in_flight: Rc<InFlight>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) limits: Arc<LimitTable>,
 }
 
 /// Binds one listener of several on the same address.
@@ -93,6 +96,7 @@ impl Worker {
             pool: Pool::default(),
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
+            limits: Arc::clone(&self.limits),
         });
         let follower = tokio::task::spawn_local(follow_tables(
             Rc::clone(&shared),

@@ -1,4 +1,4 @@
-//! Phase 4: to a backend and back.
+//! Phase 5: to a backend and back.
 //!
 //! While the route wants replicas and none is ready, the request waits, bounded in time and number. It
 //! is tried again elsewhere when nothing of it was sent; GET and HEAD also when a reused connection
@@ -21,6 +21,7 @@ use super::caller::Caller;
 use super::{Refusal, guard, headers};
 use crate::affinity;
 use crate::body::{BodyError, ProxyBody};
+use crate::limits::Permit;
 use crate::metrics::{AppMetrics, Count};
 use crate::pool::Sender;
 use crate::site::Site;
@@ -36,6 +37,7 @@ pub(super) async fn forward(
     site: Rc<Site>,
     host: &str,
     caller: &Caller,
+    permit: Option<Permit>,
     mut request: Request<Incoming>,
 ) -> Response<ProxyBody> {
     if request.method() == Method::CONNECT {
@@ -46,7 +48,13 @@ pub(super) async fn forward(
     let timeout = site.rules.timeout;
     let is_sticky = site.rules.sticky && site.destination(outgoing.uri().path()).is_sticky;
     let wanted = is_sticky.then(|| affinity::wanted(outgoing.headers()));
-    match exchange(shared, site, host, outgoing).await {
+    let exchanged = exchange(shared, site, host, outgoing).await.map(|mut exchange| {
+        if let Some(permit) = permit {
+            exchange.guard.keep(permit);
+        }
+        exchange
+    });
+    match exchanged {
         Err(refusal) => refusal.into_response(),
         Ok(Exchange { response, guard, .. }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             switch_protocols(timeout, response, visitor, guard)
@@ -257,7 +265,7 @@ fn lost(error: &hyper::Error) -> Refusal {
                     "the body of the request did not come in time",
                 );
             }
-            Some(BodyError::Gzip(_)) | None => {}
+            Some(BodyError::Compression(_)) | None => {}
         }
         cause = error.source();
     }

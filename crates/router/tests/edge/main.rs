@@ -10,6 +10,7 @@ mod draining;
 mod headers;
 mod hosts;
 mod https;
+mod limits;
 mod metrics;
 mod passthrough;
 mod proxies;
