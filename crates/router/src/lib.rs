@@ -9,6 +9,7 @@ mod affinity;
 mod body;
 mod compress;
 mod connection;
+mod h2c;
 mod limits;
 mod metrics;
 pub mod passthrough;
@@ -19,6 +20,7 @@ mod report;
 mod site;
 mod table;
 mod tls;
+mod upstream;
 mod worker;
 
 use std::net::SocketAddr;

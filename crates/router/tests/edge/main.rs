@@ -7,6 +7,7 @@ mod world;
 mod answers;
 mod bodies;
 mod draining;
+mod h2c;
 mod headers;
 mod hosts;
 mod https;
