@@ -18,6 +18,7 @@ mod proxies;
 mod retries;
 mod rules;
 mod secure;
+mod settings;
 mod tls;
 mod upgrades;
 mod wire;
