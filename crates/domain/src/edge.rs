@@ -4,11 +4,15 @@
 //! The keys are those that Deis had for its nginx. [`router_rules`] and [`app_rules`] read them;
 //! [`SiteRules::of`] decides what holds for one app.
 
+mod backend;
+mod limits;
 mod read;
 mod site;
 
 use std::time::Duration;
 
+pub use backend::{Protocol, ProxyHeader};
+pub use limits::{Bound, BoundRules, LimitRules, Limits, Pace};
 pub use read::{APP_KEYS, ROUTER_KEYS, app_rules, router_rules};
 pub use site::{SiteRules, TlsVersion};
 
@@ -22,6 +26,9 @@ pub struct RouterRules {
     /// Largest request body; `None` has no bound.
     pub body_bytes_max: Option<u64>,
     pub gzip: Gzip,
+    /// Where answers are compressed, zstd is offered beside gzip.
+    pub zstd: bool,
+    pub limits: LimitRules,
     /// Proxies in front that are believed about who asks and how.
     pub trusted_proxies: Vec<Network>,
     /// Connections begin with a PROXY protocol header.
@@ -50,6 +57,8 @@ impl Default for RouterRules {
             timeout: Duration::from_secs(1_300),
             body_bytes_max: Some(1 << 30),
             gzip: Gzip::default(),
+            zstd: true,
+            limits: LimitRules::default(),
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             default_whitelist: Vec::new(),
@@ -136,6 +145,10 @@ pub struct AppRules {
     /// `Some(None)` has no bound.
     pub body_bytes_max: Option<Option<u64>>,
     pub gzip: Option<bool>,
+    pub zstd: Option<bool>,
+    pub limits: LimitRules,
+    pub protocol: Option<Protocol>,
+    pub proxy_header: Option<ProxyHeader>,
     pub sticky: Option<bool>,
     pub hsts: Option<bool>,
     pub hsts_seconds: Option<u64>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::certs::{AttachedCert, Pair};
-use crate::edge::{AppRules, RouterRules};
+use crate::edge::{AppRules, Protocol, RouterRules};
 use crate::names::{AppName, ProcessType};
 
 /// How an app wants to be reached; replaced as a whole by the controller.
@@ -119,6 +119,8 @@ pub struct ServiceRoute {
     /// As those of the route.
     pub wanted: u32,
     pub backends: Vec<Backend>,
+    /// `None` leaves it to the app's rules.
+    pub protocol: Option<Protocol>,
 }
 
 /// Whose route it is. Platform hosts win over app hosts, app hosts over custom domains.

@@ -27,7 +27,7 @@ pub fn route(
     let (wanted, backends) = replicas(target);
     let services = services.iter().map(|service| {
         let (wanted, backends) = replicas(&service.process);
-        ServiceRoute { path_pattern: service.path_pattern.clone(), wanted, backends }
+        ServiceRoute { path_pattern: service.path_pattern.clone(), wanted, backends, protocol: None }
     });
     let (custom, own): (Vec<&Claim>, Vec<&Claim>) =
         domains.iter().partition(|claim| claim.host.contains('.'));

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::gzip::Gzipped;
+use crate::compress::{Compressed, Encoder};
 use crate::metrics::{AppMetrics, Count};
 use crate::table::InFlightGuard;
 
@@ -22,7 +22,7 @@ pub(crate) enum BodyError {
     #[error("request body is larger than {0} bytes")]
     TooLarge(u64),
     #[error("cannot compress the body")]
-    Gzip(#[from] std::io::Error),
+    Compression(#[from] std::io::Error),
     #[error("nothing came for {0:?}")]
     Silent(Duration),
 }
@@ -31,7 +31,7 @@ pub(crate) enum BodyError {
 pub(crate) enum ProxyBody {
     Text(Option<Bytes>),
     Streamed(Box<Streamed>),
-    Gzipped(Box<Gzipped>),
+    Compressed(Box<Compressed>),
 }
 
 /// A body on its way, with its bounds; holds the count of requests under way until it has ended.
@@ -84,9 +84,9 @@ impl ProxyBody {
     }
 
     /// The same body, compressed; others than streamed ones stay as they are.
-    pub(crate) fn gzipped(self, level: u32) -> Self {
+    pub(crate) fn compressed(self, encoder: Encoder) -> Self {
         match self {
-            Self::Streamed(streamed) => Self::Gzipped(Box::new(Gzipped::new(*streamed, level))),
+            Self::Streamed(streamed) => Self::Compressed(Box::new(Compressed::new(*streamed, encoder))),
             other => other,
         }
     }
@@ -116,7 +116,7 @@ impl Body for ProxyBody {
         match self.get_mut() {
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Streamed(streamed) => streamed.poll_frame(cx),
-            Self::Gzipped(gzipped) => gzipped.poll_frame(cx),
+            Self::Compressed(compressed) => compressed.poll_frame(cx),
         }
     }
 
@@ -124,7 +124,7 @@ impl Body for ProxyBody {
         match self {
             Self::Text(text) => text.is_none(),
             Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
-            Self::Gzipped(gzipped) => gzipped.is_over(),
+            Self::Compressed(compressed) => compressed.is_over(),
         }
     }
 
@@ -132,7 +132,7 @@ impl Body for ProxyBody {
         match self {
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
             Self::Streamed(streamed) => streamed.incoming.size_hint(),
-            Self::Gzipped(_) => SizeHint::default(),
+            Self::Compressed(_) => SizeHint::default(),
         }
     }
 }

@@ -152,7 +152,7 @@ fn note_end(ended: hyper::Result<()>, visit: Visit) {
 
 /// Requests of one connection run on its worker's thread.
 #[derive(Clone, Copy)]
-struct OnThisThread;
+pub(crate) struct OnThisThread;
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
     fn execute(&self, future: F) {

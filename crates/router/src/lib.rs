@@ -3,12 +3,14 @@
 //! It needs only the route table in memory and serves on while controller, builder and database are
 //! down. Read `phases` in the order that a request meets them. One current-thread runtime per core,
 //! each with its own listener (`SO_REUSEPORT`), upstream pool and copy of the table: no lock on the
-//! way of a request.
+//! way of a request, but for those of apps with limits (`limits`).
 
 mod affinity;
 mod body;
+mod compress;
 mod connection;
-mod gzip;
+mod h2c;
+mod limits;
 mod metrics;
 pub mod passthrough;
 mod phases;
@@ -18,6 +20,7 @@ mod report;
 mod site;
 mod table;
 mod tls;
+mod upstream;
 mod worker;
 
 use std::net::SocketAddr;
@@ -30,6 +33,7 @@ use tokio::sync::watch;
 pub use crate::metrics::Metrics;
 pub use crate::tls::check_pair;
 
+use crate::limits::LimitTable;
 use crate::report::Reports;
 use crate::tls::Tls;
 use crate::worker::{Doors, Worker};
@@ -144,6 +148,7 @@ impl Router {
         let settings = Arc::new(settings);
         let reports = Arc::new(Reports::new(workers, Arc::clone(routes)));
         let metrics = Arc::new(Metrics::new(workers));
+        let limits = Arc::new(LimitTable::new());
         let mut secure = secure.into_iter();
         let threads = plain.into_iter().enumerate().map(|(number, plain)| {
             let worker = Worker {
@@ -153,6 +158,7 @@ impl Router {
                 tables: routes.watch(),
                 reports: Arc::clone(&reports),
                 metrics: metrics.worker(number),
+                limits: Arc::clone(&limits),
                 shutdown: shutdown.clone(),
             };
             worker.spawn(Doors { plain, secure: secure.next() }).map_err(RouterError::Worker)

@@ -1,5 +1,5 @@
 //! The phases of a request, in the order that it meets them: `caller` finds out who asks, `matching` finds the
-//! route, `guard` decides whether it may pass, `forward` brings it to a backend, `answer` adds what the router
+//! route, `guard` decides whether it may pass, `limits` whether it comes too soon, `forward` brings it to a backend, `answer` adds what the router
 //! says, `log` counts what came of it.
 
 mod answer;
@@ -7,11 +7,13 @@ mod caller;
 mod forward;
 mod guard;
 mod headers;
+mod limits;
 mod log;
 mod matching;
 
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
@@ -35,10 +37,13 @@ pub(crate) async fn serve(
     let site = guard::check_framing(&request).and_then(|()| matching::site(&shared, &request));
     let (site, answer) = match site {
         Err(refusal) => (None, refusal.into_response()),
-        Ok((site, host)) => match guard::check(&shared.settings, &site, &caller, &host, &request) {
+        Ok((site, host)) => match guard::check(&shared.settings, &site, &caller, &host, &request)
+            .and_then(|()| limits::admit(&shared, &site, &caller))
+        {
             Err(refusal) => (Some(site), refusal.into_response()),
-            Ok(()) => {
-                let answer = forward::forward(&shared, Rc::clone(&site), &host, &caller, request).await;
+            Ok(permit) => {
+                let answer =
+                    forward::forward(&shared, Rc::clone(&site), &host, &caller, permit, request).await;
                 (Some(site), answer)
             }
         },
@@ -54,13 +59,15 @@ pub(crate) struct Refusal {
     pub(crate) text: String,
     pub(crate) media_type: &'static str,
     pub(crate) location: Option<String>,
+    /// When asking again makes sense.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), media_type: PLAIN, location: None }
+        Self { status, text: text.into(), media_type: PLAIN, location: None, retry_after: None }
     }
 
     pub(crate) fn into_response(self) -> Response<ProxyBody> {
@@ -70,6 +77,13 @@ impl Refusal {
         response.headers_mut().insert(header::CONTENT_TYPE, media_type);
         if let Some(location) = self.location.and_then(|location| HeaderValue::try_from(location).ok()) {
             response.headers_mut().insert(header::LOCATION, location);
+        }
+        if let Some(wait) = self.retry_after {
+            // Whole seconds, not one too early.
+            let seconds = wait.as_millis().div_ceil(1_000).max(1);
+            let seconds =
+                HeaderValue::try_from(seconds.to_string()).expect("digits are a valid header value");
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
     }

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use domain::edge::{RouterRules, SiteRules};
+use domain::edge::{Protocol, RouterRules, SiteRules};
 use domain::routing::{Backend, Route};
 use domain::services::Paths;
 use http::HeaderValue;
@@ -28,6 +28,7 @@ pub(crate) struct Destination<'a> {
     pub(crate) wanted: u32,
     /// Visitors are brought back to the replica that answered before.
     pub(crate) is_sticky: bool,
+    pub(crate) protocol: Protocol,
 }
 
 impl Site {
@@ -51,13 +52,17 @@ impl Site {
     /// Where requests for this path go. There is one cookie, so it is the app's target that visitors stick to.
     pub(crate) fn destination(&self, path: &str) -> Destination<'_> {
         match self.paths.find(path).map(|service| &self.route.services[service]) {
-            Some(service) => {
-                Destination { backends: &service.backends, wanted: service.wanted, is_sticky: false }
-            }
+            Some(service) => Destination {
+                backends: &service.backends,
+                wanted: service.wanted,
+                is_sticky: false,
+                protocol: service.protocol.unwrap_or(self.rules.protocol),
+            },
             None => Destination {
                 backends: &self.route.backends,
                 wanted: self.route.wanted,
                 is_sticky: self.rules.sticky,
+                protocol: self.rules.protocol,
             },
         }
     }

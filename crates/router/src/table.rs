@@ -1,5 +1,6 @@
 //! The route table as one worker uses it, and its count of requests under way.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -67,6 +68,8 @@ pub(crate) struct InFlightGuard {
     counts: Rc<InFlight>,
     key: String,
     under_way: UnderWay,
+    /// What else ends with the request.
+    kept: Vec<Box<dyn Any>>,
 }
 
 impl InFlight {
@@ -96,6 +99,7 @@ impl InFlight {
             counts: Rc::clone(self),
             key: chosen.key.clone(),
             under_way: UnderWay::begin(metrics),
+            kept: Vec::new(),
         };
         Some((chosen, guard))
     }
@@ -115,6 +119,11 @@ impl InFlight {
 }
 
 impl InFlightGuard {
+    /// Keeps something until the request has ended.
+    pub(crate) fn keep(&mut self, thing: impl Any) {
+        self.kept.push(Box::new(thing));
+    }
+
     /// The counters of the app whose request it is.
     pub(crate) fn metrics(&self) -> &Arc<AppMetrics> {
         self.under_way.metrics()

@@ -12,6 +12,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
 use crate::connection::{self, Visit};
+use crate::h2c::H2cPool;
+use crate::limits::LimitTable;
 use crate::metrics::{Connected, WorkerMetrics};
 use crate::pool::Pool;
 use crate::report::Reports;
@@ -33,6 +35,7 @@ pub(crate) struct Worker {
     pub(crate) tables: watch::Receiver<Arc<RouteTable>>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) limits: Arc<LimitTable>,
     pub(crate) shutdown: watch::Receiver<bool>,
 }
 
@@ -51,8 +54,10 @@ pub(crate) struct Shared {
     pub(crate) table_changed: Notify,
     pub(crate) held_requests: Cell<usize>,
     pub(crate) pool: Pool,
+    pub(crate) h2c: H2cPool,
     pub(crate) in_flight: Rc<InFlight>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) limits: Arc<LimitTable>,
 }
 
 /// Binds one listener of several on the same address.
@@ -91,8 +96,10 @@ impl Worker {
             table_changed: Notify::new(),
             held_requests: Cell::new(0),
             pool: Pool::default(),
+            h2c: H2cPool::default(),
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
+            limits: Arc::clone(&self.limits),
         });
         let follower = tokio::task::spawn_local(follow_tables(
             Rc::clone(&shared),
@@ -196,11 +203,15 @@ async fn follow_tables(
                 }
                 let table = Rc::new(Table::new(&tables.borrow_and_update(), tls.as_deref(), &shared.metrics));
                 shared.pool.keep_only(&table);
+                shared.h2c.keep_only(&table);
                 *shared.table.borrow_mut() = table;
                 shared.table_changed.notify_waiters();
                 changed_at = tokio::time::Instant::now();
             }
-            () = tokio::time::sleep(pause) => shared.pool.drop_idle(),
+            () = tokio::time::sleep(pause) => {
+                shared.pool.drop_idle();
+                shared.h2c.drop_idle();
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ mod config;
 mod conventions;
 mod deploy_hooks;
 mod domains;
+mod edge;
 mod health;
 mod hooks;
 mod keys;

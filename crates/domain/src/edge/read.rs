@@ -1,11 +1,12 @@
 //! Reads the settings of routers and apps from annotations.
 
-use super::{AppRules, RouterRules, TlsVersion};
+use super::limits::limit_rules;
+use super::{AppRules, Protocol, ProxyHeader, RouterRules, TlsVersion};
 use crate::AppName;
 use crate::annotations::{Annotations, Reader};
 
 /// Settings of a router: `router.deis.io/nginx.<key>` on its Deployment.
-pub const ROUTER_KEYS: [&str; 27] = [
+pub const ROUTER_KEYS: [&str; 31] = [
     "defaultTimeout",
     "bodySize",
     "gzip.enabled",
@@ -13,6 +14,13 @@ pub const ROUTER_KEYS: [&str; 27] = [
     "gzip.minLength",
     "gzip.types",
     "gzip.vary",
+    "zstd.enabled",
+    "limitReq.client",
+    "limitReq.clientBurst",
+    "limitReq.app",
+    "limitReq.appBurst",
+    "limitConn.client",
+    "limitConn.app",
     "proxyRealIpCidrs",
     "useProxyProtocol",
     "defaultWhitelist",
@@ -30,18 +38,26 @@ pub const ROUTER_KEYS: [&str; 27] = [
     "ssl.hsts.maxAge",
     "ssl.hsts.includeSubDomains",
     "ssl.hsts.preload",
-    // Said elsewhere; named so that nobody is told they were wrong.
-    "platformDomain",
-    "workerProcesses",
-    "defaultServiceEnabled",
 ];
 
+/// Settings of Deis' routers that are said elsewhere now; named so that nobody is told they were wrong.
+const MOVED_KEYS: [&str; 3] = ["platformDomain", "workerProcesses", "defaultServiceEnabled"];
+
 /// Settings of an app beside those that the API has: `router.deis.io/<key>` on its Service.
-pub const APP_KEYS: [&str; 11] = [
+pub const APP_KEYS: [&str; 20] = [
     "connectTimeout",
     "tcpTimeout",
     "bodySize",
     "gzip.enabled",
+    "zstd.enabled",
+    "limitReq.client",
+    "limitReq.clientBurst",
+    "limitReq.app",
+    "limitReq.appBurst",
+    "limitConn.client",
+    "limitConn.app",
+    "appProtocol",
+    "sendProxyProtocol",
     "stickySessions",
     "ssl.hsts.enabled",
     "ssl.hsts.maxAge",
@@ -74,6 +90,8 @@ pub fn router_rules(texts: &Annotations, prefix: &str) -> (RouterRules, Vec<Stri
     set(&mut rules.gzip.bytes_min, reading.size("gzip.minLength"));
     set(&mut rules.gzip.types, reading.read("gzip.types", "media types", media_types));
     set(&mut rules.gzip.vary, reading.switch("gzip.vary"));
+    set(&mut rules.zstd, reading.switch("zstd.enabled"));
+    rules.limits = limit_rules(reading);
     set(&mut rules.trusted_proxies, reading.networks("proxyRealIpCidrs"));
     set(&mut rules.proxy_protocol, reading.switch("useProxyProtocol"));
     set(&mut rules.default_whitelist, reading.networks("defaultWhitelist"));
@@ -95,7 +113,7 @@ pub fn router_rules(texts: &Annotations, prefix: &str) -> (RouterRules, Vec<Stri
     if rules.default_whitelist.is_empty() && reading.text("defaultWhitelist").is_some() {
         rules.whitelists_enforced = true;
     }
-    reader.complain_of_others(&ROUTER_KEYS);
+    reader.complain_of_others(&[&ROUTER_KEYS[..], &MOVED_KEYS].concat());
     (rules, reader.into_wrong())
 }
 
@@ -106,6 +124,10 @@ pub fn app_rules(reader: &mut Reader<'_>) -> AppRules {
         timeout: reader.duration("tcpTimeout"),
         body_bytes_max: reader.size("bodySize").map(bound),
         gzip: reader.switch("gzip.enabled"),
+        zstd: reader.switch("zstd.enabled"),
+        limits: limit_rules(reader),
+        protocol: Protocol::read(reader),
+        proxy_header: ProxyHeader::read(reader).flatten(),
         sticky: reader.switch("stickySessions"),
         hsts: reader.switch("ssl.hsts.enabled"),
         hsts_seconds: reader.number("ssl.hsts.maxAge"),
@@ -169,122 +191,4 @@ fn minimum(text: &str) -> Option<TlsVersion> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn router(pairs: &[(&str, &str)]) -> (RouterRules, Vec<String>) {
-        let named = |(key, value): &(&str, &str)| (format!("n.{key}"), (*value).to_owned());
-        router_rules(&pairs.iter().map(named).collect(), "n.")
-    }
-
-    fn app(pairs: &[(&str, &str)]) -> (AppRules, Vec<String>) {
-        let texts: Annotations =
-            pairs.iter().map(|(key, value)| (format!("a/{key}"), (*value).to_owned())).collect();
-        let mut reader = Reader::new(&texts, "a/");
-        (app_rules(&mut reader), reader.into_wrong())
-    }
-
-    /// Reads one setting and gives what it changed.
-    macro_rules! sets {
-        ($read:ident, $key:literal = $text:literal, $($field:ident).+ == $value:expr) => {
-            let (rules, wrong) = $read(&[($key, $text)]);
-            assert_eq!(wrong, Vec::<String>::new(), $key);
-            assert_eq!(rules.$($field).+, $value, $key);
-        };
-    }
-
-    #[test]
-    fn each_setting_of_a_router_is_read() {
-        let network = |text| crate::networks::Network::parse(text).expect("a network");
-        sets!(router, "defaultTimeout" = "20m", timeout == Duration::from_secs(1_200));
-        sets!(router, "bodySize" = "50m", body_bytes_max == Some(50 << 20));
-        sets!(router, "bodySize" = "0", body_bytes_max == None);
-        sets!(router, "gzip.enabled" = "False", gzip.enabled == false);
-        sets!(router, "gzip.compLevel" = "9", gzip.level == 9);
-        sets!(router, "gzip.minLength" = "1k", gzip.bytes_min == 1_024);
-        sets!(
-            router,
-            "gzip.types" = "text/plain application/wasm",
-            gzip.types == ["text/plain", "application/wasm"]
-        );
-        sets!(router, "gzip.vary" = "off", gzip.vary == false);
-        sets!(
-            router,
-            "proxyRealIpCidrs" = "10.0.0.0/8, ::1",
-            trusted_proxies == [network("10.0.0.0/8"), network("::1")]
-        );
-        sets!(router, "useProxyProtocol" = "TRUE", proxy_protocol == true);
-        sets!(router, "defaultWhitelist" = "192.0.2.0/24", default_whitelist == [network("192.0.2.0/24")]);
-        sets!(router, "whitelistMode" = "override", whitelist_overrides == true);
-        sets!(router, "enforceWhitelists" = "true", whitelists_enforced == true);
-        sets!(router, "defaultAppName" = "home", default_app == Some("home".to_owned()));
-        sets!(router, "stickySessions" = "true", sticky == true);
-        sets!(router, "requestIDs" = "true", request_ids == true);
-        sets!(router, "requestStartHeader" = "true", request_start == true);
-        sets!(router, "http2Enabled" = "false", http2 == false);
-        sets!(router, "referrerPolicy" = "same-origin", referrer_policy == Some("same-origin".to_owned()));
-        sets!(router, "ssl.enforce" = "true", https_enforced == true);
-        sets!(router, "ssl.protocols" = "TLSv1.3", tls_minimum == TlsVersion::V1_3);
-        sets!(router, "ssl.protocols" = "TLSv1 TLSv1.1 TLSv1.2", tls_minimum == TlsVersion::V1_2);
-        sets!(router, "ssl.hsts.enabled" = "true", hsts.enabled == true);
-        sets!(router, "ssl.hsts.maxAge" = "60", hsts.seconds == 60);
-        sets!(router, "ssl.hsts.includeSubDomains" = "true", hsts.include_subdomains == true);
-        sets!(router, "ssl.hsts.preload" = "true", hsts.preload == true);
-    }
-
-    #[test]
-    fn each_setting_of_an_app_is_read() {
-        sets!(app, "connectTimeout" = "500ms", connect_timeout == Some(Duration::from_millis(500)));
-        sets!(app, "tcpTimeout" = "1200s", timeout == Some(Duration::from_secs(1_200)));
-        sets!(app, "bodySize" = "1m", body_bytes_max == Some(Some(1 << 20)));
-        sets!(app, "gzip.enabled" = "false", gzip == Some(false));
-        sets!(app, "stickySessions" = "true", sticky == Some(true));
-        sets!(app, "ssl.hsts.enabled" = "true", hsts == Some(true));
-        sets!(app, "ssl.hsts.maxAge" = "5", hsts_seconds == Some(5));
-        sets!(app, "ssl.hsts.includeSubDomains" = "true", hsts_include_subdomains == Some(true));
-        sets!(app, "ssl.hsts.preload" = "true", hsts_preload == Some(true));
-        sets!(app, "referrerPolicy" = "none", referrer_policy == Some(None));
-        sets!(app, "disableRequestStartHeader" = "true", request_start_disabled == true);
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_is_too_odd_to_be_read(text in any::<String>()) {
-            let texts = |keys: &[&str]| keys.iter().map(|key| ((*key).to_owned(), text.clone())).collect();
-
-            let (_, wrong) = router_rules(&texts(&ROUTER_KEYS), "");
-            let app: Annotations = texts(&APP_KEYS);
-            app_rules(&mut Reader::new(&app, ""));
-
-            prop_assert!(wrong.iter().all(|line| !line.contains("is no setting")));
-        }
-    }
-
-    #[test]
-    fn a_wrong_value_keeps_its_default_and_a_wrong_name_is_told() {
-        let (rules, wrong) = router(&[
-            ("bodySize", "big"),
-            ("gzip.compLevel", "10"),
-            ("ssl.protocols", "SSLv3"),
-            ("whitelistMode", "both"),
-            ("referrerPolicy", "secret"),
-            ("errorLogLevel", "debug"),
-            ("requestIDs", "true"),
-        ]);
-
-        assert_eq!(rules, RouterRules { request_ids: true, ..RouterRules::default() });
-        assert_eq!(wrong.len(), 6, "{wrong:?}");
-    }
-
-    #[test]
-    fn a_default_whitelist_of_nothing_but_nonsense_lets_nobody_in() {
-        let (rules, wrong) = router(&[("defaultWhitelist", "office")]);
-
-        assert!(rules.default_whitelist.is_empty() && rules.whitelists_enforced);
-        assert_eq!(wrong.len(), 1);
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Hsts, RouterRules};
+use super::{Hsts, Limits, Protocol, ProxyHeader, RouterRules};
 use crate::networks::Network;
 use crate::routing::Route;
 
@@ -27,7 +27,13 @@ pub struct SiteRules {
     pub timeout: Duration,
     /// Largest request body; `None` has no bound.
     pub body_bytes_max: Option<u64>,
+    /// Whether answers are compressed.
     pub gzip: bool,
+    /// Whether zstd is offered beside gzip.
+    pub zstd: bool,
+    pub limits: Limits,
+    pub protocol: Protocol,
+    pub proxy_header: Option<ProxyHeader>,
     /// Visitors come back to the replica that answered them before.
     pub sticky: bool,
     pub referrer_policy: Option<String>,
@@ -53,6 +59,10 @@ impl SiteRules {
             timeout: app.timeout.unwrap_or(router.timeout),
             body_bytes_max: app.body_bytes_max.unwrap_or(router.body_bytes_max),
             gzip: app.gzip.unwrap_or(router.gzip.enabled),
+            zstd: app.zstd.unwrap_or(router.zstd),
+            limits: Limits::of(&router.limits, &app.limits),
+            protocol: app.protocol.unwrap_or_default(),
+            proxy_header: app.proxy_header,
             sticky: app.sticky.unwrap_or(router.sticky),
             referrer_policy: app.referrer_policy.clone().unwrap_or_else(|| router.referrer_policy.clone()),
             request_start: router.request_start && !app.request_start_disabled,

@@ -5,6 +5,7 @@
 //! were read.
 
 mod certificates;
+mod mistakes;
 mod platform;
 mod table;
 
@@ -26,9 +27,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::certificates::Certificates;
+use self::mistakes::Mistakes;
 use self::platform::Platform;
 use self::table::Run;
-use super::objects::service::annotated;
 use super::{KubernetesEngine, KubernetesSettings, names, watching};
 use crate::Routes;
 
@@ -110,17 +111,18 @@ async fn run(client: Client, settings: Arc<KubernetesSettings>, table: Arc<watch
     let mut pods = Mirror::<Pod>::new();
     let mut certificates = Certificates::new(client.clone());
     let mut platform = Platform::watch(&client, &settings);
+    let mut mistakes = Mistakes::new(client);
     let mut again = tokio::time::interval(LOOK_AGAIN);
     let mut due: Option<Instant> = None;
     loop {
         tokio::select! {
             Some(event) = service_events.next() => {
-                warn_of_mistakes(&event);
+                mistakes.take(&event);
                 services.take(event);
             }
             Some(event) = slice_events.next() => slices.take(event),
             Some(event) = pod_events.next() => pods.take(event.modify(strip)),
-            () = platform.changed() => {}
+            () = platform.changed(&mut mistakes) => {}
             is_new = certificates.next() => if !is_new && table.borrow().version > 0 { continue },
             _ = again.tick() => {
                 certificates.want(&services.store.state());
@@ -178,13 +180,4 @@ fn publish(table: &watch::Sender<Arc<RouteTable>>, new: RouteTable) {
         }
         is_new
     });
-}
-
-/// Once for each time that someone changes the Service.
-fn warn_of_mistakes(event: &Event<Service>) {
-    let (Event::Apply(service) | Event::InitApply(service)) = event else { return };
-    let meta = &service.metadata;
-    for mistake in annotated(meta.annotations.as_ref(), 0).wrong {
-        tracing::warn!(namespace = ?meta.namespace, service = ?meta.name, "{mistake}; it is ignored");
-    }
 }

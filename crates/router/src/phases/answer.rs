@@ -1,12 +1,16 @@
-//! Phase 5: what the router adds to an answer: HSTS, Referrer-Policy, request ids, compression.
+//! Phase 6: what the router adds to an answer: HSTS, Referrer-Policy, request ids, compression.
+
+mod accepted;
 
 use domain::edge::{Gzip, RouterRules};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, Version};
 use hyper::Request;
 
+use self::accepted::Accepted;
 use super::caller::Caller;
 use crate::body::ProxyBody;
+use crate::compress::{Coding, Encoder};
 use crate::site::Site;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -18,19 +22,21 @@ const CORRELATION_BYTES_MAX: usize = 512;
 pub(super) struct Wishes {
     /// Request and correlation id.
     ids: Option<(HeaderValue, HeaderValue)>,
-    takes_gzip: bool,
+    /// Compression that is welcome.
+    accepted: Accepted,
 }
 
 impl Wishes {
     /// Reads the request, and gives it its ids.
     pub(super) fn of<B>(rules: &RouterRules, request: &mut Request<B>) -> Self {
-        let takes_gzip = rules_allow_gzip(request) && accepts_gzip(request.headers());
+        let accepted =
+            if may_compress(request) { Accepted::of(request.headers()) } else { Accepted::default() };
         let ids = rules.request_ids.then(|| new_ids(request.headers()));
         if let Some((id, correlation)) = &ids {
             request.headers_mut().insert(REQUEST_ID, id.clone());
             request.headers_mut().insert(CORRELATION_ID, correlation.clone());
         }
-        Self { ids, takes_gzip }
+        Self { ids, accepted }
     }
 
     /// Adds to the answer what belongs there.
@@ -56,8 +62,8 @@ impl Wishes {
             if rules.gzip.vary {
                 answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
             }
-            if self.takes_gzip {
-                return compressed(&rules.gzip, answer);
+            if let Some(coding) = self.accepted.best(&rules.gzip, site.rules.zstd) {
+                return compressed(coding, answer);
             }
         }
         answer
@@ -75,25 +81,8 @@ fn new_ids(headers: &HeaderMap) -> (HeaderValue, HeaderValue) {
     (value(id), value(correlation))
 }
 
-fn rules_allow_gzip<B>(request: &Request<B>) -> bool {
+fn may_compress<B>(request: &Request<B>) -> bool {
     request.method() != Method::HEAD && request.version() >= Version::HTTP_11
-}
-
-/// Whether gzip is among the codings that are welcome (RFC 9110 section 12.5.3).
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let mut any = false;
-    for coding in values.flat_map(|value| value.split(',')) {
-        let mut parts = coding.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
-        let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
-        let is_welcome = quality.is_none_or(|q| q.parse::<f32>().is_ok_and(|q| q > 0.0));
-        if name.eq_ignore_ascii_case("gzip") {
-            return is_welcome;
-        }
-        any |= name == "*" && is_welcome;
-    }
-    any
 }
 
 /// Whether the answer is of a kind that is compressed for those who take it.
@@ -112,13 +101,19 @@ fn is_compressible(gzip: &Gzip, answer: &Response<ProxyBody>) -> bool {
     is_type && is_long && may_change && is_whole && is_plain && answer.body().is_streamed()
 }
 
-fn compressed(gzip: &Gzip, answer: Response<ProxyBody>) -> Response<ProxyBody> {
+fn compressed(coding: Coding, answer: Response<ProxyBody>) -> Response<ProxyBody> {
+    // Without memory for it, it goes as it is.
+    let Ok(encoder) = Encoder::new(coding) else { return answer };
     let (mut parts, body) = answer.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::ACCEPT_RANGES);
-    parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    let name = match coding {
+        Coding::Gzip { .. } => "gzip",
+        Coding::Zstd => "zstd",
+    };
+    parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
     weaken_etag(&mut parts.headers);
-    Response::from_parts(parts, body.gzipped(gzip.level))
+    Response::from_parts(parts, body.compressed(encoder))
 }
 
 /// A strong validator promises the same bytes, which these no longer are (RFC 9110 section 8.8.1).
@@ -134,24 +129,6 @@ fn weaken_etag(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn gzip_is_used_only_where_it_is_welcome() {
-        for (value, welcome) in [
-            ("gzip", true),
-            ("br, GZIP;q=0.5", true),
-            ("gzip;q=0, *", false),
-            ("*", true),
-            ("*;q=0", false),
-            ("br", false),
-            ("", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
-            assert_eq!(accepts_gzip(&headers), welcome, "{value}");
-        }
-        assert!(!accepts_gzip(&HeaderMap::new()));
-    }
 
     #[test]
     fn a_correlation_id_keeps_what_was_there_before() {

@@ -14,6 +14,8 @@ use crate::connection::Visit;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
     pub(super) address: IpAddr,
+    /// Its port, 0 where nobody tells.
+    pub(super) address_port: u16,
     pub(super) is_https: bool,
     /// The port that was asked.
     pub(super) port: u16,
@@ -33,6 +35,7 @@ impl Caller {
         if !is_among(trusted, peer) {
             return Self {
                 address: peer,
+                address_port: visit.peer.port(),
                 is_https: visit.is_tls,
                 port: port(settings, visit),
                 is_proxied: false,
@@ -43,7 +46,8 @@ impl Caller {
         // The protocol is told about the connection as its owner saw it, so it knows the visitor best.
         let address = if rules.proxy_protocol { peer } else { original(trusted, peer, headers) };
         let port = told_port.unwrap_or(if is_https { 443 } else { 80 });
-        Self { address, is_https, port, is_proxied: true }
+        let address_port = if address == peer { visit.peer.port() } else { 0 };
+        Self { address, address_port, is_https, port, is_proxied: true }
     }
 }
 

@@ -1,30 +1,35 @@
-//! Phase 4: to a backend and back.
+//! Phase 5: to a backend and back.
 //!
 //! While the route wants replicas and none is ready, the request waits, bounded in time and number. It
 //! is tried again elsewhere when nothing of it was sent; GET and HEAD also when a reused connection
 //! closed before the first byte of the answer, for then the backend had most likely closed it before.
 
+mod h2c;
+
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use domain::edge::Protocol;
 use domain::routing::Backend;
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::caller::Caller;
 use super::{Refusal, guard, headers};
 use crate::affinity;
 use crate::body::{BodyError, ProxyBody};
+use crate::limits::Permit;
 use crate::metrics::{AppMetrics, Count};
 use crate::pool::Sender;
 use crate::site::Site;
 use crate::table::InFlightGuard;
+use crate::upstream;
 use crate::worker::Shared;
 
 /// Pause before backends that refused a connection are tried again.
@@ -36,6 +41,7 @@ pub(super) async fn forward(
     site: Rc<Site>,
     host: &str,
     caller: &Caller,
+    permit: Option<Permit>,
     mut request: Request<Incoming>,
 ) -> Response<ProxyBody> {
     if request.method() == Method::CONNECT {
@@ -44,9 +50,16 @@ pub(super) async fn forward(
     let visitor = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
     let outgoing = prepare(&site, site.metrics(&shared.metrics), caller, request);
     let timeout = site.rules.timeout;
+    let source = SocketAddr::new(caller.address, caller.address_port);
     let is_sticky = site.rules.sticky && site.destination(outgoing.uri().path()).is_sticky;
     let wanted = is_sticky.then(|| affinity::wanted(outgoing.headers()));
-    match exchange(shared, site, host, outgoing).await {
+    let exchanged = exchange(shared, site, host, source, outgoing).await.map(|mut exchange| {
+        if let Some(permit) = permit {
+            exchange.guard.keep(permit);
+        }
+        exchange
+    });
+    match exchanged {
         Err(refusal) => refusal.into_response(),
         Ok(Exchange { response, guard, .. }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             switch_protocols(timeout, response, visitor, guard)
@@ -125,6 +138,7 @@ async fn exchange(
     shared: &Rc<Shared>,
     mut site: Rc<Site>,
     host: &str,
+    source: SocketAddr,
     mut request: Request<ProxyBody>,
 ) -> Result<Exchange, Refusal> {
     let deadline = Instant::now() + shared.settings.hold_timeout;
@@ -135,9 +149,14 @@ async fn exchange(
         let mark = to.is_sticky.then(|| affinity::wanted(request.headers())).flatten();
         // Subscribed before looking, so that no change of the table is missed.
         let changed = shared.table_changed.notified();
-        if let Some((backend, guard)) = shared.in_flight.choose(to.backends, &tried, mark.as_deref(), metrics)
+        if let Some((backend, mut guard)) =
+            shared.in_flight.choose(to.backends, &tried, mark.as_deref(), metrics)
         {
-            match attempt(shared, &site, &backend, request).await {
+            let attempted = match to.protocol {
+                Protocol::Http1 => attempt(shared, &site, &backend, source, request).await,
+                Protocol::H2c => h2c::attempt(shared, &site, &backend, source, request, &mut guard).await,
+            };
+            match attempted {
                 Ok(response) => return Ok(Exchange { response, guard, backend_key: backend.key }),
                 Err(Attempt::Lost(refusal)) => return Err(refusal),
                 Err(Attempt::Unsent(back)) => {
@@ -204,13 +223,16 @@ async fn attempt(
     shared: &Rc<Shared>,
     site: &Site,
     backend: &Backend,
+    source: SocketAddr,
     request: Request<ProxyBody>,
 ) -> Result<Response<Incoming>, Attempt> {
-    let pooled = shared.pool.take(&backend.key);
+    // With a PROXY header a connection speaks for one visitor alone.
+    let is_shared = site.rules.proxy_header.is_none();
+    let pooled = is_shared.then(|| shared.pool.take(&backend.key)).flatten();
     let reused = pooled.is_some();
     let mut sender = match pooled {
         Some(sender) => sender,
-        None => match connect(shared, site, backend).await {
+        None => match connect(shared, site, backend, source).await {
             Ok(sender) => sender,
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "cannot connect");
@@ -226,7 +248,9 @@ async fn attempt(
             Err(Attempt::Lost(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the app did not answer in time")))
         }
         Ok(Ok(response)) => {
-            give_back(shared, backend, sender, response.status());
+            if is_shared {
+                give_back(shared, backend, sender, response.status());
+            }
             Ok(response)
         }
         Ok(Err(mut error)) => match error.take_message().or(again) {
@@ -257,7 +281,7 @@ fn lost(error: &hyper::Error) -> Refusal {
                     "the body of the request did not come in time",
                 );
             }
-            Some(BodyError::Gzip(_)) | None => {}
+            Some(BodyError::Compression(_)) | None => {}
         }
         cause = error.source();
     }
@@ -277,11 +301,13 @@ fn copy(request: &Request<ProxyBody>) -> Request<ProxyBody> {
     copy
 }
 
-async fn connect(shared: &Shared, site: &Site, backend: &Backend) -> std::io::Result<Sender> {
-    let connecting = TcpStream::connect(backend.address);
-    let patience = site.rules.connect_timeout.unwrap_or(shared.settings.connect_timeout);
-    let stream = tokio::time::timeout(patience, connecting).await??;
-    stream.set_nodelay(true)?;
+async fn connect(
+    shared: &Shared,
+    site: &Site,
+    backend: &Backend,
+    source: SocketAddr,
+) -> std::io::Result<Sender> {
+    let stream = upstream::open(&shared.settings, site, backend, source).await?;
     let (sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
     tokio::task::spawn_local(async move {

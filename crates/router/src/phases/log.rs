@@ -1,4 +1,4 @@
-//! Phase 6: what came of the request, for the metrics and the operator's log. The app's own log holds what the app
+//! Phase 7: what came of the request, for the metrics and the operator's log. The app's own log holds what the app
 //! says, as in Deis; access lines never entered it.
 
 use std::net::IpAddr;

@@ -63,6 +63,29 @@ fn a_text_is_compressed_for_those_who_take_it() {
 }
 
 #[test]
+fn zstd_is_used_where_it_is_as_welcome_as_gzip_and_wanted() {
+    let world = World::start();
+    let app = texts("Content-Type: text/html\r\n");
+    world.serve(vec![route("text", &[&app])]);
+    let coding = |accept: &str| {
+        let (head, body) = asked(&world, &format!("Accept-Encoding: {accept}\r\n"));
+        (header(&head, "content-encoding").map(str::to_owned), body)
+    };
+
+    let (name, body) = coding("gzip, br, zstd");
+
+    assert_eq!(name.as_deref(), Some("zstd"));
+    let text = zstd::decode_all(&body[..]).expect("zstd");
+    assert_eq!(String::from_utf8(text).expect("UTF-8"), TEXT.repeat(100));
+    assert_eq!(coding("gzip, zstd;q=0.5").0.as_deref(), Some("gzip"));
+    let mut without = route("text", &[&app]);
+    without.rules.zstd = Some(false);
+    world.serve(vec![without]);
+    assert_eq!(coding("gzip, zstd").0.as_deref(), Some("gzip"));
+    assert_eq!(coding("zstd").0, None);
+}
+
+#[test]
 fn what_is_compressed_small_or_of_another_kind_already_stays_as_it_is() {
     for headers in [
         "Content-Type: image/png\r\n",
@@ -103,6 +126,13 @@ fn settings_of_router_and_app_decide_about_compression() {
 
 #[test]
 fn a_compressed_stream_is_passed_on_as_it_comes() {
+    streams(GZIP, |body, start| GzDecoder::new(body).read_exact(start).is_ok());
+    streams("Accept-Encoding: zstd\r\n", |body, start| {
+        zstd::Decoder::new(body).is_ok_and(|mut decoder| decoder.read_exact(start).is_ok())
+    });
+}
+
+fn streams(accept: &str, decode: impl Fn(&[u8], &mut [u8]) -> bool) {
     let world = World::start();
     let (go_on, wait) = mpsc::channel::<()>();
     let wait = Arc::new(Mutex::new(wait));
@@ -116,7 +146,7 @@ fn a_compressed_stream_is_passed_on_as_it_comes() {
     world.serve(vec![route("text", &[&app])]);
     let mut visitor = Visitor::connect(&world);
 
-    visitor.send(&format!("GET / HTTP/1.1\r\nHost: text.test\r\n{GZIP}\r\n"));
+    visitor.send(&format!("GET / HTTP/1.1\r\nHost: text.test\r\n{accept}\r\n"));
     visitor.head();
     let mut body = Vec::new();
     let mut text = String::new();
@@ -126,7 +156,7 @@ fn a_compressed_stream_is_passed_on_as_it_comes() {
         body.extend(visitor.bytes(size));
         visitor.line();
         let mut start = [0; 5];
-        if GzDecoder::new(&body[..]).read_exact(&mut start).is_ok() {
+        if decode(&body, &mut start) {
             text = String::from_utf8_lossy(&start).into_owned();
         }
     }

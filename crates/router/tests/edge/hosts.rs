@@ -92,6 +92,7 @@ fn paths_of_a_service_go_to_its_own_backends_and_back() {
         world.serve(vec![blog]);
     };
     let service = |path_pattern: &str, apps: &[&App], wanted| ServiceRoute {
+        protocol: None,
         path_pattern: path_pattern.to_owned(),
         wanted,
         backends: route("blog", apps).backends,

@@ -14,6 +14,7 @@ impl<L: Read + Write> Line for L {}
 
 pub struct Visitor {
     stream: BufReader<Box<dyn Line>>,
+    port: u16,
 }
 
 #[derive(Debug)]
@@ -25,12 +26,19 @@ pub struct Answer {
 
 impl Visitor {
     pub fn connect(world: &World) -> Self {
-        Self::on(tcp(world.address))
+        let stream = tcp(world.address);
+        let port = stream.local_addr().expect("it is connected").port();
+        Self { port, ..Self::on(stream) }
     }
 
     /// Speaks over a connection that is there.
     pub fn on(line: impl Line + 'static) -> Self {
-        Self { stream: BufReader::new(Box::new(line)) }
+        Self { stream: BufReader::new(Box::new(line)), port: 0 }
+    }
+
+    /// The visitor's own port, of a plain connection.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn send(&mut self, bytes: &str) {

@@ -256,6 +256,35 @@ mod tests {
     }
 
     #[test]
+    fn each_annotation_of_the_platform_is_read() {
+        type Seen = fn(&Annotated) -> bool;
+        let rows: [(&str, &str, Seen); KEYS.len()] = [
+            ("domains", "WWW.foo.com", |read| read.domains.iter().any(|claim| claim.host == "www.foo.com")),
+            ("certificates", "www.foo.com:foo", |read| {
+                read.certificates.iter().any(|cert| cert.name == "foo" && cert.domains == ["www.foo.com"])
+            }),
+            ("whitelist", "10.0.0.0/8, ::1", |read| read.whitelist == ["10.0.0.0/8", "::1"]),
+            ("maintenance", "TRUE", |read| read.maintenance),
+            ("ssl.enforce", "On", |read| read.https_enforced),
+            (PROXY_DOMAIN, "Blog", |read| read.located == Some(("blog".to_owned(), "/a".to_owned()))),
+            (PROXY_LOCATIONS, "/b", |read| read.located == Some(("shop".to_owned(), "/b".to_owned()))),
+        ];
+        assert_eq!(rows.map(|(key, _, _)| key), KEYS);
+        let beside = [(PROXY_DOMAIN, "shop"), (PROXY_LOCATIONS, "/a")];
+        for (key, text, seen) in rows {
+            let named =
+                |(key, text): (&str, &str)| (format!("{}{key}", names::ROUTER_PREFIX), text.to_owned());
+            let mut annotations: Labels = beside.map(named).into();
+            assert!(!seen(&annotated(Some(&annotations), 0)), "{key} without the annotation");
+
+            annotations.extend([named((key, text))]);
+
+            let read = annotated(Some(&annotations), 0);
+            assert!(seen(&read) && read.wrong.is_empty(), "{key}: {:?}", read.wrong);
+        }
+    }
+
+    #[test]
     fn annotations_made_by_hand_are_read_kindly_and_what_is_wrong_is_told() {
         let annotations = names::labels([
             (names::DOMAINS_ANNOTATION, " WWW.Example.com , bad host,,shop"),

@@ -15,6 +15,7 @@ use kube::runtime::watcher::Event;
 use kube::{Api, Client};
 use tokio::time::Instant;
 
+use super::mistakes::{Mistakes, Subject};
 use crate::kubernetes::objects::certificate;
 use crate::kubernetes::{KubernetesSettings, names, watching};
 
@@ -30,6 +31,8 @@ pub struct Platform {
     certificate: Option<Arc<Pair>>,
     heard_rules: Heard,
     heard_certificate: Heard,
+    /// The routers' Deployment.
+    router: Subject,
     begun: Instant,
 }
 
@@ -62,6 +65,12 @@ impl Platform {
             certificate: None,
             heard_rules: Heard::default(),
             heard_certificate: Heard::default(),
+            router: Subject {
+                api_version: "apps/v1",
+                kind: "Deployment",
+                namespace: space.clone(),
+                name: names::ROUTER.to_owned(),
+            },
             begun: Instant::now(),
         }
     }
@@ -80,21 +89,23 @@ impl Platform {
     }
 
     /// Waits until one of them may have changed, or the patience has ended.
-    pub async fn changed(&mut self) {
+    pub async fn changed(&mut self, mistakes: &mut Mistakes) {
         let (begun, is_whole) = (self.begun, self.is_whole());
         tokio::select! {
-            Some(event) = self.deployments.next() => self.take_rules(event),
+            Some(event) = self.deployments.next() => self.take_rules(event, mistakes),
             Some(event) = self.secrets.next() => self.take_certificate(event),
             () = tokio::time::sleep_until(begun + PATIENCE), if !is_whole => {}
         }
     }
 
-    fn take_rules(&mut self, event: Event<PartialObjectMeta<Deployment>>) {
+    fn take_rules(&mut self, event: Event<PartialObjectMeta<Deployment>>, mistakes: &mut Mistakes) {
         match event {
             Event::Init => self.heard_rules.object = false,
-            Event::InitDone if self.heard_rules.end() => self.rules = Arc::default(),
-            Event::InitDone => {}
-            Event::Delete(_) => self.rules = Arc::default(),
+            Event::InitDone if !self.heard_rules.end() => {}
+            Event::InitDone | Event::Delete(_) => {
+                self.rules = Arc::default();
+                mistakes.stand(self.router.clone(), None, Vec::new());
+            }
             Event::Apply(router) | Event::InitApply(router) => {
                 self.heard_rules.object = true;
                 let texts = router.metadata.annotations.unwrap_or_default();
@@ -102,9 +113,7 @@ impl Platform {
                 if rules != *self.rules {
                     self.rules = Arc::new(rules);
                 }
-                for mistake in wrong {
-                    tracing::warn!("{mistake} (on Deployment {}); it is ignored", names::ROUTER);
-                }
+                mistakes.stand(self.router.clone(), router.metadata.uid, wrong);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use domain::AppName;
 use domain::certs::AttachedCert;
+use domain::edge::Protocol;
 use domain::routing::{Backend, Claim, Route, RouteOwner, ServiceRoute};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
@@ -78,13 +79,14 @@ fn located<'a>(
         if !meta.annotations.as_ref().is_some_and(|all| all.contains_key(names::PROXY_DOMAIN_ANNOTATION)) {
             continue;
         }
-        let Annotated { located: Some((domain, path_pattern)), wanted, .. } =
+        let Annotated { located: Some((domain, path_pattern)), wanted, rules, .. } =
             annotated(meta.annotations.as_ref(), 0)
         else {
             continue;
         };
         let backends = backends(service, space, name);
-        let route = ServiceRoute { path_pattern, wanted: wanted.unwrap_or(1), backends };
+        let protocol = rules.protocol.or_else(|| protocol(service));
+        let route = ServiceRoute { path_pattern, wanted: wanted.unwrap_or(1), backends, protocol };
         located.entry(space).or_default().push(Located { service: name.to_owned(), domain, route });
     }
     for services in located.values_mut() {
@@ -109,11 +111,12 @@ fn route(
         whitelist,
         https_enforced,
         certificates,
-        rules,
+        mut rules,
         located: _,
         wanted,
         wrong: _,
     } = annotated(service.metadata.annotations.as_ref(), claimed_ms);
+    rules.protocol = rules.protocol.or_else(|| protocol(service));
     // An app is meant by its name also where it has given that up as a domain.
     let is_meant = |to: &&Located| to.domain == name || domains.iter().any(|claim| claim.host == to.domain);
     let services = located.iter().filter(is_meant).map(|to| to.route.clone()).collect();
@@ -181,6 +184,13 @@ fn owner(
     let shown = if space == name { name.to_owned() } else { format!("{space}-{name}") };
     let owner = RouteOwner::App(AppName::parse(&shown).ok()?);
     Some(Owner { owner, has_own_hosts: false })
+}
+
+/// What the port says about itself, in the words of Kubernetes.
+fn protocol(service: &Service) -> Option<Protocol> {
+    let ports = service.spec.as_ref()?.ports.as_ref()?;
+    let port = ports.iter().find(|port| port.port == SERVICE_PORT)?;
+    Protocol::named(port.app_protocol.as_deref()?)
 }
 
 fn backends(service: &Service, slices: &[&EndpointSlice], runs: &HashMap<String, Run>) -> Vec<Backend> {
@@ -293,6 +303,24 @@ mod tests {
         let [cert] = &routes[0].certificates[..] else { panic!("one certificate: {:?}", routes[0]) };
         assert_eq!(cert.domains, ["blog.localhost", "www.example.com"]);
         assert_eq!(routes[0].rules.gzip, Some(false));
+    }
+
+    #[test]
+    fn a_service_says_by_its_port_or_an_annotation_that_it_speaks_http2() {
+        let spoken = |port: Value, annotations: Value| {
+            let metadata = json!({ "namespace": "blog", "name": "blog", "annotations": annotations,
+                "labels": { "app": "blog", "heritage": "deis" } });
+            let spec = json!({ "ports": [{ "name": "http", "port": 80, "appProtocol": port }] });
+            let service = serde_json::from_value(json!({ "metadata": metadata, "spec": spec }));
+            routed(&[Arc::new(service.expect("a Service"))], &[])[0].rules.protocol
+        };
+        let plain = json!({ "router.deis.io/domains": "blog" });
+        let annotated = json!({ "router.deis.io/domains": "blog", "router.deis.io/appProtocol": "http" });
+
+        assert_eq!(spoken(json!("kubernetes.io/h2c"), plain.clone()), Some(Protocol::H2c));
+        assert_eq!(spoken(json!("grpc"), plain.clone()), Some(Protocol::H2c));
+        assert_eq!(spoken(json!("example.com/odd"), plain.clone()), None);
+        assert_eq!(spoken(json!("grpc"), annotated), Some(Protocol::Http1));
     }
 
     #[test]

@@ -1,0 +1,102 @@
+//! An attempt at a backend that speaks HTTP/2: gRPC, and apps that say so. Trailers pass both ways.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use domain::routing::Backend;
+use http::{HeaderValue, StatusCode, Uri, Version, header};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+
+use super::{Attempt, copy, is_safe, lost};
+use crate::body::ProxyBody;
+use crate::h2c::{self, Place, Sender};
+use crate::phases::Refusal;
+use crate::site::Site;
+use crate::table::InFlightGuard;
+use crate::upstream;
+use crate::worker::Shared;
+
+/// `guard` keeps the request's place on its connection until the answer has ended.
+pub(super) async fn attempt(
+    shared: &Rc<Shared>,
+    site: &Site,
+    backend: &Backend,
+    source: SocketAddr,
+    request: Request<ProxyBody>,
+    guard: &mut InFlightGuard,
+) -> Result<Response<Incoming>, Attempt> {
+    let (mut sender, is_reused) = match sender(shared, site, backend, source, guard).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(%error, ?backend, "cannot connect");
+            return Err(Attempt::Unsent(Box::new(request)));
+        }
+    };
+    let again = (is_reused && is_safe(&request)).then(|| copy(&request));
+    let answer = tokio::time::timeout(site.rules.timeout, sender.try_send_request(to_http2(request))).await;
+    match answer {
+        Err(_) => {
+            Err(Attempt::Lost(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the app did not answer in time")))
+        }
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(mut error)) => match error.take_message().or(again) {
+            Some(request) => Err(Attempt::Unsent(Box::new(to_http1(request)))),
+            None => {
+                let error = error.into_error();
+                tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "request lost");
+                Err(Attempt::Lost(lost(&error)))
+            }
+        },
+    }
+}
+
+/// A connection that carries this request, and whether it carried others before.
+async fn sender(
+    shared: &Rc<Shared>,
+    site: &Site,
+    backend: &Backend,
+    source: SocketAddr,
+    guard: &mut InFlightGuard,
+) -> std::io::Result<(Sender, bool)> {
+    let open = || upstream::open(&shared.settings, site, backend, source);
+    if site.rules.proxy_header.is_some() {
+        // It speaks for one visitor alone.
+        return Ok((h2c::handshake(open().await?).await?.sender, false));
+    }
+    let patience = site.rules.connect_timeout.unwrap_or(shared.settings.connect_timeout);
+    let place = tokio::time::timeout(patience, shared.h2c.place(&backend.key, open)).await??;
+    let Place { sender, stream, is_reused } = place;
+    guard.keep(stream);
+    Ok((sender, is_reused))
+}
+
+/// From the form of HTTP/1.1, in which the other phases have it.
+fn to_http2(mut request: Request<ProxyBody>) -> Request<ProxyBody> {
+    let host = request.headers_mut().remove(header::HOST);
+    let host = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let uri = Uri::builder().scheme("http").authority(host).path_and_query(path).build();
+    // A host was found in it before.
+    *request.uri_mut() = uri.expect("host and path were parsed from a request");
+    *request.version_mut() = Version::HTTP_2;
+    for name in [header::CONNECTION, header::UPGRADE] {
+        request.headers_mut().remove(name);
+    }
+    // They are passed on (RFC 9110 section 10.1.4); gRPC insists on it.
+    request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+    request
+}
+
+/// Back, for another attempt, which may go to a backend that speaks otherwise.
+fn to_http1(mut request: Request<ProxyBody>) -> Request<ProxyBody> {
+    if let Some(authority) = request.uri().authority() {
+        let host = HeaderValue::try_from(authority.as_str()).expect("an authority is a valid header value");
+        request.headers_mut().insert(header::HOST, host);
+    }
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = Uri::try_from(path).expect("it was parsed from a request line");
+    *request.version_mut() = Version::HTTP_11;
+    request.headers_mut().remove(header::TE);
+    request
+}
