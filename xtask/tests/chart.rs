@@ -18,6 +18,8 @@ const PRODUCTION: &[&str] = &[
     "builds.env.HTTPS_PROXY=http://proxy.example.com:3128",
     "builds.caBundle=PEM",
     "apps.defaultQuota.hard.pods=20",
+    "apps.revisionHistoryLimit=3",
+    "apps.ignoreSchedulingFailure=true",
     "networkPolicies.nodeCIDRs={10.0.0.0/16}",
     "networkPolicies.metricsFrom[0].namespaceSelector.matchLabels.team=monitoring",
 ];

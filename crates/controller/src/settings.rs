@@ -52,6 +52,10 @@ pub struct ControllerSettings {
     pub deploy_batches: u32,
     /// Seconds between TERM and KILL.
     pub grace_seconds: u32,
+    /// Former versions of a process type that an engine which keeps any keeps; `None` leaves it to the engine.
+    pub revisions_kept: Option<u32>,
+    /// Whether processes are told their replica's address.
+    pub expose_addresses: bool,
     /// Seconds that a deploy waits for an engine that does not answer, before it fails.
     pub engine_patience_seconds: u32,
     /// Longest time without a look for work. Short where others record wishes in the same database, which wake
@@ -83,6 +87,8 @@ impl ControllerSettings {
             deploy_timeout_seconds: 120,
             deploy_batches: 0,
             grace_seconds: 30,
+            revisions_kept: None,
+            expose_addresses: false,
             engine_patience_seconds: 60,
             look_for_work_every: Duration::from_secs(30),
             procfile_missing_remove: true,

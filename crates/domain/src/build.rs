@@ -93,6 +93,9 @@ pub struct OneOff {
     pub env: BTreeMap<String, String>,
     pub limits: crate::deployment::Limits,
     pub tags: BTreeMap<String, String>,
+    pub pull_policy: Option<crate::deployment::PullPolicy>,
+    /// As of a workload's replicas.
+    pub knows_address: bool,
     /// Seconds until it is stopped.
     pub deadline_seconds: u32,
 }

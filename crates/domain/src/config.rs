@@ -148,6 +148,11 @@ impl Config {
         self.values.get(name)?.parse().ok()
     }
 
+    /// A variable that must be a truth; validated when it was set.
+    pub fn truth(&self, name: &str) -> Option<bool> {
+        crate::truth::truth_of_variable(self.values.get(name)?)
+    }
+
     /// What to answer when no node carries all tags of this config, which followed `before`.
     pub fn no_node_matches(&self, before: &Self) -> String {
         let pairs = |tags: Vec<(&String, &String)>| {

@@ -11,6 +11,9 @@ use crate::names::{AppName, ProcessType};
 /// Replicas of a process type that may be starting at the same time, where nobody says otherwise.
 pub const BATCH_DEFAULT: u32 = 4;
 
+/// Where processes that ask for it find the address that others reach them at.
+pub const ADDRESS_VARIABLE: &str = "POD_IP";
+
 /// One process type of one app.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WorkloadId {
@@ -55,6 +58,15 @@ pub struct Workload {
     /// New replicas that may be starting at the same time, at least one.
     #[serde(default = "batch_default", skip_serializing_if = "is_batch_default")]
     pub batch: u32,
+    /// When nodes pull the image; `None` leaves it to the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_policy: Option<PullPolicy>,
+    /// Former versions that an engine which keeps any keeps; `None` leaves it to the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revisions_kept: Option<u32>,
+    /// Whether the process finds its replica's address in [`ADDRESS_VARIABLE`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub knows_address: bool,
 }
 
 fn batch_default() -> u32 {
@@ -65,6 +77,31 @@ fn batch_default() -> u32 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_batch_default(batch: &u32) -> bool {
     *batch == BATCH_DEFAULT
+}
+
+/// When a node asks the registry for an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullPolicy {
+    /// At each start, so that a node shows its right to the image each time.
+    Always,
+    IfNotPresent,
+}
+
+impl PullPolicy {
+    pub const ALL: [Self; 2] = [Self::Always, Self::IfNotPresent];
+
+    /// Its name in settings, which is that of Kubernetes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.name() == text)
+    }
 }
 
 /// How many replicas to run.

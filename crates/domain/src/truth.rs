@@ -18,6 +18,15 @@ pub(crate) fn truth_or_null(value: &Value) -> Result<Option<bool>, String> {
     }
 }
 
+/// Reads a truth from a variable's value (api.md 7).
+pub(crate) fn truth_of_variable(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "t" | "1" | "yes" | "y" | "on" => Some(true),
+        "false" | "f" | "0" | "no" | "n" | "off" => Some(false),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -39,5 +48,13 @@ mod tests {
         }
         assert_eq!(truth_or_null(&json!("maybe")), Err("\"maybe\" is not a valid boolean.".to_owned()));
         assert_eq!(truth_or_null(&json!(2)), Err("\"2\" is not a valid boolean.".to_owned()));
+    }
+
+    #[test]
+    fn a_variable_is_true_false_or_no_truth() {
+        let read = ["True", "y", " ON ", "1", "no", "N", "off", "0", "", "maybe"].map(truth_of_variable);
+
+        let (yes, no) = (Some(true), Some(false));
+        assert_eq!(read, [yes, yes, yes, yes, no, no, no, no, None, None]);
     }
 }

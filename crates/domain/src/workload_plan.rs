@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use crate::build::{Build, OneOff, Origin};
 use crate::config::{Config, cpu_millis, memory_bytes, probes};
 use crate::deployment::{
-    BATCH_DEFAULT, Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId,
+    ADDRESS_VARIABLE, BATCH_DEFAULT, Hooks, Limits, Probe, ProbeAction, Probes, PullPolicy, Replicas,
+    Workload, WorkloadId,
 };
 use crate::names::{AppName, ProcessType};
 use crate::settings::{AutoscaleRule, RunSettings};
@@ -50,6 +51,10 @@ pub struct PlanSettings {
     pub grace_seconds: u32,
     /// Replicas that may be starting at the same time; 0 leaves it to the platform.
     pub deploy_batches: u32,
+    /// Former versions that an engine which keeps any keeps; `None` leaves it to the engine.
+    pub revisions_kept: Option<u32>,
+    /// Whether processes are told their replica's address.
+    pub expose_addresses: bool,
 }
 
 /// Why a release cannot run at all. The display text is what the API answers.
@@ -91,6 +96,9 @@ impl Plan<'_> {
             hooks: self.hooks(process),
             grace_seconds: self.grace_seconds(process),
             batch: self.batch(),
+            pull_policy: self.pull_policy(),
+            revisions_kept: self.revisions_kept(),
+            knows_address: self.knows_address(),
         })
     }
 
@@ -120,6 +128,8 @@ impl Plan<'_> {
             env: self.env(),
             limits: self.limits(&ProcessType::run()),
             tags: self.config.tags.clone(),
+            pull_policy: self.pull_policy(),
+            knows_address: self.knows_address(),
             deadline_seconds: RUN_SECONDS_MAX,
         }
     }
@@ -238,6 +248,22 @@ impl Plan<'_> {
             0 => BATCH_DEFAULT,
             batch => batch.min(BATCH_MAX),
         }
+    }
+
+    /// The app's own; the operator's is a setting of the engine, which asks it also about builds.
+    fn pull_policy(&self) -> Option<PullPolicy> {
+        PullPolicy::parse(self.config.values.get("IMAGE_PULL_POLICY")?)
+    }
+
+    fn revisions_kept(&self) -> Option<u32> {
+        self.config.number("KUBERNETES_DEPLOYMENTS_REVISION_HISTORY_LIMIT").or(self.settings.revisions_kept)
+    }
+
+    /// A variable of that name which the app sets itself wins.
+    fn knows_address(&self) -> bool {
+        let own = self.config.truth("DEIS_EXPOSE_POD_IP");
+        let is_set = self.config.values.contains_key(ADDRESS_VARIABLE);
+        own.unwrap_or(self.settings.expose_addresses) && !is_set
     }
 }
 

@@ -7,6 +7,7 @@
 //! decided by pure code (`plan`). Containers are known again by their labels, so a death at any moment costs
 //! nothing but time. Where the number of replicas follows the load, `autoscale` says how many there are.
 
+mod address;
 mod app;
 mod apps;
 mod autoscale;

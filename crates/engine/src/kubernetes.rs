@@ -87,6 +87,8 @@ pub struct KubernetesSettings {
     pub pre_stop_sleep_seconds: u32,
     /// How long pods stay on a node that does not answer before they are replaced elsewhere.
     pub node_failure_seconds: u32,
+    /// Whether a rollout waits longer for pods that find no node, since nodes are made when pods need them.
+    pub waits_for_nodes: bool,
     /// Whether apps are kept apart from one another and from the platform by NetworkPolicies.
     pub network_policies: bool,
     /// `spec` of a ResourceQuota for each app's namespace.
@@ -124,6 +126,7 @@ impl KubernetesSettings {
             job_start_seconds: 300,
             pre_stop_sleep_seconds: 5,
             node_failure_seconds: 30,
+            waits_for_nodes: false,
             network_policies: true,
             default_quota: None,
             priority_class: None,

@@ -7,13 +7,15 @@ use domain::deployment::{BATCH_DEFAULT, Replicas, Workload};
 const HASH_LENGTH: usize = 10;
 const RANDOM_LENGTH: usize = 5;
 
-/// Hash of all that a replica is made from. How many there are, how many of them start at a time, and
-/// how long they may take to, does not count: a change of those alone replaces nothing.
+/// Hash of all that a replica is made from. How many there are, how many of them start at a time, how
+/// long they may take to, and what is kept of former ones does not count: a change of those alone replaces
+/// nothing.
 pub fn spec_hash(workload: &Workload) -> String {
     let same = Workload {
         replicas: Replicas::Fixed(0),
         start_timeout_seconds: 0,
         batch: BATCH_DEFAULT,
+        revisions_kept: None,
         ..workload.clone()
     };
     let json = serde_json::to_vec(&same).expect("a workload has only text keys, so it is valid JSON");

@@ -80,6 +80,8 @@ pub(crate) fn plan_settings(controller: &Controller) -> PlanSettings {
         deploy_timeout_seconds: controller.settings.deploy_timeout_seconds,
         grace_seconds: controller.settings.grace_seconds,
         deploy_batches: controller.settings.deploy_batches,
+        revisions_kept: controller.settings.revisions_kept,
+        expose_addresses: controller.settings.expose_addresses,
     }
 }
 

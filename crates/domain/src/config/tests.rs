@@ -92,6 +92,8 @@ fn variables_have_names_and_some_have_to_be_numbers() {
         ("PORT", "65536", "PORT needs to be between 1 and 65535"),
         ("HEALTHCHECK_TIMEOUT", "soon", "HEALTHCHECK_TIMEOUT can only be a numeric value"),
         ("DEIS_DEPLOY_TIMEOUT", "2m", "DEIS_DEPLOY_TIMEOUT can only be a numeric value"),
+        ("IMAGE_PULL_POLICY", "Never", "IMAGE_PULL_POLICY can only be Always or IfNotPresent"),
+        ("DEIS_EXPOSE_POD_IP", "perhaps", "DEIS_EXPOSE_POD_IP can only be true or false"),
         (
             "HEALTHCHECK_URL",
             "http://host",

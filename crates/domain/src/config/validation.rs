@@ -1,7 +1,9 @@
 //! What may stand in each group of texts. Messages are those of api.md 4.7.
 
 use super::{Group, limits};
+use crate::deployment::PullPolicy;
 use crate::names::{NameError, ProcessType};
+use crate::truth::truth_of_variable;
 
 const KEY_FORMAT: &str = "Config keys must start with a letter or underscore and only contain [A-z0-9_]";
 const MEMORY_FORMAT: &str = "Memory limit format: <number><unit> or <number><unit>/<number><unit>, \
@@ -15,6 +17,8 @@ const TAG_PREFIX_TOO_LONG: &str = "Tag key prefixes must 253 characters or less.
 const TAG_PREFIX: &str = "Tag key prefixes must be DNS subdomains.";
 const TAG_KEY: &str = "Tag keys must be alphanumeric or \"-_.\", and 1-63 characters.";
 const TAG_VALUE: &str = "Tag values must be alphanumeric or \"-_.\", and 1-63 characters.";
+const PULL_POLICY: &str = "IMAGE_PULL_POLICY can only be Always or IfNotPresent";
+const EXPOSE_ADDRESS: &str = "DEIS_EXPOSE_POD_IP can only be true or false";
 const NO_NUL: &str = "Config values can not contain a null character";
 
 /// Variables that the platform itself reads as whole numbers, besides `HEALTHCHECK_*`.
@@ -45,6 +49,8 @@ fn check_variable(key: &str, value: &str) -> Result<(), String> {
     match key {
         "PORT" => check_port(value, &numeric),
         "HEALTHCHECK_URL" => check_health_path(value),
+        "IMAGE_PULL_POLICY" => when(PullPolicy::parse(value).is_some(), PULL_POLICY),
+        "DEIS_EXPOSE_POD_IP" => when(truth_of_variable(value).is_some(), EXPOSE_ADDRESS),
         _ if key.starts_with("HEALTHCHECK_") || NUMBERS.contains(&key) => when(is_number(value), &numeric),
         _ => Ok(()),
     }

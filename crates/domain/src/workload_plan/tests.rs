@@ -30,7 +30,13 @@ impl Release {
             config: &self.config,
             build: &self.build,
             run: &self.run,
-            settings: PlanSettings { deploy_timeout_seconds: 120, grace_seconds: 30, deploy_batches: 0 },
+            settings: PlanSettings {
+                deploy_timeout_seconds: 120,
+                grace_seconds: 30,
+                deploy_batches: 0,
+                revisions_kept: None,
+                expose_addresses: false,
+            },
         }
     }
 
@@ -246,4 +252,40 @@ fn a_process_type_with_a_service_listens_and_is_probed_as_web_is() {
     let (web, hooks) = (release.workload("web"), release.workload("hooks"));
     assert_eq!((hooks.port, hooks.probes), (web.port, web.probes));
     assert_eq!(release.workload("worker").port, None);
+}
+
+#[test]
+fn an_app_decides_on_pulls_and_old_versions_itself_else_the_operator_does() {
+    let own = json!({"values": {
+        "IMAGE_PULL_POLICY": "Always", "KUBERNETES_DEPLOYMENTS_REVISION_HISTORY_LIMIT": "3",
+    }});
+    let (plain, tuned) = (of(Origin::Image, &["web"]), Release::new(build(Origin::Image, &["web"]), &own));
+    let of_operator = |release: &Release| {
+        let mut plan = release.plan();
+        plan.settings.revisions_kept = Some(5);
+        plan.workload(&ProcessType::web(), 1).expect("a workload").revisions_kept
+    };
+
+    let web = tuned.workload("web");
+
+    assert_eq!((web.pull_policy, web.revisions_kept), (Some(PullPolicy::Always), Some(3)));
+    assert_eq!((plain.workload("web").pull_policy, plain.workload("web").revisions_kept), (None, None));
+    assert_eq!((of_operator(&plain), of_operator(&tuned)), (Some(5), Some(3)));
+    let one_off = tuned.plan().one_off("blog-run-abcde".to_owned(), "true");
+    assert_eq!(one_off.pull_policy, Some(PullPolicy::Always));
+}
+
+#[test]
+fn processes_know_their_address_where_app_or_operator_say_so() {
+    let told = |values: serde_json::Value, operators: bool| {
+        let release = Release::new(build(Origin::Image, &["web"]), &json!({ "values": values }));
+        let mut plan = release.plan();
+        plan.settings.expose_addresses = operators;
+        plan.workload(&ProcessType::web(), 1).expect("a workload").knows_address
+    };
+
+    assert!(!told(json!({}), false) && told(json!({}), true));
+    assert!(told(json!({"DEIS_EXPOSE_POD_IP": true}), false));
+    assert!(!told(json!({"DEIS_EXPOSE_POD_IP": "off"}), true));
+    assert!(!told(json!({"DEIS_EXPOSE_POD_IP": "True", "POD_IP": "192.0.2.1"}), true), "the app's own wins");
 }

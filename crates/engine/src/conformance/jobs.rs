@@ -22,6 +22,8 @@ pub async fn a_one_off_process_gives_its_output_and_exit_code(subject: &dyn Subj
         env: env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         limits: Limits::default(),
         tags: BTreeMap::new(),
+        pull_policy: None,
+        knows_address: false,
         deadline_seconds: 30,
     };
     subject.will_finish(&Finished { exit_code: 3, output: "hé  llo teal\nthat was all\n".to_owned() });

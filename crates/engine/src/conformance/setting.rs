@@ -47,6 +47,9 @@ pub fn web(subject: &dyn Subject, release: u64) -> Workload {
         grace_seconds: 5,
         start_timeout_seconds: 20,
         batch: BATCH_DEFAULT,
+        pull_policy: None,
+        revisions_kept: None,
+        knows_address: false,
     }
 }
 

@@ -109,6 +109,8 @@ pub fn sitting(subject: &dyn Subject) -> OneOff {
         env: [("COLOR".to_owned(), "teal".to_owned())].into(),
         limits: Limits::default(),
         tags: Default::default(),
+        pull_policy: None,
+        knows_address: false,
         deadline_seconds: 120,
     }
 }

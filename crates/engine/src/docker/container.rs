@@ -13,7 +13,7 @@ use domain::{AppName, Image};
 
 use super::failure::is_answer;
 use super::jobs::{message, status};
-use super::{Inner, Reach, names, network};
+use super::{Inner, Reach, address, names, network};
 use crate::EngineError;
 use crate::failure_text::cannot_start;
 use crate::replica::new_name;
@@ -40,7 +40,11 @@ pub async fn start(inner: &Inner, workload: &Workload) -> Result<(), StartError>
     let image = local_image(inner, &workload.id.app, &workload.image).await?;
     let name = new_name(workload);
     let options = CreateContainerOptionsBuilder::default().name(&name).build();
-    let body = body(inner, workload, &name, image, network);
+    let mut body = body(inner, workload, &name, image, network);
+    if workload.knows_address {
+        let told = address::told(&inner.client, body).await;
+        body = told.map_err(|error| sort(inner, "look at the image", error))?;
+    }
     let made = inner.client.create_container(Some(options), body).await;
     made.map_err(|error| sort(inner, "make a container", error))?;
     let started = inner.client.start_container(&name, None).await;

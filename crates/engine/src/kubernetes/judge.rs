@@ -13,6 +13,8 @@ use crate::failure_text::{self, Exit};
 const RESTARTS_MAX: i32 = 0;
 /// What a replica may take besides its time to start, while its image is pulled to a node.
 const PULL_MAX: Duration = Duration::from_secs(600);
+/// The same, while a node for it is on its way. Both together are less than what the callers of a deploy wait.
+const NODE_WAIT_MAX: Duration = Duration::from_secs(420);
 /// Reasons of Kubernetes' that no waiting changes.
 const FINAL_REASONS: [&str; 6] = [
     "InvalidImageName",
@@ -77,12 +79,17 @@ pub enum Why {
 #[derive(Debug)]
 pub struct Seen {
     begun: Instant,
+    /// How long a pod may wait for a node besides its time to start.
+    node_wait: Duration,
     pods: BTreeMap<String, (Instant, Option<Instant>)>,
 }
 
 impl Seen {
-    pub fn new(now: Instant) -> Self {
-        Self { begun: now, pods: BTreeMap::new() }
+    /// With `waits_for_nodes` a pod that finds no node may wait for one as long as for its image: nodes may
+    /// be made when pods need them.
+    pub fn new(now: Instant, waits_for_nodes: bool) -> Self {
+        let node_wait = if waits_for_nodes { NODE_WAIT_MAX } else { Duration::ZERO };
+        Self { begun: now, node_wait, pods: BTreeMap::new() }
     }
 
     pub fn note(&mut self, pods: &[Replica], now: Instant) {
@@ -100,7 +107,8 @@ impl Seen {
         let (first, started) = self.pods.get(&pod.uid).copied().unwrap_or((self.begun, None));
         match (started, &pod.stage) {
             (Some(started), _) => started + timeout,
-            (None, Stage::Preparing) => first + timeout + PULL_MAX,
+            (None, Stage::Preparing) => first + timeout + self.node_wait + PULL_MAX,
+            (None, Stage::Unplaced(_)) => first + timeout + self.node_wait,
             (None, _) => first + timeout,
         }
     }
@@ -231,8 +239,12 @@ mod tests {
     }
 
     fn after(seconds: u64, observed: &Observed) -> Verdict {
+        after_with(seconds, observed, false)
+    }
+
+    fn after_with(seconds: u64, observed: &Observed, waits_for_nodes: bool) -> Verdict {
         let begun = Instant::now();
-        let mut seen = Seen::new(begun);
+        let mut seen = Seen::new(begun, waits_for_nodes);
         seen.note(&observed.pods, begun);
         judge(&workload(), SPEC, observed, &seen, begun + Duration::from_secs(seconds))
     }
@@ -266,6 +278,18 @@ mod tests {
 
         assert!(matches!(after(500, &pulling), Verdict::Wait(_)));
         assert!(matches!(after(700, &pulling), Verdict::Fails(_)));
+    }
+
+    #[test]
+    fn a_pod_without_a_node_has_its_time_and_longer_where_nodes_come_when_needed() {
+        let mut unplaced = observed("Nn");
+        unplaced.pods[1].stage = Stage::Unplaced("0/3 nodes are available".to_owned());
+
+        assert!(matches!(after_with(19, &unplaced, false), Verdict::Wait(_)));
+        let Verdict::Fails(failing) = after_with(20, &unplaced, false) else { panic!("its time is up") };
+        assert!(matches!(failing.why, Why::Told(reason) if reason.contains("0/3 nodes are available")));
+        assert!(matches!(after_with(400, &unplaced, true), Verdict::Wait(_)));
+        assert!(matches!(after_with(440, &unplaced, true), Verdict::Fails(_)));
     }
 
     #[test]

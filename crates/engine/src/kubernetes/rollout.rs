@@ -96,7 +96,8 @@ impl Rollout {
     ) -> Result<Next, EngineError> {
         let now = Instant::now();
         if self.under_way.as_ref().is_none_or(|(known, _)| known != workload) {
-            self.under_way = Some((workload.clone(), Seen::new(now)));
+            let seen = Seen::new(now, self.inner.settings.waits_for_nodes);
+            self.under_way = Some((workload.clone(), seen));
         }
         let Some((_, seen)) = &mut self.under_way else { return Ok(Next::Again) };
         seen.note(&observed.pods, now);

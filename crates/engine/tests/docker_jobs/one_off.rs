@@ -20,6 +20,8 @@ pub fn one_off(image: Image) -> OneOff {
         env: BTreeMap::new(),
         limits: Limits::default(),
         tags: BTreeMap::new(),
+        pull_policy: None,
+        knows_address: false,
         deadline_seconds: 30,
     }
 }
@@ -84,4 +86,20 @@ async fn a_one_off_process_is_bounded_in_time_memory_and_place() {
     let elsewhere = world.engine.run(&OneOff { tags, ..shell(image, "true") }).await;
     assert!(elsewhere.expect_err("no node fits").to_string().contains("disk=ssd"));
     world.no_container_is_left().await;
+}
+
+#[tokio::test]
+async fn a_process_knows_its_address_where_it_is_told() {
+    let world = World::new().await;
+    let image = stack_as_app_image(&world).await;
+    let script = "echo \"${POD_IP:-unknown}\"; hostname -i";
+
+    let told = world.engine.run(&OneOff { knows_address: true, ..shell(image.clone(), script) }).await;
+    let untold = world.engine.run(&shell(image, script)).await.expect("it runs");
+
+    let told = told.expect("it runs").output;
+    let lines: Vec<_> = told.lines().collect();
+    assert!(lines.len() == 2 && lines[0] == lines[1], "{told}");
+    assert!(lines[0].parse::<std::net::Ipv4Addr>().is_ok(), "{told}");
+    assert!(untold.output.starts_with("unknown\n"), "{untold:?}");
 }

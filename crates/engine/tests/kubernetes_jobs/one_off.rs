@@ -22,6 +22,8 @@ pub fn one_off(app: &AppName, image: Image) -> OneOff {
         env: BTreeMap::new(),
         limits: Limits::default(),
         tags: BTreeMap::new(),
+        pull_policy: None,
+        knows_address: false,
         deadline_seconds: 120,
     }
 }

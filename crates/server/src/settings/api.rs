@@ -2,6 +2,8 @@
 //! cluster.
 
 use anyhow::ensure;
+use clap::ArgAction::Set;
+use clap::builder::BoolishValueParser;
 use controller::{ControllerSettings, RegistrationMode, Secret};
 
 use super::DeployRules;
@@ -37,6 +39,21 @@ pub struct ApiSettings {
     #[arg(long, env = "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS", default_value_t = 30)]
     pub termination_grace: u32,
 
+    /// Former versions that Kubernetes keeps of each process type; apps may set their own [default:
+    /// Kubernetes' own, 10].
+    #[arg(long, env = "KUBERNETES_DEPLOYMENTS_REVISION_HISTORY_LIMIT")]
+    pub revision_history_limit: Option<u32>,
+
+    /// Whether processes find the address of their container in POD_IP; apps may decide for themselves.
+    #[arg(
+        long,
+        env = "DEIS_EXPOSE_POD_IP",
+        action = Set,
+        value_parser = BoolishValueParser::new(),
+        default_value = "false"
+    )]
+    pub expose_pod_ip: bool,
+
     #[command(flatten)]
     pub deploys: DeployRules,
 }
@@ -57,6 +74,8 @@ impl ApiSettings {
             deploy_timeout,
             deploy_batches,
             termination_grace,
+            revision_history_limit,
+            expose_pod_ip,
             deploys,
         } = self;
         deploys.applied_to(ControllerSettings {
@@ -65,6 +84,8 @@ impl ApiSettings {
             deploy_timeout_seconds: *deploy_timeout,
             deploy_batches: *deploy_batches,
             grace_seconds: *termination_grace,
+            revisions_kept: *revision_history_limit,
+            expose_addresses: *expose_pod_ip,
             ..ControllerSettings::new(domain, builder_key)
         })
     }

@@ -52,6 +52,11 @@ pub struct ClusterSettings {
     #[arg(long, env = "WORKFLOW_NODE_FAILURE", default_value_t = 30)]
     pub node_failure: u32,
 
+    /// Any text: a replica that finds no node does not fail its release for 7 more minutes, where nodes are
+    /// made when pods need them.
+    #[arg(long, env = "DEIS_IGNORE_SCHEDULING_FAILURE", default_value = "")]
+    pub ignore_scheduling_failure: String,
+
     /// Whether NetworkPolicies keep apps apart from one another and from the platform.
     #[arg(long, env = "WORKFLOW_NETWORK_POLICIES", default_value_t = true, action = clap::ArgAction::Set)]
     pub network_policies: bool,
@@ -167,6 +172,7 @@ impl ClusterSettings {
             job_start_seconds: self.job_start_timeout,
             pre_stop_sleep_seconds: self.pre_stop_sleep,
             node_failure_seconds: self.node_failure,
+            waits_for_nodes: !self.ignore_scheduling_failure.is_empty(),
             network_policies: self.network_policies,
             default_quota: self.quota()?,
             priority_class: self.priority_class.clone(),

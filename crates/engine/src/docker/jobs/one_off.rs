@@ -14,6 +14,7 @@ use super::Place;
 use super::container::{JobContainer, bounded};
 use super::failure::{self, job_error};
 use crate::JobError;
+use crate::docker::address;
 
 /// Output that is kept of one process.
 const OUTPUT_BYTES_MAX: usize = 8 << 20;
@@ -76,7 +77,11 @@ pub async fn create(
     body: ContainerCreateBody,
 ) -> Result<JobContainer, JobError> {
     let name = format!("{}-{}", place.namespace(), run.name);
-    JobContainer::create(place.docker, &name, body).await.map_err(|error| match failure::status(&error) {
+    let create = async {
+        let body = if run.knows_address { address::told(place.docker, body).await? } else { body };
+        JobContainer::create(place.docker, &name, body).await
+    };
+    create.await.map_err(|error| match failure::status(&error) {
         Some(404) => JobError::Refused {
             reason: format!(
                 "the image of {} v{} is not in Docker any more; deploy again",

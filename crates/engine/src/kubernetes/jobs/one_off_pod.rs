@@ -79,9 +79,10 @@ fn container(settings: &KubernetesSettings, run: &OneOff, image: &str) -> Contai
     Container {
         name: container_name(run),
         image: Some(image.to_owned()),
-        image_pull_policy: Some(settings.image_pull_policy.clone()),
+        image_pull_policy: Some(objects::pod::pull_policy(settings, run.pull_policy)),
         command: words(&run.command),
         args: words(&run.args),
+        env: run.knows_address.then(|| vec![objects::pod::address()]),
         env_from: Some(vec![EnvFromSource {
             secret_ref: Some(SecretEnvSource { name: env_secret_name(run), optional: None }),
             ..EnvFromSource::default()

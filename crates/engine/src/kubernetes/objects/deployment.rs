@@ -34,6 +34,7 @@ pub fn deployment(
         metadata: metadata(&workload.id.to_string(), labels.clone()),
         spec: Some(DeploymentSpec {
             replicas: None,
+            revision_history_limit: workload.revisions_kept.map(signed),
             min_ready_seconds: workload.probes.readiness.is_none().then_some(STEADY_SECONDS),
             progress_deadline_seconds: Some(PROGRESS_SECONDS),
             selector: LabelSelector { match_labels: Some(labels), ..LabelSelector::default() },

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use domain::deployment::{Hooks, Limits, Workload};
+use domain::deployment::{ADDRESS_VARIABLE, Hooks, Limits, PullPolicy, Workload};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, ExecAction, Lifecycle, LifecycleHandler,
-    LocalObjectReference, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
-    SecretKeySelector, SecurityContext, SleepAction, Toleration,
+    LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, ResourceRequirements,
+    SeccompProfile, SecretKeySelector, SecurityContext, SleepAction, Toleration,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -50,7 +50,7 @@ fn container(settings: &KubernetesSettings, workload: &Workload, image: &str) ->
     Container {
         name: names::container(&workload.id),
         image: Some(image.to_owned()),
-        image_pull_policy: Some(settings.image_pull_policy.clone()),
+        image_pull_policy: Some(pull_policy(settings, workload.pull_policy)),
         command: words(&workload.command),
         args: words(&workload.args),
         env: Some(variables(workload)),
@@ -79,7 +79,27 @@ fn variables(workload: &Workload) -> Vec<EnvVar> {
         }),
         value: None,
     };
-    workload.env.keys().map(variable).collect()
+    workload.env.keys().map(variable).chain(workload.knows_address.then(address)).collect()
+}
+
+/// The app's own policy, else the operator's.
+pub fn pull_policy(settings: &KubernetesSettings, own: Option<PullPolicy>) -> String {
+    own.map_or_else(|| settings.image_pull_policy.clone(), |policy| policy.name().to_owned())
+}
+
+/// The pod's address, as a variable.
+pub fn address() -> EnvVar {
+    EnvVar {
+        name: ADDRESS_VARIABLE.to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: "status.podIP".to_owned(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        value: None,
+    }
 }
 
 fn resources(limits: Limits) -> ResourceRequirements {

@@ -1,5 +1,5 @@
 use domain::deployment::{
-    BATCH_DEFAULT, Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId,
+    BATCH_DEFAULT, Hooks, Limits, Probe, ProbeAction, Probes, PullPolicy, Replicas, Workload, WorkloadId,
 };
 use domain::{AppName, Digest, Image, ProcessType};
 
@@ -43,6 +43,9 @@ fn workload() -> Workload {
         grace_seconds: 30,
         start_timeout_seconds: 120,
         batch: BATCH_DEFAULT,
+        pull_policy: None,
+        revisions_kept: None,
+        knows_address: false,
     }
 }
 
@@ -151,4 +154,20 @@ fn a_quota_that_is_none_is_refused_in_words() {
     let error = namespace::quota(&settings, &app()).expect_err("it is none");
 
     assert!(error.contains("the default quota"), "{error}");
+}
+
+#[test]
+fn what_the_app_says_of_pulls_old_versions_and_its_address_is_in_its_objects() {
+    let tuned = Workload {
+        pull_policy: Some(PullPolicy::Always),
+        revisions_kept: Some(3),
+        knows_address: true,
+        ..workload()
+    };
+
+    let plain = made(&workload(), 2).spec.expect("it has one");
+    let tuned = made(&tuned, 2).spec.expect("it has one");
+
+    insta::assert_json_snapshot!("tuned_container", tuned.template.spec.expect("it has one").containers[0]);
+    assert_eq!((plain.revision_history_limit, tuned.revision_history_limit), (None, Some(3)));
 }
