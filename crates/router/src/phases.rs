@@ -32,7 +32,7 @@ pub(crate) async fn serve(
     let caller = Caller::of(&rules, &shared.settings, visit, request.headers());
     let entry = log::Entry::begin(&request, caller.address);
     let wishes = answer::Wishes::of(&rules, &mut request);
-    let site = guard::check_framing(&request).and_then(|()| matching::site(&shared, &request));
+    let site = guard::check_form(&request).and_then(|()| matching::site(&shared, &request));
     let (site, answer) = match site {
         Err(refusal) => (None, refusal.into_response()),
         Ok((site, host)) => match guard::check(&shared.settings, &site, &caller, &host, &request) {
