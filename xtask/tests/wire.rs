@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Files of tests that are about the wire and nothing else: each of their tests is of some rule.
-const WIRE_FILES: [&str; 8] =
-    ["framing", "headers", "http2", "interim", "slow", "targets", "upgrades", "wire"];
+const WIRE_FILES: [&str; 9] =
+    ["framing", "headers", "http2", "interim", "slow", "smuggling", "targets", "upgrades", "wire"];
 
 #[test]
 fn each_rule_of_http_names_tests_that_exist() {

@@ -54,13 +54,20 @@ pub(crate) struct Refusal {
     pub(crate) text: String,
     pub(crate) media_type: &'static str,
     pub(crate) location: Option<String>,
+    /// Nothing more is read on this connection: what follows could be meant otherwise than we would take it.
+    pub(crate) is_last: bool,
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), media_type: PLAIN, location: None }
+        Self { status, text: text.into(), media_type: PLAIN, location: None, is_last: false }
+    }
+
+    /// After it the connection is closed.
+    pub(crate) fn last(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { is_last: true, ..Self::new(status, text) }
     }
 
     pub(crate) fn into_response(self) -> Response<ProxyBody> {
@@ -70,6 +77,9 @@ impl Refusal {
         response.headers_mut().insert(header::CONTENT_TYPE, media_type);
         if let Some(location) = self.location.and_then(|location| HeaderValue::try_from(location).ok()) {
             response.headers_mut().insert(header::LOCATION, location);
+        }
+        if self.is_last {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

@@ -38,9 +38,6 @@ pub(super) async fn forward(
     caller: &Caller,
     mut request: Request<Incoming>,
 ) -> Response<ProxyBody> {
-    if request.method() == Method::CONNECT {
-        return Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here").into_response();
-    }
     if request.version() < Version::HTTP_11 {
         // Nor is its Upgrade listened to (RFC 9110 section 7.8).
         request.headers_mut().remove(header::UPGRADE);

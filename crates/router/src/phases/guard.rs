@@ -43,19 +43,23 @@ pub(super) fn check<B>(
 
 /// Refuses what two readers could take for two different requests, or what no request of HTTP/1.1 can be made of.
 pub(super) fn check_form<B>(request: &Request<B>) -> Result<(), Refusal> {
+    if request.method() == Method::CONNECT {
+        // What follows may be meant for the tunnel.
+        return Err(Refusal::last(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here"));
+    }
     check_target(request)?;
     if request.headers().len() > HEADERS_MAX {
         let text = format!("a request has at most {HEADERS_MAX} headers here");
-        return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text));
+        return Err(Refusal::last(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text));
     }
     if request.headers().get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "a request has one Content-Length at most"));
+        return Err(Refusal::last(StatusCode::BAD_REQUEST, "a request has one Content-Length at most"));
     }
     check_coding(request)
 }
 
-/// A path, or a whole URL with one; `*` is for OPTIONS alone, a host without scheme for CONNECT alone (RFC 9112
-/// section 3.2).
+/// A path, or a whole URL with one; `*` is for OPTIONS alone, a host without scheme for CONNECT, which is refused
+/// before (RFC 9112 section 3.2).
 fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
     let (uri, method) = (request.uri(), request.method());
     // The path of a URL may be empty, but not that of HTTP/2 (RFC 9113 section 8.3.1).
@@ -66,10 +70,10 @@ fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
         None => false,
     };
     let is_whole = uri.authority().is_none() || uri.scheme().is_some();
-    if *method == Method::CONNECT || (is_path && is_whole) {
+    if is_path && is_whole {
         return Ok(());
     }
-    Err(Refusal::new(StatusCode::BAD_REQUEST, "the target of a request is a path or a URL"))
+    Err(Refusal::last(StatusCode::BAD_REQUEST, "the target of a request is a path or a URL"))
 }
 
 /// Chunks are the one transfer coding that is understood here; any other could hide where a body ends (RFC 9112
@@ -79,7 +83,7 @@ fn check_coding<B>(request: &Request<B>) -> Result<(), Refusal> {
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`")),
+        _ => Err(Refusal::last(StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`")),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::worker::Shared;
 /// Finds the route with its rules; 400 without one clear host (RFC 9112 section 3.2), 404 for a host of nobody.
 pub(super) fn site<B>(shared: &Shared, request: &Request<B>) -> Result<(Rc<Site>, String), Refusal> {
     let host = host(request).ok_or_else(|| {
-        Refusal::new(StatusCode::BAD_REQUEST, "a request needs exactly one valid Host header")
+        Refusal::last(StatusCode::BAD_REQUEST, "a request needs exactly one valid Host header")
     })?;
     let site = shared.table.borrow().site(&host);
     match site {

@@ -112,6 +112,8 @@ fn after_an_early_answer_the_rest_of_the_body_is_no_request() {
 #[test]
 fn an_app_that_hangs_up_after_an_early_answer_is_heard() {
     let app = App::start("echo", |request| {
+        // What is left unread when a socket closes resets it, and with it the answer.
+        std::io::Read::read_exact(&mut request.stream, &mut [0; 10]).expect("the body begins");
         request.send("HTTP/1.1 413 Payload Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig");
         false
     });

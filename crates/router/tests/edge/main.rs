@@ -23,6 +23,7 @@ mod retries;
 mod rules;
 mod secure;
 mod slow;
+mod smuggling;
 mod targets;
 mod tls;
 mod upgrades;
