@@ -70,6 +70,14 @@ impl Test {
 fn install() -> anyhow::Result<()> {
     use packages::{C_COMPILER, CURL, DOCKER, GIT, MMDEBSTRAP, OPENSSL, POSTGRESQL, SSH, SSH_KEYGEN};
     packages::ensure(&[DOCKER, GIT, SSH, SSH_KEYGEN, CURL, OPENSSL, MMDEBSTRAP, C_COMPILER, POSTGRESQL])?;
+    // Behind the router, requests are held to mean the same to each of these.
+    packages::ensure(&[
+        packages::NGINX,
+        packages::HAPROXY,
+        packages::NODE,
+        packages::PYTHON,
+        packages::GUNICORN,
+    ])?;
     daemon::ensure_running()?;
     if cargo_deny().is_file() {
         return Ok(());

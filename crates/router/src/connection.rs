@@ -22,7 +22,7 @@ use crate::worker::Shared;
 
 /// Largest head of a request, and most headers in it.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-const HEADERS_MAX: usize = 100;
+pub(crate) const HEADERS_MAX: usize = 100;
 /// Requests under way at once on one connection.
 const STREAMS_MAX: u32 = 128;
 /// Streams that a client opened and took back before they were looked at (rapid reset).

@@ -34,7 +34,7 @@ pub(crate) async fn serve(
     let caller = Caller::of(&rules, &shared.settings, visit, request.headers());
     let entry = log::Entry::begin(&request, caller.address);
     let wishes = answer::Wishes::of(&rules, &mut request);
-    let site = guard::check_framing(&request).and_then(|()| matching::site(&shared, &request));
+    let site = guard::check_form(&request).and_then(|()| matching::site(&shared, &request));
     let (site, answer) = match site {
         Err(refusal) => (None, refusal.into_response()),
         Ok((site, host)) => match guard::check(&shared.settings, &site, &caller, &host, &request)
@@ -61,13 +61,20 @@ pub(crate) struct Refusal {
     pub(crate) location: Option<String>,
     /// When asking again makes sense.
     pub(crate) retry_after: Option<Duration>,
+    /// Nothing more is read on this connection: what follows could be meant otherwise than we would take it.
+    pub(crate) is_last: bool,
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), media_type: PLAIN, location: None, retry_after: None }
+        Self { status, text: text.into(), media_type: PLAIN, location: None, retry_after: None, is_last: false }
+    }
+
+    /// After it the connection is closed.
+    pub(crate) fn last(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { is_last: true, ..Self::new(status, text) }
     }
 
     pub(crate) fn into_response(self) -> Response<ProxyBody> {
@@ -84,6 +91,9 @@ impl Refusal {
             let seconds =
                 HeaderValue::try_from(seconds.to_string()).expect("digits are a valid header value");
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        if self.is_last {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

@@ -44,8 +44,9 @@ pub(super) async fn forward(
     permit: Option<Permit>,
     mut request: Request<Incoming>,
 ) -> Response<ProxyBody> {
-    if request.method() == Method::CONNECT {
-        return Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here").into_response();
+    if request.version() < Version::HTTP_11 {
+        // Nor is its Upgrade listened to (RFC 9110 section 7.8).
+        request.headers_mut().remove(header::UPGRADE);
     }
     let visitor = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
     let outgoing = prepare(&site, site.metrics(&shared.metrics), caller, request);
@@ -92,6 +93,7 @@ fn prepare(
     let (mut parts, body) = request.into_parts();
     let upgrade = headers::upgrade(&parts.headers);
     headers::strip_hop_by_hop(&mut parts.headers);
+    headers::strip_lookalikes(&mut parts.headers);
     // The answer "100 Continue" is given by us as soon as the body is wanted.
     parts.headers.remove(header::EXPECT);
     headers::join_cookies(&mut parts.headers);
@@ -109,8 +111,7 @@ fn prepare(
         let host = HeaderValue::try_from(authority.as_str()).expect("an authority is a valid header value");
         parts.headers.insert(header::HOST, host);
     }
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    parts.uri = Uri::try_from(path).expect("it was parsed from a request line");
+    parts.uri = path_of(&parts.uri);
     parts.version = Version::HTTP_11;
     let body = if body.is_end_stream() {
         ProxyBody::empty()
@@ -118,6 +119,17 @@ fn prepare(
         ProxyBody::request(body, site.rules.body_bytes_max, site.rules.timeout, Arc::clone(metrics))
     };
     Request::from_parts(parts, body)
+}
+
+/// The target without scheme and host. `guard` has let through only paths, `*`, and URLs whose path may be empty.
+fn path_of(uri: &Uri) -> Uri {
+    match uri.path_and_query() {
+        Some(path) if path.as_str().starts_with('?') => {
+            Uri::try_from(format!("/{}", path.as_str())).expect("a slash before a query makes a path")
+        }
+        Some(path) => Uri::from(path.clone()),
+        None => Uri::from_static("/"),
+    }
 }
 
 struct Exchange {

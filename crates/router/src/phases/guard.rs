@@ -1,11 +1,12 @@
 //! Phase 3: may the request pass? Whitelist, HTTPS, maintenance, size.
 
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode, Version, header};
 use hyper::Request;
 
 use super::caller::Caller;
 use super::{Refusal, headers};
 use crate::RouterSettings;
+use crate::connection::HEADERS_MAX;
 use crate::site::Site;
 
 /// In the words of Deis, so that scripts which look for them go on finding them.
@@ -40,14 +41,49 @@ pub(super) fn check<B>(
     }
 }
 
+/// Refuses what two readers could take for two different requests, or what no request of HTTP/1.1 can be made of.
+pub(super) fn check_form<B>(request: &Request<B>) -> Result<(), Refusal> {
+    if request.method() == Method::CONNECT {
+        // What follows may be meant for the tunnel.
+        return Err(Refusal::last(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here"));
+    }
+    check_target(request)?;
+    if request.headers().len() > HEADERS_MAX {
+        let text = format!("a request has at most {HEADERS_MAX} headers here");
+        return Err(Refusal::last(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text));
+    }
+    if request.headers().get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Refusal::last(StatusCode::BAD_REQUEST, "a request has one Content-Length at most"));
+    }
+    check_coding(request)
+}
+
+/// A path, or a whole URL with one; `*` is for OPTIONS alone, a host without scheme for CONNECT, which is refused
+/// before (RFC 9112 section 3.2).
+fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let (uri, method) = (request.uri(), request.method());
+    // The path of a URL may be empty, but not that of HTTP/2 (RFC 9113 section 8.3.1).
+    let may_be_empty = uri.scheme().is_some() && request.version() < Version::HTTP_2;
+    let is_path = match uri.path_and_query().map(|path| path.as_str()) {
+        Some("*") => *method == Method::OPTIONS,
+        Some(path) => path.starts_with('/') || (may_be_empty && path.starts_with('?')),
+        None => false,
+    };
+    let is_whole = uri.authority().is_none() || uri.scheme().is_some();
+    if is_path && is_whole {
+        return Ok(());
+    }
+    Err(Refusal::last(StatusCode::BAD_REQUEST, "the target of a request is a path or a URL"))
+}
+
 /// Chunks are the one transfer coding that is understood here; any other could hide where a body ends (RFC 9112
 /// section 6.1).
-pub(super) fn check_framing<B>(request: &Request<B>) -> Result<(), Refusal> {
+fn check_coding<B>(request: &Request<B>) -> Result<(), Refusal> {
     let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`")),
+        _ => Err(Refusal::last(StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`")),
     }
 }
 

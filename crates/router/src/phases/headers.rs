@@ -16,23 +16,59 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
+/// What is the router's to say, so that a visitor can neither make us drop it by naming it in Connection nor say it
+/// in a spelling that apps take for the same: how long the body is, whose request it is, who asks.
+const OURS: [&str; 10] = [
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "host",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-request-id",
+    "x-correlation-id",
+    "x-request-start",
+];
+
 /// Whether the sender asks to change the protocol, to which one.
+///
+/// Never to `h2c` (obsolete by RFC 9113 section 3.1): requests in such a tunnel would pass by all rules.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(header::UPGRADE)?;
     let wants_upgrade = connection_options(headers).any(|option| option.eq_ignore_ascii_case("upgrade"));
-    headers.get(header::UPGRADE).filter(|_| wants_upgrade).cloned()
+    let is_h2c = |text: &str| text.split(',').any(|word| word.trim().eq_ignore_ascii_case("h2c"));
+    (wants_upgrade && !protocol.to_str().is_ok_and(is_h2c)).then(|| protocol.clone())
 }
 
 /// Removes what must not travel on.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = connection_options(headers)
         .filter_map(|option| option.parse().ok())
-        .filter(|name| !is_framing(name))
+        .filter(|name: &HeaderName| !OURS.contains(&name.as_str()) || *name == header::CONNECTION)
         .collect();
     for name in HOP_BY_HOP.iter().chain(&named) {
         headers.remove(name);
     }
     headers.remove("keep-alive");
     headers.remove("proxy-connection");
+    headers.remove("http2-settings");
+}
+
+/// Removes names that apps take for the router's own: CGI, WSGI and Rack make `_` of each `-`.
+pub(super) fn strip_lookalikes(headers: &mut HeaderMap) {
+    let lookalikes: Vec<_> = headers.keys().filter(|name| is_lookalike(name.as_str())).cloned().collect();
+    for name in &lookalikes {
+        headers.remove(name);
+    }
+}
+
+fn is_lookalike(name: &str) -> bool {
+    let same = |ours: &&str| {
+        let dashed = |byte| if byte == b'_' { b'-' } else { byte };
+        ours.len() == name.len() && name.bytes().map(dashed).eq(ours.bytes())
+    };
+    name.contains('_') && OURS.iter().any(same)
 }
 
 /// Tells the app who asks and how (components.md 5.6). Values from outside are replaced.
@@ -70,11 +106,6 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
 fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|option| !option.is_empty())
-}
-
-/// A visitor must not make us drop what tells where a body ends, nor whose request it is.
-fn is_framing(name: &HeaderName) -> bool {
-    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::HOST].contains(name)
 }
 
 #[cfg(test)]
@@ -121,5 +152,21 @@ mod tests {
 
         headers.insert("connection", HeaderValue::from_static("keep-alive, Upgrade"));
         assert_eq!(upgrade(&headers), Some(HeaderValue::from_static("websocket")));
+        headers.insert("upgrade", HeaderValue::from_static("websocket, H2C"));
+        assert_eq!(upgrade(&headers), None);
+    }
+
+    #[test]
+    fn names_that_differ_from_the_routers_by_an_underscore_are_told() {
+        for (name, expected) in [
+            ("x_forwarded_for", true),
+            ("x-forwarded_proto", true),
+            ("content_length", true),
+            ("x-forwarded-for", false),
+            ("x_forwarded_forr", false),
+            ("api_key", false),
+        ] {
+            assert_eq!(is_lookalike(name), expected, "{name}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use domain::hosts::parse_host;
-use http::{StatusCode, header};
+use http::{StatusCode, Version, header};
 use hyper::Request;
 
 use super::Refusal;
@@ -13,7 +13,7 @@ use crate::worker::Shared;
 /// Finds the route with its rules; 400 without one clear host (RFC 9112 section 3.2), 404 for a host of nobody.
 pub(super) fn site<B>(shared: &Shared, request: &Request<B>) -> Result<(Rc<Site>, String), Refusal> {
     let host = host(request).ok_or_else(|| {
-        Refusal::new(StatusCode::BAD_REQUEST, "a request needs exactly one valid Host header")
+        Refusal::last(StatusCode::BAD_REQUEST, "a request needs exactly one valid Host header")
     })?;
     let site = shared.table.borrow().site(&host);
     match site {
@@ -22,31 +22,58 @@ pub(super) fn site<B>(shared: &Shared, request: &Request<B>) -> Result<(Rc<Site>
     }
 }
 
-/// The host asked for: the request target's where it is a whole URL (RFC 9112 section 3.2.2), else the
-/// only Host header's.
+/// The host asked for: the request target's where it is a whole URL (RFC 9112 section 3.2.2), else the only Host
+/// header's, which must be there and be right beside a URL too. In HTTP/2 it may be left out, but not differ
+/// (RFC 9113 section 8.3.1).
 fn host<B>(request: &Request<B>) -> Option<String> {
     let mut values = request.headers().get_all(header::HOST).iter();
-    let first = values.next();
-    if values.next().is_some() {
-        return None;
-    }
-    match request.uri().authority() {
-        Some(authority) => parse_host(authority.as_str()),
-        None => parse_host(first?.to_str().ok()?),
-    }
+    let told = match (values.next(), values.next()) {
+        (Some(value), None) => Some(parse_host(value.to_str().ok()?)?),
+        (Some(_), Some(_)) => return None,
+        (None, _) => None,
+    };
+    let Some(authority) = request.uri().authority() else { return told };
+    let asked = parse_host(authority.as_str())?;
+    let agrees = match request.version() {
+        Version::HTTP_2 => told.is_none_or(|told| told == asked),
+        Version::HTTP_11 => told.is_some(),
+        _ => true,
+    };
+    agrees.then_some(asked)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_second_host_header_is_refused_and_a_whole_url_wins_over_the_header() {
-        let two = Request::get("/").header("host", "a.com").header("host", "b.com").body(()).expect("valid");
-        let whole = Request::get("http://A.com:80/x").header("host", "b.com").body(()).expect("valid");
+    fn asked(version: Version, target: &str, hosts: &[&str]) -> Option<String> {
+        let mut request = Request::get(target).version(version);
+        for host in hosts {
+            request = request.header("host", *host);
+        }
+        host(&request.body(()).expect("valid"))
+    }
 
-        assert_eq!(host(&two), None);
-        assert_eq!(host(&whole).as_deref(), Some("a.com"));
-        assert_eq!(host(&Request::get("/").body(()).expect("valid")), None);
+    #[test]
+    fn one_host_is_told_and_a_whole_url_wins_over_it() {
+        let http1 = |target, hosts| asked(Version::HTTP_11, target, hosts);
+
+        assert_eq!(http1("/", &["a.com"]).as_deref(), Some("a.com"));
+        assert_eq!(http1("http://A.com:80/x", &["b.com"]).as_deref(), Some("a.com"));
+        for (target, hosts) in
+            [("/", &["a.com", "b.com"][..]), ("/", &[]), ("http://a.com/", &[]), ("http://a.com/", &["b c"])]
+        {
+            assert_eq!(http1(target, hosts), None, "{target} {hosts:?}");
+        }
+        assert_eq!(asked(Version::HTTP_10, "http://a.com/", &[]).as_deref(), Some("a.com"));
+    }
+
+    #[test]
+    fn in_http2_a_host_header_may_not_differ_from_the_authority() {
+        let http2 = |hosts| asked(Version::HTTP_2, "https://a.com/", hosts);
+
+        assert_eq!(http2(&[]).as_deref(), Some("a.com"));
+        assert_eq!(http2(&["A.com:443"]).as_deref(), Some("a.com"));
+        assert_eq!(http2(&["b.com"]), None);
     }
 }

@@ -21,6 +21,9 @@ fn bodies_stream_both_ways_before_they_end() {
                 request.send("5\r\nheard\r\n");
             }
         }
+        // What is left unread when a socket closes resets it, and with it what was sent last.
+        std::io::Read::read_exact(&mut request.stream, &mut [0; "\r\n0\r\n\r\n".len()])
+            .expect("the body ends");
         request.send("0\r\n\r\n");
         false
     });

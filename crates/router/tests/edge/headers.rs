@@ -1,4 +1,5 @@
 use crate::app::{App, header};
+use crate::echo::{HEAD, echo, said, seen, world_of};
 use crate::visitor::Visitor;
 use crate::world::{World, route};
 
@@ -30,4 +31,109 @@ fn the_app_sees_who_asks_and_nothing_that_a_visitor_made_up() {
     ] {
         assert_eq!(header(&seen, name), value, "{name} in {seen}");
     }
+}
+
+#[test]
+fn headers_of_one_connection_stay_there_on_both_ways() {
+    let app = App::start("echo", |request| {
+        let seen = request.head.clone();
+        request.send(&format!(
+            "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Own\r\nX-Own: 1\r\nKeep-Alive: timeout=5\r\n\
+             Proxy-Connection: close\r\nUpgrade: h2c\r\nTrailer: X-Sum\r\nProxy-Authenticate: Basic\r\n\
+             X-Kept: 2\r\nContent-Length: {}\r\n\r\n{seen}",
+            seen.len()
+        ));
+        true
+    });
+    let world = world_of(&app);
+    let mut visitor = Visitor::connect(&world);
+
+    visitor.send(
+        "GET / HTTP/1.1\r\nHost: echo.test\r\nConnection: keep-alive, X-Own,, te\r\nConnection: x-second\r\nX-Own: 1\r\n\
+         X-Second: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: close\r\nTE: trailers\r\nTrailer: X-Sum\r\n\
+         Proxy-Authorization: Basic x\r\nUpgrade: h2c\r\nX-Kept: 2\r\n\r\n",
+    );
+    let answer = visitor.answer();
+
+    for head in [&answer.head, &answer.body] {
+        for gone in [
+            "x-own",
+            "x-second",
+            "keep-alive",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "upgrade",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "connection",
+        ] {
+            assert_eq!(header(head, gone), None, "{gone} in {head}");
+        }
+        assert_eq!(header(head, "x-kept"), Some("2"), "{head}");
+    }
+}
+
+/// A visitor who says that these belong to the connection must not get rid of them (RFC 9110 section 7.6.1 lets
+/// any header be named).
+#[test]
+fn what_the_router_says_cannot_be_stripped_by_naming_it() {
+    let app = echo();
+    let world = world_of(&app);
+    world.tell(|rules| (rules.request_ids, rules.request_start) = (true, true));
+    let names = [
+        "host",
+        "content-length",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-port",
+        "x-request-id",
+        "x-correlation-id",
+        "x-request-start",
+    ];
+
+    let answer = said(
+        &world,
+        &format!("{HEAD}Connection: close, {}\r\nContent-Length: 5\r\n\r\nhello", names.join(", ")),
+    );
+
+    let seen = seen(&answer);
+    for name in names {
+        assert!(header(seen, name).is_some(), "{name} in {seen}");
+    }
+    assert!(seen.ends_with("\r\n\r\nhello"), "{seen}");
+}
+
+/// Many apps take `_` for `-` (CGI, WSGI, Rack): there, such a header would overwrite the router's.
+#[test]
+fn names_that_apps_take_for_the_routers_are_dropped() {
+    let app = echo();
+    let world = world_of(&app);
+    world.tell(|rules| rules.request_ids = true);
+
+    let answer = said(
+        &world,
+        "POST / HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\nX_Forwarded_For: 6.6.6.6\r\nX-Forwarded_Proto: https\r\n\
+         x_request_id: forged\r\nContent_Length: 3\r\nTransfer_Encoding: chunked\r\nMy_Own: 1\r\nContent-Length: 5\r\n\r\nhello",
+    );
+
+    let seen = seen(&answer);
+    let names: Vec<_> = seen.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+    let odd: Vec<_> = names.iter().filter(|name| name.contains('_')).collect();
+    assert_eq!(odd, [&"my_own"], "{seen}");
+    assert_eq!(header(seen, "content-length"), Some("5"));
+}
+
+#[test]
+fn a_header_said_twice_stays_in_its_order() {
+    let app = echo();
+    let world = world_of(&app);
+
+    let answer = said(
+        &world,
+        "GET / HTTP/1.1\r\nHost: echo.test\r\nX-A: 1\r\nX-B: 2\r\nX-A: 3\r\nConnection: close\r\n\r\n",
+    );
+
+    let values: Vec<_> = seen(&answer).lines().filter_map(|line| line.strip_prefix("x-a: ")).collect();
+    assert_eq!(values, ["1", "3"], "{answer}");
 }

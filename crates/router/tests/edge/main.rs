@@ -1,16 +1,22 @@
 //! The router against real sockets: what a visitor sees, and what an app sees.
 
 mod app;
+mod echo;
+mod frames;
 mod visitor;
 mod world;
 
 mod answers;
 mod bodies;
+mod changes;
 mod draining;
+mod framing;
 mod h2c;
 mod headers;
 mod hosts;
+mod http2;
 mod https;
+mod interim;
 mod limits;
 mod metrics;
 mod passthrough;
@@ -19,6 +25,9 @@ mod retries;
 mod rules;
 mod secure;
 mod settings;
+mod slow;
+mod smuggling;
+mod targets;
 mod tls;
 mod upgrades;
 mod wire;

@@ -8,9 +8,9 @@ use crate::app::header;
 use crate::world::World;
 
 /// A connection, of whatever kind.
-pub trait Line: Read + Write {}
+pub trait Line: Read + Write + Send {}
 
-impl<L: Read + Write> Line for L {}
+impl<L: Read + Write + Send> Line for L {}
 
 pub struct Visitor {
     stream: BufReader<Box<dyn Line>>,
@@ -43,6 +43,21 @@ impl Visitor {
 
     pub fn send(&mut self, bytes: &str) {
         self.stream.get_mut().write_all(bytes.as_bytes()).expect("the router takes it");
+    }
+
+    /// Sends where the router may have closed the connection; tells whether it took the bytes.
+    pub fn try_send(&mut self, bytes: &str) -> bool {
+        self.stream.get_mut().write_all(bytes.as_bytes()).is_ok()
+    }
+
+    /// Sends what need not be text.
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+
+    /// So many bytes, or an error at the end of the connection.
+    pub fn read_bytes(&mut self, bytes: &mut [u8]) -> std::io::Result<()> {
+        self.stream.read_exact(bytes)
     }
 
     /// All that still comes until the connection ends.

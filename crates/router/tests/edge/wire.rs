@@ -1,57 +1,14 @@
-//! HTTP/1.1 byte for byte: what is refused, and what of the rest reaches the app (docs/router.md has the table).
+//! HTTP/1.1 byte for byte: what is refused, and what of the rest reaches the app (docs/wire.md has the table).
 
-use std::io::{BufRead as _, Read as _};
+use std::io::Read as _;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::app::{App, Received, header};
+use crate::app::{App, header};
+use crate::echo::{HEAD, echo, said, world_of};
 use crate::visitor::Visitor;
 use crate::world::{World, route};
-
-/// Answers each request with its head and its body, in whichever framing that comes.
-fn echo() -> App {
-    App::start("echo", |request| {
-        let Some(body) = body_of(request) else { return false };
-        let answer = format!("{}{body}", request.head);
-        request.answer(&answer);
-        true
-    })
-}
-
-/// The whole body, `None` where it was cut off.
-fn body_of(request: &mut Received) -> Option<String> {
-    if header(&request.head, "transfer-encoding").is_none() {
-        return Some(request.body());
-    }
-    let mut body = Vec::new();
-    loop {
-        let mut line = String::new();
-        request.stream.read_line(&mut line).ok().filter(|read| *read > 0)?;
-        let size = usize::from_str_radix(line.trim(), 16).ok()?;
-        let mut chunk = vec![0; size + 2];
-        request.stream.read_exact(&mut chunk).ok()?;
-        if size == 0 {
-            return String::from_utf8(body).ok();
-        }
-        body.extend(&chunk[..size]);
-    }
-}
-
-fn world_of(app: &App) -> World {
-    let world = World::start();
-    world.serve(vec![route("echo", &[app])]);
-    world
-}
-
-/// All that comes back until the connection ends.
-fn said(world: &World, bytes: &str) -> String {
-    let mut visitor = Visitor::connect(world);
-    visitor.send(bytes);
-    visitor.rest()
-}
-
-const HEAD: &str = "POST / HTTP/1.1\r\nHost: echo.test\r\n";
 
 #[test]
 fn heads_that_two_readers_could_read_differently_are_refused() {
@@ -177,6 +134,7 @@ fn a_visitor_who_asks_before_the_body_is_told_to_go_on_or_not() {
 #[test]
 fn an_answer_before_the_end_of_the_body_reaches_the_visitor() {
     let app = App::start("echo", |request| {
+        request.stream.read_exact(&mut [0; 5]).expect("the body begins");
         request.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
         false
     });

@@ -73,12 +73,18 @@ impl World {
     }
 
     fn update(&self, change: impl FnOnce(&mut RouteTable)) {
+        let version = self.publish(change);
+        self.wait_for_report(|report| report.table_version == version);
+    }
+
+    /// Replaces the table without waiting for anybody; tells its version.
+    pub fn publish(&self, change: impl FnOnce(&mut RouteTable)) -> u64 {
         let mut table = (**self.table.sender.borrow()).clone();
         table.version += 1;
         change(&mut table);
         let version = table.version;
         self.table.sender.send_replace(Arc::new(table));
-        self.wait_for_report(|report| report.table_version == version);
+        version
     }
 
     pub fn wait_for_report(&self, wanted: impl Fn(&RouterReport) -> bool) {

@@ -1,0 +1,66 @@
+//! The table of rules of HTTP in `docs/wire.md`, held to the tests that it names.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Files of tests that are about the wire and nothing else: each of their tests is of some rule.
+const WIRE_FILES: [&str; 9] =
+    ["framing", "headers", "http2", "interim", "slow", "smuggling", "targets", "upgrades", "wire"];
+
+#[test]
+fn each_rule_of_http_names_tests_that_exist() {
+    let page = read("docs/wire.md");
+    let (page, _left_out) = page.split_once("\n## Left out").expect("the table ends with what is left out");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Rule |"));
+    let mut rules = 0;
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [rule, _, tests] = cells[..] else { panic!("expected three cells in `{row}`") };
+        let named: Vec<_> = names(tests).collect();
+        let is_chore = tests.starts_with("`cargo xtask ");
+        assert!(is_chore || !named.is_empty(), "`{rule}` names no test");
+        for (file, test) in named {
+            assert!(tests_in(file).contains(test), "`{rule}` names `{file}::{test}`, which is not there");
+        }
+        rules += 1;
+    }
+    assert!(rules > 50, "the table has its rows: {rules}");
+}
+
+#[test]
+fn each_test_of_the_wire_is_named_by_a_rule() {
+    let page = read("docs/wire.md");
+    let named: BTreeSet<_> = names(&page).collect();
+    for file in WIRE_FILES {
+        let tests = tests_in(file);
+        for test in &tests {
+            assert!(named.contains(&(file, test.as_str())), "docs/wire.md does not name `{file}::{test}`");
+        }
+        assert!(!tests.is_empty(), "{file} has tests");
+    }
+}
+
+/// All `file::test` between backticks.
+fn names(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| !word.contains(' '))
+        .filter_map(|word| word.split_once("::"))
+}
+
+/// Names of the functions below `#[test]` in a file of the router's tests.
+fn tests_in(file: &str) -> BTreeSet<String> {
+    let text = read(&format!("crates/router/tests/edge/{file}.rs"));
+    let after = text.split("#[test]\n").skip(1);
+    after
+        .filter_map(|rest| rest.trim_start().strip_prefix("fn ")?.split_once('('))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+fn read(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from);
+    let file = root.expect("xtask lies in the checkout").join(path);
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()))
+}
