@@ -53,6 +53,7 @@ pub(super) async fn route(
         controller.store.settings(app).await?.settings;
     let tls = controller.store.tls(app).await?;
     let certificates = controller.store.attached_certs(app).await?;
+    let challenges = controller.store.challenges(app).await?;
     let mut services: Vec<_> = controller.store.services(app).await?.into_iter().map(path_service).collect();
     services.sort_by(|one, other| one.process.cmp(&other.process));
     Ok(AppRouting {
@@ -65,6 +66,7 @@ pub(super) async fn route(
         https_enforced: tls.https_enforced.unwrap_or(false),
         certificates,
         services,
+        challenges,
     })
 }
 

@@ -6,6 +6,7 @@ mod world;
 
 mod answers;
 mod bodies;
+mod challenges;
 mod draining;
 mod headers;
 mod hosts;

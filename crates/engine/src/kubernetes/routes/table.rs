@@ -109,6 +109,7 @@ fn route(
         whitelist,
         https_enforced,
         certificates,
+        challenges,
         rules,
         located: _,
         wanted,
@@ -149,6 +150,7 @@ fn route(
         wanted,
         backends,
         services,
+        challenges,
     })
 }
 
