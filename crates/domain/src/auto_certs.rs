@@ -14,6 +14,7 @@ const REST_LONGEST: SignedDuration = SignedDuration::from_hours(12);
 const ASKED_AGAIN_MIN: SignedDuration = SignedDuration::from_mins(15);
 /// Rest after a failure that is not the domain's: the authority, or the platform itself, did not do its part.
 const REST_FOR_OTHERS: SignedDuration = SignedDuration::from_mins(1);
+const REST_FOR_OTHERS_LONGEST: SignedDuration = SignedDuration::from_hours(1);
 /// An authority may ask for more patience than we have by ourselves, within reason.
 const REST_ASKED_FOR_LONGEST: SignedDuration = SignedDuration::from_hours(48);
 /// Most orders of one domain that fail within an hour.
@@ -133,12 +134,12 @@ pub enum Fault {
 
 /// When to try again after the failure number `failures`.
 pub fn next_try(fault: Fault, failures: u32, now: Timestamp) -> Timestamp {
-    let first = match fault {
-        Fault::Domain => REST_FIRST,
-        Fault::Elsewhere { .. } => REST_FOR_OTHERS,
+    let (first, longest) = match fault {
+        Fault::Domain => (REST_FIRST, REST_LONGEST),
+        Fault::Elsewhere { .. } => (REST_FOR_OTHERS, REST_FOR_OTHERS_LONGEST),
     };
-    let doubled = first.checked_mul(1 << failures.saturating_sub(1).min(16)).unwrap_or(REST_LONGEST);
-    let rest = doubled.min(REST_LONGEST);
+    let doubled = first.checked_mul(1 << failures.saturating_sub(1).min(16)).unwrap_or(longest);
+    let rest = doubled.min(longest);
     let rest = match fault {
         Fault::Elsewhere { asked: Some(asked) } => rest.max(asked.min(REST_ASKED_FOR_LONGEST)),
         _ => rest,
@@ -234,6 +235,7 @@ mod tests {
         assert_eq!(rest(Fault::Domain, 3), SignedDuration::from_mins(40));
         assert_eq!(rest(Fault::Domain, u32::MAX), REST_LONGEST);
         assert_eq!(rest(Fault::Elsewhere { asked: None }, 1), SignedDuration::from_mins(1));
+        assert_eq!(rest(Fault::Elsewhere { asked: None }, 99), REST_FOR_OTHERS_LONGEST);
         assert_eq!(rest(elsewhere(3), 1), SignedDuration::from_hours(3));
         assert_eq!(rest(elsewhere(1_000), 1), REST_ASKED_FOR_LONGEST);
     }

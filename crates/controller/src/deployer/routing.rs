@@ -32,13 +32,23 @@ impl Controller {
         told
     }
 
+    /// Whether visitors reach the app at all.
+    pub(crate) async fn is_reached(&self, app: &AppName) -> Result<bool, StoreError> {
+        let routing = self.routing(app).await?;
+        Ok(routing.routable && routing.target.is_some())
+    }
+
     async fn tell_routing(&self, app: &AppName) -> Result<(), RoutingError> {
+        let routing = self.routing(app).await?;
+        Ok(self.engine.route(&routing).await?)
+    }
+
+    async fn routing(&self, app: &AppName) -> Result<AppRouting, StoreError> {
         let structure = match self.store.last_good_deploy(app).await? {
             Some(deploy) => deploy.structure,
             None => self.store.structure(app).await?,
         };
-        let routing = route(self, app, &structure).await?;
-        Ok(self.engine.route(&routing).await?)
+        route(self, app, &structure).await
     }
 }
 
