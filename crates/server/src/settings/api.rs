@@ -4,7 +4,7 @@
 use anyhow::ensure;
 use controller::{ControllerSettings, RegistrationMode, Secret};
 
-use super::DeployRules;
+use super::{AcmeArguments, DeployRules};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct ApiSettings {
@@ -39,12 +39,16 @@ pub struct ApiSettings {
 
     #[command(flatten)]
     pub deploys: DeployRules,
+
+    #[command(flatten)]
+    pub acme: AcmeArguments,
 }
 
 impl ApiSettings {
     pub fn check(&self) -> anyhow::Result<()> {
         check_domain(&self.domain)?;
         ensure!(self.deploy_timeout > 0, "--deploy-timeout 0: expected at least 1 second");
+        self.acme.check()?;
         self.deploys.check()
     }
 
@@ -58,6 +62,7 @@ impl ApiSettings {
             deploy_batches,
             termination_grace,
             deploys,
+            acme,
         } = self;
         deploys.applied_to(ControllerSettings {
             registration_mode: *registration_mode,
@@ -65,6 +70,7 @@ impl ApiSettings {
             deploy_timeout_seconds: *deploy_timeout,
             deploy_batches: *deploy_batches,
             grace_seconds: *termination_grace,
+            acme: acme.settings()?,
             ..ControllerSettings::new(domain, builder_key)
         })
     }
