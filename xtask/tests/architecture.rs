@@ -33,6 +33,8 @@ const CONFINED: &[(&str, &str)] = &[
     ("bollard", "engine"),
     ("sqlx", "store"),
     ("russh", "builder"),
+    // Certificates that nobody brings.
+    ("instant-acme", "controller"),
     // The API, the logger, and what probes ask of each role.
     ("axum", "controller logger workflow"),
     // Sessions with somebody in front of them: the server's end, and that of the typed client.

@@ -49,14 +49,15 @@ fn names(text: &str) -> impl Iterator<Item = (&str, &str)> {
         .filter_map(|word| word.split_once("::"))
 }
 
-/// Names of the functions below `#[test]` in a file of the router's tests.
+/// Names of the functions below `#[test]` or `#[tokio::test]` in a file of the router's tests.
 fn tests_in(file: &str) -> BTreeSet<String> {
     let text = read(&format!("crates/router/tests/edge/{file}.rs"));
-    let after = text.split("#[test]\n").skip(1);
-    after
-        .filter_map(|rest| rest.trim_start().strip_prefix("fn ")?.split_once('('))
-        .map(|(name, _)| name.to_owned())
-        .collect()
+    let after = text.split("test]\n").skip(1).map(str::trim_start);
+    let signature = |rest: &str| {
+        let (name, _) = rest.strip_prefix("async ").unwrap_or(rest).strip_prefix("fn ")?.split_once('(')?;
+        Some(name.to_owned())
+    };
+    after.filter_map(signature).collect()
 }
 
 fn read(path: &str) -> String {

@@ -26,6 +26,9 @@ pub struct Cert {
     pub issuer: String,
     #[serde(default)]
     pub subject: String,
+    /// The platform got it by itself and renews it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
 }
 
 /// Body of `POST /v2/certs/`. Neither text is ever answered back.

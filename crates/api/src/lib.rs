@@ -5,6 +5,7 @@
 
 pub mod apps;
 pub mod auth;
+pub mod auto_certs;
 pub mod builds;
 pub mod certs;
 #[cfg(feature = "client")]

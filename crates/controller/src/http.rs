@@ -5,6 +5,7 @@ mod admin_perms;
 mod answer;
 mod apps;
 mod auth;
+mod auto_certs;
 mod body;
 mod builds;
 mod certs;
@@ -95,6 +96,7 @@ fn app_urls() -> Vec<Url> {
         at("/v2/apps/{app}/settings").get(settings::info).post(settings::change),
         at("/v2/apps/{app}/whitelist").get(whitelist::list).post(whitelist::add).delete(whitelist::remove),
         at("/v2/apps/{app}/tls").get(tls::info).post(tls::change),
+        at("/v2/apps/{app}/certs/auto").get(auto_certs::info).post(auto_certs::change),
         at("/v2/apps/{app}/services").get(services::list).post(services::set).delete(services::remove),
         at("/v2/apps/{app}/logs").plain().get(logs::lines),
         at("/v2/apps/{app}/logs/follow").plain().get(logs::follow),

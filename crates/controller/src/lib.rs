@@ -3,6 +3,7 @@
 //! A handler reads, decides by a rule of `domain`, records, and wakes the deployer; it never makes
 //! anything run itself. What became of a wish is read from the store.
 
+pub mod auto_certs;
 mod certificates;
 mod deploy_hooks;
 pub mod deployer;
@@ -28,7 +29,7 @@ use tokio::sync::{Notify, watch};
 
 pub use http::{hook_methods, hooks_router, public_methods, public_router};
 pub use serve::serve;
-pub use settings::{ControllerSettings, RegistrationMode, Secret};
+pub use settings::{AcmeSettings, ControllerSettings, RegistrationMode, Secret};
 
 use deploy_hooks::DeployHooks;
 use logger::Logger;
@@ -59,6 +60,8 @@ pub struct Controller {
     pub settings: Arc<ControllerSettings>,
     /// Wakes the deployer: something was recorded that may have to be carried out.
     pub wake: Arc<Notify>,
+    /// Wakes what gets certificates.
+    pub(crate) certs_wanted: Arc<Notify>,
     /// Bumped when a deploy or a removal has ended.
     pub(crate) ended: watch::Sender<u64>,
     /// Apps of which the engine could not be told something; the deployer does.
@@ -84,6 +87,7 @@ impl Controller {
             logs,
             settings: Arc::new(settings),
             wake: Arc::new(Notify::new()),
+            certs_wanted: Arc::new(Notify::new()),
             ended: watch::Sender::new(0),
             unsettled: Arc::default(),
             passwords: Arc::new(Passwords::new()),

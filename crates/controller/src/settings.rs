@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use domain::auto_certs::ChallengeKind;
 pub use domain::users::RegistrationMode;
 
 /// A text that must never reach a log.
@@ -71,6 +72,35 @@ pub struct ControllerSettings {
     pub deploy_hook_urls: Vec<Secret>,
     /// Signs what deploy hooks are told.
     pub deploy_hook_secret: Option<Secret>,
+    /// Where certificates come from that nobody brings; `None` leaves them to users.
+    pub acme: Option<AcmeSettings>,
+}
+
+/// The ACME certificate authority, whose terms the operator has agreed to.
+#[derive(Debug, Clone)]
+pub struct AcmeSettings {
+    /// Its directory, an `https` URL.
+    pub directory: String,
+    /// Whom it tells what an operator must know.
+    pub email: String,
+    /// Whom to trust when it is asked, PEM; `None` means whom the system trusts.
+    pub ca_bundle: Option<String>,
+    /// Ways to show whose a domain is, taken in turn.
+    pub challenges: Vec<ChallengeKind>,
+    /// What all routers get to learn of a challenge.
+    pub settle: Duration,
+}
+
+impl AcmeSettings {
+    pub fn new(directory: impl Into<String>, email: impl Into<String>) -> Self {
+        Self {
+            directory: directory.into(),
+            email: email.into(),
+            ca_bundle: None,
+            challenges: vec![ChallengeKind::Http01, ChallengeKind::TlsAlpn01],
+            settle: Duration::from_secs(5),
+        }
+    }
 }
 
 impl ControllerSettings {
@@ -96,6 +126,7 @@ impl ControllerSettings {
             default_tags: BTreeMap::new(),
             deploy_hook_urls: Vec::new(),
             deploy_hook_secret: None,
+            acme: None,
         }
     }
 }

@@ -99,6 +99,8 @@ pub const TABLE: &[(&str, &str, Rule)] = &[
     ("DELETE", "/v2/apps/{app}/whitelist", OwnApp),
     ("GET", "/v2/apps/{app}/tls", UseApp),
     ("POST", "/v2/apps/{app}/tls", UseApp),
+    ("GET", "/v2/apps/{app}/certs/auto", UseApp),
+    ("POST", "/v2/apps/{app}/certs/auto", UseApp),
     ("GET", "/v2/apps/{app}/services", UseApp),
     ("POST", "/v2/apps/{app}/services", UseApp),
     ("DELETE", "/v2/apps/{app}/services", OwnApp),

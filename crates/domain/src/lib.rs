@@ -6,9 +6,11 @@
 pub mod access;
 pub mod annotations;
 pub mod app_names;
+pub mod auto_certs;
 pub mod autoscale;
 pub mod build;
 pub mod certs;
+pub mod challenges;
 pub mod config;
 pub mod deploy_hooks;
 pub mod deployment;

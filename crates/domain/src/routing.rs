@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::certs::{AttachedCert, Pair};
+use crate::challenges::Challenge;
 use crate::edge::{AppRules, Protocol, RouterRules};
 use crate::names::{AppName, ProcessType};
 
@@ -35,6 +36,9 @@ pub struct AppRouting {
     /// Process types that some paths go to instead, ordered by type.
     #[serde(default)]
     pub services: Vec<PathService>,
+    /// What custom domains answer to certificate authorities.
+    #[serde(default)]
+    pub challenges: Vec<Challenge>,
 }
 
 /// Paths that go to a process type of their own; which are meant is said by [`crate::services`].
@@ -85,6 +89,8 @@ pub struct Route {
     pub backends: Vec<Backend>,
     /// Paths that go elsewhere.
     pub services: Vec<ServiceRoute>,
+    /// What its hosts answer to certificate authorities, before anything else.
+    pub challenges: Vec<Challenge>,
 }
 
 impl Route {
@@ -102,6 +108,7 @@ impl Route {
             wanted: 1,
             backends,
             services: Vec::new(),
+            challenges: Vec::new(),
         }
     }
 

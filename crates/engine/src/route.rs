@@ -22,6 +22,7 @@ pub fn route(
         https_enforced,
         certificates,
         services,
+        challenges,
     } = routing;
     let target = target.as_ref().filter(|_| *routable)?;
     let (wanted, backends) = replicas(target);
@@ -44,6 +45,7 @@ pub fn route(
         wanted,
         backends,
         services: services.collect(),
+        challenges: challenges.clone(),
     })
 }
 

@@ -64,7 +64,12 @@ pub(crate) async fn serve(
         None => http1(stream, visit, shared, shutdown).await,
         Some(config) => {
             let Some(stream) = handshake(config, stream, visit, &shared).await else { return };
-            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let protocol = stream.get_ref().1.alpn_protocol();
+            if protocol == Some(domain::challenges::ALPN) {
+                // The handshake was the answer; nothing follows (RFC 8737 section 3).
+                return;
+            }
+            let is_http2 = protocol == Some(b"h2");
             if is_http2 {
                 http2(stream, visit, shared, shutdown).await;
             } else {

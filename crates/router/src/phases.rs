@@ -1,9 +1,11 @@
 //! The phases of a request, in the order that it meets them: `caller` finds out who asks, `matching` finds the
-//! route, `guard` decides whether it may pass, `limits` whether it comes too soon, `forward` brings it to a backend, `answer` adds what the router
+//! route, `challenge` answers certificate authorities, `guard` decides whether it may pass, `limits` whether it comes
+//! too soon, `forward` brings it to a backend, `answer` adds what the router
 //! says, `log` counts what came of it.
 
 mod answer;
 mod caller;
+mod challenge;
 mod forward;
 mod guard;
 mod headers;
@@ -37,16 +39,19 @@ pub(crate) async fn serve(
     let site = guard::check_form(&request).and_then(|()| matching::site(&shared, &request));
     let (site, answer) = match site {
         Err(refusal) => (None, refusal.into_response()),
-        Ok((site, host)) => match guard::check(&shared.settings, &site, &caller, &host, &request)
-            .and_then(|()| limits::admit(&shared, &site, &caller))
-        {
-            Err(refusal) => (Some(site), refusal.into_response()),
-            Ok(permit) => {
-                let answer =
-                    forward::forward(&shared, Rc::clone(&site), &host, &caller, permit, request).await;
-                (Some(site), answer)
+        Ok((site, host)) => {
+            let passes = challenge::check(&site, &host, &request)
+                .and_then(|()| guard::check(&shared.settings, &site, &caller, &host, &request))
+                .and_then(|()| limits::admit(&shared, &site, &caller));
+            match passes {
+                Err(refusal) => (Some(site), refusal.into_response()),
+                Ok(permit) => {
+                    let answer =
+                        forward::forward(&shared, Rc::clone(&site), &host, &caller, permit, request).await;
+                    (Some(site), answer)
+                }
             }
-        },
+        }
     };
     let answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
     entry.end(&shared.metrics, site.as_deref(), answer.status());

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::certs::{AttachedCert, Pair};
+use domain::challenges::{self, Challenge};
 use domain::edge::TlsVersion;
 use domain::hosts::HostIndex;
 use domain::routing::RouteTable;
@@ -20,6 +21,7 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{Error, InconsistentKeys, ServerConfig};
+use sha2::{Digest as _, Sha256};
 
 use crate::RouterError;
 
@@ -43,6 +45,8 @@ struct Made {
     /// Keys that the newest table uses, by where their pair lies in memory: pairs are shared, so that none is
     /// read twice. Each entry holds on to its pair, so the place is not used again.
     keys: HashMap<usize, ReadPair>,
+    /// Answers to TLS-ALPN-01 in the newest table.
+    challenges: HashMap<Challenge, Arc<CertifiedKey>>,
 }
 
 /// A pair that was read; `None` where it is not good for TLS.
@@ -85,6 +89,7 @@ impl Tls {
             known.key.clone()
         };
         let mut names = Names::with_default(&self.self_signed);
+        let mut answers = HashMap::new();
         let platform = table.platform_certificate.as_ref();
         if let Some(key) = platform.and_then(|pair| read(pair, "of the platform")) {
             names.default = key;
@@ -95,9 +100,15 @@ impl Tls {
                 let own = domains.iter().filter(|domain| index.owner(domain) == Some(position));
                 own.for_each(|domain| names.add(domain, &key));
             }
+            for challenge in route.challenges.iter().filter(|it| index.owner(&it.host) == Some(position)) {
+                let known = made.challenges.get(challenge).cloned();
+                let Some(answer) = known.or_else(|| self.challenge_answer(challenge)) else { continue };
+                names.challenges.insert(challenge.host.clone(), Arc::clone(&answer));
+                answers.insert(challenge.clone(), answer);
+            }
         }
         let config = Arc::new(self.configured(table, names));
-        *made = Made { newest: Some((table.version, Arc::clone(&config))), keys };
+        *made = Made { newest: Some((table.version, Arc::clone(&config))), keys, challenges: answers };
         config
     }
 
@@ -106,17 +117,28 @@ impl Tls {
             TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
             TlsVersion::V1_3 => &[&TLS13][..],
         };
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+        let config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(versions)
             .expect("the provider has suites for both versions")
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(names));
+            .with_no_client_auth();
         let h2 = table.rules.http2.then(|| b"h2".to_vec());
-        config.alpn_protocols = h2.into_iter().chain([b"http/1.1".to_vec()]).collect();
+        let acme = (!names.challenges.is_empty()).then(|| challenges::ALPN.to_vec());
+        let mut config = config.with_cert_resolver(Arc::new(names));
+        config.alpn_protocols = h2.into_iter().chain([b"http/1.1".to_vec()]).chain(acme).collect();
         config.ignore_client_order = true;
         config.ticketer = Arc::clone(&self.tickets);
         config.session_storage = Arc::clone(&self.sessions);
         config
+    }
+
+    /// The certificate that answers TLS-ALPN-01, which tells nothing but the answer: any key will do for it.
+    fn challenge_answer(&self, challenge: &Challenge) -> Option<Arc<CertifiedKey>> {
+        let pair = answering(challenge).map_err(|error| error.to_string());
+        let answer = pair.and_then(|pair| certified(&pair, &self.provider));
+        if let Err(reason) = &answer {
+            tracing::warn!(host = challenge.host, reason, "a TLS-ALPN-01 challenge cannot be answered");
+        }
+        answer.ok().map(Arc::new)
     }
 
     fn read(&self, pair: &Arc<Pair>, name: &str) -> ReadPair {
@@ -135,11 +157,14 @@ struct Names {
     /// Keyed by what follows `*.`.
     wildcard: HashMap<String, Arc<CertifiedKey>>,
     default: Arc<CertifiedKey>,
+    /// Shown only to those who speak the protocol of certificate authorities.
+    challenges: HashMap<String, Arc<CertifiedKey>>,
 }
 
 impl Names {
     fn with_default(key: &Arc<CertifiedKey>) -> Self {
-        Self { exact: HashMap::new(), wildcard: HashMap::new(), default: Arc::clone(key) }
+        let default = Arc::clone(key);
+        Self { exact: HashMap::new(), wildcard: HashMap::new(), default, challenges: HashMap::new() }
     }
 
     fn add(&mut self, domain: &str, key: &Arc<CertifiedKey>) {
@@ -168,8 +193,18 @@ impl Names {
 impl ResolvesServerCert for Names {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
-        Some(Arc::clone(self.find(name.trim_end_matches('.'))))
+        let name = name.trim_end_matches('.');
+        if !self.challenges.is_empty() && wants_challenge(&hello) {
+            return self.challenges.get(name).cloned();
+        }
+        Some(Arc::clone(self.find(name)))
     }
+}
+
+/// An authority offers its protocol and no other (RFC 8737 section 3).
+fn wants_challenge(hello: &ClientHello<'_>) -> bool {
+    let Some(mut offered) = hello.alpn() else { return false };
+    offered.next() == Some(challenges::ALPN) && offered.next().is_none()
 }
 
 /// Whether a pair can be served; else why not, which tells nothing of the key.
@@ -198,6 +233,14 @@ fn certified(pair: &Pair, provider: &CryptoProvider) -> Result<CertifiedKey, Str
         // A certificate that only looks odd is the visitor's to judge.
         _ => Ok(certified),
     }
+}
+
+fn answering(challenge: &Challenge) -> Result<Pair, rcgen::Error> {
+    let key = rcgen::KeyPair::generate()?;
+    let mut params = rcgen::CertificateParams::new([challenge.host.clone()])?;
+    let digest = Sha256::digest(&challenge.key_authorization);
+    params.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(&digest)];
+    Ok(Pair { certificate: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
 }
 
 fn self_signed(names: &[String]) -> Result<Pair, rcgen::Error> {

@@ -4,6 +4,7 @@
 //! Here are those of one machine; those of the roles of a cluster are beside the roles. What both have in
 //! common is a group: [`ApiSettings`], [`BuildSettings`].
 
+mod acme;
 mod api;
 mod build;
 mod cluster;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 
+pub use acme::AcmeArguments;
 pub use api::{ApiSettings, check_domain};
 pub use build::BuildSettings;
 pub use cluster::{ClusterSettings, Namespaces};

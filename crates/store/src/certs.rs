@@ -21,6 +21,8 @@ pub struct Cert {
     pub domains: Vec<String>,
     pub created: Timestamp,
     pub updated: Timestamp,
+    /// The platform got it by itself.
+    pub is_automatic: bool,
 }
 
 /// A certificate to be added.
@@ -58,7 +60,16 @@ impl Store {
         .await?;
         write.commit().await?;
         let now = rows::kept(now);
-        Ok(Cert { id, name, owner, facts, domains: Vec::new(), created: now, updated: now })
+        Ok(Cert {
+            id,
+            name,
+            owner,
+            facts,
+            domains: Vec::new(),
+            created: now,
+            updated: now,
+            is_automatic: false,
+        })
     }
 
     /// Certificates of a user, by name.
@@ -105,8 +116,8 @@ impl Store {
         Ok(removed.rows_affected() > 0)
     }
 
-    /// Attaches a certificate to a domain. One that has a certificate already is a
-    /// [`StoreError::Conflict`] about `domain`; a certificate or domain that is gone is not found.
+    /// Attaches a certificate to a domain, in place of one that the platform got by itself. One that has another
+    /// certificate is a [`StoreError::Conflict`] about `domain`; a certificate or domain that is gone is not found.
     pub async fn attach_cert(&self, name: &str, domain: &str, now: Timestamp) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         for (what, query) in [
@@ -117,6 +128,15 @@ impl Store {
                 return Err(StoreError::not_found(what));
             }
         }
+        // With the certificate goes its row in `cert_domains`.
+        sqlx::query(
+            "DELETE FROM certs WHERE automatic = $1 AND name <> $2 \
+             AND name IN (SELECT cert FROM cert_domains WHERE domain = $1)",
+        )
+        .bind(domain)
+        .bind(name)
+        .execute(&mut *write)
+        .await?;
         let taken = sqlx::query("SELECT 1 FROM cert_domains WHERE domain = $1").bind(domain);
         if rows::any(taken, &mut write).await? {
             return Err(StoreError::conflict("domain"));
@@ -200,6 +220,7 @@ async fn read(row: &AnyRow, connection: &mut AnyConnection) -> Result<Cert, Stor
         owner: row.try_get("owner")?,
         created: rows::time(row, "created")?,
         updated: rows::time(row, "updated")?,
+        is_automatic: row.try_get::<Option<String>, _>("automatic")?.is_some(),
         name,
     })
 }

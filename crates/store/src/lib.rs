@@ -4,6 +4,7 @@
 //! only checks are those that must happen together with a write. Only the controller opens the store.
 
 mod apps;
+mod auto_certs;
 mod builds;
 mod certs;
 mod collaborators;
@@ -28,6 +29,7 @@ use domain::sealing::{NONCE_BYTES, SealingKeys};
 use sqlx::{Any, AnyPool, Transaction};
 
 pub use apps::{App, CreatedApp, NewApp};
+pub use auto_certs::{AutoDomain, AutoOrder, IssuedCert};
 pub use builds::BuildRecord;
 pub use certs::{Cert, NewCert};
 pub use configs::ConfigRecord;

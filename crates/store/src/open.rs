@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "settings", include_str!("../migrations/0002_settings.sql")),
     (3, "pages", include_str!("../migrations/0003_pages.sql")),
+    (4, "auto_certs", include_str!("../migrations/0004_auto_certs.sql")),
 ];
 
 /// Run on every new SQLite connection. FULL: what was answered as done survives a loss of power.

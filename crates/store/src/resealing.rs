@@ -7,7 +7,7 @@
 use domain::AppName;
 use sqlx::Row as _;
 
-use crate::{Store, StoreError, certs, configs, rows};
+use crate::{Store, StoreError, auto_certs, certs, configs, rows};
 
 /// Rows in one transaction: enough to be quick, few enough that writers hardly wait.
 const BATCH: i64 = 100;
@@ -21,7 +21,7 @@ struct Place {
     context: fn(&str) -> Result<String, StoreError>,
 }
 
-const PLACES: [Place; 2] = [
+const PLACES: [Place; 4] = [
     Place {
         select: "SELECT uuid AS id, app AS name, sealed FROM configs \
                  WHERE uuid > $1 AND sealed NOT LIKE $2 ORDER BY uuid LIMIT $3",
@@ -38,6 +38,20 @@ const PLACES: [Place; 2] = [
         update: "UPDATE certs SET sealed_key = $1 WHERE name = $2",
         count: "SELECT COUNT(*) FROM certs WHERE sealed_key NOT LIKE $1",
         context: |name| Ok(certs::context(name)),
+    },
+    Place {
+        select: "SELECT domain AS id, domain AS name, sealed_key AS sealed FROM auto_orders \
+                 WHERE domain > $1 AND sealed_key NOT LIKE $2 ORDER BY domain LIMIT $3",
+        update: "UPDATE auto_orders SET sealed_key = $1 WHERE domain = $2",
+        count: "SELECT COUNT(*) FROM auto_orders WHERE sealed_key NOT LIKE $1",
+        context: |domain| Ok(auto_certs::order_context(domain)),
+    },
+    Place {
+        select: "SELECT directory AS id, directory AS name, sealed_key AS sealed FROM acme_accounts \
+                 WHERE directory > $1 AND sealed_key NOT LIKE $2 ORDER BY directory LIMIT $3",
+        update: "UPDATE acme_accounts SET sealed_key = $1 WHERE directory = $2",
+        count: "SELECT COUNT(*) FROM acme_accounts WHERE sealed_key NOT LIKE $1",
+        context: |directory| Ok(auto_certs::account_context(directory)),
     },
 ];
 

@@ -3,6 +3,7 @@
 mod database;
 mod records {
     pub mod apps;
+    pub mod auto_certs;
     pub mod certs;
     pub mod collaborators;
     pub mod domains;

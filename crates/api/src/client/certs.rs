@@ -2,12 +2,21 @@
 
 use super::{Client, ClientError, part};
 use crate::Page;
+use crate::auto_certs::{AutoCerts, AutoCertsWish};
 use crate::certs::{Cert, NewCert};
 use crate::domains::NewDomain;
 
 impl Client {
     pub fn certs(&self, limit: i64) -> Result<Page<Cert>, ClientError> {
         self.get(&format!("/v2/certs/?limit={limit}"))
+    }
+
+    pub fn auto_certs(&self, app: &str) -> Result<AutoCerts, ClientError> {
+        self.get(&format!("/v2/apps/{}/certs/auto/", part(app)))
+    }
+
+    pub fn want_auto_certs(&self, app: &str, enabled: bool) -> Result<(), ClientError> {
+        self.tell(&format!("/v2/apps/{}/certs/auto/", part(app)), &AutoCertsWish { enabled })
     }
 
     pub fn cert(&self, name: &str) -> Result<Cert, ClientError> {

@@ -1,12 +1,13 @@
 //! Certificates of a user, attached to domains.
 
+mod auto;
 mod table;
 
 use std::fs;
 
 use api::certs::{Cert, NewCert};
 
-use crate::command::{Argument, Command, Group, LIMIT, OUTPUT, one};
+use crate::command::{APP, Argument, Command, Group, LIMIT, OUTPUT, one, optional};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::grammar::Matches;
@@ -57,6 +58,21 @@ pub const GROUP: Group = Group {
         )
         .arguments(&[NAME, DOMAIN])
         .examples(&["deis certs:detach example-com www.example.com"]),
+        Command::new(
+            "certs:auto",
+            "[on|off] [options]",
+            "Gets SSL certificates for the domains of an app automatically.",
+            auto::auto,
+        )
+        .about(
+            "Each custom domain of the app that leads here gets a certificate of its own, which is renewed before \
+             it ends. Without `on` or `off` it shows how each domain stands; `on` again tries failed ones soon. \
+             Certificates that are there stay after `off`. Wildcard domains would need a challenge in DNS, which \
+             is not offered: bring their certificates with certs:add.",
+        )
+        .arguments(&[optional("switch", "on or off")])
+        .options(&[APP, OUTPUT])
+        .examples(&["deis certs:auto on -a blog", "deis certs:auto -a blog"]),
     ],
 };
 

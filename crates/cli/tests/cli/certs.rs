@@ -68,3 +68,38 @@ fn a_certificate_is_added_attached_detached_and_removed() {
     world.deis("certs:add n nope k.pem").fails_with("Error: open nope: no such file or directory\n");
     World::new().deis("certs:remove n -c x").err.starts_with("Error: Client configuration file not found");
 }
+
+#[test]
+fn automatic_certificates_are_switched_and_told_by_domain() {
+    let world = World::logged_in();
+    let wildcard = r#"{"domain":"*.a.com","state":"wildcard","certificate":null,"expires":null,"error":null,"tried":null,"next_try":null}"#;
+    let failed = r#"{"domain":"www.a.com","state":"failed","certificate":null,"expires":null,"error":"no answer","tried":null,"next_try":"2026-06-09T00:00:00Z"}"#;
+    let issued = r#"{"domain":"a.com","state":"issued","certificate":"auto-a-com","expires":"2026-09-09T00:00:00Z","error":null,"tried":null,"next_try":null}"#;
+    let domains = [wildcard, issued, failed].join(",");
+    let body = format!(r#"{{"app":"blog","enabled":true,"offered":true,"domains":[{domains}]}}"#);
+    world.answer("POST /v2/apps/blog/certs/auto/", 201, &body).answer(
+        "GET /v2/apps/blog/certs/auto/",
+        200,
+        &body,
+    );
+
+    world.deis("certs:auto on -a blog").says("Enabling automatic certificates for blog... done\n");
+    world.deis("certs:auto off -a blog").says("Disabling automatic certificates for blog... done\n");
+    world.deis("certs:auto -a blog").says(
+        "=== blog Automatic Certificates\n\
+         On\n\
+         *.a.com    none: a wildcard needs a challenge in DNS, which is not offered\n\
+         a.com      auto-a-com, until 9 Sep 2026, then renewed\n\
+         www.a.com  failed: no answer; next try at 2026-06-09T00:00:00Z\n",
+    );
+    let json = world.deis("certs:auto -a blog -o json").out;
+    assert!(json.contains("\"auto-a-com\""), "{json}");
+    world.deis("certs:auto perhaps -a blog").fails_with("Error: `perhaps`: expected on or off\n");
+    assert_eq!(
+        world.requests()[..2],
+        [
+            r#"POST /v2/apps/blog/certs/auto/ {"enabled":true}"#,
+            r#"POST /v2/apps/blog/certs/auto/ {"enabled":false}"#,
+        ]
+    );
+}

@@ -1,4 +1,4 @@
-//! Of several controllers on one database, one runs the deployer; all of them answer the API.
+//! Of several controllers on one database, one runs the deployer and gets certificates; all of them answer the API.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use store::Lead;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::Controller;
+use crate::{Controller, auto_certs};
 
 /// How often one that does not lead asks whether it may.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -17,14 +17,17 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// nothing of us, so that two never carry out deploys at the same time.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// Runs the deployer while this controller leads, until `shutdown` turns true or closes.
+/// Runs the deployer, and what gets certificates, while this controller leads, until `shutdown` turns true or closes.
 pub async fn run_while_leading(controller: Controller, mut shutdown: watch::Receiver<bool>) {
     loop {
         match controller.store.lead().await {
             Ok(Some(lead)) => {
                 tracing::info!("this controller carries out deploys");
                 let ends = until_lost(lead, shutdown.clone());
-                super::run(controller.clone(), ends).await;
+                tokio::select! {
+                    () = super::run(controller.clone(), ends) => {}
+                    never = auto_certs::run(controller.clone()) => match never {},
+                }
             }
             Ok(None) => {}
             Err(error) => {

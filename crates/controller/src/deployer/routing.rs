@@ -32,13 +32,23 @@ impl Controller {
         told
     }
 
+    /// Whether visitors reach the app at all.
+    pub(crate) async fn is_reached(&self, app: &AppName) -> Result<bool, StoreError> {
+        let routing = self.routing(app).await?;
+        Ok(routing.routable && routing.target.is_some())
+    }
+
     async fn tell_routing(&self, app: &AppName) -> Result<(), RoutingError> {
+        let routing = self.routing(app).await?;
+        Ok(self.engine.route(&routing).await?)
+    }
+
+    async fn routing(&self, app: &AppName) -> Result<AppRouting, StoreError> {
         let structure = match self.store.last_good_deploy(app).await? {
             Some(deploy) => deploy.structure,
             None => self.store.structure(app).await?,
         };
-        let routing = route(self, app, &structure).await?;
-        Ok(self.engine.route(&routing).await?)
+        route(self, app, &structure).await
     }
 }
 
@@ -53,6 +63,7 @@ pub(super) async fn route(
         controller.store.settings(app).await?.settings;
     let tls = controller.store.tls(app).await?;
     let certificates = controller.store.attached_certs(app).await?;
+    let challenges = controller.store.challenges(app).await?;
     let mut services: Vec<_> = controller.store.services(app).await?.into_iter().map(path_service).collect();
     services.sort_by(|one, other| one.process.cmp(&other.process));
     Ok(AppRouting {
@@ -65,6 +76,7 @@ pub(super) async fn route(
         https_enforced: tls.https_enforced.unwrap_or(false),
         certificates,
         services,
+        challenges,
     })
 }
 

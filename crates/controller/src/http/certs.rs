@@ -200,7 +200,7 @@ fn understood<T, E: std::fmt::Display>(
 }
 
 fn show(cert: Cert) -> api::certs::Cert {
-    let Cert { id, name, owner, facts, domains, created, updated } = cert;
+    let Cert { id, name, owner, facts, domains, created, updated, is_automatic } = cert;
     let CertFacts { common_name, san, fingerprint, expires, starts, issuer, subject } = facts;
     api::certs::Cert {
         id,
@@ -216,5 +216,6 @@ fn show(cert: Cert) -> api::certs::Cert {
         starts: Some(wire_time(starts)),
         issuer,
         subject,
+        automatic: is_automatic,
     }
 }

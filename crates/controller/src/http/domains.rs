@@ -53,6 +53,7 @@ pub(crate) async fn add(
         other => other.into(),
     })?;
     controller.say(&app, format!("domain {name} added"));
+    controller.certs_wanted.notify_one();
     outcome::of_routing(&controller, &app).await?;
     Ok((StatusCode::CREATED, Json(show(domain))))
 }

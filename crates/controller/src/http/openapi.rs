@@ -17,6 +17,8 @@ use operations::{Answer, Body, Kind, OPERATIONS, Operation};
     api::Detail,
     api::apps::App,
     api::auth::Token,
+    api::auto_certs::AutoCerts,
+    api::auto_certs::AutoDomain,
     api::builds::Build,
     api::certs::Cert,
     api::config::Config,

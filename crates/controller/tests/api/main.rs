@@ -11,6 +11,7 @@ mod access;
 mod admin_perms;
 mod apps;
 mod auth;
+mod auto_certs;
 mod builds;
 mod certs;
 mod config;

@@ -73,6 +73,8 @@ const OWN: &[Row] = &[
     ("DELETE", "/v2/apps/blog/whitelist/", r#"{"addresses":["1.2.3.4"]}"#, 204),
     ("GET", "/v2/apps/blog/tls/", "", 200),
     ("POST", "/v2/apps/blog/tls/", r#"{"https_enforced":true}"#, 201),
+    ("GET", "/v2/apps/blog/certs/auto/", "", 200),
+    ("POST", "/v2/apps/blog/certs/auto/", r#"{"enabled":false}"#, 201),
     ("POST", "/v2/apps/blog/services/", r#"{"procfile_type":"cmd","path_pattern":"/a"}"#, 201),
     ("GET", "/v2/apps/blog/services/", "", 200),
     ("DELETE", "/v2/apps/blog/services/", r#"{"procfile_type":"cmd"}"#, 204),

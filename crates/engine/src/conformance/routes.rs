@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::certs::{AttachedCert, Pair};
+use domain::challenges::Challenge;
 use domain::deployment::Workload;
 use domain::routing::{AppRouting, Backend, Claim, PathService, Route};
 
@@ -68,6 +69,20 @@ pub async fn a_route_has_the_certificates_of_its_domains(subject: &dyn Subject) 
 
     engine.route(&routing()).await.expect("reachable");
     route_becomes(&engine, |route| route.is_some_and(|route| route.certificates.is_empty())).await;
+}
+
+pub async fn a_route_has_the_challenges_of_its_domains_while_they_are_wanted(subject: &dyn Subject) {
+    let engine = subject.engine();
+    let domains = ["www.example.com", "example.com"].map(|host| Claim { host: host.to_owned(), since_ms: 7 });
+    let challenge = |host: &str| Challenge::parse(host, "some-to_ken.Thumb-Print").expect("a good one");
+    let challenges = vec![challenge("www.example.com"), challenge("example.com")];
+    let before = AppRouting { domains: domains.to_vec(), ..routing() };
+    let wish = AppRouting { challenges: challenges.clone(), ..before.clone() };
+
+    engine.route(&wish).await.expect("reachable");
+    route_becomes(&engine, |route| route.is_some_and(|route| route.challenges == challenges)).await;
+    engine.route(&before).await.expect("reachable");
+    route_becomes(&engine, |route| route.is_some_and(|route| route.challenges.is_empty())).await;
 }
 
 pub async fn a_route_goes_to_the_target_alone(subject: &dyn Subject) {

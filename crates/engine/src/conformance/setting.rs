@@ -95,6 +95,7 @@ pub fn routing() -> AppRouting {
         https_enforced: false,
         certificates: Vec::new(),
         services: Vec::new(),
+        challenges: Vec::new(),
     }
 }
 

@@ -40,6 +40,8 @@ pub const SSL_ENFORCE_ANNOTATION: &str = "router.deis.io/ssl.enforce";
 pub const CERTIFICATES_ANNOTATION: &str = "router.deis.io/certificates";
 /// `certificate:stamp` pairs.
 pub const STAMPS_ANNOTATION: &str = "deis.io/certificates";
+/// `host=key authorization` pairs: what hosts answer to certificate authorities. Nothing of it is secret.
+pub const CHALLENGES_ANNOTATION: &str = "deis.io/challenges";
 /// A domain of the Service whose paths go to this one, and which.
 pub const PROXY_DOMAIN_ANNOTATION: &str = "router.deis.io/proxyDomain";
 pub const PROXY_LOCATIONS_ANNOTATION: &str = "router.deis.io/proxyLocations";

@@ -8,6 +8,7 @@ mod world;
 
 mod answers;
 mod bodies;
+mod challenges;
 mod changes;
 mod draining;
 mod framing;

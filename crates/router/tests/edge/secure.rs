@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use domain::certs::{AttachedCert, Pair};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{StreamOwned, SupportedProtocolVersion};
 
 use crate::visitor::{Visitor, tcp};
 
@@ -64,4 +67,81 @@ pub fn connect_with(
 /// Connects, trusting this certificate alone.
 pub fn connect(address: SocketAddr, name: &str, pair: &Pair) -> Result<Visitor, std::io::Error> {
     connect_with(address, name, &trusting(pair, &[&TLS12, &TLS13], &[]))
+}
+
+/// What a handshake has come to.
+pub struct Shown {
+    pub protocol: Option<Vec<u8>>,
+    pub certificate: Vec<u8>,
+}
+
+/// Shakes hands and goes.
+pub fn handshake(
+    address: SocketAddr,
+    name: &str,
+    config: &Arc<ClientConfig>,
+) -> Result<Shown, std::io::Error> {
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let mut connection = ClientConnection::new(Arc::clone(config), name).expect("a connection");
+    let mut stream = tcp(address);
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    let certificate = connection.peer_certificates().and_then(<[_]>::first).expect("one was shown").to_vec();
+    Ok(Shown { protocol: connection.alpn_protocol().map(<[u8]>::to_vec), certificate })
+}
+
+/// How a certificate authority speaks TLS: what it is shown is what it asks for, whoever has signed it.
+pub fn accepting_anything(alpn: &[&str]) -> Arc<ClientConfig> {
+    let provider = Arc::new(default_provider());
+    let verifier = Arc::new(Anything(Arc::clone(&provider)));
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS12, &TLS13])
+        .expect("both are there")
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config.resumption = rustls::client::Resumption::disabled();
+    Arc::new(config)
+}
+
+#[derive(Debug)]
+struct Anything(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anything {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        // The usual check refuses certificates with an extension that it does not know.
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        // The usual check refuses certificates with an extension that it does not know.
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }

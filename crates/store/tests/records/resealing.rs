@@ -4,7 +4,7 @@ use domain::config::{Config, ConfigPatch, Texts};
 use domain::sealing::{SealingKey, SealingKeys};
 use jiff::Timestamp;
 use sqlx::{AnyConnection, Connection as _, Row as _};
-use store::{NewDomain, ReleaseChange, Store};
+use store::{AutoOrder, NewDomain, ReleaseChange, Store};
 
 use crate::certs::{KEY, new_cert};
 use crate::wishes::app;
@@ -12,6 +12,8 @@ use crate::{TestDatabase, World};
 
 /// More than a few batches.
 const CONFIGS: usize = 250;
+/// A certificate authority.
+const CA: &str = "https://ca.example.com/directory";
 
 fn old() -> SealingKeys {
     SealingKey::new(&[7; 32]).into()
@@ -50,13 +52,20 @@ async fn sealed_world() -> World {
     world.store.add_domain(domain).await.expect("a free domain");
     world.store.add_cert(new_cert("foo")).await.expect("a new certificate");
     world.store.attach_cert("foo", "www.foo.com", Timestamp::now()).await.expect("attached");
+    world.store.want_auto_certs(&app("blog"), true, Timestamp::now()).await.expect("an answer");
+    let order = AutoOrder { key: Some(KEY.to_owned()), ..AutoOrder::default() };
+    world.store.record_auto_order("www.foo.com", CA, &order, Timestamp::now()).await.expect("recorded");
+    world.store.acme_account_key(CA, KEY, Timestamp::now()).await.expect("a key");
     world
 }
 
-/// The config and the private key, as long as they can be opened.
+/// The config and the private keys, as long as they can be opened.
 async fn secrets(store: &Store) -> Option<(Config, String)> {
     let config = store.current_config(&app("blog")).await.ok()?.config;
     let attached = store.attached_certs(&app("blog")).await.ok()?.pop()?;
+    let ordered = store.auto_order("www.foo.com", CA).await.ok()?.key?;
+    let account = store.acme_account_key(CA, "", Timestamp::now()).await.ok()?;
+    assert_eq!((ordered.as_str(), account.as_str()), (KEY, KEY));
     Some((config, attached.pair.key.clone()))
 }
 
@@ -84,13 +93,13 @@ async fn a_rotation_that_is_broken_off_is_gone_on_with_and_the_old_key_can_then_
     drop(rotating);
     assert_eq!(key_ids(&world.database).await.len(), 2);
     let again = opened(&world.database, both()).await;
-    assert_eq!(again.sealed_with_older_keys().await.expect("a count"), 151);
+    assert_eq!(again.sealed_with_older_keys().await.expect("a count"), 153);
     assert_eq!(secrets(&again).await.as_ref(), Some(&before));
 
     let mut resealing = again.resealing();
     while resealing.step().await.expect("a batch") {}
 
-    assert_eq!((resealing.done, resealing.unopened.len()), (151, 0));
+    assert_eq!((resealing.done, resealing.unopened.len()), (153, 0));
     assert_eq!(again.sealed_with_older_keys().await.expect("a count"), 0);
     assert_eq!(key_ids(&world.database).await, [new().newest_id()]);
     let alone = opened(&world.database, new()).await;
@@ -107,8 +116,8 @@ async fn what_no_key_opens_is_named_and_left_and_does_not_hold_up_the_rest() {
     let mut resealing = stranger.resealing();
     while resealing.step().await.expect("a batch") {}
 
-    assert_eq!((resealing.done, resealing.unopened.len()), (0, CONFIGS + 1));
-    assert_eq!(resealing.unopened.last().map(String::as_str), Some("certificate foo"));
-    assert_eq!(stranger.sealed_with_older_keys().await.expect("a count"), CONFIGS as u64 + 1);
+    assert_eq!((resealing.done, resealing.unopened.len()), (0, CONFIGS + 3));
+    assert_eq!(resealing.unopened[CONFIGS], "certificate foo");
+    assert_eq!(stranger.sealed_with_older_keys().await.expect("a count"), CONFIGS as u64 + 3);
     assert!(secrets(&world.store).await.is_some());
 }

@@ -29,7 +29,7 @@ fn cells(cert: &Cert, now: Timestamp) -> [String; 8] {
         cert.name.clone(),
         cert.common_name.clone().unwrap_or_default(),
         cert.san.join(","),
-        expiry(cert.expires.as_deref(), now),
+        expiry(cert, now),
         shortened(&cert.fingerprint),
         cert.domains.join(","),
         day(Some(&cert.updated)),
@@ -54,14 +54,16 @@ pub fn day(time: Option<&str>) -> String {
     }
 }
 
-fn expiry(time: Option<&str>, now: Timestamp) -> String {
+/// When it expires and how soon that is; of one that the platform renews, that it does.
+fn expiry(cert: &Cert, now: Timestamp) -> String {
+    let time = cert.expires.as_deref();
     let Some(expires) = time.and_then(parse) else { return "unknown".to_owned() };
-    let shown = day(time);
-    let now = TimeZone::UTC.to_datetime(now);
+    let (shown, now) = (day(time), TimeZone::UTC.to_datetime(now));
+    let automatic = if cert.automatic { ", automatic" } else { "" };
     if expires < now {
-        return format!("{shown} (expired)");
+        return format!("{shown} (expired{automatic})");
     }
-    format!("{shown} (in{})", distance(now.date(), expires.date()))
+    format!("{shown} (in{}{automatic})", distance(now.date(), expires.date()))
 }
 
 /// The largest of years, months and days between two dates; nothing on the same day.
@@ -102,6 +104,7 @@ mod tests {
             starts: None,
             issuer: String::new(),
             subject: String::new(),
+            automatic: false,
         }
     }
 
@@ -137,10 +140,12 @@ mod tests {
     #[test]
     fn the_distance_is_in_the_largest_unit() {
         let now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
-        let shown = |time| expiry(Some(time), now);
+        let shown = |time| expiry(&cert("any", time), now);
         assert_eq!(shown("2026-06-03T00:00:00Z"), "3 Jun 2026 (in 2 days)");
         assert_eq!(shown("2026-07-01T00:00:00Z"), "1 Jul 2026 (in 1 month)");
         assert_eq!(shown("2026-06-01T09:00:00Z"), "1 Jun 2026 (in)");
-        assert_eq!(expiry(None, now), "unknown");
+        assert_eq!(expiry(&Cert { expires: None, ..cert("any", "") }, now), "unknown");
+        let automatic = Cert { automatic: true, ..cert("any", "2026-08-30T00:00:00Z") };
+        assert_eq!(expiry(&automatic, now), "30 Aug 2026 (in 2 months, automatic)");
     }
 }

@@ -186,6 +186,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         &[may("https_enforced", Truth)],
         &[(201, One("Tls"))],
     ),
+    get("/v2/apps/{app}/certs/auto", "Shows automatic certificates", &[(200, One("AutoCerts"))]),
+    post(
+        "/v2/apps/{app}/certs/auto",
+        "Gets certificates for an app's domains by itself, or no longer",
+        &[must("enabled", Truth)],
+        &[(201, One("AutoCerts"))],
+    ),
     get("/v2/apps/{app}/services", "Lists services", &[(200, One("Services"))]),
     post(
         "/v2/apps/{app}/services",

@@ -55,6 +55,7 @@ mod tests {
             whitelist: Vec::new(),
             https_enforced: false,
             certificates: Vec::new(),
+            challenges: Vec::new(),
             services: vec![wanted.clone()],
         };
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::ProcessType;
 use domain::annotations::Reader;
+use domain::challenges::{self, Challenge};
 use domain::edge::{APP_KEYS, AppRules, app_rules};
 use domain::networks::Network;
 use domain::routing::{AppRouting, Claim};
@@ -32,6 +33,7 @@ pub fn service(routing: &AppRouting) -> Service {
         certificates,
         // Each is a Service of its own: `path_service`.
         services: _,
+        challenges,
     } = routing;
     let mut labels = names::app_labels(app);
     let is_routable = *routable && target.is_some();
@@ -48,6 +50,7 @@ pub fn service(routing: &AppRouting) -> Service {
         (names::SSL_ENFORCE_ANNOTATION, https_enforced.to_string()),
         (names::CERTIFICATES_ANNOTATION, certificate::mapping(certificates)),
         (names::STAMPS_ANNOTATION, certificate::stamps(certificates)),
+        (names::CHALLENGES_ANNOTATION, challenges::text(challenges)),
     ];
     let annotations = annotations.into_iter().filter(|(_, value)| !value.is_empty());
     let mut metadata = metadata(app.as_str(), labels);
@@ -85,6 +88,7 @@ pub struct Annotated {
     pub whitelist: Vec<String>,
     pub https_enforced: bool,
     pub certificates: Vec<NamedCert>,
+    pub challenges: Vec<Challenge>,
     pub rules: AppRules,
     /// A domain of another Service of the namespace, and patterns of its paths that come here.
     pub located: Option<(String, String)>,
@@ -120,6 +124,7 @@ pub fn annotated(annotations: Option<&Labels>, claimed_ms: i64) -> Annotated {
         whitelist: whitelist(&mut reader),
         https_enforced: reader.switch("ssl.enforce").unwrap_or(false),
         certificates: certificates(&mut reader, &own),
+        challenges: own.list("challenges").into_iter().filter_map(challenges::read).collect(),
         rules: app_rules(&mut reader),
         located: located(&mut reader),
         wanted: own.number("wanted"),
@@ -219,6 +224,7 @@ mod tests {
                 pair: Arc::new(Pair { certificate: "chain".to_owned(), key: "key".to_owned() }),
             }],
             services: Vec::new(),
+            challenges: vec![Challenge::parse("www.example.com", "to-k_en.thumb").expect("a good one")],
         }
     }
 
@@ -229,6 +235,7 @@ mod tests {
         let read = annotated(service.metadata.annotations.as_ref(), 99);
 
         assert_eq!((target(&service), read.wrong.len()), (routing().target, 0));
+        assert_eq!(read.challenges, routing().challenges);
         assert_eq!((read.domains, read.whitelist), (routing().domains, routing().whitelist));
         assert_eq!((read.maintenance, read.https_enforced, read.wanted), (true, true, None));
         let [cert] = &read.certificates[..] else { panic!("one certificate: {:?}", read.certificates) };

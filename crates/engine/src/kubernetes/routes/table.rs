@@ -111,6 +111,7 @@ fn route(
         whitelist,
         https_enforced,
         certificates,
+        challenges,
         mut rules,
         located: _,
         wanted,
@@ -152,6 +153,7 @@ fn route(
         wanted,
         backends,
         services,
+        challenges,
     })
 }
 

@@ -1,0 +1,22 @@
+//! Between phases 2 and 3: does a certificate authority ask whose host this is (HTTP-01, RFC 8555 section 8.3)? It is answered
+//! before anything that the app asks of visitors; a token that nobody waits for is left to the app.
+
+use domain::challenges::answer;
+use http::{Method, StatusCode};
+use hyper::Request;
+
+use super::Refusal;
+use crate::site::Site;
+
+pub(super) fn check<B>(site: &Site, host: &str, request: &Request<B>) -> Result<(), Refusal> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    match answer(&site.route.challenges, host, request.uri().path()) {
+        None => Ok(()),
+        Some(answer) => {
+            let media_type = "application/octet-stream";
+            Err(Refusal { media_type, ..Refusal::new(StatusCode::OK, answer) })
+        }
+    }
+}
