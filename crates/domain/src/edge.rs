@@ -42,6 +42,8 @@ pub struct RouterRules {
     pub hsts: Hsts,
     pub tls_minimum: TlsVersion,
     pub referrer_policy: Option<String>,
+    /// Requests are told in the log of the app that they are for.
+    pub access_log: bool,
 }
 
 impl Default for RouterRules {
@@ -64,6 +66,7 @@ impl Default for RouterRules {
             hsts: Hsts::default(),
             tls_minimum: TlsVersion::V1_2,
             referrer_policy: None,
+            access_log: false,
         }
     }
 }
@@ -144,4 +147,5 @@ pub struct AppRules {
     /// `Some(None)` sets no header.
     pub referrer_policy: Option<Option<String>>,
     pub request_start_disabled: bool,
+    pub access_log: Option<bool>,
 }

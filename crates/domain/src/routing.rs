@@ -25,6 +25,9 @@ pub struct AppRouting {
     pub maintenance: bool,
     /// `false` takes the app out of the table: its hosts answer 404.
     pub routable: bool,
+    /// Tell requests in the app's log.
+    #[serde(default)]
+    pub access_log: bool,
     /// Addresses and networks that may ask; empty means everyone.
     pub whitelist: Vec<String>,
     /// Answer plain HTTP with 301 to HTTPS.
@@ -159,5 +162,6 @@ mod tests {
         let routing: AppRouting = serde_json::from_str(old).expect("an older record");
 
         assert!(routing.https_enforced && routing.certificates.is_empty() && routing.services.is_empty());
+        assert!(!routing.access_log);
     }
 }

@@ -33,19 +33,24 @@ pub(crate) async fn serve(
     let entry = log::Entry::begin(&request, caller.address);
     let wishes = answer::Wishes::of(&rules, &mut request);
     let site = guard::check_framing(&request).and_then(|()| matching::site(&shared, &request));
+    let mut access = None;
     let (site, answer) = match site {
         Err(refusal) => (None, refusal.into_response()),
-        Ok((site, host)) => match guard::check(&shared.settings, &site, &caller, &host, &request) {
-            Err(refusal) => (Some(site), refusal.into_response()),
-            Ok(()) => {
-                let answer = forward::forward(&shared, Rc::clone(&site), &host, &caller, request).await;
-                (Some(site), answer)
+        Ok((site, host)) => {
+            access = wishes.access(&shared, &site, &host, &caller, &request);
+            match guard::check(&shared.settings, &site, &caller, &host, &request) {
+                Err(refusal) => (Some(site), refusal.into_response()),
+                Ok(()) => {
+                    let answer = forward::forward(&shared, Rc::clone(&site), &host, &caller, request).await;
+                    (Some(site), answer)
+                }
             }
-        },
+        }
     };
+    let release = answer.body().release();
     let answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
     entry.end(&shared.metrics, site.as_deref(), answer.status());
-    Ok(answer)
+    Ok(log::told(answer, access, release))
 }
 
 /// An answer of the router's own.

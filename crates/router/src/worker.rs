@@ -11,11 +11,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
+use crate::access::AccessLog;
 use crate::connection::{self, Visit};
 use crate::metrics::{Connected, WorkerMetrics};
 use crate::pool::Pool;
 use crate::report::Reports;
 use crate::table::{InFlight, Table};
+use crate::teller::{self, Ear};
 use crate::tls::Tls;
 use crate::{RouterError, RouterSettings};
 
@@ -33,6 +35,8 @@ pub(crate) struct Worker {
     pub(crate) tables: watch::Receiver<Arc<RouteTable>>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+    /// Who tells apps of their requests, where somebody does.
+    pub(crate) teller: Option<Ear>,
     pub(crate) shutdown: watch::Receiver<bool>,
 }
 
@@ -53,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) in_flight: Rc<InFlight>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) access: Option<Rc<AccessLog>>,
 }
 
 /// Binds one listener of several on the same address.
@@ -79,7 +84,7 @@ impl Worker {
         })
     }
 
-    async fn run(self, doors: Doors) {
+    async fn run(mut self, doors: Doors) {
         let listen =
             |listener| TcpListener::from_std(listener).expect("the listener is fresh and nonblocking");
         let (plain, secure) = (listen(doors.plain), doors.secure.map(listen));
@@ -93,7 +98,9 @@ impl Worker {
             pool: Pool::default(),
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
+            access: self.teller.take().map(|ear| Rc::new(AccessLog::new(ear.batches, ear.lines_max))),
         });
+        let telling = tokio::task::spawn_local(hand_over_lines(shared.access.clone()));
         let follower = tokio::task::spawn_local(follow_tables(
             Rc::clone(&shared),
             tables,
@@ -105,6 +112,7 @@ impl Worker {
         drop((plain, secure));
         self.drain(&shared).await;
         follower.abort();
+        telling.abort();
     }
 
     async fn accept(&self, plain: &TcpListener, secure: Option<&TcpListener>, shared: &Rc<Shared>) {
@@ -173,6 +181,16 @@ impl LocalPermits for Rc<tokio::sync::Semaphore> {
 impl Drop for LocalPermit {
     fn drop(&mut self) {
         self.0.add_permits(1);
+    }
+}
+
+/// Gives the lines of requests to the teller from time to time.
+async fn hand_over_lines(access: Option<Rc<AccessLog>>) {
+    let Some(access) = access else { return };
+    let mut ticks = tokio::time::interval(teller::EVERY);
+    loop {
+        ticks.tick().await;
+        access.hand_over();
     }
 }
 

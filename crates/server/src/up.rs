@@ -10,7 +10,7 @@ use controller::{Controller, ControllerSettings, Parts, Secret};
 use engine::docker::{DockerEngine, DockerSettings};
 use engine::{Engine, EngineError, Images, Jobs, Logs, Routes, Terminals};
 use logger::LoggerSettings;
-use router::{Router, RouterSettings};
+use router::{Router, RouterParts, RouterSettings};
 use store::Store;
 use tokio::net::TcpListener;
 
@@ -45,14 +45,15 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     engine.set_platform_certificate(platform_certificate);
     let routes: Arc<dyn Routes> = Arc::new(engine.clone());
     // The router comes first: apps that run are served before anything else is up.
-    let router = Router::start(&router_settings(settings), &routes, &stopping)?;
+    let logs: Arc<dyn Logs> = Arc::new(engine.clone());
+    let parts = RouterParts { routes, logs: Some(Arc::clone(&logs)) };
+    let router = Router::start_with(&router_settings(settings), parts, &stopping)?;
     if let Some(listener) = metrics {
         let metrics = health::serve(listener, health::always(), Some(router.metrics()), stopping.clone());
         process.add("metrics", metrics);
     }
     let controller = start_controller(settings, data_dir, &engine, addresses.logger).await?;
 
-    let logs: Arc<dyn Logs> = Arc::new(engine.clone());
     let jobs: Arc<dyn Jobs> = Arc::new(engine.clone());
     let kept = logger_settings(settings, data_dir)?;
     process.add("logger", logger::run(kept, Some(logger), Some(Arc::clone(&logs)), stopping.clone()));

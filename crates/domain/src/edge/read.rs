@@ -5,7 +5,7 @@ use crate::AppName;
 use crate::annotations::{Annotations, Reader};
 
 /// Settings of a router: `router.deis.io/nginx.<key>` on its Deployment.
-pub const ROUTER_KEYS: [&str; 27] = [
+pub const ROUTER_KEYS: [&str; 28] = [
     "defaultTimeout",
     "bodySize",
     "gzip.enabled",
@@ -24,6 +24,7 @@ pub const ROUTER_KEYS: [&str; 27] = [
     "requestStartHeader",
     "http2Enabled",
     "referrerPolicy",
+    "accessLog",
     "ssl.enforce",
     "ssl.protocols",
     "ssl.hsts.enabled",
@@ -37,7 +38,7 @@ pub const ROUTER_KEYS: [&str; 27] = [
 ];
 
 /// Settings of an app beside those that the API has: `router.deis.io/<key>` on its Service.
-pub const APP_KEYS: [&str; 11] = [
+pub const APP_KEYS: [&str; 12] = [
     "connectTimeout",
     "tcpTimeout",
     "bodySize",
@@ -49,6 +50,7 @@ pub const APP_KEYS: [&str; 11] = [
     "ssl.hsts.preload",
     "referrerPolicy",
     "disableRequestStartHeader",
+    "accessLog",
 ];
 
 const REFERRER_POLICIES: [&str; 8] = [
@@ -85,6 +87,7 @@ pub fn router_rules(texts: &Annotations, prefix: &str) -> (RouterRules, Vec<Stri
     set(&mut rules.request_start, reading.switch("requestStartHeader"));
     set(&mut rules.http2, reading.switch("http2Enabled"));
     rules.referrer_policy = referrer_policy(reading).flatten();
+    set(&mut rules.access_log, reading.switch("accessLog"));
     set(&mut rules.https_enforced, reading.switch("ssl.enforce"));
     set(&mut rules.tls_minimum, reading.read("ssl.protocols", "TLSv1.2 TLSv1.3 or TLSv1.3", minimum));
     set(&mut rules.hsts.enabled, reading.switch("ssl.hsts.enabled"));
@@ -113,6 +116,7 @@ pub fn app_rules(reader: &mut Reader<'_>) -> AppRules {
         hsts_preload: reader.switch("ssl.hsts.preload"),
         referrer_policy: referrer_policy(reader),
         request_start_disabled: reader.switch("disableRequestStartHeader").unwrap_or(false),
+        access_log: reader.switch("accessLog"),
     }
 }
 
@@ -227,6 +231,7 @@ mod tests {
         sets!(router, "requestStartHeader" = "true", request_start == true);
         sets!(router, "http2Enabled" = "false", http2 == false);
         sets!(router, "referrerPolicy" = "same-origin", referrer_policy == Some("same-origin".to_owned()));
+        sets!(router, "accessLog" = "On", access_log == true);
         sets!(router, "ssl.enforce" = "true", https_enforced == true);
         sets!(router, "ssl.protocols" = "TLSv1.3", tls_minimum == TlsVersion::V1_3);
         sets!(router, "ssl.protocols" = "TLSv1 TLSv1.1 TLSv1.2", tls_minimum == TlsVersion::V1_2);
@@ -248,6 +253,7 @@ mod tests {
         sets!(app, "ssl.hsts.includeSubDomains" = "true", hsts_include_subdomains == Some(true));
         sets!(app, "ssl.hsts.preload" = "true", hsts_preload == Some(true));
         sets!(app, "referrerPolicy" = "none", referrer_policy == Some(None));
+        sets!(app, "accessLog" = "TRUE", access_log == Some(true));
         sets!(app, "disableRequestStartHeader" = "true", request_start_disabled == true);
     }
 

@@ -33,6 +33,8 @@ pub struct SiteRules {
     pub referrer_policy: Option<String>,
     /// Tell the app when its request began.
     pub request_start: bool,
+    /// Tell requests in the app's log.
+    pub access_log: bool,
 }
 
 impl SiteRules {
@@ -56,6 +58,7 @@ impl SiteRules {
             sticky: app.sticky.unwrap_or(router.sticky),
             referrer_policy: app.referrer_policy.clone().unwrap_or_else(|| router.referrer_policy.clone()),
             request_start: router.request_start && !app.request_start_disabled,
+            access_log: app.access_log.unwrap_or(router.access_log),
         }
     }
 }

@@ -46,7 +46,8 @@ pub(super) async fn forward(
     let timeout = site.rules.timeout;
     let is_sticky = site.rules.sticky && site.destination(outgoing.uri().path()).is_sticky;
     let wanted = is_sticky.then(|| affinity::wanted(outgoing.headers()));
-    match exchange(shared, site, host, outgoing).await {
+    let exchanged = exchange(shared, site, host, outgoing).await;
+    match exchanged.inspect(|exchange| exchange.guard.under_way().answered()) {
         Err(refusal) => refusal.into_response(),
         Ok(Exchange { response, guard, .. }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             switch_protocols(timeout, response, visitor, guard)
@@ -139,7 +140,10 @@ async fn exchange(
         {
             match attempt(shared, &site, &backend, request).await {
                 Ok(response) => return Ok(Exchange { response, guard, backend_key: backend.key }),
-                Err(Attempt::Lost(refusal)) => return Err(refusal),
+                Err(Attempt::Lost(refusal)) => {
+                    note_loss(&guard, &refusal);
+                    return Err(refusal);
+                }
                 Err(Attempt::Unsent(back)) => {
                     metrics.retries.add(1);
                     request = *back;
@@ -154,13 +158,22 @@ async fn exchange(
             return Err(unavailable("no process serves this app; scale one up with `deis scale`"));
         }
         let until = if tried.is_empty() { deadline } else { deadline.min(Instant::now() + REFUSED_PAUSE) };
-        hold(shared, changed, until, deadline).await?;
+        hold(shared, changed, until, deadline)
+            .await
+            .inspect_err(|_| metrics.releases.lost_without_replica())?;
         tried.clear();
         site = shared
             .table
             .borrow()
             .site(host)
             .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no app answers at {host}")))?;
+    }
+}
+
+/// A request that the visitor broke is nobody's loss.
+fn note_loss(guard: &InFlightGuard, refusal: &Refusal) {
+    if matches!(refusal.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) {
+        guard.under_way().lost();
     }
 }
 

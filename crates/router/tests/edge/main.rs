@@ -4,6 +4,7 @@ mod app;
 mod visitor;
 mod world;
 
+mod access;
 mod answers;
 mod bodies;
 mod draining;

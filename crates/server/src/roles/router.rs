@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::routing::RouteTable;
-use engine::Routes;
 use engine::kubernetes::{self, KubernetesRoutes, KubernetesSettings};
+use engine::{Logs, Routes};
+use logger::LogWriter;
 use router::passthrough::{self, PassthroughSettings};
-use router::{HttpsSettings, Router, RouterSettings};
+use router::{HttpsSettings, Router, RouterParts, RouterSettings};
 use tokio::sync::watch;
 
 use super::{RoleSettings, everywhere};
 use crate::health;
 use crate::process::{self, Process};
-use crate::settings::{Namespaces, OptionalListen, check_domain};
+use crate::settings::{Namespaces, OptionalLines, OptionalListen, check_domain};
 
 /// Takes requests from visitors to the replicas of apps, and git's connections to the builder.
 #[derive(Debug, Clone, clap::Args)]
@@ -55,6 +56,13 @@ pub struct RouterRole {
     #[arg(long, env = "WORKFLOW_HOLD_TIMEOUT", default_value_t = 10)]
     hold_timeout: u64,
 
+    /// Name of this pod, by which it is told apart in the logs of apps.
+    #[arg(long, env = "HOSTNAME", default_value = "router")]
+    pod_name: String,
+
+    #[command(flatten)]
+    lines: OptionalLines,
+
     #[command(flatten)]
     namespaces: Namespaces,
 
@@ -64,7 +72,8 @@ pub struct RouterRole {
 
 impl RouterRole {
     pub fn check(&self) -> anyhow::Result<()> {
-        check_domain(&self.domain)
+        check_domain(&self.domain)?;
+        self.lines.client().map(drop)
     }
 
     pub fn run(&self) -> anyhow::Result<()> {
@@ -81,7 +90,12 @@ impl RouterRole {
             async move { if is_full { Ok(()) } else { Err("the routes are not known yet".to_owned()) } }
         });
         let stopping = process.stopping();
-        let router = Router::start(&self.router(), &routes, &stopping)?;
+        let logs = self.lines.client()?.map(|client| (LogWriter::default(), client));
+        let parts = RouterParts {
+            routes: Arc::clone(&routes),
+            logs: logs.as_ref().map(|(writer, _)| Arc::new(writer.clone()) as Arc<dyn Logs>),
+        };
+        let router = Router::start_with(&self.router(), parts, &stopping)?;
         self.role.add_health_and_metrics(&mut process, ready, Some(router.metrics())).await?;
         if self.builder != "none" {
             let listener = process::bind("--ssh-listen", self.ssh_listen).await?;
@@ -94,7 +108,15 @@ impl RouterRole {
         if let Some(https) = router.https_address() {
             tracing::info!("serving HTTPS on {https}");
         }
-        process.add_thread("router", || router.join());
+        // Its last lines come when its last requests have ended.
+        let (all_said, has_said_all) = watch::channel(false);
+        if let Some((writer, client)) = logs {
+            process.add_plain("log writer", writer.run(client, has_said_all));
+        }
+        process.add_thread("router", move || {
+            router.join();
+            all_said.send_replace(true);
+        });
         process.run(self.role.stop_timeout()).await
     }
 
@@ -108,6 +130,7 @@ impl RouterRole {
         RouterSettings {
             public_port: Some(self.http_port),
             https: https.map(|https| HttpsSettings { public_port: Some(self.https_port), ..https }),
+            name: Some(self.pod_name.clone()),
             workers: self.workers,
             hold_timeout: Duration::from_secs(self.hold_timeout),
             drain_timeout: self.role.drain_timeout(),
