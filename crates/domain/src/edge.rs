@@ -4,10 +4,13 @@
 //! The keys are those that Deis had for its nginx. [`router_rules`] and [`app_rules`] read them;
 //! [`SiteRules::of`] decides what holds for one app.
 
+mod nested;
 mod read;
 mod site;
 
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 pub use read::{APP_KEYS, ROUTER_KEYS, app_rules, router_rules};
 pub use site::{SiteRules, TlsVersion};
@@ -15,7 +18,7 @@ pub use site::{SiteRules, TlsVersion};
 use crate::networks::Network;
 
 /// What a router is told for all apps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouterRules {
     /// How long an app may stay silent.
     pub timeout: Duration,
@@ -72,7 +75,7 @@ impl Default for RouterRules {
 }
 
 /// Compression of answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gzip {
     pub enabled: bool,
     /// 1 to 9.
@@ -117,7 +120,7 @@ const DEFAULT_TYPES: [&str; 18] = [
 ];
 
 /// HTTP Strict Transport Security (RFC 6797).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hsts {
     pub enabled: bool,
     pub seconds: u64,
@@ -132,11 +135,12 @@ impl Default for Hsts {
 }
 
 /// What an app has otherwise; `None` leaves it to the router.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppRules {
     pub connect_timeout: Option<Duration>,
     pub timeout: Option<Duration>,
     /// `Some(None)` has no bound.
+    #[serde(with = "nested")]
     pub body_bytes_max: Option<Option<u64>>,
     pub gzip: Option<bool>,
     pub sticky: Option<bool>,
@@ -145,6 +149,7 @@ pub struct AppRules {
     pub hsts_include_subdomains: Option<bool>,
     pub hsts_preload: Option<bool>,
     /// `Some(None)` sets no header.
+    #[serde(with = "nested")]
     pub referrer_policy: Option<Option<String>>,
     pub request_start_disabled: bool,
     pub access_log: Option<bool>,

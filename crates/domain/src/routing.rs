@@ -57,7 +57,7 @@ pub struct Claim {
 }
 
 /// All routes at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTable {
     /// Rises with each table of one engine process; reported back by routers.
     pub version: u64,
@@ -69,7 +69,7 @@ pub struct RouteTable {
 }
 
 /// The hosts of one app, or of the platform itself, and where they go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     pub owner: RouteOwner,
     /// Full host names that belong to the owner by right: `deis.<domain>` or `<app>.<domain>`.
@@ -115,7 +115,7 @@ impl Route {
 }
 
 /// Where some paths of a route go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceRoute {
     /// Patterns, joined by commas; which paths they mean is said by [`crate::services`].
     pub path_pattern: String,
@@ -125,7 +125,7 @@ pub struct ServiceRoute {
 }
 
 /// Whose route it is. Platform hosts win over app hosts, app hosts over custom domains.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RouteOwner {
     /// A part of the platform, such as `deis` for the API.
     Platform(String),
@@ -133,7 +133,7 @@ pub enum RouteOwner {
 }
 
 /// One ready replica.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Backend {
     /// Identity that is never reused, unlike an address: the container's id or the pod's UID.
     pub key: String,

@@ -10,11 +10,13 @@ mod affinity;
 mod body;
 mod connection;
 mod gzip;
+mod last_table;
 mod metrics;
 pub mod passthrough;
 mod phases;
 mod pool;
 mod proxy_protocol;
+mod remembered;
 mod report;
 mod site;
 mod table;
@@ -26,10 +28,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Logs, Routes};
+use domain::logs::LogLine;
+use engine::Routes;
 use tokio::sync::watch;
 
+pub use crate::last_table::{LastTable, LastTableError};
 pub use crate::metrics::Metrics;
+pub use crate::remembered::RememberedRoutes;
 pub use crate::tls::check_pair;
 
 use crate::report::Reports;
@@ -131,8 +136,11 @@ pub struct Router {
 pub struct RouterParts {
     pub routes: Arc<dyn Routes>,
     /// Where apps are told of their requests and rolls.
-    pub logs: Option<Arc<dyn Logs>>,
+    pub tell: Option<Tell>,
 }
+
+/// Takes a line for the log of an app; must not wait.
+pub type Tell = Arc<dyn Fn(LogLine) + Send + Sync>;
 
 impl Router {
     /// A router that tells apps nothing.
@@ -141,7 +149,7 @@ impl Router {
         routes: &Arc<dyn Routes>,
         shutdown: &watch::Receiver<bool>,
     ) -> Result<Self, RouterError> {
-        let parts = RouterParts { routes: Arc::clone(routes), logs: None };
+        let parts = RouterParts { routes: Arc::clone(routes), tell: None };
         Self::start_with(settings, parts, shutdown)
     }
 
@@ -151,7 +159,7 @@ impl Router {
         parts: RouterParts,
         shutdown: &watch::Receiver<bool>,
     ) -> Result<Self, RouterError> {
-        let RouterParts { routes, logs } = parts;
+        let RouterParts { routes, tell } = parts;
         let workers = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
@@ -168,7 +176,7 @@ impl Router {
         let settings = Arc::new(settings);
         let reports = Arc::new(Reports::new(workers, Arc::clone(&routes)));
         let metrics = Arc::new(Metrics::new(workers));
-        let teller = logs.map(|logs| Teller::new(logs, Arc::clone(&metrics), settings.name.clone(), workers));
+        let teller = tell.map(|tell| Teller::new(tell, Arc::clone(&metrics), settings.name.clone(), workers));
         let (teller, ear) = teller.unzip();
         let mut secure = secure.into_iter();
         let threads = plain.into_iter().enumerate().map(|(number, plain)| {

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use domain::AppName;
 use domain::logs::{LogLine, LogSource};
-use engine::Logs;
 use jiff::Timestamp;
 
+use crate::Tell;
 use crate::access::{AppLines, Batch};
 use crate::metrics::{Metrics, ReleaseSum};
 
@@ -27,7 +27,7 @@ const LAST_REQUESTS_MAX: Duration = Duration::from_secs(30);
 
 /// What tells, and the end by which workers reach it.
 pub(crate) struct Teller {
-    logs: Arc<dyn Logs>,
+    tell: Tell,
     metrics: Arc<Metrics>,
     /// Of this router, where there are several.
     name: Option<String>,
@@ -45,14 +45,14 @@ pub(crate) struct Ear {
 
 impl Teller {
     pub(crate) fn new(
-        logs: Arc<dyn Logs>,
+        tell: Tell,
         metrics: Arc<Metrics>,
         name: Option<String>,
         workers: usize,
     ) -> (Self, Ear) {
         let (sender, batches) = sync_channel(BATCHES_MAX * workers);
         let ear = Ear { batches: sender, lines_max: (LINES_MAX / workers).max(2) };
-        (Self { logs, metrics, name, batches, rolls: Rolls::default() }, ear)
+        (Self { tell, metrics, name, batches, rolls: Rolls::default() }, ear)
     }
 
     /// Runs until all workers have ended.
@@ -102,7 +102,7 @@ impl Teller {
 
     fn tell(&self, app: &AppName, level: &str, time: SystemTime, text: String) {
         let time = Timestamp::try_from(time).unwrap_or_else(|_| Timestamp::now());
-        self.logs.write(LogLine { time, app: app.clone(), source: LogSource::router(level), text });
+        (self.tell)(LogLine { time, app: app.clone(), source: LogSource::router(level), text });
     }
 }
 

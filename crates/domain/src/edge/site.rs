@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Hsts, RouterRules};
 use crate::networks::Network;
 use crate::routing::Route;
 
 /// Oldest version of TLS that may be spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TlsVersion {
     V1_2,
     V1_3,

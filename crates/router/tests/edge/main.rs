@@ -11,6 +11,7 @@ mod draining;
 mod headers;
 mod hosts;
 mod https;
+mod last_table;
 mod metrics;
 mod passthrough;
 mod proxies;

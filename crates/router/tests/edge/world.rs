@@ -1,8 +1,6 @@
 //! A router on a free port with a table that the test sets.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,8 +9,8 @@ use domain::certs::Pair;
 use domain::edge::RouterRules;
 use domain::logs::LogLine;
 use domain::routing::{Backend, Claim, Route, RouteOwner, RouteTable, RouterReport};
-use engine::{Logs, Routes};
-use router::{HttpsSettings, Router, RouterParts, RouterSettings};
+use engine::Routes;
+use router::{HttpsSettings, Router, RouterParts, RouterSettings, Tell};
 use tokio::sync::watch;
 
 /// The engine's part: a table to watch and an ear for reports.
@@ -31,28 +29,12 @@ impl Routes for Table {
     }
 }
 
-/// The logger's part: keeps what apps are told.
-#[derive(Default)]
-struct Told(Mutex<Vec<LogLine>>);
-
-impl Logs for Told {
-    fn follow(
-        &self,
-        _: BTreeMap<AppName, jiff::Timestamp>,
-    ) -> Pin<Box<dyn futures_util::Stream<Item = LogLine> + Send>> {
-        Box::pin(futures_util::stream::pending())
-    }
-
-    fn write(&self, line: LogLine) {
-        self.0.lock().expect("not poisoned").push(line);
-    }
-}
-
 pub struct World {
     pub address: SocketAddr,
     pub https_address: SocketAddr,
     table: Arc<Table>,
-    told: Arc<Told>,
+    /// What apps were told in their logs.
+    told: Arc<Mutex<Vec<LogLine>>>,
     shutdown: watch::Sender<bool>,
     router: Option<Router>,
 }
@@ -70,8 +52,10 @@ impl World {
         change(&mut settings);
         let table = Arc::new(Table { sender: watch::Sender::default(), last_report: Mutex::default() });
         let (shutdown, stopped) = watch::channel(false);
-        let told = Arc::<Told>::default();
-        let parts = RouterParts { routes: table.clone(), logs: Some(told.clone()) };
+        let told = Arc::<Mutex<Vec<LogLine>>>::default();
+        let heard = Arc::clone(&told);
+        let tell: Tell = Arc::new(move |line| heard.lock().expect("not poisoned").push(line));
+        let parts = RouterParts { routes: table.clone(), tell: Some(tell) };
         let router = Router::start_with(&settings, parts, &stopped).expect("a free port");
         let https_address = router.https_address().expect("it was asked for");
         Self { address: router.address(), https_address, table, told, shutdown, router: Some(router) }
@@ -134,7 +118,7 @@ impl World {
     pub fn log(&self, app: &str, lines: usize) -> Vec<String> {
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
-            let told = self.told.0.lock().expect("not poisoned");
+            let told = self.told.lock().expect("not poisoned");
             let of_app = told.iter().filter(|line| line.app.as_str() == app).map(LogLine::render);
             let of_app: Vec<_> =
                 of_app.map(|line| line.split_once(' ').expect("a time and a text").1.to_owned()).collect();

@@ -1,15 +1,17 @@
 //! `workflow router`: the edge. It needs neither controller nor database to serve.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::ensure;
 use domain::routing::RouteTable;
 use engine::kubernetes::{self, KubernetesRoutes, KubernetesSettings};
 use engine::{Logs, Routes};
 use logger::LogWriter;
 use router::passthrough::{self, PassthroughSettings};
-use router::{HttpsSettings, Router, RouterParts, RouterSettings};
+use router::{HttpsSettings, LastTable, RememberedRoutes, Router, RouterParts, RouterSettings, Tell};
 use tokio::sync::watch;
 
 use super::{RoleSettings, everywhere};
@@ -48,6 +50,11 @@ pub struct RouterRole {
     #[arg(long, env = "WORKFLOW_BUILDER", default_value = "deis-builder:2222")]
     builder: String,
 
+    /// Folder in memory for the last routes, with keys of certificates, which are served after a restart while the API
+    /// of Kubernetes does not answer; `none` keeps none.
+    #[arg(long, env = "WORKFLOW_ROUTER_STATE_DIR", default_value = "none")]
+    state_dir: String,
+
     /// Worker threads; 0 means one for each core.
     #[arg(long, env = "WORKFLOW_ROUTER_WORKERS", default_value_t = 0)]
     workers: usize,
@@ -73,6 +80,8 @@ pub struct RouterRole {
 impl RouterRole {
     pub fn check(&self) -> anyhow::Result<()> {
         check_domain(&self.domain)?;
+        let is_there = self.state_dir == "none" || Path::new(&self.state_dir).is_dir();
+        ensure!(is_there, "--state-dir {}: expected a folder, or none", self.state_dir);
         self.lines.client().map(drop)
     }
 
@@ -83,17 +92,19 @@ impl RouterRole {
     async fn serve(&self) -> anyhow::Result<()> {
         let mut process = Process::new()?;
         let client = kubernetes::connect().await?;
-        let routes: Arc<dyn Routes> = Arc::new(KubernetesRoutes::start(client, Arc::new(self.cluster())));
-        let table = routes.watch();
-        let ready = health::check(move || {
-            let is_full = table.borrow().version > 0;
-            async move { if is_full { Ok(()) } else { Err("the routes are not known yet".to_owned()) } }
-        });
         let stopping = process.stopping();
+        let engine: Arc<dyn Routes> = Arc::new(KubernetesRoutes::start(client, Arc::new(self.cluster())));
+        let remembered = RememberedRoutes::new(self.last_table());
+        process.add_plain("routes", Arc::clone(&remembered).follow(engine, stopping.clone()));
+        let routes: Arc<dyn Routes> = remembered.clone();
+        let ready = health::check(move || {
+            let is_serving = remembered.is_serving();
+            async move { if is_serving { Ok(()) } else { Err("the routes are not known yet".to_owned()) } }
+        });
         let logs = self.lines.client()?.map(|client| (LogWriter::default(), client));
         let parts = RouterParts {
             routes: Arc::clone(&routes),
-            logs: logs.as_ref().map(|(writer, _)| Arc::new(writer.clone()) as Arc<dyn Logs>),
+            tell: logs.as_ref().map(|(writer, _)| tell(writer.clone())),
         };
         let router = Router::start_with(&self.router(), parts, &stopping)?;
         self.role.add_health_and_metrics(&mut process, ready, Some(router.metrics())).await?;
@@ -125,6 +136,11 @@ impl RouterRole {
         KubernetesSettings { namespace_prefix, platform_namespace, ..KubernetesSettings::new(&self.domain) }
     }
 
+    fn last_table(&self) -> Option<LastTable> {
+        let is_kept = self.state_dir != "none";
+        is_kept.then(|| LastTable::new(PathBuf::from(&self.state_dir).join("routes"), None))
+    }
+
     fn router(&self) -> RouterSettings {
         let https = self.https_listen.0.map(|listen| super::https(listen, &self.domain));
         RouterSettings {
@@ -145,4 +161,9 @@ impl RouterRole {
             ..PassthroughSettings::new(&self.builder)
         }
     }
+}
+
+/// What apps are told goes to the logger.
+fn tell(writer: LogWriter) -> Tell {
+    Arc::new(move |line| writer.write(line))
 }
