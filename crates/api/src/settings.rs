@@ -21,4 +21,7 @@ pub struct Settings {
     pub routable: Option<bool>,
     #[serde(default)]
     pub whitelist: Vec<String>,
+    /// Requests are told in the app's log. Controllers before this one do not say.
+    #[serde(default)]
+    pub access_log: Option<bool>,
 }

@@ -1,5 +1,6 @@
 //! All commands, one file per group. Adding a group is a file here and a row in [`GROUPS`].
 
+pub mod access_log;
 pub mod apps;
 pub mod auth;
 pub mod autoscale;
@@ -32,6 +33,7 @@ use crate::command::{Command, Group};
 
 /// In the order of the help.
 pub const GROUPS: &[Group] = &[
+    access_log::GROUP,
     apps::GROUP,
     auth::GROUP,
     autoscale::GROUP,

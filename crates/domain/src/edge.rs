@@ -6,6 +6,7 @@
 
 mod backend;
 mod limits;
+mod nested;
 mod read;
 mod site;
 
@@ -13,13 +14,15 @@ use std::time::Duration;
 
 pub use backend::{Protocol, ProxyHeader};
 pub use limits::{Bound, BoundRules, LimitRules, Limits, Pace};
+use serde::{Deserialize, Serialize};
+
 pub use read::{APP_KEYS, ROUTER_KEYS, app_rules, router_rules};
 pub use site::{SiteRules, TlsVersion};
 
 use crate::networks::Network;
 
 /// What a router is told for all apps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouterRules {
     /// How long an app may stay silent.
     pub timeout: Duration,
@@ -49,6 +52,8 @@ pub struct RouterRules {
     pub hsts: Hsts,
     pub tls_minimum: TlsVersion,
     pub referrer_policy: Option<String>,
+    /// Requests are told in the log of the app that they are for.
+    pub access_log: bool,
 }
 
 impl Default for RouterRules {
@@ -73,12 +78,13 @@ impl Default for RouterRules {
             hsts: Hsts::default(),
             tls_minimum: TlsVersion::V1_2,
             referrer_policy: None,
+            access_log: false,
         }
     }
 }
 
 /// Compression of answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gzip {
     pub enabled: bool,
     /// 1 to 9.
@@ -123,7 +129,7 @@ const DEFAULT_TYPES: [&str; 18] = [
 ];
 
 /// HTTP Strict Transport Security (RFC 6797).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hsts {
     pub enabled: bool,
     pub seconds: u64,
@@ -138,11 +144,12 @@ impl Default for Hsts {
 }
 
 /// What an app has otherwise; `None` leaves it to the router.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppRules {
     pub connect_timeout: Option<Duration>,
     pub timeout: Option<Duration>,
     /// `Some(None)` has no bound.
+    #[serde(with = "nested")]
     pub body_bytes_max: Option<Option<u64>>,
     pub gzip: Option<bool>,
     pub zstd: Option<bool>,
@@ -155,6 +162,8 @@ pub struct AppRules {
     pub hsts_include_subdomains: Option<bool>,
     pub hsts_preload: Option<bool>,
     /// `Some(None)` sets no header.
+    #[serde(with = "nested")]
     pub referrer_policy: Option<Option<String>>,
     pub request_start_disabled: bool,
+    pub access_log: Option<bool>,
 }

@@ -26,6 +26,9 @@ pub struct AppRouting {
     pub maintenance: bool,
     /// `false` takes the app out of the table: its hosts answer 404.
     pub routable: bool,
+    /// Tell requests in the app's log.
+    #[serde(default)]
+    pub access_log: bool,
     /// Addresses and networks that may ask; empty means everyone.
     pub whitelist: Vec<String>,
     /// Answer plain HTTP with 301 to HTTPS.
@@ -58,7 +61,7 @@ pub struct Claim {
 }
 
 /// All routes at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTable {
     /// Rises with each table of one engine process; reported back by routers.
     pub version: u64,
@@ -70,7 +73,7 @@ pub struct RouteTable {
 }
 
 /// The hosts of one app, or of the platform itself, and where they go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     pub owner: RouteOwner,
     /// Full host names that belong to the owner by right: `deis.<domain>` or `<app>.<domain>`.
@@ -119,7 +122,7 @@ impl Route {
 }
 
 /// Where some paths of a route go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceRoute {
     /// Patterns, joined by commas; which paths they mean is said by [`crate::services`].
     pub path_pattern: String,
@@ -131,7 +134,7 @@ pub struct ServiceRoute {
 }
 
 /// Whose route it is. Platform hosts win over app hosts, app hosts over custom domains.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RouteOwner {
     /// A part of the platform, such as `deis` for the API.
     Platform(String),
@@ -139,7 +142,7 @@ pub enum RouteOwner {
 }
 
 /// One ready replica.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Backend {
     /// Identity that is never reused, unlike an address: the container's id or the pod's UID.
     pub key: String,
@@ -168,5 +171,6 @@ mod tests {
         let routing: AppRouting = serde_json::from_str(old).expect("an older record");
 
         assert!(routing.https_enforced && routing.certificates.is_empty() && routing.services.is_empty());
+        assert!(!routing.access_log);
     }
 }

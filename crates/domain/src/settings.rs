@@ -27,6 +27,8 @@ pub struct AppSettings {
     pub maintenance: bool,
     /// Visitors reach the app at all.
     pub routable: bool,
+    /// Requests are told in the app's log.
+    pub access_log: bool,
     /// Who may reach it; empty means everyone.
     pub whitelist: Vec<String>,
     pub autoscale: Autoscale,
@@ -50,6 +52,7 @@ impl Default for AppSettings {
         Self {
             maintenance: false,
             routable: true,
+            access_log: false,
             whitelist: Vec::new(),
             autoscale: Autoscale::new(),
             label: Map::new(),
@@ -79,6 +82,7 @@ impl Default for RunSettings {
 pub struct SettingsPatch {
     maintenance: Option<bool>,
     routable: Option<bool>,
+    access_log: Option<bool>,
     whitelist: Option<Vec<String>>,
     autoscale: BTreeMap<ProcessType, Option<AutoscaleRule>>,
     label: Map<String, Value>,
@@ -132,10 +136,11 @@ impl AppSettings {
     }
 
     fn patched(&self, patch: &SettingsPatch) -> Result<Self, SettingsError> {
-        let SettingsPatch { maintenance, routable, whitelist, autoscale, label } = patch;
+        let SettingsPatch { maintenance, routable, access_log, whitelist, autoscale, label } = patch;
         let mut next = self.clone();
         next.maintenance = maintenance.unwrap_or(self.maintenance);
         next.routable = routable.unwrap_or(self.routable);
+        next.access_log = access_log.unwrap_or(self.access_log);
         if let Some(whitelist) = whitelist {
             next.whitelist.clone_from(whitelist);
         }
@@ -163,7 +168,7 @@ impl AppSettings {
 
     /// The part that decides what runs, in an app with these services.
     pub fn of_running(&self, services: BTreeSet<ProcessType>) -> RunSettings {
-        let Self { maintenance: _, routable, whitelist: _, autoscale, label: _ } = self;
+        let Self { maintenance: _, routable, access_log: _, whitelist: _, autoscale, label: _ } = self;
         RunSettings { routable: *routable, autoscale: autoscale.clone(), services }
     }
 }
@@ -173,7 +178,12 @@ impl SettingsPatch {
     pub fn parse(body: &Map<String, Value>) -> Result<Self, SettingsError> {
         let mut patch = Self::default();
         let mut faults = Vec::new();
-        for (name, field) in [("maintenance", &mut patch.maintenance), ("routable", &mut patch.routable)] {
+        let switches = [
+            ("maintenance", &mut patch.maintenance),
+            ("routable", &mut patch.routable),
+            ("access_log", &mut patch.access_log),
+        ];
+        for (name, field) in switches {
             match truth_or_null(body.get(name).unwrap_or(&Value::Null)) {
                 Ok(truth) => *field = truth,
                 Err(fault) => faults.push((name, fault)),

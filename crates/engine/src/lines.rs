@@ -40,6 +40,10 @@ impl Lines {
         let mut hub = self.hub();
         hub.readers.retain(|reader| reader.strong_count() > 0);
         hub.readers.iter().filter_map(Weak::upgrade).for_each(|reader| reader.push(line.clone()));
+        // Requests are many: told again, they would push out what is told once.
+        if line.source.is_router() {
+            return;
+        }
         if hub.recent.len() == RECENT_MAX {
             hub.recent.pop_front();
         }

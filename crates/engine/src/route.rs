@@ -18,6 +18,7 @@ pub fn route(
         domains,
         maintenance,
         routable,
+        access_log,
         whitelist,
         https_enforced,
         certificates,
@@ -41,7 +42,7 @@ pub fn route(
         https_enforced: *https_enforced,
         certificates: certificates.iter().map(|cert| for_hosts(cert, platform_domain)).collect(),
         // Nothing on this engine tells more than the controller does.
-        rules: AppRules::default(),
+        rules: AppRules { access_log: access_log.then_some(true), ..AppRules::default() },
         wanted,
         backends,
         services: services.collect(),

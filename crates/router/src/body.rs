@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::access::{Access, Told};
 use crate::compress::{Compressed, Encoder};
 use crate::metrics::{AppMetrics, Count};
 use crate::table::InFlightGuard;
@@ -32,6 +33,8 @@ pub(crate) enum ProxyBody {
     Text(Option<Bytes>),
     Streamed(Box<Streamed>),
     Compressed(Box<Compressed>),
+    /// One of these, of an app that wants its requests told.
+    Told(Box<Told>),
 }
 
 /// A body on its way, with its bounds; holds the count of requests under way until it has ended.
@@ -42,7 +45,7 @@ pub(crate) struct Streamed {
     silence_max: Duration,
     silence: Pin<Box<Sleep>>,
     counted: Counted,
-    _guard: Option<InFlightGuard>,
+    guard: Option<InFlightGuard>,
 }
 
 /// Which of an app's counters the bytes of a body go to.
@@ -91,6 +94,19 @@ impl ProxyBody {
         }
     }
 
+    /// The same body, whose end is told.
+    pub(crate) fn told(self, access: Box<Access>) -> Self {
+        Self::Told(Box::new(Told::new(self, access)))
+    }
+
+    /// The release that it comes from.
+    pub(crate) fn release(&self) -> Option<u64> {
+        match self {
+            Self::Streamed(streamed) => streamed.guard.as_ref().map(|guard| guard.under_way().release()),
+            Self::Text(_) | Self::Gzipped(_) | Self::Told(_) => None,
+        }
+    }
+
     fn streamed(
         incoming: Incoming,
         bytes_max: u64,
@@ -100,7 +116,7 @@ impl ProxyBody {
     ) -> Self {
         let silence = Box::pin(tokio::time::sleep(silence_max));
         let streamed =
-            Streamed { incoming, left: bytes_max, bytes_max, silence_max, silence, counted, _guard: guard };
+            Streamed { incoming, left: bytes_max, bytes_max, silence_max, silence, counted, guard };
         Self::Streamed(Box::new(streamed))
     }
 }
@@ -117,6 +133,7 @@ impl Body for ProxyBody {
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Streamed(streamed) => streamed.poll_frame(cx),
             Self::Compressed(compressed) => compressed.poll_frame(cx),
+            Self::Told(told) => told.poll_frame(cx),
         }
     }
 
@@ -125,6 +142,7 @@ impl Body for ProxyBody {
             Self::Text(text) => text.is_none(),
             Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
             Self::Compressed(compressed) => compressed.is_over(),
+            Self::Told(told) => told.is_over(),
         }
     }
 
@@ -133,6 +151,7 @@ impl Body for ProxyBody {
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
             Self::Streamed(streamed) => streamed.incoming.size_hint(),
             Self::Compressed(_) => SizeHint::default(),
+            Self::Told(told) => told.size_hint(),
         }
     }
 }
@@ -144,11 +163,11 @@ impl Streamed {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => match self.silence.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(BodyError::Silent(self.silence_max)))),
+                Poll::Ready(()) => self.broken(BodyError::Silent(self.silence_max)),
                 Poll::Pending => Poll::Pending,
             },
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(Some(Err(error))) => self.broken(error.into()),
             Poll::Ready(Some(Ok(frame))) => {
                 self.silence.as_mut().reset(Instant::now() + self.silence_max);
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -160,5 +179,11 @@ impl Streamed {
                 Poll::Ready(Some(Ok(frame)))
             }
         }
+    }
+
+    /// The end of a body that is not whole; of an answer, its release has lost it.
+    fn broken(&self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.guard.as_ref().inspect(|guard| guard.under_way().lost());
+        Poll::Ready(Some(Err(error)))
     }
 }

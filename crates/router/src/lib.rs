@@ -5,20 +5,24 @@
 //! each with its own listener (`SO_REUSEPORT`), upstream pool and copy of the table: no lock on the
 //! way of a request, but for those of apps with limits (`limits`).
 
+mod access;
 mod affinity;
 mod body;
 mod compress;
 mod connection;
 mod h2c;
+mod last_table;
 mod limits;
 mod metrics;
 pub mod passthrough;
 mod phases;
 mod pool;
 mod proxy_protocol;
+mod remembered;
 mod report;
 mod site;
 mod table;
+mod teller;
 mod tls;
 mod upstream;
 mod worker;
@@ -27,14 +31,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::logs::LogLine;
 use engine::Routes;
 use tokio::sync::watch;
 
+pub use crate::last_table::{LastTable, LastTableError};
 pub use crate::metrics::Metrics;
+pub use crate::remembered::RememberedRoutes;
 pub use crate::tls::check_pair;
 
 use crate::limits::LimitTable;
 use crate::report::Reports;
+use crate::teller::Teller;
 use crate::tls::Tls;
 use crate::worker::{Doors, Worker};
 
@@ -45,6 +53,8 @@ pub struct RouterSettings {
     /// Port that visitors know for HTTP, where it is not the one that is listened on.
     pub public_port: Option<u16>,
     pub https: Option<HttpsSettings>,
+    /// What this router is called in the logs of apps, where there are several.
+    pub name: Option<String>,
     /// Worker threads; 0 means one per core.
     pub workers: usize,
     /// How long a request may wait for a first ready backend.
@@ -87,6 +97,7 @@ impl RouterSettings {
             listen,
             public_port: None,
             https: None,
+            name: None,
             workers: 0,
             hold_timeout: Duration::from_secs(10),
             held_requests_max: 1_000,
@@ -125,13 +136,34 @@ pub struct Router {
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
+/// What a router works with.
+pub struct RouterParts {
+    pub routes: Arc<dyn Routes>,
+    /// Where apps are told of their requests and rolls.
+    pub tell: Option<Tell>,
+}
+
+/// Takes a line for the log of an app; must not wait.
+pub type Tell = Arc<dyn Fn(LogLine) + Send + Sync>;
+
 impl Router {
-    /// Binds and starts the workers. `shutdown` turning true (or closing) drains and ends them.
+    /// A router that tells apps nothing.
     pub fn start(
         settings: &RouterSettings,
         routes: &Arc<dyn Routes>,
         shutdown: &watch::Receiver<bool>,
     ) -> Result<Self, RouterError> {
+        let parts = RouterParts { routes: Arc::clone(routes), tell: None };
+        Self::start_with(settings, parts, shutdown)
+    }
+
+    /// Binds and starts the workers. `shutdown` turning true (or closing) drains and ends them.
+    pub fn start_with(
+        settings: &RouterSettings,
+        parts: RouterParts,
+        shutdown: &watch::Receiver<bool>,
+    ) -> Result<Self, RouterError> {
+        let RouterParts { routes, tell } = parts;
         let workers = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
@@ -146,9 +178,11 @@ impl Router {
         let (https_address, tls) = (settings.https.as_ref().map(|https| https.listen), tls.map(Arc::new));
 
         let settings = Arc::new(settings);
-        let reports = Arc::new(Reports::new(workers, Arc::clone(routes)));
+        let reports = Arc::new(Reports::new(workers, Arc::clone(&routes)));
         let metrics = Arc::new(Metrics::new(workers));
         let limits = Arc::new(LimitTable::new());
+        let teller = tell.map(|tell| Teller::new(tell, Arc::clone(&metrics), settings.name.clone(), workers));
+        let (teller, ear) = teller.unzip();
         let mut secure = secure.into_iter();
         let threads = plain.into_iter().enumerate().map(|(number, plain)| {
             let worker = Worker {
@@ -159,11 +193,14 @@ impl Router {
                 reports: Arc::clone(&reports),
                 metrics: metrics.worker(number),
                 limits: Arc::clone(&limits),
+                teller: ear.clone(),
                 shutdown: shutdown.clone(),
             };
             worker.spawn(Doors { plain, secure: secure.next() }).map_err(RouterError::Worker)
         });
-        let threads = threads.collect::<Result<_, _>>()?;
+        let mut threads = threads.collect::<Result<Vec<_>, _>>()?;
+        // Ends with the last worker that could tell it something.
+        threads.extend(teller.map(Teller::spawn).transpose().map_err(RouterError::Worker)?);
         Ok(Self { address, https_address, metrics, threads })
     }
 

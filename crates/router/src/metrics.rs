@@ -3,15 +3,20 @@
 //! Each worker writes counters of its own, without a lock and without telling other cores; a scrape reads those of all
 //! and adds them up. A lock is met where an app has its first request, and where a table is swapped.
 
+mod releases;
 mod text;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use domain::AppName;
 use domain::routing::{Route, RouteOwner};
 use http::StatusCode;
+
+use self::releases::Releases;
+pub(crate) use self::releases::{ReleaseSum, UnderWay};
 
 /// Apps with counters of their own, per worker; those that come later share one set.
 const APPS_MAX: usize = 10_000;
@@ -31,6 +36,7 @@ pub(crate) struct WorkerMetrics {
     /// Requests that mean no app: unknown hosts, malformed heads.
     pub(crate) nobody: Arc<AppMetrics>,
     others: Arc<AppMetrics>,
+    tables: Count,
     /// Apps of the table that have been asked for something.
     apps: Mutex<HashMap<RouteOwner, Arc<AppMetrics>>>,
 }
@@ -50,6 +56,7 @@ pub(crate) struct AppMetrics {
     pub(crate) retries: Count,
     /// Requests and switched connections that an app has in hand.
     pub(crate) under_way: Count,
+    pub(crate) releases: Releases,
 }
 
 /// A number that one thread writes and any may read. Only the thread of its worker may change it.
@@ -66,6 +73,10 @@ impl Count {
         self.0.store(self.get().wrapping_sub(less), Ordering::Relaxed);
     }
 
+    fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -80,9 +91,28 @@ impl Metrics {
         Arc::clone(&self.workers[number])
     }
 
+    /// How many tables workers have taken over since the start.
+    pub(crate) fn tables_taken(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.tables.get()).sum()
+    }
+
+    /// What was counted of each release of an app, at all workers.
+    pub(crate) fn releases(&self) -> BTreeMap<(AppName, u64), ReleaseSum> {
+        let mut sums: BTreeMap<(AppName, u64), ReleaseSum> = BTreeMap::new();
+        for worker in &self.workers {
+            for (owner, metrics) in worker.lock().iter() {
+                let RouteOwner::App(app) = owner else { continue };
+                for (release, sum) in metrics.releases.sums() {
+                    sums.entry((app.clone(), release)).or_default().add(sum);
+                }
+            }
+        }
+        sums
+    }
+
     /// All of it in Prometheus' text format, version 0.0.4.
     pub fn text(&self) -> String {
-        text::text(&self.workers)
+        text::text(&self.workers, &self.releases())
     }
 }
 
@@ -100,8 +130,12 @@ impl WorkerMetrics {
             kept.insert(owner, Arc::clone(&metrics));
             Some(metrics)
         };
-        let known = routes.iter().map(&mut known).collect();
+        let known: Vec<_> = routes.iter().map(&mut known).collect();
         *apps = kept;
+        for (route, metrics) in routes.iter().zip(&known) {
+            metrics.as_ref().inspect(|metrics| metrics.releases.note_routes(route));
+        }
+        self.tables.add(1);
         known
     }
 
@@ -133,7 +167,9 @@ impl AppMetrics {
     }
 
     fn add(&self, other: &Self) {
-        let Self { answers, latency, latency_us, bytes_in, bytes_out, retries, under_way } = self;
+        // Releases are not added up: each has its own lines.
+        let Self { answers, latency, latency_us, bytes_in, bytes_out, retries, under_way, releases: _ } =
+            self;
         let pairs = answers.iter().zip(&other.answers).chain(latency.iter().zip(&other.latency));
         pairs.for_each(|(sum, more)| sum.add(more.get()));
         latency_us.add(other.latency_us.get());
@@ -141,26 +177,6 @@ impl AppMetrics {
         bytes_out.add(other.bytes_out.get());
         retries.add(other.retries.get());
         under_way.add(other.under_way.get());
-    }
-}
-
-/// One request or switched connection of an app, for as long as it lives.
-pub(crate) struct UnderWay(Arc<AppMetrics>);
-
-impl UnderWay {
-    pub(crate) fn begin(metrics: &Arc<AppMetrics>) -> Self {
-        metrics.under_way.add(1);
-        Self(Arc::clone(metrics))
-    }
-
-    pub(crate) fn metrics(&self) -> &Arc<AppMetrics> {
-        &self.0
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.under_way.subtract(1);
     }
 }
 

@@ -37,9 +37,11 @@ pub(crate) async fn serve(
     let entry = log::Entry::begin(&request, caller.address);
     let wishes = answer::Wishes::of(&rules, &mut request);
     let site = guard::check_form(&request).and_then(|()| matching::site(&shared, &request));
+    let mut access = None;
     let (site, answer) = match site {
         Err(refusal) => (None, refusal.into_response()),
         Ok((site, host)) => {
+            access = wishes.access(&shared, &site, &host, &caller, &request);
             let passes = challenge::check(&site, &host, &request)
                 .and_then(|()| guard::check(&shared.settings, &site, &caller, &host, &request))
                 .and_then(|()| limits::admit(&shared, &site, &caller));
@@ -53,9 +55,10 @@ pub(crate) async fn serve(
             }
         }
     };
+    let release = answer.body().release();
     let answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
     entry.end(&shared.metrics, site.as_deref(), answer.status());
-    Ok(answer)
+    Ok(log::told(answer, access, release))
 }
 
 /// An answer of the router's own.

@@ -98,7 +98,7 @@ impl InFlight {
         let guard = InFlightGuard {
             counts: Rc::clone(self),
             key: chosen.key.clone(),
-            under_way: UnderWay::begin(metrics),
+            under_way: UnderWay::begin(metrics, chosen.release),
             kept: Vec::new(),
         };
         Some((chosen, guard))
@@ -127,6 +127,11 @@ impl InFlightGuard {
     /// The counters of the app whose request it is.
     pub(crate) fn metrics(&self) -> &Arc<AppMetrics> {
         self.under_way.metrics()
+    }
+
+    /// Tells how the request ends, for the counters of its release: `answered`, `lost`.
+    pub(crate) fn under_way(&self) -> &UnderWay {
+        &self.under_way
     }
 }
 

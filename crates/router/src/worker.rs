@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
+use crate::access::AccessLog;
 use crate::connection::{self, Visit};
 use crate::h2c::H2cPool;
 use crate::limits::LimitTable;
@@ -18,6 +19,7 @@ use crate::metrics::{Connected, WorkerMetrics};
 use crate::pool::Pool;
 use crate::report::Reports;
 use crate::table::{InFlight, Table};
+use crate::teller::{self, Ear};
 use crate::tls::Tls;
 use crate::{RouterError, RouterSettings};
 
@@ -36,6 +38,8 @@ pub(crate) struct Worker {
     pub(crate) reports: Arc<Reports>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) limits: Arc<LimitTable>,
+    /// Who tells apps of their requests, where somebody does.
+    pub(crate) teller: Option<Ear>,
     pub(crate) shutdown: watch::Receiver<bool>,
 }
 
@@ -58,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) in_flight: Rc<InFlight>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) limits: Arc<LimitTable>,
+    pub(crate) access: Option<Rc<AccessLog>>,
 }
 
 /// Binds one listener of several on the same address.
@@ -84,7 +89,7 @@ impl Worker {
         })
     }
 
-    async fn run(self, doors: Doors) {
+    async fn run(mut self, doors: Doors) {
         let listen =
             |listener| TcpListener::from_std(listener).expect("the listener is fresh and nonblocking");
         let (plain, secure) = (listen(doors.plain), doors.secure.map(listen));
@@ -100,7 +105,9 @@ impl Worker {
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
             limits: Arc::clone(&self.limits),
+            access: self.teller.take().map(|ear| Rc::new(AccessLog::new(ear.batches, ear.lines_max))),
         });
+        let telling = tokio::task::spawn_local(hand_over_lines(shared.access.clone()));
         let follower = tokio::task::spawn_local(follow_tables(
             Rc::clone(&shared),
             tables,
@@ -112,6 +119,7 @@ impl Worker {
         drop((plain, secure));
         self.drain(&shared).await;
         follower.abort();
+        telling.abort();
     }
 
     async fn accept(&self, plain: &TcpListener, secure: Option<&TcpListener>, shared: &Rc<Shared>) {
@@ -180,6 +188,16 @@ impl LocalPermits for Rc<tokio::sync::Semaphore> {
 impl Drop for LocalPermit {
     fn drop(&mut self) {
         self.0.add_permits(1);
+    }
+}
+
+/// Gives the lines of requests to the teller from time to time.
+async fn hand_over_lines(access: Option<Rc<AccessLog>>) {
+    let Some(access) = access else { return };
+    let mut ticks = tokio::time::interval(teller::EVERY);
+    loop {
+        ticks.tick().await;
+        access.hand_over();
     }
 }
 

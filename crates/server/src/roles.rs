@@ -183,6 +183,7 @@ mod tests {
         let short = &short.display().to_string();
         for (arguments, named) in [
             (vec!["router"], "--domain"),
+            (vec!["router", "--domain", "a.example.com", "--state-dir", "/none"], "--state-dir"),
             (vec!["router", "--domain", "UPPER"], "--domain"),
             (vec!["logger", "--logger-key-file", "/none", "--lines-key-file", key], "--logger-key-file"),
             (vec!["logger", "--logger-key-file", key, "--lines-key-file", short], "--lines-key-file"),

@@ -24,7 +24,7 @@ pub use build::BuildSettings;
 pub use cluster::{ClusterSettings, Namespaces};
 pub use deploys::DeployRules;
 pub use edge::{EdgeSettings, OptionalListen};
-pub use lines::LinesSettings;
+pub use lines::{LinesSettings, OptionalLines};
 pub use secret::{key_in, sealing_keys_in};
 
 /// Where Debian and its relatives keep the machine's trusted authorities.

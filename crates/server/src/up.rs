@@ -1,18 +1,19 @@
 //! `workflow up`: all roles in one process, wired together. Reads as the order of starting.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use builder::BuilderSettings;
 use controller::{Controller, ControllerSettings, Parts, Secret};
 use engine::docker::{DockerEngine, DockerSettings};
-use engine::{Engine, EngineError, Images, Jobs, Logs, Routes, Terminals};
+use engine::{Engine, EngineError, Images, Jobs, Logs, Terminals};
 use logger::LoggerSettings;
-use router::{Router, RouterSettings};
+use router::{LastTable, RememberedRoutes, Router, RouterParts, RouterSettings, Tell};
 use store::Store;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use crate::data_dir::{DataDir, hex};
 use crate::health;
@@ -24,6 +25,10 @@ use crate::settings::UpSettings;
 /// Where the engine keeps what is wanted, below the data folder.
 pub const ENGINE_FOLDER: &str = "engine";
 
+/// Where the last routes are kept, below the data folder, for a router that starts while Docker does not answer.
+const ROUTES_FILE: &str = "routes";
+/// How long Docker may take to answer before apps are served by the last routes.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long to wait for a Docker daemon that is only just starting, as after a reboot.
 const DOCKER_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -41,11 +46,30 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     let Listeners { api, hooks, logger, ssh, metrics } = inner;
     let docker = docker_settings(settings, data_dir, addresses.api)?;
     let platform_certificate = platform_cert::read(&settings.edge)?;
-    let Some(engine) = process.start(start_engine(docker)).await? else { return Ok(()) };
+    let last = LastTable::new(data_dir.join(ROUTES_FILE), Some(data_dir.sealing_keys()?));
+    let routes = RememberedRoutes::new(Some(last));
+    let logs = Arc::<OnceLock<DockerEngine>>::default();
+    let start_router = || {
+        let parts = RouterParts { routes: routes.clone(), tell: Some(tell(&logs)) };
+        Router::start_with(&router_settings(settings), parts, &stopping)
+    };
+    let starting = async {
+        let mut engine = std::pin::pin!(start_engine(docker));
+        let mut router = None;
+        if let Ok(engine) = timeout(ENGINE_PATIENCE, engine.as_mut()).await {
+            return anyhow::Ok((engine?, router));
+        }
+        if routes.recall() {
+            router = Some(start_router()?);
+        }
+        Ok((engine.await?, router))
+    };
+    let Some((engine, router)) = process.start(starting).await? else { return Ok(()) };
     engine.set_platform_certificate(platform_certificate);
-    let routes: Arc<dyn Routes> = Arc::new(engine.clone());
+    logs.get_or_init(|| engine.clone());
+    process.add_plain("routes", routes.clone().follow(Arc::new(engine.clone()), stopping.clone()));
     // The router comes first: apps that run are served before anything else is up.
-    let router = Router::start(&router_settings(settings), &routes, &stopping)?;
+    let router = router.map_or_else(start_router, Ok)?;
     if let Some(listener) = metrics {
         let metrics = health::serve(listener, health::always(), Some(router.metrics()), stopping.clone());
         process.add("metrics", metrics);
@@ -113,6 +137,16 @@ impl Listeners {
             logger: self.logger.local_addr()?,
         })
     }
+}
+
+/// What apps are told by the router; before the engine is there, nobody would keep it.
+fn tell(engine: &Arc<OnceLock<DockerEngine>>) -> Tell {
+    let engine = Arc::clone(engine);
+    Arc::new(move |line| {
+        if let Some(engine) = engine.get() {
+            engine.write(line);
+        }
+    })
 }
 
 async fn start_engine(settings: DockerSettings) -> anyhow::Result<DockerEngine> {

@@ -75,6 +75,19 @@ fn maintenance_is_shown_and_switched() {
 }
 
 #[test]
+fn the_access_log_is_shown_and_switched() {
+    let world = with(r#""access_log":true"#);
+    world.deis("access-log -a foo").says("The access log is on.\n");
+    world.deis("access-log:on -a foo").says("Turning on the access log of foo... done\n");
+    world.deis("access-log:off -a foo").says("Turning off the access log of foo... done\n");
+    assert_eq!(
+        world.requests()[1..],
+        [format!(r#"{WRITE} {{"access_log":true}}"#), format!(r#"{WRITE} {{"access_log":false}}"#)]
+    );
+    with(r#""label":{}"#).deis("access-log -a foo").says("The access log is off.\n");
+}
+
+#[test]
 fn routing_is_shown_and_switched() {
     let world = with(r#""routable":false"#);
     world.deis("routing -a foo").says("Routing is disabled.\n");

@@ -59,7 +59,7 @@ pub(super) async fn route(
     structure: &Structure,
 ) -> Result<AppRouting, StoreError> {
     let domains = controller.store.domains(app, Page::ALL).await?.rows;
-    let AppSettings { maintenance, routable, whitelist, autoscale: _, label: _ } =
+    let AppSettings { maintenance, routable, access_log, whitelist, autoscale: _, label: _ } =
         controller.store.settings(app).await?.settings;
     let tls = controller.store.tls(app).await?;
     let certificates = controller.store.attached_certs(app).await?;
@@ -72,6 +72,7 @@ pub(super) async fn route(
         domains: domains.iter().map(claim).collect(),
         maintenance,
         routable,
+        access_log,
         whitelist,
         https_enforced: tls.https_enforced.unwrap_or(false),
         certificates,

@@ -1,4 +1,4 @@
-//! App settings: maintenance, routability, whitelist, autoscale rules, labels (api.md 4.16). The rules are
+//! App settings: maintenance, routability, access log, whitelist, autoscale rules, labels (api.md 4.16). The rules are
 //! in `domain::settings`; no release is made.
 
 use axum::Json;
@@ -55,7 +55,7 @@ pub(super) async fn carried_out(
 
 fn show(record: SettingsRecord) -> api::settings::Settings {
     let SettingsRecord { uuid, app, owner, settings, created } = record;
-    let AppSettings { maintenance, routable, whitelist, autoscale, label } = settings;
+    let AppSettings { maintenance, routable, access_log, whitelist, autoscale, label } = settings;
     let created = wire_time(created);
     api::settings::Settings {
         uuid,
@@ -68,5 +68,6 @@ fn show(record: SettingsRecord) -> api::settings::Settings {
         maintenance: Some(maintenance),
         routable: Some(routable),
         whitelist,
+        access_log: Some(access_log),
     }
 }

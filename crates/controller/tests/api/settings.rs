@@ -32,7 +32,7 @@ async fn a_new_app_is_routable_and_not_in_maintenance() {
     let row = answer.json();
     let text = |name: &str| row[name].as_str().expect("a text");
     let whole = format!(
-        r#"{{"uuid":"{}","app":"blog","owner":"alice","autoscale":{{}},"label":{{}},"created":"{}","updated":"{}","maintenance":false,"routable":true,"whitelist":[]}}"#,
+        r#"{{"uuid":"{}","app":"blog","owner":"alice","autoscale":{{}},"label":{{}},"created":"{}","updated":"{}","maintenance":false,"routable":true,"whitelist":[],"access_log":false}}"#,
         text("uuid"),
         text("created"),
         text("updated"),
@@ -60,6 +60,17 @@ async fn a_change_is_answered_whole_and_makes_no_release() {
     assert_eq!((&row["maintenance"], &row["whitelist"]), (&json!(true), &json!(["10.0.0.1"])));
     assert_eq!(settings(&world).await, row);
     assert_eq!(world.get("/v2/apps/blog/releases/").await.json()["count"], 1);
+}
+
+#[tokio::test]
+async fn routers_learn_at_once_that_an_app_wants_its_requests_told() {
+    let world = with_web().await;
+
+    for (body, wanted) in [(r#"{"access_log":true}"#, true), (r#"{"access_log":"off"}"#, false)] {
+        let answer = world.post(SETTINGS, body).await;
+        assert_eq!((answer.status, &answer.json()["access_log"]), (201, &json!(wanted)), "{body}");
+        assert_eq!(world.platform.routing("blog").access_log, wanted, "{body}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use crate::AppName;
 use crate::annotations::{Annotations, Reader};
 
 /// Settings of a router: `router.deis.io/nginx.<key>` on its Deployment.
-pub const ROUTER_KEYS: [&str; 31] = [
+pub const ROUTER_KEYS: [&str; 32] = [
     "defaultTimeout",
     "bodySize",
     "gzip.enabled",
@@ -32,6 +32,7 @@ pub const ROUTER_KEYS: [&str; 31] = [
     "requestStartHeader",
     "http2Enabled",
     "referrerPolicy",
+    "accessLog",
     "ssl.enforce",
     "ssl.protocols",
     "ssl.hsts.enabled",
@@ -44,7 +45,7 @@ pub const ROUTER_KEYS: [&str; 31] = [
 const MOVED_KEYS: [&str; 3] = ["platformDomain", "workerProcesses", "defaultServiceEnabled"];
 
 /// Settings of an app beside those that the API has: `router.deis.io/<key>` on its Service.
-pub const APP_KEYS: [&str; 20] = [
+pub const APP_KEYS: [&str; 21] = [
     "connectTimeout",
     "tcpTimeout",
     "bodySize",
@@ -65,6 +66,7 @@ pub const APP_KEYS: [&str; 20] = [
     "ssl.hsts.preload",
     "referrerPolicy",
     "disableRequestStartHeader",
+    "accessLog",
 ];
 
 const REFERRER_POLICIES: [&str; 8] = [
@@ -103,6 +105,7 @@ pub fn router_rules(texts: &Annotations, prefix: &str) -> (RouterRules, Vec<Stri
     set(&mut rules.request_start, reading.switch("requestStartHeader"));
     set(&mut rules.http2, reading.switch("http2Enabled"));
     rules.referrer_policy = referrer_policy(reading).flatten();
+    set(&mut rules.access_log, reading.switch("accessLog"));
     set(&mut rules.https_enforced, reading.switch("ssl.enforce"));
     set(&mut rules.tls_minimum, reading.read("ssl.protocols", "TLSv1.2 TLSv1.3 or TLSv1.3", minimum));
     set(&mut rules.hsts.enabled, reading.switch("ssl.hsts.enabled"));
@@ -135,6 +138,7 @@ pub fn app_rules(reader: &mut Reader<'_>) -> AppRules {
         hsts_preload: reader.switch("ssl.hsts.preload"),
         referrer_policy: referrer_policy(reader),
         request_start_disabled: reader.switch("disableRequestStartHeader").unwrap_or(false),
+        access_log: reader.switch("accessLog"),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Hsts, Limits, Protocol, ProxyHeader, RouterRules};
 use crate::networks::Network;
 use crate::routing::Route;
 
 /// Oldest version of TLS that may be spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TlsVersion {
     V1_2,
     V1_3,
@@ -39,6 +41,8 @@ pub struct SiteRules {
     pub referrer_policy: Option<String>,
     /// Tell the app when its request began.
     pub request_start: bool,
+    /// Tell requests in the app's log.
+    pub access_log: bool,
 }
 
 impl SiteRules {
@@ -66,6 +70,7 @@ impl SiteRules {
             sticky: app.sticky.unwrap_or(router.sticky),
             referrer_policy: app.referrer_policy.clone().unwrap_or_else(|| router.referrer_policy.clone()),
             request_start: router.request_start && !app.request_start_disabled,
+            access_log: app.access_log.unwrap_or(router.access_log),
         }
     }
 }

@@ -16,7 +16,7 @@ pub async fn a_route_shows_hosts_settings_and_ready_backends(subject: &dyn Subje
     let mut wish = routing();
     wish.domains.push(custom.clone());
     wish.whitelist.push("10.0.0.0/8".to_owned());
-    (wish.maintenance, wish.https_enforced) = (true, true);
+    (wish.maintenance, wish.https_enforced, wish.access_log) = (true, true, true);
     engine.route(&wish).await.expect("reachable");
     let before = engine.watch().borrow().version;
 
@@ -28,6 +28,7 @@ pub async fn a_route_shows_hosts_settings_and_ready_backends(subject: &dyn Subje
     assert_eq!(route.domains, [custom]);
     assert_eq!(route.whitelist, ["10.0.0.0/8"]);
     assert_eq!((route.maintenance, route.https_enforced, route.wanted), (true, true, 2));
+    assert_eq!(route.rules.access_log, Some(true));
     assert!(route.backends.iter().all(|backend| backend.release == 2));
     assert_ne!(route.backends[0].key, route.backends[1].key);
     assert!(engine.watch().borrow().version > before);

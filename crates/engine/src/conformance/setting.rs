@@ -91,6 +91,7 @@ pub fn routing() -> AppRouting {
         domains: vec![Claim { host: "blog".to_owned(), since_ms: 1 }],
         maintenance: false,
         routable: true,
+        access_log: false,
         whitelist: Vec::new(),
         https_enforced: false,
         certificates: Vec::new(),

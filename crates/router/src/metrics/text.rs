@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use domain::AppName;
 use domain::routing::RouteOwner;
 
-use super::{AppMetrics, BUCKETS_MS, WorkerMetrics};
+use super::{AppMetrics, BUCKETS_MS, ReleaseSum, WorkerMetrics};
 
 /// Labels of what belongs to no app with counters of its own; no app can have such names.
 const NOBODY: &str = "-";
@@ -59,18 +60,59 @@ const METRICS: [(&str, &str, &str, Lines); 6] = [
     ),
 ];
 
-pub(super) fn text(workers: &[Arc<WorkerMetrics>]) -> String {
+pub(super) fn text(
+    workers: &[Arc<WorkerMetrics>],
+    releases: &BTreeMap<(AppName, u64), ReleaseSum>,
+) -> String {
     let sums = sums(workers);
     let mut text = String::new();
     for (name, kind, help, lines) in METRICS {
         head(&mut text, name, kind, help);
         sums.iter().for_each(|(app, metrics)| lines(&mut text, name, app, metrics));
     }
+    by_release(&mut text, releases);
     let connections: u64 = workers.iter().map(|worker| worker.connections.get()).sum();
     let name = "workflow_router_connections";
     head(&mut text, name, "gauge", "Open connections of visitors.");
     push(&mut text, format_args!("{name} {connections}"));
     text
+}
+
+fn by_release(text: &mut String, releases: &BTreeMap<(AppName, u64), ReleaseSum>) {
+    let name = "workflow_router_release_requests_total";
+    head(text, name, "counter", "Requests that a release answered, and that it lost.");
+    for ((app, release), sum) in releases {
+        for (end, count) in [("served", sum.served), ("lost", sum.lost)] {
+            push(text, format_args!("{name}{{app=\"{app}\",release=\"v{release}\",end=\"{end}\"}} {count}"));
+        }
+    }
+    gauge_by_release(
+        text,
+        releases,
+        ("workflow_router_release_under_way", "Requests that a release has in hand."),
+        |sum| sum.under_way,
+    );
+    gauge_by_release(
+        text,
+        releases,
+        (
+            "workflow_router_release_under_way_at_roll",
+            "Requests that a release had in hand when it left the routes.",
+        ),
+        |sum| sum.under_way_at_roll,
+    );
+}
+
+fn gauge_by_release(
+    text: &mut String,
+    releases: &BTreeMap<(AppName, u64), ReleaseSum>,
+    (name, help): (&str, &str),
+    value: fn(&ReleaseSum) -> u64,
+) {
+    head(text, name, "gauge", help);
+    for ((app, release), sum) in releases {
+        push(text, format_args!("{name}{{app=\"{app}\",release=\"v{release}\"}} {}", value(sum)));
+    }
 }
 
 fn sums(workers: &[Arc<WorkerMetrics>]) -> Sums {
@@ -137,7 +179,7 @@ mod tests {
         workers[0].of(&deis).answered(StatusCode::OK, Duration::from_millis(5));
         workers[1].of(&deis).answered(StatusCode::OK, Duration::from_millis(30));
 
-        let text = text(&workers);
+        let text = text(&workers, &BTreeMap::new());
 
         for wanted in [
             "workflow_router_requests_total{app=\"deis\",class=\"2xx\"} 2",

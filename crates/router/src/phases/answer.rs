@@ -2,6 +2,8 @@
 
 mod accepted;
 
+use std::rc::Rc;
+
 use domain::edge::{Gzip, RouterRules};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, Version};
@@ -9,9 +11,11 @@ use hyper::Request;
 
 use self::accepted::Accepted;
 use super::caller::Caller;
+use crate::access::{Access, Asked};
 use crate::body::ProxyBody;
 use crate::compress::{Coding, Encoder};
 use crate::site::Site;
+use crate::worker::Shared;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -37,6 +41,26 @@ impl Wishes {
             request.headers_mut().insert(CORRELATION_ID, correlation.clone());
         }
         Self { ids, accepted }
+    }
+
+    /// Begins to tell the request, where its app asked for that.
+    pub(super) fn access<B>(
+        &self,
+        shared: &Shared,
+        site: &Rc<Site>,
+        host: &str,
+        caller: &Caller,
+        request: &Request<B>,
+    ) -> Option<Box<Access>> {
+        let asked = Asked {
+            method: request.method(),
+            path: request.uri().path_and_query(),
+            host,
+            client: caller.address,
+            is_https: caller.is_https,
+            id: self.ids.as_ref().map(|(id, _)| id.clone()),
+        };
+        Access::begin(shared.access.as_ref(), site, asked)
     }
 
     /// Adds to the answer what belongs there.

@@ -55,6 +55,7 @@ pub(super) async fn forward(
     let is_sticky = site.rules.sticky && site.destination(outgoing.uri().path()).is_sticky;
     let wanted = is_sticky.then(|| affinity::wanted(outgoing.headers()));
     let exchanged = exchange(shared, site, host, source, outgoing).await.map(|mut exchange| {
+        exchange.guard.under_way().answered();
         if let Some(permit) = permit {
             exchange.guard.keep(permit);
         }
@@ -170,7 +171,10 @@ async fn exchange(
             };
             match attempted {
                 Ok(response) => return Ok(Exchange { response, guard, backend_key: backend.key }),
-                Err(Attempt::Lost(refusal)) => return Err(refusal),
+                Err(Attempt::Lost(refusal)) => {
+                    note_loss(&guard, &refusal);
+                    return Err(refusal);
+                }
                 Err(Attempt::Unsent(back)) => {
                     metrics.retries.add(1);
                     request = *back;
@@ -185,13 +189,22 @@ async fn exchange(
             return Err(unavailable("no process serves this app; scale one up with `deis scale`"));
         }
         let until = if tried.is_empty() { deadline } else { deadline.min(Instant::now() + REFUSED_PAUSE) };
-        hold(shared, changed, until, deadline).await?;
+        hold(shared, changed, until, deadline)
+            .await
+            .inspect_err(|_| metrics.releases.lost_without_replica())?;
         tried.clear();
         site = shared
             .table
             .borrow()
             .site(host)
             .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no app answers at {host}")))?;
+    }
+}
+
+/// A request that the visitor broke is nobody's loss.
+fn note_loss(guard: &InFlightGuard, refusal: &Refusal) {
+    if matches!(refusal.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) {
+        guard.under_way().lost();
     }
 }
 

@@ -1,12 +1,13 @@
-//! Phase 7: what came of the request, for the metrics and the operator's log. The app's own log holds what the app
-//! says, as in Deis; access lines never entered it.
+//! Phase 7: what came of the request, for the metrics, the operator's log, and the app's own where it asked for that.
 
 use std::net::IpAddr;
 use std::time::Instant;
 
 use http::{Method, StatusCode};
-use hyper::Request;
+use hyper::{Request, Response};
 
+use crate::access::Access;
+use crate::body::ProxyBody;
 use crate::metrics::WorkerMetrics;
 use crate::site::Site;
 
@@ -39,4 +40,15 @@ impl Entry {
             "request"
         );
     }
+}
+
+/// The answer, which is told in the app's log once it has ended.
+pub(super) fn told(
+    answer: Response<ProxyBody>,
+    access: Option<Box<Access>>,
+    release: Option<u64>,
+) -> Response<ProxyBody> {
+    let Some(mut access) = access else { return answer };
+    access.answered(answer.status(), release);
+    answer.map(|body| body.told(access))
 }

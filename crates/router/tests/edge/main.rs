@@ -6,6 +6,7 @@ mod frames;
 mod visitor;
 mod world;
 
+mod access;
 mod answers;
 mod bodies;
 mod challenges;
@@ -18,6 +19,7 @@ mod hosts;
 mod http2;
 mod https;
 mod interim;
+mod last_table;
 mod limits;
 mod metrics;
 mod passthrough;

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use domain::AppName;
 use domain::certs::Pair;
 use domain::edge::RouterRules;
+use domain::logs::LogLine;
 use domain::routing::{Backend, Claim, Route, RouteOwner, RouteTable, RouterReport};
 use engine::Routes;
-use router::{HttpsSettings, Router, RouterSettings};
+use router::{HttpsSettings, Router, RouterParts, RouterSettings, Tell};
 use tokio::sync::watch;
 
 /// The engine's part: a table to watch and an ear for reports.
@@ -32,6 +33,8 @@ pub struct World {
     pub address: SocketAddr,
     pub https_address: SocketAddr,
     table: Arc<Table>,
+    /// What apps were told in their logs.
+    told: Arc<Mutex<Vec<LogLine>>>,
     shutdown: watch::Sender<bool>,
     router: Option<Router>,
 }
@@ -49,10 +52,13 @@ impl World {
         change(&mut settings);
         let table = Arc::new(Table { sender: watch::Sender::default(), last_report: Mutex::default() });
         let (shutdown, stopped) = watch::channel(false);
-        let routes: Arc<dyn Routes> = table.clone();
-        let router = Router::start(&settings, &routes, &stopped).expect("a free port");
+        let told = Arc::<Mutex<Vec<LogLine>>>::default();
+        let heard = Arc::clone(&told);
+        let tell: Tell = Arc::new(move |line| heard.lock().expect("not poisoned").push(line));
+        let parts = RouterParts { routes: table.clone(), tell: Some(tell) };
+        let router = Router::start_with(&settings, parts, &stopped).expect("a free port");
         let https_address = router.https_address().expect("it was asked for");
-        Self { address: router.address(), https_address, table, shutdown, router: Some(router) }
+        Self { address: router.address(), https_address, table, told, shutdown, router: Some(router) }
     }
 
     /// Replaces the table and waits until all workers have it.
@@ -114,9 +120,33 @@ impl World {
         }
     }
 
+    /// Waits until the log of an app has this many lines, and gives them as users see them, without the time.
+    pub fn log(&self, app: &str, lines: usize) -> Vec<String> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let told = self.told.lock().expect("not poisoned");
+            let of_app = told.iter().filter(|line| line.app.as_str() == app).map(LogLine::render);
+            let of_app: Vec<_> =
+                of_app.map(|line| line.split_once(' ').expect("a time and a text").1.to_owned()).collect();
+            drop(told);
+            if of_app.len() >= lines {
+                return of_app;
+            }
+            assert!(Instant::now() < deadline, "{app} was told only {of_app:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Asks the router to stop; does not wait.
     pub fn shut_down(&self) {
         self.shutdown.send_replace(true);
+    }
+
+    /// Stops it, and gives what the app was told until its very end.
+    pub fn stop_and_read(mut self, app: &str) -> Vec<String> {
+        self.shut_down();
+        self.router.take().expect("not joined before").join();
+        self.log(app, 0)
     }
 
     /// Waits until it has drained.

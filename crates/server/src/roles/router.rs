@@ -1,20 +1,23 @@
 //! `workflow router`: the edge. It needs neither controller nor database to serve.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::ensure;
 use domain::routing::RouteTable;
-use engine::Routes;
 use engine::kubernetes::{self, KubernetesRoutes, KubernetesSettings};
+use engine::{Logs, Routes};
+use logger::LogWriter;
 use router::passthrough::{self, PassthroughSettings};
-use router::{HttpsSettings, Router, RouterSettings};
+use router::{HttpsSettings, LastTable, RememberedRoutes, Router, RouterParts, RouterSettings, Tell};
 use tokio::sync::watch;
 
 use super::{RoleSettings, everywhere};
 use crate::health;
 use crate::process::{self, Process};
-use crate::settings::{Namespaces, OptionalListen, check_domain};
+use crate::settings::{Namespaces, OptionalLines, OptionalListen, check_domain};
 
 /// Takes requests from visitors to the replicas of apps, and git's connections to the builder.
 #[derive(Debug, Clone, clap::Args)]
@@ -47,6 +50,11 @@ pub struct RouterRole {
     #[arg(long, env = "WORKFLOW_BUILDER", default_value = "deis-builder:2222")]
     builder: String,
 
+    /// Folder in memory for the last routes, with keys of certificates, which are served after a restart while the API
+    /// of Kubernetes does not answer; `none` keeps none.
+    #[arg(long, env = "WORKFLOW_ROUTER_STATE_DIR", default_value = "none")]
+    state_dir: String,
+
     /// Worker threads; 0 means one for each core.
     #[arg(long, env = "WORKFLOW_ROUTER_WORKERS", default_value_t = 0)]
     workers: usize,
@@ -54,6 +62,13 @@ pub struct RouterRole {
     /// Seconds that a request waits for a first ready replica.
     #[arg(long, env = "WORKFLOW_HOLD_TIMEOUT", default_value_t = 10)]
     hold_timeout: u64,
+
+    /// Name of this pod, by which it is told apart in the logs of apps.
+    #[arg(long, env = "HOSTNAME", default_value = "router")]
+    pod_name: String,
+
+    #[command(flatten)]
+    lines: OptionalLines,
 
     #[command(flatten)]
     namespaces: Namespaces,
@@ -64,7 +79,10 @@ pub struct RouterRole {
 
 impl RouterRole {
     pub fn check(&self) -> anyhow::Result<()> {
-        check_domain(&self.domain)
+        check_domain(&self.domain)?;
+        let is_there = self.state_dir == "none" || Path::new(&self.state_dir).is_dir();
+        ensure!(is_there, "--state-dir {}: expected a folder, or none", self.state_dir);
+        self.lines.client().map(drop)
     }
 
     pub fn run(&self) -> anyhow::Result<()> {
@@ -74,14 +92,21 @@ impl RouterRole {
     async fn serve(&self) -> anyhow::Result<()> {
         let mut process = Process::new()?;
         let client = kubernetes::connect().await?;
-        let routes: Arc<dyn Routes> = Arc::new(KubernetesRoutes::start(client, Arc::new(self.cluster())));
-        let table = routes.watch();
-        let ready = health::check(move || {
-            let is_full = table.borrow().version > 0;
-            async move { if is_full { Ok(()) } else { Err("the routes are not known yet".to_owned()) } }
-        });
         let stopping = process.stopping();
-        let router = Router::start(&self.router(), &routes, &stopping)?;
+        let engine: Arc<dyn Routes> = Arc::new(KubernetesRoutes::start(client, Arc::new(self.cluster())));
+        let remembered = RememberedRoutes::new(self.last_table());
+        process.add_plain("routes", Arc::clone(&remembered).follow(engine, stopping.clone()));
+        let routes: Arc<dyn Routes> = remembered.clone();
+        let ready = health::check(move || {
+            let is_serving = remembered.is_serving();
+            async move { if is_serving { Ok(()) } else { Err("the routes are not known yet".to_owned()) } }
+        });
+        let logs = self.lines.client()?.map(|client| (LogWriter::default(), client));
+        let parts = RouterParts {
+            routes: Arc::clone(&routes),
+            tell: logs.as_ref().map(|(writer, _)| tell(writer.clone())),
+        };
+        let router = Router::start_with(&self.router(), parts, &stopping)?;
         self.role.add_health_and_metrics(&mut process, ready, Some(router.metrics())).await?;
         if self.builder != "none" {
             let listener = process::bind("--ssh-listen", self.ssh_listen).await?;
@@ -94,7 +119,15 @@ impl RouterRole {
         if let Some(https) = router.https_address() {
             tracing::info!("serving HTTPS on {https}");
         }
-        process.add_thread("router", || router.join());
+        // Its last lines come when its last requests have ended.
+        let (all_said, has_said_all) = watch::channel(false);
+        if let Some((writer, client)) = logs {
+            process.add_plain("log writer", writer.run(client, has_said_all));
+        }
+        process.add_thread("router", move || {
+            router.join();
+            all_said.send_replace(true);
+        });
         process.run(self.role.stop_timeout()).await
     }
 
@@ -103,11 +136,17 @@ impl RouterRole {
         KubernetesSettings { namespace_prefix, platform_namespace, ..KubernetesSettings::new(&self.domain) }
     }
 
+    fn last_table(&self) -> Option<LastTable> {
+        let is_kept = self.state_dir != "none";
+        is_kept.then(|| LastTable::new(PathBuf::from(&self.state_dir).join("routes"), None))
+    }
+
     fn router(&self) -> RouterSettings {
         let https = self.https_listen.0.map(|listen| super::https(listen, &self.domain));
         RouterSettings {
             public_port: Some(self.http_port),
             https: https.map(|https| HttpsSettings { public_port: Some(self.https_port), ..https }),
+            name: Some(self.pod_name.clone()),
             workers: self.workers,
             hold_timeout: Duration::from_secs(self.hold_timeout),
             drain_timeout: self.role.drain_timeout(),
@@ -122,4 +161,9 @@ impl RouterRole {
             ..PassthroughSettings::new(&self.builder)
         }
     }
+}
+
+/// What apps are told goes to the logger.
+fn tell(writer: LogWriter) -> Tell {
+    Arc::new(move |line| writer.write(line))
 }

@@ -165,6 +165,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         &[
             may("maintenance", Truth),
             may("routable", Truth),
+            may("access_log", Truth),
             may("whitelist", Texts),
             may("autoscale", Object),
             may("label", Object),

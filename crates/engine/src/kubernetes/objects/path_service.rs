@@ -52,6 +52,7 @@ mod tests {
             domains: Vec::new(),
             maintenance: false,
             routable: true,
+            access_log: false,
             whitelist: Vec::new(),
             https_enforced: false,
             certificates: Vec::new(),

@@ -28,6 +28,7 @@ pub fn service(routing: &AppRouting) -> Service {
         domains,
         maintenance,
         routable,
+        access_log,
         whitelist,
         https_enforced,
         certificates,
@@ -51,6 +52,8 @@ pub fn service(routing: &AppRouting) -> Service {
         (names::CERTIFICATES_ANNOTATION, certificate::mapping(certificates)),
         (names::STAMPS_ANNOTATION, certificate::stamps(certificates)),
         (names::CHALLENGES_ANNOTATION, challenges::text(challenges)),
+        // Only where it is wished for: otherwise it is free for others to set.
+        (names::ACCESS_LOG_ANNOTATION, if *access_log { "true".to_owned() } else { String::new() }),
     ];
     let annotations = annotations.into_iter().filter(|(_, value)| !value.is_empty());
     let mut metadata = metadata(app.as_str(), labels);
@@ -216,6 +219,7 @@ mod tests {
             ],
             maintenance: true,
             routable: true,
+            access_log: true,
             whitelist: vec!["10.0.0.0/8".to_owned(), "::1".to_owned()],
             https_enforced: true,
             certificates: vec![AttachedCert {
@@ -238,6 +242,7 @@ mod tests {
         assert_eq!(read.challenges, routing().challenges);
         assert_eq!((read.domains, read.whitelist), (routing().domains, routing().whitelist));
         assert_eq!((read.maintenance, read.https_enforced, read.wanted), (true, true, None));
+        assert_eq!(read.rules.access_log, Some(true));
         let [cert] = &read.certificates[..] else { panic!("one certificate: {:?}", read.certificates) };
         assert_eq!((cert.name.as_str(), &cert.domains), ("foo-com", &routing().certificates[0].domains));
         assert_eq!(cert.stamp, Some(certificate::stamp(&routing().certificates[0].pair)));
@@ -245,11 +250,17 @@ mod tests {
 
     #[test]
     fn annotations_go_with_what_they_say() {
-        let bare = AppRouting { certificates: Vec::new(), whitelist: Vec::new(), ..routing() };
+        let bare =
+            AppRouting { certificates: Vec::new(), whitelist: Vec::new(), access_log: false, ..routing() };
 
         let annotations = service(&bare).metadata.annotations.expect("some");
 
-        for gone in [names::CERTIFICATES_ANNOTATION, names::STAMPS_ANNOTATION, names::WHITELIST_ANNOTATION] {
+        for gone in [
+            names::CERTIFICATES_ANNOTATION,
+            names::STAMPS_ANNOTATION,
+            names::WHITELIST_ANNOTATION,
+            names::ACCESS_LOG_ANNOTATION,
+        ] {
             assert!(!annotations.contains_key(gone), "{gone}");
         }
     }

@@ -1,0 +1,59 @@
+//! The access log: whether the requests of an app are told in its log.
+
+use serde_json::json;
+
+use crate::command::{APP, Command, Group, OUTPUT};
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::grammar::Matches;
+use crate::listing;
+use crate::progress::Progress;
+use crate::terminal::sayln;
+
+pub const GROUP: Group = Group {
+    name: "access-log",
+    default: Some("access-log:info"),
+    commands: &[
+        Command::new(
+            "access-log:info",
+            "[options]",
+            "Prints whether requests are told in the app's log.",
+            info,
+        )
+        .options(&[APP, OUTPUT])
+        .examples(&["deis access-log"]),
+        Command::new("access-log:on", "[options]", "Tells each request in the app's log.", on)
+            .options(&[APP])
+            .examples(&["deis access-log:on -a blog", "deis logs -f -a blog"]),
+        Command::new("access-log:off", "[options]", "Tells requests in the app's log no longer.", off)
+            .options(&[APP])
+            .examples(&["deis access-log:off -a blog"]),
+    ],
+};
+
+fn info(context: &Context, matches: &Matches) -> Outcome {
+    let session = context.app_session(matches)?;
+    let on = session.client.settings(&session.app)?.access_log.unwrap_or(false);
+    if matches.wants_json() {
+        return listing::json(&json!({ "access_log": on }));
+    }
+    sayln!("The access log is {}.", if on { "on" } else { "off" });
+    Ok(())
+}
+
+fn on(context: &Context, matches: &Matches) -> Outcome {
+    switch(context, matches, true)
+}
+
+fn off(context: &Context, matches: &Matches) -> Outcome {
+    switch(context, matches, false)
+}
+
+fn switch(context: &Context, matches: &Matches, on: bool) -> Outcome {
+    let session = context.app_session(matches)?;
+    let word = if on { "on" } else { "off" };
+    let progress = Progress::start(format_args!("Turning {word} the access log of {}... ", session.app));
+    session.client.change_settings(&session.app, &json!({ "access_log": on }))?;
+    progress.done(format_args!("done"));
+    Ok(())
+}
