@@ -103,7 +103,7 @@ impl ProxyBody {
     pub(crate) fn release(&self) -> Option<u64> {
         match self {
             Self::Streamed(streamed) => streamed.guard.as_ref().map(|guard| guard.under_way().release()),
-            Self::Text(_) | Self::Gzipped(_) | Self::Told(_) => None,
+            Self::Text(_) | Self::Compressed(_) | Self::Told(_) => None,
         }
     }
 

@@ -77,7 +77,14 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), media_type: PLAIN, location: None, retry_after: None, is_last: false }
+        Self {
+            status,
+            text: text.into(),
+            media_type: PLAIN,
+            location: None,
+            retry_after: None,
+            is_last: false,
+        }
     }
 
     /// After it the connection is closed.

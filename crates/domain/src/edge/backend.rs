@@ -1,9 +1,11 @@
 //! How an app is spoken to.
 
+use serde::{Deserialize, Serialize};
+
 use crate::annotations::Reader;
 
 /// What the port of an app speaks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
     #[default]
     Http1,
@@ -12,7 +14,7 @@ pub enum Protocol {
 }
 
 /// Header of the PROXY protocol, by which an app learns at the start of a connection who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProxyHeader {
     V1,
     V2,

@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::nested;
 use crate::annotations::Reader;
 
 /// A second in the unit of [`Pace`].
@@ -34,17 +37,19 @@ pub struct Pace {
 }
 
 /// What was set of [`Limits`]. `Some(None)` takes a bound away that the router has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitRules {
     pub client: BoundRules,
     pub app: BoundRules,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoundRules {
     /// Nanoseconds from one request to the next.
+    #[serde(with = "nested")]
     pub every_ns: Option<Option<u64>>,
     pub burst: Option<u32>,
+    #[serde(with = "nested")]
     pub at_once_max: Option<Option<u32>>,
 }
 
