@@ -16,13 +16,14 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::fast::{self, Rewound};
 use crate::phases;
 use crate::proxy_protocol;
 use crate::worker::Shared;
 
 /// Largest head of a request, and most headers in it.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-const HEADERS_MAX: usize = 100;
+pub(crate) const HEADERS_MAX: usize = 100;
 /// Requests under way at once on one connection.
 const STREAMS_MAX: u32 = 128;
 /// Streams that a client opened and took back before they were looked at (rapid reset).
@@ -98,6 +99,14 @@ async fn http1<S>(stream: S, visit: Visit, shared: Rc<Shared>, mut shutdown: wat
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let stream = if shared.settings.short_way {
+        match fast::serve(stream, visit, &shared, &shutdown).await {
+            Some(stream) => stream,
+            None => return,
+        }
+    } else {
+        Rewound::untouched(stream)
+    };
     let head_timeout = shared.settings.head_timeout;
     let service = service_fn(move |request| phases::serve(Rc::clone(&shared), visit, request));
     let connection = http1::Builder::new()

@@ -8,6 +8,7 @@
 mod affinity;
 mod body;
 mod connection;
+mod fast;
 mod gzip;
 mod metrics;
 pub mod passthrough;
@@ -53,6 +54,8 @@ pub struct RouterSettings {
     pub head_timeout: Duration,
     /// Open client connections per worker; more wait in the kernel's queue.
     pub connections_max: usize,
+    /// Ordinary requests of HTTP/1 go the short way; otherwise all go the long one.
+    pub short_way: bool,
     /// How long requests under way may go on after shutdown was asked for.
     pub drain_timeout: Duration,
 }
@@ -89,6 +92,7 @@ impl RouterSettings {
             connect_timeout: Duration::from_secs(3),
             head_timeout: Duration::from_secs(60),
             connections_max: 10_000,
+            short_way: true,
             drain_timeout: Duration::from_secs(10),
         }
     }

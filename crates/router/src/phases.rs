@@ -9,16 +9,20 @@ mod guard;
 mod headers;
 mod log;
 mod matching;
+pub(crate) mod short;
 
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use domain::edge::RouterRules;
 use http::{HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use crate::body::ProxyBody;
 use crate::connection::Visit;
+use crate::site::Site;
 use crate::worker::Shared;
 use caller::Caller;
 
@@ -28,24 +32,45 @@ pub(crate) async fn serve(
     visit: Visit,
     mut request: Request<Incoming>,
 ) -> Result<Response<ProxyBody>, Infallible> {
-    let rules = shared.table.borrow().rules.clone();
-    let caller = Caller::of(&rules, &shared.settings, visit, request.headers());
-    let entry = log::Entry::begin(&request, caller.address);
-    let wishes = answer::Wishes::of(&rules, &mut request);
-    let site = guard::check_framing(&request).and_then(|()| matching::site(&shared, &request));
-    let (site, answer) = match site {
-        Err(refusal) => (None, refusal.into_response()),
-        Ok((site, host)) => match guard::check(&shared.settings, &site, &caller, &host, &request) {
-            Err(refusal) => (Some(site), refusal.into_response()),
-            Ok(()) => {
-                let answer = forward::forward(&shared, Rc::clone(&site), &host, &caller, request).await;
-                (Some(site), answer)
-            }
-        },
+    let (Admitted { rules, caller, entry, wishes }, verdict) = admit(&shared, visit, &mut request);
+    let (site, answer) = match verdict {
+        Err((site, refusal)) => (site, refusal.into_response()),
+        Ok((site, host)) => {
+            let answer = forward::forward(&shared, Rc::clone(&site), &host, &caller, request).await;
+            (Some(site), answer)
+        }
     };
     let answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
     entry.end(&shared.metrics, site.as_deref(), answer.status());
     Ok(answer)
+}
+
+/// What is known of a request before it goes to an app, and needed when its answer is there.
+struct Admitted {
+    rules: Arc<RouterRules>,
+    caller: Caller,
+    entry: log::Entry,
+    wishes: answer::Wishes,
+}
+
+/// The site that is to serve a request, and the host asked for; else the refusal, and the site where that is known.
+type Verdict = Result<(Rc<Site>, String), (Option<Rc<Site>>, Refusal)>;
+
+/// The phases before `forward`.
+fn admit<B>(shared: &Shared, visit: Visit, request: &mut Request<B>) -> (Admitted, Verdict) {
+    let rules = shared.table.borrow().rules.clone();
+    let caller = Caller::of(&rules, &shared.settings, visit, request.headers());
+    let entry = log::Entry::begin(request, caller.address);
+    let wishes = answer::Wishes::of(&rules, request);
+    let site = guard::check_framing(request).and_then(|()| matching::site(shared, request));
+    let verdict = match site {
+        Err(refusal) => Err((None, refusal)),
+        Ok((site, host)) => match guard::check(&shared.settings, &site, &caller, &host, request) {
+            Err(refusal) => Err((Some(site), refusal)),
+            Ok(()) => Ok((site, host)),
+        },
+    };
+    (Admitted { rules, caller, entry, wishes }, verdict)
 }
 
 /// An answer of the router's own.
@@ -64,13 +89,19 @@ impl Refusal {
     }
 
     pub(crate) fn into_response(self) -> Response<ProxyBody> {
-        let mut response = Response::new(ProxyBody::text(self.text + "\n"));
+        let (response, text) = self.into_parts();
+        response.map(|()| ProxyBody::text(text))
+    }
+
+    /// The head, and the text behind it.
+    fn into_parts(self) -> (Response<()>, String) {
+        let mut response = Response::new(());
         *response.status_mut() = self.status;
         let media_type = HeaderValue::from_static(self.media_type);
         response.headers_mut().insert(header::CONTENT_TYPE, media_type);
         if let Some(location) = self.location.and_then(|location| HeaderValue::try_from(location).ok()) {
             response.headers_mut().insert(header::LOCATION, location);
         }
-        response
+        (response, self.text + "\n")
     }
 }

@@ -44,6 +44,10 @@ impl Site {
         }
     }
 
+    pub(crate) fn has_backend(&self, key: &str) -> bool {
+        self.route.all_backends().any(|backend| backend.key == key)
+    }
+
     pub(crate) fn metrics(&self, worker: &WorkerMetrics) -> &Arc<AppMetrics> {
         self.metrics.get_or_init(|| worker.of(&self.route.owner))
     }

@@ -51,7 +51,7 @@ impl Table {
     }
 
     pub(crate) fn has_backend(&self, key: &str) -> bool {
-        self.sites.iter().any(|site| site.route.all_backends().any(|backend| backend.key == key))
+        self.sites.iter().any(|site| site.has_backend(key))
     }
 }
 

@@ -12,8 +12,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
 use crate::connection::{self, Visit};
+use crate::fast::buffer::Buffers;
+use crate::fast::line::Line;
 use crate::metrics::{Connected, WorkerMetrics};
-use crate::pool::Pool;
+use crate::pool::{Pool, Sender};
 use crate::report::Reports;
 use crate::table::{InFlight, Table};
 use crate::tls::Tls;
@@ -50,9 +52,20 @@ pub(crate) struct Shared {
     /// Wakes requests that wait for a backend.
     pub(crate) table_changed: Notify,
     pub(crate) held_requests: Cell<usize>,
-    pub(crate) pool: Pool,
+    /// Connections to backends of the long way, and of the short one.
+    pub(crate) pool: Pool<Sender>,
+    pub(crate) lines: Pool<Line<TcpStream>>,
+    pub(crate) buffers: Rc<Buffers>,
     pub(crate) in_flight: Rc<InFlight>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+}
+
+impl Shared {
+    /// Whether a backend that served a host in a table of this version does so still.
+    pub(crate) fn still_serves(&self, version: u64, host: &str, backend_key: &str) -> bool {
+        let table = self.table.borrow();
+        table.version == version || table.site(host).is_some_and(|site| site.has_backend(backend_key))
+    }
 }
 
 /// Binds one listener of several on the same address.
@@ -91,6 +104,8 @@ impl Worker {
             table_changed: Notify::new(),
             held_requests: Cell::new(0),
             pool: Pool::default(),
+            lines: Pool::default(),
+            buffers: Rc::default(),
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
         });
@@ -196,11 +211,15 @@ async fn follow_tables(
                 }
                 let table = Rc::new(Table::new(&tables.borrow_and_update(), tls.as_deref(), &shared.metrics));
                 shared.pool.keep_only(&table);
+                shared.lines.keep_only(&table);
                 *shared.table.borrow_mut() = table;
                 shared.table_changed.notify_waiters();
                 changed_at = tokio::time::Instant::now();
             }
-            () = tokio::time::sleep(pause) => shared.pool.drop_idle(),
+            () = tokio::time::sleep(pause) => {
+                shared.pool.drop_idle();
+                shared.lines.drop_idle();
+            }
         }
     }
 }

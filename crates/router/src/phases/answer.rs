@@ -33,7 +33,12 @@ impl Wishes {
         Self { ids, takes_gzip }
     }
 
-    /// Adds to the answer what belongs there.
+    /// Whether an answer of this site could be compressed.
+    pub(super) fn may_compress(&self, site: &Site) -> bool {
+        site.rules.gzip && self.takes_gzip
+    }
+
+    /// Makes the answer what the visitor is to see.
     pub(super) fn carry_out(
         self,
         rules: &RouterRules,
@@ -41,26 +46,38 @@ impl Wishes {
         caller: &Caller,
         mut answer: Response<ProxyBody>,
     ) -> Response<ProxyBody> {
+        let is_streamed = answer.body().is_streamed();
+        if self.add_to(rules, site, caller, &mut answer, is_streamed) {
+            return compressed(&rules.gzip, answer);
+        }
+        answer
+    }
+
+    /// Adds to the answer what belongs there; tells whether it is to be compressed.
+    pub(super) fn add_to<B>(
+        self,
+        rules: &RouterRules,
+        site: Option<&Site>,
+        caller: &Caller,
+        answer: &mut Response<B>,
+        is_streamed: bool,
+    ) -> bool {
         if let Some((id, correlation)) = self.ids {
             answer.headers_mut().insert(REQUEST_ID, id);
             answer.headers_mut().insert(CORRELATION_ID, correlation);
         }
-        let Some(site) = site else { return answer };
+        let Some(site) = site else { return false };
         if let Some(hsts) = site.hsts.as_ref().filter(|_| caller.is_https) {
             answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
         }
         if let Some(policy) = &site.referrer_policy {
             answer.headers_mut().insert(header::REFERRER_POLICY, policy.clone());
         }
-        if site.rules.gzip && is_compressible(&rules.gzip, &answer) {
-            if rules.gzip.vary {
-                answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-            }
-            if self.takes_gzip {
-                return compressed(&rules.gzip, answer);
-            }
+        let is_compressible = site.rules.gzip && is_streamed && is_compressible(&rules.gzip, answer);
+        if is_compressible && rules.gzip.vary {
+            answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         }
-        answer
+        is_compressible && self.takes_gzip
     }
 }
 
@@ -97,7 +114,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the answer is of a kind that is compressed for those who take it.
-fn is_compressible(gzip: &Gzip, answer: &Response<ProxyBody>) -> bool {
+fn is_compressible<B>(gzip: &Gzip, answer: &Response<B>) -> bool {
     let headers = answer.headers();
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let media_type = text(header::CONTENT_TYPE).and_then(|text| text.split(';').next()).unwrap_or_default();
@@ -109,7 +126,7 @@ fn is_compressible(gzip: &Gzip, answer: &Response<ProxyBody>) -> bool {
     let is_whole = matches!(answer.status(), StatusCode::OK | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
     let is_plain =
         !headers.contains_key(header::CONTENT_ENCODING) && !headers.contains_key(header::CONTENT_RANGE);
-    is_type && is_long && may_change && is_whole && is_plain && answer.body().is_streamed()
+    is_type && is_long && may_change && is_whole && is_plain
 }
 
 fn compressed(gzip: &Gzip, answer: Response<ProxyBody>) -> Response<ProxyBody> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use domain::routing::Backend;
-use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response};
@@ -42,31 +42,82 @@ pub(super) async fn forward(
         return Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here").into_response();
     }
     let visitor = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
-    let outgoing = prepare(&site, site.metrics(&shared.metrics), caller, request);
     let timeout = site.rules.timeout;
-    let is_sticky = site.rules.sticky && site.destination(outgoing.uri().path()).is_sticky;
-    let wanted = is_sticky.then(|| affinity::wanted(outgoing.headers()));
-    match exchange(shared, site, host, outgoing).await {
+    let wanted = wanted_replica(&site, &request);
+    let mark = wanted.as_ref().and_then(|wanted| wanted.as_deref());
+    let outgoing = prepare(&site, site.metrics(&shared.metrics), caller, request);
+    let uri = outgoing.uri().clone();
+    let exchanged =
+        exchange(shared, site, host, &uri, mark, Box::new(outgoing), async |site, backend, request| {
+            attempt(shared, site, host, backend, *request).await
+        });
+    match exchanged.await {
         Err(refusal) => refusal.into_response(),
-        Ok(Exchange { response, guard, .. }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            switch_protocols(timeout, response, visitor, guard)
+        Ok(Exchange { answer, guard, .. }) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            switch_protocols(timeout, answer, visitor, guard)
         }
-        Ok(Exchange { response, guard, backend_key }) => {
-            let (mut parts, body) = response.into_parts();
-            headers::strip_hop_by_hop(&mut parts.headers);
-            if let Some(wanted) = wanted {
-                let mark = affinity::mark(&backend_key);
-                if wanted.as_ref() != Some(&mark) {
-                    let cookie = affinity::cookie(&mark, caller.is_https);
-                    parts.headers.append(header::SET_COOKIE, cookie);
-                }
+        Ok(Exchange { answer, guard, backend_key }) => {
+            let (mut parts, body) = answer.into_parts();
+            if parts.headers.contains_key(header::TRANSFER_ENCODING) {
+                // Chunks say where the body ends, whatever else is said (RFC 9112 section 6.3).
+                parts.headers.remove(header::CONTENT_LENGTH);
             }
-            // How the end of the body is told is for each connection to choose.
-            parts.headers.remove(header::TRANSFER_ENCODING);
+            pass_on(&mut parts.headers, wanted, &backend_key, caller);
             parts.version = Version::HTTP_11;
             Response::from_parts(parts, ProxyBody::answer(body, timeout, guard))
         }
     }
+}
+
+/// Where visitors come back to the replica that answered before: the mark that this one brings, if any.
+pub(super) fn wanted_replica<B>(site: &Site, request: &Request<B>) -> Option<Option<String>> {
+    let is_sticky = site.rules.sticky && site.destination(request.uri().path()).is_sticky;
+    is_sticky.then(|| affinity::wanted(request.headers()))
+}
+
+/// Makes of an app's headers what a visitor is to see.
+pub(super) fn pass_on(
+    headers: &mut HeaderMap,
+    wanted: Option<Option<String>>,
+    backend_key: &str,
+    caller: &Caller,
+) {
+    headers::strip_hop_by_hop(headers);
+    if let Some(wanted) = wanted {
+        let mark = affinity::mark(backend_key);
+        if wanted.as_ref() != Some(&mark) {
+            headers.append(header::SET_COOKIE, affinity::cookie(&mark, caller.is_https));
+        }
+    }
+    // How the end of the body is told is for each connection to choose.
+    headers.remove(header::TRANSFER_ENCODING);
+}
+
+/// Makes the request what the app is to see, but for its body.
+pub(super) fn prepare_head<B>(site: &Site, caller: &Caller, request: &mut Request<B>) {
+    let headers = request.headers_mut();
+    let upgrade = headers::upgrade(headers);
+    headers::strip_hop_by_hop(headers);
+    // The answer "100 Continue" is given by us as soon as the body is wanted.
+    headers.remove(header::EXPECT);
+    headers::join_cookies(headers);
+    headers::add_forwarded(headers, caller);
+    if site.rules.request_start {
+        headers::add_request_start(headers, SystemTime::now());
+    } else {
+        headers.remove(headers::REQUEST_START);
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol);
+    }
+    if let Some(authority) = request.uri().authority() {
+        let host = HeaderValue::try_from(authority.as_str()).expect("an authority is a valid header value");
+        request.headers_mut().insert(header::HOST, host);
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        *request.uri_mut() = Uri::try_from(path).expect("it was parsed from a request line");
+    }
+    *request.version_mut() = Version::HTTP_11;
 }
 
 /// The request as the app is to see it.
@@ -74,31 +125,10 @@ fn prepare(
     site: &Site,
     metrics: &Arc<AppMetrics>,
     caller: &Caller,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Request<ProxyBody> {
-    let (mut parts, body) = request.into_parts();
-    let upgrade = headers::upgrade(&parts.headers);
-    headers::strip_hop_by_hop(&mut parts.headers);
-    // The answer "100 Continue" is given by us as soon as the body is wanted.
-    parts.headers.remove(header::EXPECT);
-    headers::join_cookies(&mut parts.headers);
-    headers::add_forwarded(&mut parts.headers, caller);
-    if site.rules.request_start {
-        headers::add_request_start(&mut parts.headers, SystemTime::now());
-    } else {
-        parts.headers.remove(headers::REQUEST_START);
-    }
-    if let Some(protocol) = upgrade {
-        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        parts.headers.insert(header::UPGRADE, protocol);
-    }
-    if let Some(authority) = parts.uri.authority() {
-        let host = HeaderValue::try_from(authority.as_str()).expect("an authority is a valid header value");
-        parts.headers.insert(header::HOST, host);
-    }
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    parts.uri = Uri::try_from(path).expect("it was parsed from a request line");
-    parts.version = Version::HTTP_11;
+    prepare_head(site, caller, &mut request);
+    let (parts, body) = request.into_parts();
     let body = if body.is_end_stream() {
         ProxyBody::empty()
     } else {
@@ -107,42 +137,46 @@ fn prepare(
     Request::from_parts(parts, body)
 }
 
-struct Exchange {
-    response: Response<Incoming>,
-    guard: InFlightGuard,
-    backend_key: String,
+/// What came of a request.
+pub(super) struct Exchange<A> {
+    pub(super) answer: A,
+    pub(super) guard: InFlightGuard,
+    pub(super) backend_key: String,
 }
 
 /// How one attempt failed.
-enum Attempt {
+pub(super) enum Attempt<R> {
     /// Nothing reached the app: the request may go elsewhere.
-    Unsent(Box<Request<ProxyBody>>),
+    Unsent(R),
     /// The request is gone; this is what the visitor hears.
     Lost(Refusal),
 }
 
-async fn exchange(
+/// Finds a backend that takes the request, by attempts that either way makes in its own manner.
+pub(super) async fn exchange<R, A>(
     shared: &Rc<Shared>,
     mut site: Rc<Site>,
     host: &str,
-    mut request: Request<ProxyBody>,
-) -> Result<Exchange, Refusal> {
+    uri: &Uri,
+    mark: Option<&str>,
+    mut request: R,
+    mut attempt: impl AsyncFnMut(&Site, &Backend, R) -> Result<A, Attempt<R>>,
+) -> Result<Exchange<A>, Refusal> {
     let deadline = Instant::now() + shared.settings.hold_timeout;
     let mut tried = Vec::new();
     loop {
         let metrics = site.metrics(&shared.metrics);
-        let to = site.destination(request.uri().path());
-        let mark = to.is_sticky.then(|| affinity::wanted(request.headers())).flatten();
+        let to = site.destination(uri.path());
+        let mark = mark.filter(|_| to.is_sticky);
         // Subscribed before looking, so that no change of the table is missed.
         let changed = shared.table_changed.notified();
-        if let Some((backend, guard)) = shared.in_flight.choose(to.backends, &tried, mark.as_deref(), metrics)
-        {
-            match attempt(shared, &site, &backend, request).await {
-                Ok(response) => return Ok(Exchange { response, guard, backend_key: backend.key }),
+        if let Some((backend, guard)) = shared.in_flight.choose(to.backends, &tried, mark, metrics) {
+            match attempt(&site, &backend, request).await {
+                Ok(answer) => return Ok(Exchange { answer, guard, backend_key: backend.key }),
                 Err(Attempt::Lost(refusal)) => return Err(refusal),
                 Err(Attempt::Unsent(back)) => {
                     metrics.retries.add(1);
-                    request = *back;
+                    request = back;
                 }
             }
             tried.push(backend.key);
@@ -203,9 +237,10 @@ fn unavailable(text: &str) -> Refusal {
 async fn attempt(
     shared: &Rc<Shared>,
     site: &Site,
+    host: &str,
     backend: &Backend,
     request: Request<ProxyBody>,
-) -> Result<Response<Incoming>, Attempt> {
+) -> Result<Response<Incoming>, Attempt<Box<Request<ProxyBody>>>> {
     let pooled = shared.pool.take(&backend.key);
     let reused = pooled.is_some();
     let mut sender = match pooled {
@@ -222,11 +257,9 @@ async fn attempt(
     let again = (reused && is_safe(&request)).then(|| copy(&request));
     let answer = tokio::time::timeout(site.rules.timeout, sender.try_send_request(request)).await;
     match answer {
-        Err(_) => {
-            Err(Attempt::Lost(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the app did not answer in time")))
-        }
+        Err(_) => Err(Attempt::Lost(too_late())),
         Ok(Ok(response)) => {
-            give_back(shared, backend, sender, response.status());
+            give_back(shared, host, backend, sender, response.status());
             Ok(response)
         }
         Ok(Err(mut error)) => match error.take_message().or(again) {
@@ -261,12 +294,28 @@ fn lost(error: &hyper::Error) -> Refusal {
         }
         cause = error.source();
     }
+    unanswered()
+}
+
+pub(super) fn too_late() -> Refusal {
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the app did not answer in time")
+}
+
+pub(super) fn unanswered() -> Refusal {
     Refusal::new(StatusCode::BAD_GATEWAY, "the app closed the connection without an answer")
+}
+
+pub(super) fn switched_unasked() -> Refusal {
+    Refusal::new(StatusCode::BAD_GATEWAY, "the app switched protocols without being asked to")
 }
 
 /// GET and HEAD without a body change nothing (RFC 9110 section 9.2.1), so they may be sent twice.
 fn is_safe(request: &Request<ProxyBody>) -> bool {
-    matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream()
+    is_safe_method(request.method()) && request.body().is_end_stream()
+}
+
+pub(super) fn is_safe_method(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn copy(request: &Request<ProxyBody>) -> Request<ProxyBody> {
@@ -277,11 +326,20 @@ fn copy(request: &Request<ProxyBody>) -> Request<ProxyBody> {
     copy
 }
 
-async fn connect(shared: &Shared, site: &Site, backend: &Backend) -> std::io::Result<Sender> {
+pub(super) async fn connect_to(
+    shared: &Shared,
+    site: &Site,
+    backend: &Backend,
+) -> std::io::Result<TcpStream> {
     let connecting = TcpStream::connect(backend.address);
     let patience = site.rules.connect_timeout.unwrap_or(shared.settings.connect_timeout);
     let stream = tokio::time::timeout(patience, connecting).await??;
     stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn connect(shared: &Shared, site: &Site, backend: &Backend) -> std::io::Result<Sender> {
+    let stream = connect_to(shared, site, backend).await?;
     let (sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
     tokio::task::spawn_local(async move {
@@ -292,14 +350,15 @@ async fn connect(shared: &Shared, site: &Site, backend: &Backend) -> std::io::Re
 }
 
 /// Puts the connection back into the pool once the answer's body has been read.
-fn give_back(shared: &Rc<Shared>, backend: &Backend, mut sender: Sender, status: StatusCode) {
+fn give_back(shared: &Rc<Shared>, host: &str, backend: &Backend, mut sender: Sender, status: StatusCode) {
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return;
     }
     let shared = Rc::clone(shared);
-    let key = backend.key.clone();
+    let (host, key) = (host.to_owned(), backend.key.clone());
+    let version = shared.table.borrow().version;
     tokio::task::spawn_local(async move {
-        if sender.ready().await.is_ok() && shared.table.borrow().has_backend(&key) {
+        if sender.ready().await.is_ok() && shared.still_serves(version, &host, &key) {
             shared.pool.put(&key, sender);
         }
     });
@@ -313,8 +372,7 @@ fn switch_protocols(
     guard: InFlightGuard,
 ) -> Response<ProxyBody> {
     let Some(visitor) = visitor else {
-        let text = "the app switched protocols without being asked to";
-        return Refusal::new(StatusCode::BAD_GATEWAY, text).into_response();
+        return switched_unasked().into_response();
     };
     let app = hyper::upgrade::on(&mut response);
     tokio::task::spawn_local(async move {
