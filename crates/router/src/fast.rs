@@ -49,7 +49,7 @@ where
     let mut stop = pin!(async move { drop(told.wait_for(|stop| *stop).await) });
     let mut is_stopping = false;
     loop {
-        match request::read(visitor.unread()) {
+        match request::read(visitor.unread(), &shared.buffers) {
             Read::Odd => return Some(Rewound::new(visitor)),
             Read::Ordinary(request) => {
                 match short::serve(shared, visit, &mut visitor, &mut patience, request, shutdown).await {

@@ -18,6 +18,7 @@ mod proxy_protocol;
 mod report;
 mod site;
 mod table;
+mod tables;
 mod tls;
 mod worker;
 
@@ -148,20 +149,20 @@ impl Router {
         let settings = Arc::new(settings);
         let reports = Arc::new(Reports::new(workers, Arc::clone(routes)));
         let metrics = Arc::new(Metrics::new(workers));
+        let (tables, thread) = tables::start(routes.watch(), tls, workers).map_err(RouterError::Worker)?;
         let mut secure = secure.into_iter();
-        let threads = plain.into_iter().enumerate().map(|(number, plain)| {
+        let workers = plain.into_iter().enumerate().map(|(number, plain)| {
             let worker = Worker {
                 number,
                 settings: Arc::clone(&settings),
-                tls: tls.clone(),
-                tables: routes.watch(),
+                tables: tables.clone(),
                 reports: Arc::clone(&reports),
                 metrics: metrics.worker(number),
                 shutdown: shutdown.clone(),
             };
             worker.spawn(Doors { plain, secure: secure.next() }).map_err(RouterError::Worker)
         });
-        let threads = threads.collect::<Result<_, _>>()?;
+        let threads = workers.chain([Ok(thread)]).collect::<Result<_, _>>()?;
         Ok(Self { address, https_address, metrics, threads })
     }
 

@@ -22,7 +22,7 @@ use hyper::{Request, Response};
 
 use crate::body::ProxyBody;
 use crate::connection::Visit;
-use crate::site::Site;
+use crate::table::Found;
 use crate::worker::Shared;
 use caller::Caller;
 
@@ -36,7 +36,7 @@ pub(crate) async fn serve(
     let (site, answer) = match verdict {
         Err((site, refusal)) => (site, refusal.into_response()),
         Ok((site, host)) => {
-            let answer = forward::forward(&shared, Rc::clone(&site), &host, &caller, request).await;
+            let answer = forward::forward(&shared, site.clone(), &host, &caller, request).await;
             (Some(site), answer)
         }
     };
@@ -54,7 +54,7 @@ struct Admitted {
 }
 
 /// The site that is to serve a request, and the host asked for; else the refusal, and the site where that is known.
-type Verdict = Result<(Rc<Site>, String), (Option<Rc<Site>>, Refusal)>;
+type Verdict = Result<(Found, String), (Option<Found>, Refusal)>;
 
 /// The phases before `forward`.
 fn admit<B>(shared: &Shared, visit: Visit, request: &mut Request<B>) -> (Admitted, Verdict) {

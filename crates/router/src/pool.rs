@@ -81,8 +81,12 @@ impl<C: Idle> Pool<C> {
         });
     }
 
-    /// Closes connections to backends that are no longer in the table.
-    pub(crate) fn keep_only(&self, table: &Table) {
-        self.idle.borrow_mut().retain(|key, _| table.has_backend(key));
+    /// Closes connections to backends that have left the table since it had this version.
+    pub(crate) fn keep_only(&self, table: &Table, since: u64) {
+        let mut idle = self.idle.borrow_mut();
+        match table.gone_since(since) {
+            Some(gone) => gone.iter().for_each(|key| drop(idle.remove(key))),
+            None => idle.retain(|key, _| table.has_backend(key)),
+        }
     }
 }

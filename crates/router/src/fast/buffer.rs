@@ -4,14 +4,21 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use http::HeaderMap;
+
 /// First size of a buffer; most heads and short answers fit.
 const BYTES_FIRST: usize = 32 << 10;
 /// Buffers kept for the next use; more are given back to the system.
 const SPARE_MAX: usize = 64;
+/// Maps with room for more headers than this are not kept.
+const HEADERS_SPARE_MAX: usize = 64;
 
-/// The spare buffers of a worker.
+/// The spare buffers and header maps of a worker.
 #[derive(Default)]
-pub(crate) struct Buffers(RefCell<Vec<Vec<u8>>>);
+pub(crate) struct Buffers {
+    bytes: RefCell<Vec<Vec<u8>>>,
+    headers: RefCell<Vec<HeaderMap>>,
+}
 
 /// Bytes that came and were not used yet.
 pub(crate) struct Buffer {
@@ -24,8 +31,22 @@ pub(crate) struct Buffer {
 
 impl Buffers {
     pub(crate) fn lend(self: &Rc<Self>) -> Buffer {
-        let bytes = self.0.borrow_mut().pop().unwrap_or_else(|| vec![0; BYTES_FIRST]);
+        let bytes = self.bytes.borrow_mut().pop().unwrap_or_else(|| vec![0; BYTES_FIRST]);
         Buffer { bytes, start: 0, end: 0, home: Rc::clone(self) }
+    }
+
+    /// An empty map, with room where another was given back.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        self.headers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a map whose headers are of no more use.
+    pub(crate) fn give_back(&self, mut headers: HeaderMap) {
+        let mut spare = self.headers.borrow_mut();
+        if spare.len() < SPARE_MAX && headers.capacity() <= HEADERS_SPARE_MAX {
+            headers.clear();
+            spare.push(headers);
+        }
     }
 }
 
@@ -66,7 +87,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut spare = self.home.0.borrow_mut();
+        let mut spare = self.home.bytes.borrow_mut();
         if spare.len() < SPARE_MAX && self.bytes.len() == BYTES_FIRST {
             spare.push(std::mem::take(&mut self.bytes));
         }
@@ -97,10 +118,10 @@ mod tests {
     fn a_buffer_that_was_given_back_is_lent_again() {
         let buffers = Rc::new(Buffers::default());
         drop(buffers.lend());
-        assert_eq!(buffers.0.borrow().len(), 1);
+        assert_eq!(buffers.bytes.borrow().len(), 1);
 
         let again = buffers.lend();
 
-        assert!(again.is_empty() && buffers.0.borrow().is_empty());
+        assert!(again.is_empty() && buffers.bytes.borrow().is_empty());
     }
 }

@@ -90,10 +90,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     ) -> Result<(), (usize, Failure)> {
         let mut written = 0;
         while !first.is_empty() || !second.is_empty() {
-            let slices = [IoSlice::new(first), IoSlice::new(second)];
-            let slices = if first.is_empty() { &slices[1..] } else { &slices[..] };
             let stream = &mut self.stream;
-            let wrote = patience.within(until, |cx| Pin::new(&mut *stream).poll_write_vectored(cx, slices));
+            let wrote = patience.within(until, |cx| {
+                let stream = Pin::new(&mut *stream);
+                match (first, second) {
+                    (only, []) | ([], only) => stream.poll_write(cx, only),
+                    _ => stream.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)]),
+                }
+            });
             let count = match wrote.await {
                 Some(Ok(count @ 1..)) => count,
                 Some(_) => return Err((written, Failure::Broken)),

@@ -20,6 +20,9 @@ const PIECE_BYTES_MAX: usize = 32 << 10;
 #[derive(Debug)]
 pub(crate) struct Cut;
 
+/// A body up to this length is copied behind its head, which is cheaper than writing from two places.
+const COPIED_BYTES_MAX: usize = 4 << 10;
+
 /// Both sides of an exchange.
 pub(crate) struct Relay<'a, S> {
     pub(crate) visitor: &'a mut Line<S>,
@@ -35,20 +38,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     pub(crate) async fn carry(&mut self, head: Vec<u8>, ends: Ends, framing: Framing) -> Result<(), Cut> {
         match ends {
             Ends::AtOnce => self.send(&head).await,
-            Ends::After(length) => self.carry_length(&head, length).await,
+            Ends::After(length) => self.carry_length(head, length).await,
             Ends::ByChunks => self.carry_chunks(head, framing).await,
             Ends::WithConnection => self.carry_rest(head, framing).await,
         }
     }
 
-    async fn carry_length(&mut self, head: &[u8], mut left: u64) -> Result<(), Cut> {
-        let mut head = head;
+    async fn carry_length(&mut self, mut head: Vec<u8>, mut left: u64) -> Result<(), Cut> {
         loop {
             let unread = self.app.unread();
             let count = usize::try_from(left).unwrap_or(usize::MAX).min(unread.len());
             let until = Instant::now() + self.silence_max;
-            self.visitor.write(self.patience, until, head, &unread[..count]).await.map_err(|_| Cut)?;
-            head = &[];
+            let mut piece = &unread[..count];
+            if count <= COPIED_BYTES_MAX && !head.is_empty() {
+                head.extend(piece);
+                piece = &[];
+            }
+            self.visitor.write(self.patience, until, &head, piece).await.map_err(|_| Cut)?;
+            head.clear();
             self.app.consume(count);
             self.bytes.add(count as u64);
             left -= count as u64;

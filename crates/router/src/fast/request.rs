@@ -6,9 +6,10 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Uri, Version};
+use http::{Method, Request, Uri, Version};
 use httparse::Status;
 
+use super::buffer::Buffers;
 use crate::connection::HEADERS_MAX;
 
 /// A request without surprises: its target is a path, and its body has come as a whole, or there is none.
@@ -31,26 +32,32 @@ pub(crate) enum Read {
 }
 
 /// Looks at what has come so far.
-pub(crate) fn read(bytes: &[u8]) -> Read {
+pub(crate) fn read(bytes: &[u8], buffers: &Buffers) -> Read {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(Status::Partial) => Read::Partial,
         Ok(Status::Complete(head_bytes)) => {
-            ordinary(bytes, head_bytes, &parsed).map_or(Read::Odd, Read::Ordinary)
+            ordinary(bytes, head_bytes, &parsed, buffers).map_or(Read::Odd, Read::Ordinary)
         }
         Err(_) => Read::Odd,
     }
 }
 
-fn ordinary(bytes: &[u8], head_bytes: usize, parsed: &httparse::Request<'_, '_>) -> Option<Ordinary> {
+fn ordinary(
+    bytes: &[u8],
+    head_bytes: usize,
+    parsed: &httparse::Request<'_, '_>,
+    buffers: &Buffers,
+) -> Option<Ordinary> {
     let (method, version) = (method(parsed.method?)?, parsed.version?);
     let path = parsed.path.filter(|path| path.starts_with('/'))?;
     let head = Bytes::copy_from_slice(&bytes[..head_bytes]);
     let part = |part: &[u8]| head.slice(place(bytes, part));
 
     let mut framing = Framing { is_last: version == 0, length: None };
-    let mut map = HeaderMap::with_capacity(parsed.headers.len() + ADDED);
+    let mut map = buffers.headers();
+    map.reserve(parsed.headers.len() + ADDED);
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
         framing.meet(&name, field.value)?;
@@ -121,6 +128,10 @@ fn length(value: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(bytes: &[u8]) -> Read {
+        super::read(bytes, &Buffers::default())
+    }
 
     fn is_odd(text: &str) -> bool {
         matches!(read(text.as_bytes()), Read::Odd)

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use httparse::Status;
 use hyper::ext::ReasonPhrase;
 
+use super::buffer::Buffers;
 use super::request::place;
 use crate::connection::HEADERS_MAX;
 
@@ -36,10 +37,14 @@ pub(crate) struct Malformed;
 
 /// The head of the answer proper, and how many bytes it is behind; heads of the kind 1xx come before it and are
 /// passed over. `None` until it is there.
-pub(crate) fn read(bytes: &[u8], method: &Method) -> Result<Option<(Head, usize)>, Malformed> {
+pub(crate) fn read(
+    bytes: &[u8],
+    method: &Method,
+    buffers: &Buffers,
+) -> Result<Option<(Head, usize)>, Malformed> {
     let mut behind = 0;
     loop {
-        let Some((head, length)) = read_one(&bytes[behind..], method)? else { return Ok(None) };
+        let Some((head, length)) = read_one(&bytes[behind..], method, buffers)? else { return Ok(None) };
         behind += length;
         let status = head.response.status();
         if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
@@ -48,12 +53,14 @@ pub(crate) fn read(bytes: &[u8], method: &Method) -> Result<Option<(Head, usize)
     }
 }
 
-fn read_one(bytes: &[u8], method: &Method) -> Result<Option<(Head, usize)>, Malformed> {
+fn read_one(bytes: &[u8], method: &Method, buffers: &Buffers) -> Result<Option<(Head, usize)>, Malformed> {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
     match parser.parse_response_with_uninit_headers(&mut parsed, bytes, &mut headers) {
-        Ok(Status::Complete(length)) => head(bytes, length, &parsed, method).map(|head| Some((head, length))),
+        Ok(Status::Complete(length)) => {
+            head(bytes, length, &parsed, method, buffers).map(|head| Some((head, length)))
+        }
         Ok(Status::Partial) => Ok(None),
         Err(_) => Err(Malformed),
     }
@@ -64,6 +71,7 @@ fn head(
     length: usize,
     parsed: &httparse::Response<'_, '_>,
     method: &Method,
+    buffers: &Buffers,
 ) -> Result<Head, Malformed> {
     let shared = Bytes::copy_from_slice(&bytes[..length]);
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Malformed)?;
@@ -72,6 +80,7 @@ fn head(
         Framing { stays_open: is_newest, is_closing: false, length: None, codings: 0, is_chunked: false };
     let mut response = Response::new(());
     *response.status_mut() = status;
+    *response.headers_mut() = buffers.headers();
     let map = response.headers_mut();
     map.reserve(parsed.headers.len() + ADDED);
     for field in parsed.headers.iter() {
@@ -154,6 +163,10 @@ fn length(value: &[u8]) -> Result<u64, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(bytes: &[u8], method: &Method) -> Result<Option<(Head, usize)>, Malformed> {
+        super::read(bytes, method, &Buffers::default())
+    }
 
     fn ends(method: &Method, head: &str) -> Result<Ends, Malformed> {
         let read = read(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes(), method)?;

@@ -6,6 +6,7 @@ use http::{Method, Response, StatusCode, Version};
 use hyper::Request;
 
 use super::caller::Caller;
+use super::headers;
 use crate::body::ProxyBody;
 use crate::site::Site;
 
@@ -82,14 +83,15 @@ impl Wishes {
 }
 
 fn new_ids(headers: &HeaderMap) -> (HeaderValue, HeaderValue) {
-    let id = format!("{:032x}", rand::random::<u128>());
+    let id = headers::written(format_args!("{:032x}", rand::random::<u128>()));
     let before = headers.get(CORRELATION_ID).and_then(|value| value.to_str().ok());
-    let correlation = match before.filter(|value| !value.is_empty() && value.len() <= CORRELATION_BYTES_MAX) {
-        Some(before) => format!("{before}, {id}"),
-        None => id.clone(),
-    };
-    let value = |text: String| HeaderValue::try_from(text).expect("it is made of a header value and digits");
-    (value(id), value(correlation))
+    let before = before.filter(|value| !value.is_empty() && value.len() <= CORRELATION_BYTES_MAX);
+    let joined = before.map(|before| [before.as_bytes(), b", ", id.as_bytes()].concat());
+    let correlation = joined.map_or_else(
+        || id.clone(),
+        |text| HeaderValue::try_from(text).expect("it is made of a header value and digits"),
+    );
+    (id, correlation)
 }
 
 fn rules_allow_gzip<B>(request: &Request<B>) -> bool {

@@ -24,6 +24,7 @@ use crate::body::{BodyError, ProxyBody};
 use crate::metrics::{AppMetrics, Count};
 use crate::pool::Sender;
 use crate::site::Site;
+use crate::table::Found;
 use crate::table::InFlightGuard;
 use crate::worker::Shared;
 
@@ -33,7 +34,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 /// Brings the request to a backend of `route` and its answer back.
 pub(super) async fn forward(
     shared: &Rc<Shared>,
-    site: Rc<Site>,
+    site: Found,
     host: &str,
     caller: &Caller,
     mut request: Request<Incoming>,
@@ -53,16 +54,16 @@ pub(super) async fn forward(
         });
     match exchanged.await {
         Err(refusal) => refusal.into_response(),
-        Ok(Exchange { answer, guard, .. }) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+        Ok(Exchange { answer, guard }) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
             switch_protocols(timeout, answer, visitor, guard)
         }
-        Ok(Exchange { answer, guard, backend_key }) => {
+        Ok(Exchange { answer, guard }) => {
             let (mut parts, body) = answer.into_parts();
             if parts.headers.contains_key(header::TRANSFER_ENCODING) {
                 // Chunks say where the body ends, whatever else is said (RFC 9112 section 6.3).
                 parts.headers.remove(header::CONTENT_LENGTH);
             }
-            pass_on(&mut parts.headers, wanted, &backend_key, caller);
+            pass_on(&mut parts.headers, wanted, guard.backend_key(), caller);
             parts.version = Version::HTTP_11;
             Response::from_parts(parts, ProxyBody::answer(body, timeout, guard))
         }
@@ -141,7 +142,6 @@ fn prepare(
 pub(super) struct Exchange<A> {
     pub(super) answer: A,
     pub(super) guard: InFlightGuard,
-    pub(super) backend_key: String,
 }
 
 /// How one attempt failed.
@@ -155,7 +155,7 @@ pub(super) enum Attempt<R> {
 /// Finds a backend that takes the request, by attempts that either way makes in its own manner.
 pub(super) async fn exchange<R, A>(
     shared: &Rc<Shared>,
-    mut site: Rc<Site>,
+    mut site: Found,
     host: &str,
     uri: &Uri,
     mark: Option<&str>,
@@ -171,15 +171,15 @@ pub(super) async fn exchange<R, A>(
         // Subscribed before looking, so that no change of the table is missed.
         let changed = shared.table_changed.notified();
         if let Some((backend, guard)) = shared.in_flight.choose(to.backends, &tried, mark, metrics) {
-            match attempt(&site, &backend, request).await {
-                Ok(answer) => return Ok(Exchange { answer, guard, backend_key: backend.key }),
+            match attempt(&site, backend, request).await {
+                Ok(answer) => return Ok(Exchange { answer, guard }),
                 Err(Attempt::Lost(refusal)) => return Err(refusal),
                 Err(Attempt::Unsent(back)) => {
                     metrics.retries.add(1);
                     request = back;
                 }
             }
-            tried.push(backend.key);
+            tried.push(backend.key.clone());
             if Instant::now() < deadline {
                 continue;
             }

@@ -19,6 +19,7 @@ use crate::fast::request::Ordinary;
 use crate::fast::response::{self, Ends, Head};
 use crate::fast::write::{self, Framing};
 use crate::site::Site;
+use crate::table::Found;
 use crate::worker::Shared;
 
 /// Longest head of an answer.
@@ -72,20 +73,16 @@ where
     let asked = Asked { shared, head: &head, body, method: &method };
     let table_version = shared.table.borrow().version;
     let mark = wanted.as_ref().and_then(|wanted| wanted.as_deref());
-    let exchanged = forward::exchange(
-        shared,
-        Rc::clone(&site),
-        &host,
-        request.uri(),
-        mark,
-        (),
-        async |site, backend, ()| asked.attempt(site, backend, patience).await,
-    );
+    let exchanged =
+        forward::exchange(shared, site.clone(), &host, request.uri(), mark, (), async |site, backend, ()| {
+            asked.attempt(site, backend, patience).await
+        });
     let exchanged = exchanged.await;
     visitor.consume(body_bytes);
+    shared.buffers.give_back(std::mem::take(request.headers_mut()));
 
-    let out = Outcome { is_last, version, shared, shutdown, site: Some(Rc::clone(&site)) };
-    let Exchange { answer: (head, mut app), guard, backend_key } = match exchanged {
+    let out = Outcome { is_last, version, shared, shutdown, site: Some(site.clone()) };
+    let Exchange { answer: (head, mut app), guard } = match exchanged {
         Ok(exchange) => exchange,
         Err(refusal) => return out.refuse(admitted, refusal, &method, visitor, patience).await,
     };
@@ -94,7 +91,7 @@ where
         let refusal = forward::switched_unasked();
         return out.refuse(admitted, refusal, &method, visitor, patience).await;
     }
-    forward::pass_on(response.headers_mut(), wanted, &backend_key, &admitted.caller);
+    forward::pass_on(response.headers_mut(), wanted, guard.backend_key(), &admitted.caller);
     if !has_length(ends, &method) {
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
@@ -105,14 +102,15 @@ where
     admitted.entry.end(&shared.metrics, Some(&site), response.status());
 
     let head = write::response(&response, version, framing, is_last);
+    shared.buffers.give_back(std::mem::take(response.headers_mut()));
     let bytes = &guard.metrics().bytes_out;
     let silence_max = site.rules.timeout;
     let mut relay = Relay { visitor, app: &mut app, patience, silence_max, bytes };
     if relay.carry(head, ends, framing).await.is_err() {
         return Ended::Cut;
     }
-    if stays_open && app.is_at_rest() && shared.still_serves(table_version, &host, &backend_key) {
-        shared.lines.put(&backend_key, app);
+    if stays_open && app.is_at_rest() && shared.still_serves(table_version, &host, guard.backend_key()) {
+        shared.lines.put(guard.backend_key(), app);
     }
     if is_last { Ended::Last } else { Ended::Well }
 }
@@ -200,7 +198,7 @@ impl Asked<'_> {
             Err((_, Failure::Broken)) => {}
         }
         loop {
-            match response::read(app.unread(), self.method) {
+            match response::read(app.unread(), self.method, &self.shared.buffers) {
                 Ok(Some((head, length))) => {
                     app.consume(length);
                     return Ok(head);
@@ -231,7 +229,7 @@ struct Outcome<'a> {
     version: http::Version,
     shared: &'a Shared,
     shutdown: &'a watch::Receiver<bool>,
-    site: Option<Rc<Site>>,
+    site: Option<Found>,
 }
 
 impl Outcome<'_> {
