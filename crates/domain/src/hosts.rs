@@ -107,14 +107,16 @@ impl HostIndex {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::AppName;
     use crate::routing::{Claim, Route};
 
-    fn route(owner: RouteOwner, own_host: &str, domains: &[(&str, i64)]) -> Route {
+    fn route(owner: RouteOwner, own_host: &str, domains: &[(&str, i64)]) -> Arc<Route> {
         let claims =
             domains.iter().map(|(host, since_ms)| Claim { host: (*host).to_owned(), since_ms: *since_ms });
-        Route { domains: claims.collect(), ..Route::plain(owner, own_host.to_owned(), Vec::new()) }
+        Arc::new(Route { domains: claims.collect(), ..Route::plain(owner, own_host.to_owned(), Vec::new()) })
     }
 
     fn app(name: &str) -> RouteOwner {

@@ -65,7 +65,8 @@ pub struct Claim {
 pub struct RouteTable {
     /// Rises with each table of one engine process; reported back by routers.
     pub version: u64,
-    pub routes: Vec<Route>,
+    /// Shared with the tables before and after, as far as nothing has changed.
+    pub routes: Vec<Arc<Route>>,
     /// How routers are to work, where they are told so while they run.
     pub rules: Arc<RouterRules>,
     /// What all hosts without a certificate of their own are served with.

@@ -127,7 +127,7 @@ impl FakeEngine {
 
     /// Tells everyone that waits, after the state was changed.
     fn publish(&self, state: MutexGuard<'_, State>) {
-        let routes = routes::routes(&state);
+        let routes: Vec<_> = routes::routes(&state).into_iter().map(Arc::new).collect();
         drop(state);
         self.inner.table.send_if_modified(|table| {
             let is_new = table.routes != routes;

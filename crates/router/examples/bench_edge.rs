@@ -84,7 +84,7 @@ fn table(hosts: usize, backend: SocketAddr, pair: Pair) -> Result<RouteTable, Fa
     }
     Ok(RouteTable {
         version: 1,
-        routes: (0..hosts).map(|number| route(number, backend)).collect::<Result<_, _>>()?,
+        routes: (0..hosts).map(|number| route(number, backend).map(Arc::new)).collect::<Result<_, _>>()?,
         rules: Arc::new(rules),
         platform_certificate: Some(Arc::new(pair)),
     })
@@ -103,7 +103,7 @@ fn change(tables: &Tables, line: &str, backends: &[SocketAddr]) -> Result<(), Fa
     let backend = backends.get(backend.parse::<usize>()?).ok_or("there is no such backend")?;
     let number = number.parse()?;
     let mut table = (**tables.0.borrow()).clone();
-    *table.routes.get_mut(number).ok_or("there is no such app")? = route(number, *backend)?;
+    *table.routes.get_mut(number).ok_or("there is no such app")? = Arc::new(route(number, *backend)?);
     table.version += 1;
     tables.0.send_replace(Arc::new(table));
     Ok(())

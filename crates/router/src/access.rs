@@ -10,13 +10,14 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use domain::AppName;
-use domain::routing::RouteOwner;
+use domain::routing::{Route, RouteOwner};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -122,7 +123,7 @@ pub(crate) struct Asked<'a> {
 /// A request that is told when its answer has ended, or it has.
 pub(crate) struct Access {
     log: Rc<AccessLog>,
-    site: Rc<Site>,
+    route: Arc<Route>,
     begun: Instant,
     method: Method,
     /// Shares the bytes of the request's head.
@@ -139,12 +140,12 @@ pub(crate) struct Access {
 
 impl Access {
     /// Begins to tell a request, where its app asked for that.
-    pub(crate) fn begin(log: Option<&Rc<AccessLog>>, site: &Rc<Site>, asked: Asked<'_>) -> Option<Box<Self>> {
+    pub(crate) fn begin(log: Option<&Rc<AccessLog>>, site: &Site, asked: Asked<'_>) -> Option<Box<Self>> {
         let log = log.filter(|_| site.rules.access_log && matches!(site.route.owner, RouteOwner::App(_)))?;
         let Asked { method, path, host, client, is_https, id } = asked;
         Some(Box::new(Self {
             log: Rc::clone(log),
-            site: Rc::clone(site),
+            route: Arc::clone(&site.route),
             begun: Instant::now(),
             method: method.clone(),
             path: path.cloned(),
@@ -209,7 +210,7 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
-        if let RouteOwner::App(app) = &self.site.route.owner {
+        if let RouteOwner::App(app) = &self.route.owner {
             self.log.add(app, |line| self.write(line));
         }
     }
@@ -277,11 +278,11 @@ mod tests {
 
     use super::*;
 
-    fn site(app: &str) -> Rc<Site> {
+    fn site(app: &str) -> Site {
         let owner = RouteOwner::App(AppName::parse(app).expect("a good name"));
         let route = Route::plain(owner, format!("{app}.test"), Vec::new());
         let rules = AppRules { access_log: Some(true), ..AppRules::default() };
-        Rc::new(Site::new(&RouterRules::default(), &Route { rules, ..route }, None))
+        Site::new(&RouterRules::default(), &Arc::new(Route { rules, ..route }), 1)
     }
 
     fn ask(log: &Rc<AccessLog>, app: &str, path: &PathAndQuery) -> Box<Access> {
@@ -380,7 +381,7 @@ mod tests {
         let log = Rc::new(AccessLog::new(teller, 4));
         let owner = RouteOwner::App(AppName::parse("blog").expect("a good name"));
         let route = Route::plain(owner, "blog.test".to_owned(), Vec::new());
-        let site = Rc::new(Site::new(&RouterRules::default(), &route, None));
+        let site = Site::new(&RouterRules::default(), &Arc::new(route), 1);
         let asked = Asked {
             method: &Method::GET,
             path: None,

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::fast::{self, Rewound};
 use crate::phases;
 use crate::proxy_protocol;
 use crate::worker::Shared;
@@ -103,6 +104,14 @@ async fn http1<S>(stream: S, visit: Visit, shared: Rc<Shared>, mut shutdown: wat
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let stream = if shared.settings.short_way {
+        match fast::serve(stream, visit, &shared, &shutdown).await {
+            Some(stream) => stream,
+            None => return,
+        }
+    } else {
+        Rewound::untouched(stream)
+    };
     let head_timeout = shared.settings.head_timeout;
     let service = service_fn(move |request| phases::serve(Rc::clone(&shared), visit, request));
     let connection = http1::Builder::new()

@@ -105,8 +105,12 @@ impl H2cPool {
     }
 
     /// Lets go of backends that are no longer in the table; their requests under way go on.
-    pub(crate) fn keep_only(&self, table: &Table) {
-        self.backends.borrow_mut().retain(|key, _| table.has_backend(key));
+    pub(crate) fn keep_only(&self, table: &Table, since: u64) {
+        let mut backends = self.backends.borrow_mut();
+        match table.gone_since(since) {
+            Some(gone) => gone.iter().for_each(|key| drop(backends.remove(key))),
+            None => backends.retain(|key, _| table.has_backend(key)),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use domain::routing::{RouteOwner, RouteTable};
 use domain::sealing::{NONCE_BYTES, SealingError, SealingKeys};
@@ -104,7 +105,7 @@ impl LastTable {
 /// else may have that port now.
 fn without_dead_ends(mut table: RouteTable) -> RouteTable {
     for route in table.routes.iter_mut().filter(|route| matches!(route.owner, RouteOwner::Platform(_))) {
-        route.backends.retain(|backend| !backend.address.ip().is_loopback());
+        Arc::make_mut(route).backends.retain(|backend| !backend.address.ip().is_loopback());
     }
     table
 }
@@ -112,7 +113,6 @@ fn without_dead_ends(mut table: RouteTable) -> RouteTable {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-    use std::sync::Arc;
 
     use domain::AppName;
     use domain::certs::{AttachedCert, Pair};
@@ -140,8 +140,12 @@ mod tests {
             gzip: Some(false),
             ..AppRules::default()
         };
-        route.services =
-            vec![ServiceRoute { path_pattern: "/a".to_owned(), wanted: 2, backends: vec![backend("b")] }];
+        route.services = vec![ServiceRoute {
+            path_pattern: "/a".to_owned(),
+            wanted: 2,
+            backends: vec![backend("b")],
+            protocol: None,
+        }];
         let rules = RouterRules {
             trusted_proxies: vec![Network::parse("10.0.0.0/8").expect("a network")],
             body_bytes_max: None,
@@ -149,7 +153,7 @@ mod tests {
         };
         RouteTable {
             version: 42,
-            routes: vec![route],
+            routes: vec![Arc::new(route)],
             rules: Arc::new(rules),
             platform_certificate: Some(pair),
         }
@@ -202,7 +206,7 @@ mod tests {
         let backends = vec![backend([127, 0, 0, 1]), backend([10, 0, 0, 1])];
         let route = Route::plain(RouteOwner::Platform("deis".to_owned()), "deis.test".to_owned(), backends);
 
-        let table = without_dead_ends(RouteTable { routes: vec![route], ..RouteTable::default() });
+        let table = without_dead_ends(RouteTable { routes: vec![Arc::new(route)], ..RouteTable::default() });
 
         assert_eq!(table.routes[0].backends, [backend([10, 0, 0, 1])]);
     }

@@ -10,6 +10,7 @@ mod affinity;
 mod body;
 mod compress;
 mod connection;
+mod fast;
 mod h2c;
 mod last_table;
 mod limits;
@@ -22,6 +23,7 @@ mod remembered;
 mod report;
 mod site;
 mod table;
+mod tables;
 mod teller;
 mod tls;
 mod upstream;
@@ -67,6 +69,8 @@ pub struct RouterSettings {
     pub head_timeout: Duration,
     /// Open client connections per worker; more wait in the kernel's queue.
     pub connections_max: usize,
+    /// Ordinary requests of HTTP/1 go the short way; otherwise all go the long one.
+    pub short_way: bool,
     /// How long requests under way may go on after shutdown was asked for.
     pub drain_timeout: Duration,
 }
@@ -104,6 +108,7 @@ impl RouterSettings {
             connect_timeout: Duration::from_secs(3),
             head_timeout: Duration::from_secs(60),
             connections_max: 10_000,
+            short_way: true,
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -183,13 +188,13 @@ impl Router {
         let limits = Arc::new(LimitTable::new());
         let teller = tell.map(|tell| Teller::new(tell, Arc::clone(&metrics), settings.name.clone(), workers));
         let (teller, ear) = teller.unzip();
+        let (tables, thread) = tables::start(routes.watch(), tls, workers).map_err(RouterError::Worker)?;
         let mut secure = secure.into_iter();
-        let threads = plain.into_iter().enumerate().map(|(number, plain)| {
+        let workers = plain.into_iter().enumerate().map(|(number, plain)| {
             let worker = Worker {
                 number,
                 settings: Arc::clone(&settings),
-                tls: tls.clone(),
-                tables: routes.watch(),
+                tables: tables.clone(),
                 reports: Arc::clone(&reports),
                 metrics: metrics.worker(number),
                 limits: Arc::clone(&limits),
@@ -198,7 +203,7 @@ impl Router {
             };
             worker.spawn(Doors { plain, secure: secure.next() }).map_err(RouterError::Worker)
         });
-        let mut threads = threads.collect::<Result<Vec<_>, _>>()?;
+        let mut threads = workers.chain([Ok(thread)]).collect::<Result<Vec<_>, _>>()?;
         // Ends with the last worker that could tell it something.
         threads.extend(teller.map(Teller::spawn).transpose().map_err(RouterError::Worker)?);
         Ok(Self { address, https_address, metrics, threads })

@@ -6,7 +6,7 @@
 mod releases;
 mod text;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Metrics {
 /// The counters of one worker.
 #[derive(Default)]
 pub(crate) struct WorkerMetrics {
+    /// The worker's place among all.
+    pub(crate) number: usize,
     /// Connections of visitors that are open.
     pub(crate) connections: Count,
     /// Requests that mean no app: unknown hosts, malformed heads.
@@ -84,7 +86,8 @@ impl Count {
 
 impl Metrics {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { workers: (0..workers).map(|_| Arc::default()).collect() }
+        let worker = |number| Arc::new(WorkerMetrics { number, ..WorkerMetrics::default() });
+        Self { workers: (0..workers).map(worker).collect() }
     }
 
     pub(crate) fn worker(&self, number: usize) -> Arc<WorkerMetrics> {
@@ -117,26 +120,19 @@ impl Metrics {
 }
 
 impl WorkerMetrics {
-    /// Keeps what was counted for the apps of a new table and forgets the rest; gives back, for each route, the
-    /// counters that its app has.
-    pub(crate) fn keep(&self, routes: &[Route]) -> Vec<Option<Arc<AppMetrics>>> {
-        let mut apps = self.lock();
-        let mut kept = HashMap::with_capacity(apps.len());
-        let mut known = |route: &Route| {
-            if let Some(metrics) = kept.get(&route.owner) {
-                return Some(Arc::clone(metrics));
-            }
-            let (owner, metrics) = apps.remove_entry(&route.owner)?;
-            kept.insert(owner, Arc::clone(&metrics));
-            Some(metrics)
-        };
-        let known: Vec<_> = routes.iter().map(&mut known).collect();
-        *apps = kept;
-        for (route, metrics) in routes.iter().zip(&known) {
-            metrics.as_ref().inspect(|metrics| metrics.releases.note_routes(route));
+    /// Forgets what was counted for apps that are no longer in the table.
+    pub(crate) fn keep_only<'a>(&self, owners: impl Iterator<Item = &'a RouteOwner>) {
+        let owners: HashSet<_> = owners.collect();
+        self.lock().retain(|owner, _| owners.contains(owner));
+    }
+
+    /// Notes that a table was taken over, in which these routes are new, and which releases have left with it.
+    pub(crate) fn note_table<'a>(&self, new: impl Iterator<Item = &'a Route>) {
+        let apps = self.lock();
+        for route in new {
+            apps.get(&route.owner).inspect(|metrics| metrics.releases.note_routes(route));
         }
         self.tables.add(1);
-        known
     }
 
     /// The counters of an app; it has some from here on.

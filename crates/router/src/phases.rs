@@ -12,17 +12,21 @@ mod headers;
 mod limits;
 mod log;
 mod matching;
+pub(crate) mod short;
 
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use domain::edge::RouterRules;
 use http::{HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use crate::body::ProxyBody;
 use crate::connection::Visit;
+use crate::table::Found;
 use crate::worker::Shared;
 use caller::Caller;
 
@@ -32,33 +36,60 @@ pub(crate) async fn serve(
     visit: Visit,
     mut request: Request<Incoming>,
 ) -> Result<Response<ProxyBody>, Infallible> {
-    let rules = shared.table.borrow().rules.clone();
-    let caller = Caller::of(&rules, &shared.settings, visit, request.headers());
-    let entry = log::Entry::begin(&request, caller.address);
-    let wishes = answer::Wishes::of(&rules, &mut request);
-    let site = guard::check_form(&request).and_then(|()| matching::site(&shared, &request));
+    let (Admitted { rules, caller, entry, wishes }, verdict) = admit(&shared, visit, &mut request);
     let mut access = None;
-    let (site, answer) = match site {
-        Err(refusal) => (None, refusal.into_response()),
+    let (site, answer) = match verdict {
+        Err((found, refusal)) => {
+            if let Some((site, host)) = &found {
+                access = wishes.access(&shared, site, host, &caller, &request);
+            }
+            (found.map(|(site, _)| site), refusal.into_response())
+        }
         Ok((site, host)) => {
             access = wishes.access(&shared, &site, &host, &caller, &request);
-            let passes = challenge::check(&site, &host, &request)
-                .and_then(|()| guard::check(&shared.settings, &site, &caller, &host, &request))
-                .and_then(|()| limits::admit(&shared, &site, &caller));
-            match passes {
-                Err(refusal) => (Some(site), refusal.into_response()),
-                Ok(permit) => {
-                    let answer =
-                        forward::forward(&shared, Rc::clone(&site), &host, &caller, permit, request).await;
-                    (Some(site), answer)
-                }
-            }
+            let answer = match limits::admit(&shared, &site, &caller) {
+                Err(refusal) => refusal.into_response(),
+                Ok(permit) => forward::forward(&shared, site.clone(), &host, &caller, permit, request).await,
+            };
+            (Some(site), answer)
         }
     };
     let release = answer.body().release();
     let answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
     entry.end(&shared.metrics, site.as_deref(), answer.status());
     Ok(log::told(answer, access, release))
+}
+
+/// What is known of a request before it goes to an app, and needed when its answer is there.
+struct Admitted {
+    rules: Arc<RouterRules>,
+    caller: Caller,
+    entry: log::Entry,
+    wishes: answer::Wishes,
+}
+
+/// The site that is to serve a request, and the host asked for; else the refusal, and both where they are known.
+type Verdict = Result<(Found, String), (Option<(Found, String)>, Refusal)>;
+
+/// The phases before `limits`, which may be gone through twice: nothing is counted here.
+fn admit<B>(shared: &Shared, visit: Visit, request: &mut Request<B>) -> (Admitted, Verdict) {
+    let rules = shared.table.borrow().rules.clone();
+    let caller = Caller::of(&rules, &shared.settings, visit, request.headers());
+    let entry = log::Entry::begin(request, caller.address);
+    let wishes = answer::Wishes::of(&rules, request);
+    let site = guard::check_form(request).and_then(|()| matching::site(shared, request));
+    let verdict = match site {
+        Err(refusal) => Err((None, refusal)),
+        Ok((site, host)) => {
+            let passes = challenge::check(&site, &host, request)
+                .and_then(|()| guard::check(&shared.settings, &site, &caller, &host, request));
+            match passes {
+                Err(refusal) => Err((Some((site, host)), refusal)),
+                Ok(()) => Ok((site, host)),
+            }
+        }
+    };
+    (Admitted { rules, caller, entry, wishes }, verdict)
 }
 
 /// An answer of the router's own.
@@ -93,7 +124,17 @@ impl Refusal {
     }
 
     pub(crate) fn into_response(self) -> Response<ProxyBody> {
-        let mut response = Response::new(ProxyBody::text(self.text + "\n"));
+        let is_last = self.is_last;
+        let (mut response, text) = self.into_parts();
+        if is_last {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|()| ProxyBody::text(text))
+    }
+
+    /// The head, and the text behind it.
+    fn into_parts(self) -> (Response<()>, String) {
+        let mut response = Response::new(());
         *response.status_mut() = self.status;
         let media_type = HeaderValue::from_static(self.media_type);
         response.headers_mut().insert(header::CONTENT_TYPE, media_type);
@@ -107,9 +148,6 @@ impl Refusal {
                 HeaderValue::try_from(seconds.to_string()).expect("digits are a valid header value");
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
-        if self.is_last {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+        (response, self.text + "\n")
     }
 }

@@ -1,60 +1,92 @@
-//! Connections to backends, kept open for the next request; one pool per worker.
+//! Connections to backends, kept open for the next request; one pool per worker and way.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::SendRequest;
+use tokio::net::TcpStream;
 
 use crate::body::ProxyBody;
+use crate::fast::line::Line;
 use crate::table::Table;
 
-/// Idle connections kept per backend.
-const IDLE_PER_BACKEND_MAX: usize = 128;
+/// Idle connections kept per backend. As many as were busy at once shortly before, for what is idle does not stay;
+/// the bound only keeps a crowd that comes and goes from holding all that the system has.
+const IDLE_PER_BACKEND_MAX: usize = 1_024;
 /// App servers close idle connections after two seconds at the earliest (gunicorn's default); a
 /// connection that is about to be closed by its peer must not be used for a request with a body.
 const IDLE_FOR_MAX: Duration = Duration::from_millis(1_500);
 
 pub(crate) type Sender = SendRequest<ProxyBody>;
 
-/// Keyed by the backend's key, never by its address: addresses are used again.
-#[derive(Default)]
-pub(crate) struct Pool {
-    idle: RefCell<HashMap<String, Vec<(Sender, Instant)>>>,
+/// A connection between two requests.
+pub(crate) trait Idle {
+    /// Whether it takes another request.
+    fn is_ready(&self) -> bool;
 }
 
-impl Pool {
+impl Idle for Sender {
+    fn is_ready(&self) -> bool {
+        SendRequest::is_ready(self)
+    }
+}
+
+impl Idle for Line<TcpStream> {
+    fn is_ready(&self) -> bool {
+        self.is_at_rest()
+    }
+}
+
+/// Keyed by the backend's key, never by its address: addresses are used again.
+pub(crate) struct Pool<C> {
+    idle: RefCell<HashMap<String, Vec<(C, Instant)>>>,
+}
+
+impl<C> Default for Pool<C> {
+    fn default() -> Self {
+        Self { idle: RefCell::default() }
+    }
+}
+
+impl<C: Idle> Pool<C> {
     /// The connection that was used last and is still open.
-    pub(crate) fn take(&self, key: &str) -> Option<Sender> {
+    pub(crate) fn take(&self, key: &str) -> Option<C> {
         let mut idle = self.idle.borrow_mut();
-        let senders = idle.get_mut(key)?;
-        while let Some((sender, since)) = senders.pop() {
-            if sender.is_ready() && since.elapsed() < IDLE_FOR_MAX {
-                return Some(sender);
+        let connections = idle.get_mut(key)?;
+        while let Some((connection, since)) = connections.pop() {
+            if connection.is_ready() && since.elapsed() < IDLE_FOR_MAX {
+                return Some(connection);
             }
         }
         None
     }
 
     /// Gives a connection back that is ready for another request.
-    pub(crate) fn put(&self, key: &str, sender: Sender) {
+    pub(crate) fn put(&self, key: &str, connection: C) {
         let mut idle = self.idle.borrow_mut();
-        let senders = idle.entry(key.to_owned()).or_default();
-        if senders.len() < IDLE_PER_BACKEND_MAX {
-            senders.push((sender, Instant::now()));
+        let kept = (connection, Instant::now());
+        match idle.get_mut(key) {
+            Some(connections) if connections.len() < IDLE_PER_BACKEND_MAX => connections.push(kept),
+            Some(_) => {}
+            None => drop(idle.insert(key.to_owned(), vec![kept])),
         }
     }
 
     /// Closes connections that nobody has used for a while.
     pub(crate) fn drop_idle(&self) {
-        self.idle.borrow_mut().retain(|_, senders| {
-            senders.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < IDLE_FOR_MAX);
-            !senders.is_empty()
+        self.idle.borrow_mut().retain(|_, connections| {
+            connections.retain(|(connection, since)| since.elapsed() < IDLE_FOR_MAX && connection.is_ready());
+            !connections.is_empty()
         });
     }
 
-    /// Closes connections to backends that are no longer in the table.
-    pub(crate) fn keep_only(&self, table: &Table) {
-        self.idle.borrow_mut().retain(|key, _| table.has_backend(key));
+    /// Closes connections to backends that have left the table since it had this version.
+    pub(crate) fn keep_only(&self, table: &Table, since: u64) {
+        let mut idle = self.idle.borrow_mut();
+        match table.gone_since(since) {
+            Some(gone) => gone.iter().for_each(|key| drop(idle.remove(key))),
+            None => idle.retain(|key, _| table.has_backend(key)),
+        }
     }
 }

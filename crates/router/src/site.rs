@@ -1,7 +1,6 @@
-//! A route with the rules that hold for it, worked out once for each table.
+//! A route with the rules that hold for it, worked out once for as long as neither changes.
 
-use std::cell::OnceCell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use domain::edge::{Protocol, RouterRules, SiteRules};
 use domain::routing::{Backend, Route};
@@ -11,13 +10,13 @@ use http::HeaderValue;
 use crate::metrics::{AppMetrics, WorkerMetrics};
 
 pub(crate) struct Site {
-    pub(crate) route: Route,
+    pub(crate) route: Arc<Route>,
     pub(crate) rules: SiteRules,
     /// Value of `Strict-Transport-Security`.
     pub(crate) hsts: Option<HeaderValue>,
     pub(crate) referrer_policy: Option<HeaderValue>,
-    /// Empty until the app is asked for something: most apps of a large platform are silent.
-    metrics: OnceCell<Arc<AppMetrics>>,
+    /// One for each worker. Empty until the app is asked for something: most apps of a large platform are silent.
+    metrics: Box<[OnceLock<Arc<AppMetrics>>]>,
     paths: Paths,
 }
 
@@ -32,21 +31,37 @@ pub(crate) struct Destination<'a> {
 }
 
 impl Site {
-    pub(crate) fn new(router: &RouterRules, route: &Route, metrics: Option<Arc<AppMetrics>>) -> Self {
+    pub(crate) fn new(router: &RouterRules, route: &Arc<Route>, workers: usize) -> Self {
         let rules = SiteRules::of(router, route);
         let header = |value: &Option<String>| HeaderValue::try_from(value.as_ref()?).ok();
         Self {
             hsts: header(&rules.hsts),
             referrer_policy: header(&rules.referrer_policy),
             paths: Paths::new(route.services.iter().map(|service| service.path_pattern.as_str())),
-            route: route.clone(),
+            route: Arc::clone(route),
             rules,
-            metrics: metrics.map(OnceCell::from).unwrap_or_default(),
+            metrics: std::iter::repeat_with(OnceLock::new).take(workers).collect(),
         }
     }
 
+    pub(crate) fn has_backend(&self, key: &str) -> bool {
+        self.route.all_backends().any(|backend| backend.key == key)
+    }
+
+    /// Whether it claims the same hosts as `other`, by the same right.
+    pub(crate) fn has_hosts_of(&self, other: &Self) -> bool {
+        let class = |site: &Self| std::mem::discriminant(&site.route.owner);
+        let (own, others) = (&self.route, &other.route);
+        class(self) == class(other) && own.own_hosts == others.own_hosts && own.domains == others.domains
+    }
+
+    pub(crate) fn backends_without_those_of(&self, other: &Self) -> Vec<String> {
+        let keys = self.route.all_backends().map(|backend| &backend.key);
+        keys.filter(|key| !other.has_backend(key)).cloned().collect()
+    }
+
     pub(crate) fn metrics(&self, worker: &WorkerMetrics) -> &Arc<AppMetrics> {
-        self.metrics.get_or_init(|| worker.of(&self.route.owner))
+        self.metrics[worker.number].get_or_init(|| worker.of(&self.route.owner))
     }
 
     /// Where requests for this path go. There is one cookie, so it is the app's target that visitors stick to.

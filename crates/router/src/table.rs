@@ -1,11 +1,13 @@
 //! The route table as one worker uses it, and its count of requests under way.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use domain::certs::Pair;
 use domain::edge::RouterRules;
 use domain::hosts::HostIndex;
 use domain::routing::{Backend, Route, RouteOwner, RouteTable};
@@ -13,60 +15,179 @@ use rustls::ServerConfig;
 use tokio::sync::Notify;
 
 use crate::affinity;
-use crate::metrics::{AppMetrics, UnderWay, WorkerMetrics};
+use crate::metrics::{AppMetrics, UnderWay};
 use crate::site::Site;
 use crate::tls::Tls;
 
-/// A table with its index of hosts; replaced whole.
+/// A table with its index of hosts; replaced whole, and shared by all workers.
 pub(crate) struct Table {
     pub(crate) version: u64,
     pub(crate) rules: Arc<RouterRules>,
     /// How TLS is spoken while this table holds; `None` where there is no HTTPS.
     pub(crate) tls: Option<Arc<ServerConfig>>,
-    sites: Vec<Rc<Site>>,
-    index: HostIndex,
+    sites: Vec<Arc<Site>>,
+    index: Arc<HostIndex>,
     /// Gets the requests for hosts of nobody.
     default_site: Option<usize>,
+    platform_certificate: Option<Arc<Pair>>,
+    change: Change,
+}
+
+/// What a table has otherwise than the one before.
+struct Change {
+    /// Version of the one before, where there was one.
+    since: Option<u64>,
+    /// Places of sites that were made for it.
+    new: Vec<usize>,
+    /// Keys of backends that are no longer in it, as far as sites with the same owner at the same place tell.
+    gone: Vec<String>,
+    /// It has routes of the same owners at the same places.
+    has_same_owners: bool,
 }
 
 impl Table {
-    pub(crate) fn new(table: &RouteTable, tls: Option<&Tls>, metrics: &WorkerMetrics) -> Self {
-        let index = HostIndex::new(table);
-        let is_default = |route: &Route| matches!(&route.owner, RouteOwner::App(app) if Some(app.as_str()) == table.rules.default_app.as_deref());
-        let metrics = metrics.keep(&table.routes);
-        let site = |(route, metrics)| Rc::new(Site::new(&table.rules, route, metrics));
+    /// Makes a table, and takes over from the one before what has not changed.
+    pub(crate) fn new(table: &RouteTable, before: Option<&Self>, tls: Option<&Tls>, workers: usize) -> Self {
+        let before = before.filter(|before| before.sites.len() == table.routes.len());
+        let has_same_rules = before.is_some_and(|before| before.rules == table.rules);
+        let known = |(position, route): (usize, &Arc<Route>)| {
+            let site = &before.filter(|_| has_same_rules)?.sites[position];
+            (Arc::ptr_eq(&site.route, route) || site.route == *route).then(|| Arc::clone(site))
+        };
+        let new = |route| Arc::new(Site::new(&table.rules, route, workers));
+        let sites: Vec<Arc<Site>> =
+            table.routes.iter().enumerate().map(|it| known(it).unwrap_or_else(|| new(it.1))).collect();
+
+        let replaced = || {
+            let pairs = before.into_iter().flat_map(|before| before.sites.iter().zip(&sites));
+            pairs.filter(|(old, new)| !Arc::ptr_eq(old, new))
+        };
+        let has_same_hosts = before.is_some() && replaced().all(|(old, new)| old.has_hosts_of(new));
+        let index = match before.filter(|_| has_same_hosts) {
+            Some(before) => Arc::clone(&before.index),
+            None => Arc::new(HostIndex::new(table)),
+        };
+        let has_same_certificates = has_same_hosts
+            && has_same_rules
+            && before.is_some_and(|before| before.platform_certificate == table.platform_certificate)
+            && replaced().all(|(old, new)| old.route.certificates == new.route.certificates);
+        let tls = match before.filter(|_| has_same_certificates) {
+            Some(before) => before.tls.clone(),
+            None => tls.map(|tls| tls.config(table, &index)),
+        };
+        let change = Change {
+            since: before.map(|before| before.version),
+            new: match before {
+                Some(before) => {
+                    let pairs = before.sites.iter().zip(&sites).enumerate();
+                    pairs.filter(|(_, (old, new))| !Arc::ptr_eq(old, new)).map(|(place, _)| place).collect()
+                }
+                None => Vec::new(),
+            },
+            gone: replaced().flat_map(|(old, new)| old.backends_without_those_of(new)).collect(),
+            has_same_owners: before.is_some()
+                && replaced().all(|(old, new)| old.route.owner == new.route.owner),
+        };
+        let is_default = |route: &Arc<Route>| matches!(&route.owner, RouteOwner::App(app) if Some(app.as_str()) == table.rules.default_app.as_deref());
         Self {
             version: table.version,
             rules: Arc::clone(&table.rules),
-            tls: tls.map(|tls| tls.config(table, &index)),
-            sites: table.routes.iter().zip(metrics).map(site).collect(),
-            default_site: table.routes.iter().position(is_default),
+            tls,
+            default_site: table
+                .rules
+                .default_app
+                .as_ref()
+                .and_then(|_| table.routes.iter().position(is_default)),
+            sites,
             index,
+            platform_certificate: table.platform_certificate.clone(),
+            change,
         }
     }
 
-    /// The site that serves this host.
-    pub(crate) fn site(&self, host: &str) -> Option<Rc<Site>> {
-        let position = self.index.find(host).or(self.default_site)?;
-        Some(Rc::clone(&self.sites[position]))
+    fn position(&self, host: &str) -> Option<usize> {
+        self.index.find(host).or(self.default_site)
+    }
+
+    /// Keys of backends that were in the table of this version and are not here; `None` where that takes a search.
+    pub(crate) fn gone_since(&self, version: u64) -> Option<&[String]> {
+        (self.change.since == Some(version)).then_some(&self.change.gone)
+    }
+
+    /// Whether all owners have the routes that they had in the table of this version.
+    pub(crate) fn has_owners_of(&self, version: u64) -> bool {
+        self.change.since == Some(version) && self.change.has_same_owners
+    }
+
+    /// Routes that are otherwise than in the table of this version; all where that takes a search.
+    pub(crate) fn routes_new_since(&self, version: u64) -> impl Iterator<Item = &Route> {
+        let is_known = self.change.since == Some(version);
+        let all = if is_known { 0..0 } else { 0..self.sites.len() };
+        let new = if is_known { self.change.new.as_slice() } else { &[] };
+        new.iter().copied().chain(all).map(|place| &*self.sites[place].route)
+    }
+
+    pub(crate) fn owners(&self) -> impl Iterator<Item = &RouteOwner> {
+        self.sites.iter().map(|site| &site.route.owner)
     }
 
     pub(crate) fn has_backend(&self, key: &str) -> bool {
-        self.sites.iter().any(|site| site.route.all_backends().any(|backend| backend.key == key))
+        self.sites.iter().any(|site| site.has_backend(key))
+    }
+}
+
+/// A worker's hold on a table, which its requests share without telling other cores.
+pub(crate) struct Held(pub(crate) Arc<Table>);
+
+/// A site in a table that is held for as long as it is looked at.
+#[derive(Clone)]
+pub(crate) struct Found {
+    table: Rc<Held>,
+    position: usize,
+}
+
+impl Held {
+    /// The site that serves this host.
+    pub(crate) fn site(self: &Rc<Self>, host: &str) -> Option<Found> {
+        let position = self.0.position(host)?;
+        Some(Found { table: Rc::clone(self), position })
+    }
+}
+
+impl Deref for Held {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        &self.0
+    }
+}
+
+impl Deref for Found {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.table.0.sites[self.position]
     }
 }
 
 /// Requests under way per backend.
 #[derive(Default)]
 pub(crate) struct InFlight {
-    counts: RefCell<HashMap<String, u64>>,
+    /// Those that came down to zero stay until the next report.
+    counts: RefCell<HashMap<String, Rc<Busy>>>,
     changed: Notify,
+}
+
+/// How busy a backend is.
+struct Busy {
+    key: String,
+    requests: Cell<u64>,
 }
 
 /// Counts one request for as long as it lives.
 pub(crate) struct InFlightGuard {
     counts: Rc<InFlight>,
-    key: String,
+    busy: Rc<Busy>,
     under_way: UnderWay,
     /// What else ends with the request.
     kept: Vec<Box<dyn Any>>,
@@ -75,29 +196,37 @@ pub(crate) struct InFlightGuard {
 impl InFlight {
     /// Picks the backend that has the mark `wanted`, else the one with the fewest requests under way, leaving out
     /// `tried`, and counts one more.
-    pub(crate) fn choose(
+    pub(crate) fn choose<'a>(
         self: &Rc<Self>,
-        backends: &[Backend],
+        backends: &'a [Backend],
         tried: &[String],
         wanted: Option<&str>,
         metrics: &Arc<AppMetrics>,
-    ) -> Option<(Backend, InFlightGuard)> {
-        let counts = self.counts.borrow();
-        let count = |backend: &&Backend| counts.get(&backend.key).copied().unwrap_or(0);
+    ) -> Option<(&'a Backend, InFlightGuard)> {
+        let mut counts = self.counts.borrow_mut();
+        let count = |backend: &&Backend| counts.get(&backend.key).map_or(0, |busy| busy.requests.get());
         // A random start keeps equal backends equally loaded.
-        let start = if backends.is_empty() { 0 } else { rand::random_range(0..backends.len()) };
+        let start = if backends.len() < 2 { 0 } else { rand::random_range(0..backends.len()) };
         let rotated = backends[start..].iter().chain(&backends[..start]);
         let mut left = rotated.filter(|backend| !tried.contains(&backend.key));
         let known = wanted.and_then(|wanted| left.clone().find(|it| affinity::mark(&it.key) == wanted));
         let chosen = match known {
-            Some(known) => known.clone(),
-            None => left.by_ref().min_by_key(count)?.clone(),
+            Some(known) => known,
+            None if backends.len() == 1 => left.next()?,
+            None => left.by_ref().min_by_key(count)?,
         };
-        drop(counts);
-        *self.counts.borrow_mut().entry(chosen.key.clone()).or_insert(0) += 1;
+        let busy = match counts.get(&chosen.key) {
+            Some(busy) => Rc::clone(busy),
+            None => {
+                let busy = Rc::new(Busy { key: chosen.key.clone(), requests: Cell::new(0) });
+                counts.insert(chosen.key.clone(), Rc::clone(&busy));
+                busy
+            }
+        };
+        busy.requests.set(busy.requests.get() + 1);
         let guard = InFlightGuard {
             counts: Rc::clone(self),
-            key: chosen.key.clone(),
+            busy,
             under_way: UnderWay::begin(metrics, chosen.release),
             kept: Vec::new(),
         };
@@ -105,7 +234,7 @@ impl InFlight {
     }
 
     pub(crate) fn total(&self) -> u64 {
-        self.counts.borrow().values().sum()
+        self.counts.borrow().values().map(|busy| busy.requests.get()).sum()
     }
 
     /// Waits until a request has ended.
@@ -114,7 +243,9 @@ impl InFlight {
     }
 
     pub(crate) fn snapshot(&self) -> BTreeMap<String, u64> {
-        self.counts.borrow().iter().map(|(key, count)| (key.clone(), *count)).collect()
+        let mut counts = self.counts.borrow_mut();
+        counts.retain(|_, busy| busy.requests.get() > 0);
+        counts.iter().map(|(key, busy)| (key.clone(), busy.requests.get())).collect()
     }
 }
 
@@ -133,17 +264,16 @@ impl InFlightGuard {
     pub(crate) fn under_way(&self) -> &UnderWay {
         &self.under_way
     }
+
+    /// The backend that has it.
+    pub(crate) fn backend_key(&self) -> &str {
+        &self.busy.key
+    }
 }
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        let mut counts = self.counts.counts.borrow_mut();
-        if let Some(count) = counts.get_mut(&self.key) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.key);
-            }
-        }
+        self.busy.requests.set(self.busy.requests.get() - 1);
         // The one waiter is the draining worker; a permit is kept if it is not waiting yet.
         self.counts.changed.notify_one();
     }

@@ -6,21 +6,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::routing::RouteTable;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
 use crate::access::AccessLog;
 use crate::connection::{self, Visit};
+use crate::fast::buffer::Buffers;
+use crate::fast::line::Line;
 use crate::h2c::H2cPool;
 use crate::limits::LimitTable;
 use crate::metrics::{Connected, WorkerMetrics};
-use crate::pool::Pool;
+use crate::pool::{Pool, Sender};
 use crate::report::Reports;
-use crate::table::{InFlight, Table};
+use crate::table::{Held, InFlight, Table};
+use crate::tables::Tables;
 use crate::teller::{self, Ear};
-use crate::tls::Tls;
 use crate::{RouterError, RouterSettings};
 
 /// After a change of the table, workers report this often, so that draining is quick.
@@ -33,8 +34,7 @@ const REPORT_EVERY_IDLE: Duration = Duration::from_millis(500);
 pub(crate) struct Worker {
     pub(crate) number: usize,
     pub(crate) settings: Arc<RouterSettings>,
-    pub(crate) tls: Option<Arc<Tls>>,
-    pub(crate) tables: watch::Receiver<Arc<RouteTable>>,
+    pub(crate) tables: Tables,
     pub(crate) reports: Arc<Reports>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) limits: Arc<LimitTable>,
@@ -53,16 +53,40 @@ pub(crate) struct Doors {
 /// What all requests of one worker share; never leaves its thread.
 pub(crate) struct Shared {
     pub(crate) settings: Arc<RouterSettings>,
-    pub(crate) table: RefCell<Rc<Table>>,
+    pub(crate) table: RefCell<Rc<Held>>,
     /// Wakes requests that wait for a backend.
     pub(crate) table_changed: Notify,
     pub(crate) held_requests: Cell<usize>,
-    pub(crate) pool: Pool,
+    /// Connections to backends of the long way, and of the short one.
+    pub(crate) pool: Pool<Sender>,
+    pub(crate) lines: Pool<Line<TcpStream>>,
+    pub(crate) buffers: Rc<Buffers>,
     pub(crate) h2c: H2cPool,
     pub(crate) in_flight: Rc<InFlight>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) limits: Arc<LimitTable>,
     pub(crate) access: Option<Rc<AccessLog>>,
+}
+
+impl Shared {
+    /// Serves by this table from now on.
+    fn take_over(&self, table: Arc<Table>) {
+        let before = self.table.borrow().version;
+        self.pool.keep_only(&table, before);
+        self.lines.keep_only(&table, before);
+        self.h2c.keep_only(&table, before);
+        if !table.has_owners_of(before) {
+            self.metrics.keep_only(table.owners());
+        }
+        self.metrics.note_table(table.routes_new_since(before));
+        *self.table.borrow_mut() = Rc::new(Held(table));
+    }
+
+    /// Whether a backend that served a host in a table of this version does so still.
+    pub(crate) fn still_serves(&self, version: u64, host: &str, backend_key: &str) -> bool {
+        let table = self.table.borrow();
+        table.version == version || table.site(host).is_some_and(|site| site.has_backend(backend_key))
+    }
 }
 
 /// Binds one listener of several on the same address.
@@ -94,14 +118,16 @@ impl Worker {
             |listener| TcpListener::from_std(listener).expect("the listener is fresh and nonblocking");
         let (plain, secure) = (listen(doors.plain), doors.secure.map(listen));
         let mut tables = self.tables.clone();
-        let first = Table::new(&tables.borrow_and_update(), self.tls.as_deref(), &self.metrics);
+        let first = Arc::clone(&tables.borrow_and_update());
         let shared = Rc::new(Shared {
             settings: Arc::clone(&self.settings),
-            table: RefCell::new(Rc::new(first)),
+            table: RefCell::new(Rc::new(Held(first))),
             table_changed: Notify::new(),
             held_requests: Cell::new(0),
             pool: Pool::default(),
             h2c: H2cPool::default(),
+            lines: Pool::default(),
+            buffers: Rc::default(),
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
             limits: Arc::clone(&self.limits),
@@ -111,7 +137,6 @@ impl Worker {
         let follower = tokio::task::spawn_local(follow_tables(
             Rc::clone(&shared),
             tables,
-            self.tls.clone(),
             Arc::clone(&self.reports),
             self.number,
         ));
@@ -201,13 +226,7 @@ async fn hand_over_lines(access: Option<Rc<AccessLog>>) {
     }
 }
 
-async fn follow_tables(
-    shared: Rc<Shared>,
-    mut tables: watch::Receiver<Arc<RouteTable>>,
-    tls: Option<Arc<Tls>>,
-    reports: Arc<Reports>,
-    number: usize,
-) {
+async fn follow_tables(shared: Rc<Shared>, mut tables: Tables, reports: Arc<Reports>, number: usize) {
     let mut changed_at = tokio::time::Instant::now();
     loop {
         let version = shared.table.borrow().version;
@@ -219,16 +238,14 @@ async fn follow_tables(
                     // The engine is gone: serve on with the table at hand.
                     return;
                 }
-                let table = Rc::new(Table::new(&tables.borrow_and_update(), tls.as_deref(), &shared.metrics));
-                shared.pool.keep_only(&table);
-                shared.h2c.keep_only(&table);
-                *shared.table.borrow_mut() = table;
+                shared.take_over(Arc::clone(&tables.borrow_and_update()));
                 shared.table_changed.notify_waiters();
                 changed_at = tokio::time::Instant::now();
             }
             () = tokio::time::sleep(pause) => {
                 shared.pool.drop_idle();
                 shared.h2c.drop_idle();
+                shared.lines.drop_idle();
             }
         }
     }

@@ -146,7 +146,7 @@ pub async fn pods_become(engine: &Arc<dyn AnyEngine>, is_right: impl Fn(&[Pod]) 
 
 /// The app's route in a table.
 pub fn route_in(table: &RouteTable) -> Option<&Route> {
-    table.routes.iter().find(|route| route.owner == RouteOwner::App(app()))
+    table.routes.iter().map(|route| &**route).find(|route| route.owner == RouteOwner::App(app()))
 }
 
 /// Waits until the app's route is as it should be, and gives it.

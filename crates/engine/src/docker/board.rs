@@ -21,7 +21,7 @@ const BLIND_DRAIN: Duration = Duration::from_millis(500);
 
 /// All routes by owner; each change makes a new table.
 pub struct Board {
-    routes: Mutex<BTreeMap<RouteOwner, Route>>,
+    routes: Mutex<BTreeMap<RouteOwner, Arc<Route>>>,
     table: watch::Sender<Arc<RouteTable>>,
     report: watch::Sender<Option<(Instant, RouterReport)>>,
 }
@@ -43,7 +43,7 @@ impl Board {
             .platform_routes
             .iter()
             .map(|(label, address)| platform_route(settings, label, *address))
-            .map(|route| (route.owner.clone(), route))
+            .map(|route| (route.owner.clone(), Arc::new(route)))
             .collect();
         let table = RouteTable {
             version: 1,
@@ -61,9 +61,9 @@ impl Board {
     /// Replaces the route of one owner and returns the version of a table that shows it.
     pub fn set(&self, owner: RouteOwner, route: Option<Route>) -> u64 {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        if routes.get(&owner) != route.as_ref() {
+        if routes.get(&owner).map(|route| &**route) != route.as_ref() {
             match route {
-                Some(route) => routes.insert(owner, route),
+                Some(route) => routes.insert(owner, Arc::new(route)),
                 None => routes.remove(&owner),
             };
             let routes = routes.values().cloned().collect();

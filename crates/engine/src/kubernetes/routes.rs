@@ -136,9 +136,10 @@ async fn run(client: Client, settings: Arc<KubernetesSettings>, table: Arc<watch
                     continue;
                 }
                 let (runs, pairs) = (runs(&pods.store), certificates.pairs());
+                let routes = table::routes(&settings, &services, &slices.store.state(), &runs, &pairs);
                 publish(&table, RouteTable {
                     version: 0,
-                    routes: table::routes(&settings, &services, &slices.store.state(), &runs, &pairs),
+                    routes: routes.into_iter().map(Arc::new).collect(),
                     rules: platform.rules(),
                     platform_certificate: platform.certificate(),
                 });

@@ -2,8 +2,6 @@
 
 mod accepted;
 
-use std::rc::Rc;
-
 use domain::edge::{Gzip, RouterRules};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, Version};
@@ -11,10 +9,12 @@ use hyper::Request;
 
 use self::accepted::Accepted;
 use super::caller::Caller;
+use super::headers;
 use crate::access::{Access, Asked};
 use crate::body::ProxyBody;
 use crate::compress::{Coding, Encoder};
 use crate::site::Site;
+use crate::table::Found;
 use crate::worker::Shared;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -47,7 +47,7 @@ impl Wishes {
     pub(super) fn access<B>(
         &self,
         shared: &Shared,
-        site: &Rc<Site>,
+        site: &Found,
         host: &str,
         caller: &Caller,
         request: &Request<B>,
@@ -63,7 +63,12 @@ impl Wishes {
         Access::begin(shared.access.as_ref(), site, asked)
     }
 
-    /// Adds to the answer what belongs there.
+    /// Whether an answer of this site could be compressed.
+    pub(super) fn may_compress(&self, rules: &RouterRules, site: &Site) -> bool {
+        site.rules.gzip && self.accepted.best(&rules.gzip, site.rules.zstd).is_some()
+    }
+
+    /// Makes the answer what the visitor is to see.
     pub(super) fn carry_out(
         self,
         rules: &RouterRules,
@@ -71,38 +76,51 @@ impl Wishes {
         caller: &Caller,
         mut answer: Response<ProxyBody>,
     ) -> Response<ProxyBody> {
+        let is_streamed = answer.body().is_streamed();
+        match self.add_to(rules, site, caller, &mut answer, is_streamed) {
+            Some(coding) => compressed(coding, answer),
+            None => answer,
+        }
+    }
+
+    /// Adds to the answer what belongs there; tells how it is to be compressed, if at all.
+    pub(super) fn add_to<B>(
+        self,
+        rules: &RouterRules,
+        site: Option<&Site>,
+        caller: &Caller,
+        answer: &mut Response<B>,
+        is_streamed: bool,
+    ) -> Option<Coding> {
         if let Some((id, correlation)) = self.ids {
             answer.headers_mut().insert(REQUEST_ID, id);
             answer.headers_mut().insert(CORRELATION_ID, correlation);
         }
-        let Some(site) = site else { return answer };
+        let site = site?;
         if let Some(hsts) = site.hsts.as_ref().filter(|_| caller.is_https) {
             answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
         }
         if let Some(policy) = &site.referrer_policy {
             answer.headers_mut().insert(header::REFERRER_POLICY, policy.clone());
         }
-        if site.rules.gzip && is_compressible(&rules.gzip, &answer) {
-            if rules.gzip.vary {
-                answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-            }
-            if let Some(coding) = self.accepted.best(&rules.gzip, site.rules.zstd) {
-                return compressed(coding, answer);
-            }
+        let is_compressible = site.rules.gzip && is_streamed && is_compressible(&rules.gzip, answer);
+        if is_compressible && rules.gzip.vary {
+            answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         }
-        answer
+        is_compressible.then(|| self.accepted.best(&rules.gzip, site.rules.zstd)).flatten()
     }
 }
 
 fn new_ids(headers: &HeaderMap) -> (HeaderValue, HeaderValue) {
-    let id = format!("{:032x}", rand::random::<u128>());
+    let id = headers::written(format_args!("{:032x}", rand::random::<u128>()));
     let before = headers.get(CORRELATION_ID).and_then(|value| value.to_str().ok());
-    let correlation = match before.filter(|value| !value.is_empty() && value.len() <= CORRELATION_BYTES_MAX) {
-        Some(before) => format!("{before}, {id}"),
-        None => id.clone(),
-    };
-    let value = |text: String| HeaderValue::try_from(text).expect("it is made of a header value and digits");
-    (value(id), value(correlation))
+    let before = before.filter(|value| !value.is_empty() && value.len() <= CORRELATION_BYTES_MAX);
+    let joined = before.map(|before| [before.as_bytes(), b", ", id.as_bytes()].concat());
+    let correlation = joined.map_or_else(
+        || id.clone(),
+        |text| HeaderValue::try_from(text).expect("it is made of a header value and digits"),
+    );
+    (id, correlation)
 }
 
 fn may_compress<B>(request: &Request<B>) -> bool {
@@ -110,7 +128,7 @@ fn may_compress<B>(request: &Request<B>) -> bool {
 }
 
 /// Whether the answer is of a kind that is compressed for those who take it.
-fn is_compressible(gzip: &Gzip, answer: &Response<ProxyBody>) -> bool {
+fn is_compressible<B>(gzip: &Gzip, answer: &Response<B>) -> bool {
     let headers = answer.headers();
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let media_type = text(header::CONTENT_TYPE).and_then(|text| text.split(';').next()).unwrap_or_default();
@@ -122,7 +140,7 @@ fn is_compressible(gzip: &Gzip, answer: &Response<ProxyBody>) -> bool {
     let is_whole = matches!(answer.status(), StatusCode::OK | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
     let is_plain =
         !headers.contains_key(header::CONTENT_ENCODING) && !headers.contains_key(header::CONTENT_RANGE);
-    is_type && is_long && may_change && is_whole && is_plain && answer.body().is_streamed()
+    is_type && is_long && may_change && is_whole && is_plain
 }
 
 fn compressed(coding: Coding, answer: Response<ProxyBody>) -> Response<ProxyBody> {

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use domain::edge::Protocol;
 use domain::routing::Backend;
-use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response};
@@ -28,7 +28,7 @@ use crate::limits::Permit;
 use crate::metrics::{AppMetrics, Count};
 use crate::pool::Sender;
 use crate::site::Site;
-use crate::table::InFlightGuard;
+use crate::table::{Found, InFlightGuard};
 use crate::upstream;
 use crate::worker::Shared;
 
@@ -38,7 +38,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 /// Brings the request to a backend of `route` and its answer back.
 pub(super) async fn forward(
     shared: &Rc<Shared>,
-    site: Rc<Site>,
+    site: Found,
     host: &str,
     caller: &Caller,
     permit: Option<Permit>,
@@ -49,39 +49,88 @@ pub(super) async fn forward(
         request.headers_mut().remove(header::UPGRADE);
     }
     let visitor = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
-    let outgoing = prepare(&site, site.metrics(&shared.metrics), caller, request);
     let timeout = site.rules.timeout;
     let source = SocketAddr::new(caller.address, caller.address_port);
-    let is_sticky = site.rules.sticky && site.destination(outgoing.uri().path()).is_sticky;
-    let wanted = is_sticky.then(|| affinity::wanted(outgoing.headers()));
-    let exchanged = exchange(shared, site, host, source, outgoing).await.map(|mut exchange| {
-        exchange.guard.under_way().answered();
-        if let Some(permit) = permit {
-            exchange.guard.keep(permit);
-        }
-        exchange
-    });
-    match exchanged {
+    let wanted = wanted_replica(&site, &request);
+    let mark = wanted.as_ref().and_then(|wanted| wanted.as_deref());
+    let outgoing = prepare(&site, site.metrics(&shared.metrics), caller, request);
+    let uri = outgoing.uri().clone();
+    let attempt =
+        async |site: &Site, backend: &Backend, guard: &mut InFlightGuard, request: Box<_>| match site
+            .destination(uri.path())
+            .protocol
+        {
+            Protocol::Http1 => attempt(shared, site, host, backend, source, *request).await,
+            Protocol::H2c => h2c::attempt(shared, site, backend, source, *request, guard).await,
+        };
+    let exchanged = exchange(shared, site, host, &uri, mark, Box::new(outgoing), attempt).await;
+    match exchanged.map(|exchange| exchange.keeping(permit)) {
         Err(refusal) => refusal.into_response(),
-        Ok(Exchange { response, guard, .. }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            switch_protocols(timeout, response, visitor, guard)
+        Ok(Exchange { answer, guard }) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            switch_protocols(timeout, answer, visitor, guard)
         }
-        Ok(Exchange { response, guard, backend_key }) => {
-            let (mut parts, body) = response.into_parts();
-            headers::strip_hop_by_hop(&mut parts.headers);
-            if let Some(wanted) = wanted {
-                let mark = affinity::mark(&backend_key);
-                if wanted.as_ref() != Some(&mark) {
-                    let cookie = affinity::cookie(&mark, caller.is_https);
-                    parts.headers.append(header::SET_COOKIE, cookie);
-                }
+        Ok(Exchange { answer, guard }) => {
+            let (mut parts, body) = answer.into_parts();
+            if parts.headers.contains_key(header::TRANSFER_ENCODING) {
+                // Chunks say where the body ends, whatever else is said (RFC 9112 section 6.3).
+                parts.headers.remove(header::CONTENT_LENGTH);
             }
-            // How the end of the body is told is for each connection to choose.
-            parts.headers.remove(header::TRANSFER_ENCODING);
+            pass_on(&mut parts.headers, wanted, guard.backend_key(), caller);
             parts.version = Version::HTTP_11;
             Response::from_parts(parts, ProxyBody::answer(body, timeout, guard))
         }
     }
+}
+
+/// Where visitors come back to the replica that answered before: the mark that this one brings, if any.
+pub(super) fn wanted_replica<B>(site: &Site, request: &Request<B>) -> Option<Option<String>> {
+    let is_sticky = site.rules.sticky && site.destination(request.uri().path()).is_sticky;
+    is_sticky.then(|| affinity::wanted(request.headers()))
+}
+
+/// Makes of an app's headers what a visitor is to see.
+pub(super) fn pass_on(
+    headers: &mut HeaderMap,
+    wanted: Option<Option<String>>,
+    backend_key: &str,
+    caller: &Caller,
+) {
+    headers::strip_hop_by_hop(headers);
+    if let Some(wanted) = wanted {
+        let mark = affinity::mark(backend_key);
+        if wanted.as_ref() != Some(&mark) {
+            headers.append(header::SET_COOKIE, affinity::cookie(&mark, caller.is_https));
+        }
+    }
+    // How the end of the body is told is for each connection to choose.
+    headers.remove(header::TRANSFER_ENCODING);
+}
+
+/// Makes the request what the app is to see, but for its body.
+pub(super) fn prepare_head<B>(site: &Site, caller: &Caller, request: &mut Request<B>) {
+    let headers = request.headers_mut();
+    let upgrade = headers::upgrade(headers);
+    headers::strip_hop_by_hop(headers);
+    headers::strip_lookalikes(headers);
+    // The answer "100 Continue" is given by us as soon as the body is wanted.
+    headers.remove(header::EXPECT);
+    headers::join_cookies(headers);
+    headers::add_forwarded(headers, caller);
+    if site.rules.request_start {
+        headers::add_request_start(headers, SystemTime::now());
+    } else {
+        headers.remove(headers::REQUEST_START);
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol);
+    }
+    if let Some(authority) = request.uri().authority() {
+        let host = HeaderValue::try_from(authority.as_str()).expect("an authority is a valid header value");
+        request.headers_mut().insert(header::HOST, host);
+        *request.uri_mut() = path_of(request.uri());
+    }
+    *request.version_mut() = Version::HTTP_11;
 }
 
 /// The request as the app is to see it.
@@ -89,31 +138,10 @@ fn prepare(
     site: &Site,
     metrics: &Arc<AppMetrics>,
     caller: &Caller,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Request<ProxyBody> {
-    let (mut parts, body) = request.into_parts();
-    let upgrade = headers::upgrade(&parts.headers);
-    headers::strip_hop_by_hop(&mut parts.headers);
-    headers::strip_lookalikes(&mut parts.headers);
-    // The answer "100 Continue" is given by us as soon as the body is wanted.
-    parts.headers.remove(header::EXPECT);
-    headers::join_cookies(&mut parts.headers);
-    headers::add_forwarded(&mut parts.headers, caller);
-    if site.rules.request_start {
-        headers::add_request_start(&mut parts.headers, SystemTime::now());
-    } else {
-        parts.headers.remove(headers::REQUEST_START);
-    }
-    if let Some(protocol) = upgrade {
-        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        parts.headers.insert(header::UPGRADE, protocol);
-    }
-    if let Some(authority) = parts.uri.authority() {
-        let host = HeaderValue::try_from(authority.as_str()).expect("an authority is a valid header value");
-        parts.headers.insert(header::HOST, host);
-    }
-    parts.uri = path_of(&parts.uri);
-    parts.version = Version::HTTP_11;
+    prepare_head(site, caller, &mut request);
+    let (parts, body) = request.into_parts();
     let body = if body.is_end_stream() {
         ProxyBody::empty()
     } else {
@@ -133,54 +161,62 @@ fn path_of(uri: &Uri) -> Uri {
     }
 }
 
-struct Exchange {
-    response: Response<Incoming>,
-    guard: InFlightGuard,
-    backend_key: String,
+/// What came of a request.
+pub(super) struct Exchange<A> {
+    pub(super) answer: A,
+    pub(super) guard: InFlightGuard,
+}
+
+impl<A> Exchange<A> {
+    /// Keeps the permit until the request has ended.
+    pub(super) fn keeping(mut self, permit: Option<Permit>) -> Self {
+        permit.into_iter().for_each(|permit| self.guard.keep(permit));
+        self
+    }
 }
 
 /// How one attempt failed.
-enum Attempt {
+pub(super) enum Attempt<R> {
     /// Nothing reached the app: the request may go elsewhere.
-    Unsent(Box<Request<ProxyBody>>),
+    Unsent(R),
     /// The request is gone; this is what the visitor hears.
     Lost(Refusal),
 }
 
-async fn exchange(
+/// Finds a backend that takes the request, by attempts that either way makes in its own manner.
+pub(super) async fn exchange<R, A>(
     shared: &Rc<Shared>,
-    mut site: Rc<Site>,
+    mut site: Found,
     host: &str,
-    source: SocketAddr,
-    mut request: Request<ProxyBody>,
-) -> Result<Exchange, Refusal> {
+    uri: &Uri,
+    mark: Option<&str>,
+    mut request: R,
+    mut attempt: impl AsyncFnMut(&Site, &Backend, &mut InFlightGuard, R) -> Result<A, Attempt<R>>,
+) -> Result<Exchange<A>, Refusal> {
     let deadline = Instant::now() + shared.settings.hold_timeout;
     let mut tried = Vec::new();
     loop {
         let metrics = site.metrics(&shared.metrics);
-        let to = site.destination(request.uri().path());
-        let mark = to.is_sticky.then(|| affinity::wanted(request.headers())).flatten();
+        let to = site.destination(uri.path());
+        let mark = mark.filter(|_| to.is_sticky);
         // Subscribed before looking, so that no change of the table is missed.
         let changed = shared.table_changed.notified();
-        if let Some((backend, mut guard)) =
-            shared.in_flight.choose(to.backends, &tried, mark.as_deref(), metrics)
-        {
-            let attempted = match to.protocol {
-                Protocol::Http1 => attempt(shared, &site, &backend, source, request).await,
-                Protocol::H2c => h2c::attempt(shared, &site, &backend, source, request, &mut guard).await,
-            };
-            match attempted {
-                Ok(response) => return Ok(Exchange { response, guard, backend_key: backend.key }),
+        if let Some((backend, mut guard)) = shared.in_flight.choose(to.backends, &tried, mark, metrics) {
+            match attempt(&site, backend, &mut guard, request).await {
+                Ok(answer) => {
+                    guard.under_way().answered();
+                    return Ok(Exchange { answer, guard });
+                }
                 Err(Attempt::Lost(refusal)) => {
                     note_loss(&guard, &refusal);
                     return Err(refusal);
                 }
                 Err(Attempt::Unsent(back)) => {
                     metrics.retries.add(1);
-                    request = *back;
+                    request = back;
                 }
             }
-            tried.push(backend.key);
+            tried.push(backend.key.clone());
             if Instant::now() < deadline {
                 continue;
             }
@@ -247,10 +283,11 @@ fn unavailable(text: &str) -> Refusal {
 async fn attempt(
     shared: &Rc<Shared>,
     site: &Site,
+    host: &str,
     backend: &Backend,
     source: SocketAddr,
     request: Request<ProxyBody>,
-) -> Result<Response<Incoming>, Attempt> {
+) -> Result<Response<Incoming>, Attempt<Box<Request<ProxyBody>>>> {
     // With a PROXY header a connection speaks for one visitor alone.
     let is_shared = site.rules.proxy_header.is_none();
     let pooled = is_shared.then(|| shared.pool.take(&backend.key)).flatten();
@@ -269,12 +306,10 @@ async fn attempt(
     let again = (reused && is_safe(&request)).then(|| copy(&request));
     let answer = tokio::time::timeout(site.rules.timeout, sender.try_send_request(request)).await;
     match answer {
-        Err(_) => {
-            Err(Attempt::Lost(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the app did not answer in time")))
-        }
+        Err(_) => Err(Attempt::Lost(too_late())),
         Ok(Ok(response)) => {
             if is_shared {
-                give_back(shared, backend, sender, response.status());
+                give_back(shared, host, backend, sender, response.status());
             }
             Ok(response)
         }
@@ -310,12 +345,28 @@ fn lost(error: &hyper::Error) -> Refusal {
         }
         cause = error.source();
     }
+    unanswered()
+}
+
+pub(super) fn too_late() -> Refusal {
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the app did not answer in time")
+}
+
+pub(super) fn unanswered() -> Refusal {
     Refusal::new(StatusCode::BAD_GATEWAY, "the app closed the connection without an answer")
+}
+
+pub(super) fn switched_unasked() -> Refusal {
+    Refusal::new(StatusCode::BAD_GATEWAY, "the app switched protocols without being asked to")
 }
 
 /// GET and HEAD without a body change nothing (RFC 9110 section 9.2.1), so they may be sent twice.
 fn is_safe(request: &Request<ProxyBody>) -> bool {
-    matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream()
+    is_safe_method(request.method()) && request.body().is_end_stream()
+}
+
+pub(super) fn is_safe_method(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn copy(request: &Request<ProxyBody>) -> Request<ProxyBody> {
@@ -343,14 +394,15 @@ async fn connect(
 }
 
 /// Puts the connection back into the pool once the answer's body has been read.
-fn give_back(shared: &Rc<Shared>, backend: &Backend, mut sender: Sender, status: StatusCode) {
+fn give_back(shared: &Rc<Shared>, host: &str, backend: &Backend, mut sender: Sender, status: StatusCode) {
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return;
     }
     let shared = Rc::clone(shared);
-    let key = backend.key.clone();
+    let (host, key) = (host.to_owned(), backend.key.clone());
+    let version = shared.table.borrow().version;
     tokio::task::spawn_local(async move {
-        if sender.ready().await.is_ok() && shared.table.borrow().has_backend(&key) {
+        if sender.ready().await.is_ok() && shared.still_serves(version, &host, &key) {
             shared.pool.put(&key, sender);
         }
     });
@@ -364,8 +416,7 @@ fn switch_protocols(
     guard: InFlightGuard,
 ) -> Response<ProxyBody> {
     let Some(visitor) = visitor else {
-        let text = "the app switched protocols without being asked to";
-        return Refusal::new(StatusCode::BAD_GATEWAY, text).into_response();
+        return switched_unasked().into_response();
     };
     let app = hyper::upgrade::on(&mut response);
     tokio::task::spawn_local(async move {

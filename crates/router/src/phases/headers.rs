@@ -1,5 +1,6 @@
 //! Headers between visitor and app: what is added, and what belongs to one connection only.
 
+use std::io::Write as _;
 use std::time::SystemTime;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -73,15 +74,22 @@ fn is_lookalike(name: &str) -> bool {
 
 /// Tells the app who asks and how (components.md 5.6). Values from outside are replaced.
 pub(super) fn add_forwarded(headers: &mut HeaderMap, caller: &Caller) {
-    let address = caller.address.to_string();
-    let text =
-        |text: String| HeaderValue::try_from(text).expect("addresses and numbers are valid header values");
-    headers.insert("x-forwarded-for", text(address));
-    headers.insert(
-        "x-forwarded-proto",
-        HeaderValue::from_static(if caller.is_https { "https" } else { "http" }),
-    );
-    headers.insert("x-forwarded-port", text(caller.port.to_string()));
+    headers.insert(FORWARDED_FOR, written(format_args!("{}", caller.address)));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if caller.is_https { "https" } else { "http" }));
+    headers.insert(FORWARDED_PORT, HeaderValue::from(caller.port));
+}
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+
+/// A short value made of digits, letters and signs; takes one allocation of just its size.
+pub(super) fn written(text: std::fmt::Arguments<'_>) -> HeaderValue {
+    let mut buffer = [0; 64];
+    let mut free = &mut buffer[..];
+    free.write_fmt(text).expect("addresses, moments and ids are shorter");
+    let left = free.len();
+    HeaderValue::from_bytes(&buffer[..buffer.len() - left]).expect("they are valid header values")
 }
 
 /// When the first router saw the request, in seconds since 1970; used by apps to measure their queues.
@@ -89,8 +97,8 @@ pub(super) const REQUEST_START: HeaderName = HeaderName::from_static("x-request-
 
 pub(super) fn add_request_start(headers: &mut HeaderMap, now: SystemTime) {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let text = format!("t={}.{:03}", since.as_secs(), since.subsec_millis());
-    headers.insert(REQUEST_START, HeaderValue::try_from(text).expect("digits are a valid header value"));
+    let value = written(format_args!("t={}.{:03}", since.as_secs(), since.subsec_millis()));
+    headers.insert(REQUEST_START, value);
 }
 
 /// HTTP/2 splits cookies into as many fields as it likes; HTTP/1.1 knows one (RFC 9113 section 8.2.3).

@@ -1,17 +1,15 @@
 //! Phase 2: which route does the request's host mean?
 
-use std::rc::Rc;
-
 use domain::hosts::parse_host;
 use http::{StatusCode, Version, header};
 use hyper::Request;
 
 use super::Refusal;
-use crate::site::Site;
+use crate::table::Found;
 use crate::worker::Shared;
 
 /// Finds the route with its rules; 400 without one clear host (RFC 9112 section 3.2), 404 for a host of nobody.
-pub(super) fn site<B>(shared: &Shared, request: &Request<B>) -> Result<(Rc<Site>, String), Refusal> {
+pub(super) fn site<B>(shared: &Shared, request: &Request<B>) -> Result<(Found, String), Refusal> {
     let host = host(request).ok_or_else(|| {
         Refusal::last(StatusCode::BAD_REQUEST, "a request needs exactly one valid Host header")
     })?;

@@ -63,7 +63,7 @@ impl World {
 
     /// Replaces the table and waits until all workers have it.
     pub fn serve(&self, routes: Vec<Route>) {
-        self.update(|table| table.routes = routes);
+        self.update(|table| table.routes = routes.into_iter().map(Arc::new).collect());
     }
 
     /// Changes what all routers are told, and waits until all workers know.

@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use domain::routing::Backend;
-use http::{HeaderValue, StatusCode, Uri, Version, header};
+use http::{HeaderValue, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use super::{Attempt, copy, is_safe, lost};
+use super::{Attempt, copy, is_safe, lost, too_late};
 use crate::body::ProxyBody;
 use crate::h2c::{self, Place, Sender};
-use crate::phases::Refusal;
 use crate::site::Site;
 use crate::table::InFlightGuard;
 use crate::upstream;
@@ -25,7 +24,7 @@ pub(super) async fn attempt(
     source: SocketAddr,
     request: Request<ProxyBody>,
     guard: &mut InFlightGuard,
-) -> Result<Response<Incoming>, Attempt> {
+) -> Result<Response<Incoming>, Attempt<Box<Request<ProxyBody>>>> {
     let (mut sender, is_reused) = match sender(shared, site, backend, source, guard).await {
         Ok(found) => found,
         Err(error) => {
@@ -36,9 +35,7 @@ pub(super) async fn attempt(
     let again = (is_reused && is_safe(&request)).then(|| copy(&request));
     let answer = tokio::time::timeout(site.rules.timeout, sender.try_send_request(to_http2(request))).await;
     match answer {
-        Err(_) => {
-            Err(Attempt::Lost(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the app did not answer in time")))
-        }
+        Err(_) => Err(Attempt::Lost(too_late())),
         Ok(Ok(response)) => Ok(response),
         Ok(Err(mut error)) => match error.take_message().or(again) {
             Some(request) => Err(Attempt::Unsent(Box::new(to_http1(request)))),

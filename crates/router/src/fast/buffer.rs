@@ -1,0 +1,127 @@
+//! Buffers of a worker. One is lent when bytes have come and given back when they are used up, so that a connection
+//! that waits holds none, and those in use stay in the processor's cache.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use http::HeaderMap;
+
+/// First size of a buffer; most heads and short answers fit.
+const BYTES_FIRST: usize = 32 << 10;
+/// Buffers kept for the next use; more are given back to the system.
+const SPARE_MAX: usize = 64;
+/// Maps with room for more headers than this are not kept.
+const HEADERS_SPARE_MAX: usize = 64;
+
+/// The spare buffers and header maps of a worker.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    bytes: RefCell<Vec<Vec<u8>>>,
+    headers: RefCell<Vec<HeaderMap>>,
+}
+
+/// Bytes that came and were not used yet.
+pub(crate) struct Buffer {
+    /// Initialised throughout; what counts lies between `start` and `end`.
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    home: Rc<Buffers>,
+}
+
+impl Buffers {
+    pub(crate) fn lend(self: &Rc<Self>) -> Buffer {
+        let bytes = self.bytes.borrow_mut().pop().unwrap_or_else(|| vec![0; BYTES_FIRST]);
+        Buffer { bytes, start: 0, end: 0, home: Rc::clone(self) }
+    }
+
+    /// An empty map, with room where another was given back.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        self.headers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a map whose headers are of no more use.
+    pub(crate) fn give_back(&self, mut headers: HeaderMap) {
+        let mut spare = self.headers.borrow_mut();
+        if spare.len() < SPARE_MAX && headers.capacity() <= HEADERS_SPARE_MAX {
+            headers.clear();
+            spare.push(headers);
+        }
+    }
+}
+
+impl Buffer {
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Takes bytes away from the front.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start += count;
+        debug_assert!(self.start <= self.end, "only what is there can be used");
+    }
+
+    /// Room behind what is there: all that is free once it has been moved to the front, and as much again where
+    /// there is none, up to `bytes_max` in all. Empty where that is reached.
+    pub(crate) fn room(&mut self, bytes_max: usize) -> &mut [u8] {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end == self.bytes.len() && self.end < bytes_max {
+            self.bytes.resize((self.end * 2).min(bytes_max), 0);
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// Says how many bytes came into the room.
+    pub(crate) fn filled(&mut self, count: usize) {
+        self.end += count;
+        debug_assert!(self.end <= self.bytes.len(), "no more than the room");
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut spare = self.home.bytes.borrow_mut();
+        if spare.len() < SPARE_MAX && self.bytes.len() == BYTES_FIRST {
+            spare.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_made_by_moving_and_then_by_growing_up_to_a_bound() {
+        let buffers = Rc::new(Buffers::default());
+        let mut buffer = buffers.lend();
+        buffer.room(BYTES_FIRST * 2).fill(b'a');
+        buffer.filled(BYTES_FIRST);
+        buffer.consume(10);
+
+        assert_eq!(buffer.room(BYTES_FIRST * 2).len(), 10);
+        buffer.filled(10);
+        assert_eq!(buffer.room(BYTES_FIRST * 2).len(), BYTES_FIRST);
+        buffer.filled(BYTES_FIRST);
+        assert!(buffer.room(BYTES_FIRST * 2).is_empty());
+        assert_eq!(buffer.unread().len(), BYTES_FIRST * 2);
+    }
+
+    #[test]
+    fn a_buffer_that_was_given_back_is_lent_again() {
+        let buffers = Rc::new(Buffers::default());
+        drop(buffers.lend());
+        assert_eq!(buffers.bytes.borrow().len(), 1);
+
+        let again = buffers.lend();
+
+        assert!(again.is_empty() && buffers.bytes.borrow().is_empty());
+    }
+}

@@ -1,0 +1,170 @@
+//! A connection as the short way reads and writes it: no wait without an end.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use super::buffer::{Buffer, Buffers};
+
+/// How a wait ended that brought nothing.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The time was up.
+    Late,
+    /// The other side is gone.
+    Broken,
+}
+
+/// A stream with what came and was not used yet.
+pub(crate) struct Line<S> {
+    stream: S,
+    buffer: Option<Buffer>,
+    buffers: Rc<Buffers>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+    pub(crate) fn new(stream: S, buffers: &Rc<Buffers>) -> Self {
+        Self { stream, buffer: None, buffers: Rc::clone(buffers) }
+    }
+
+    pub(crate) fn unread(&self) -> &[u8] {
+        self.buffer.as_ref().map_or(&[], Buffer::unread)
+    }
+
+    /// Takes bytes away from the front of what is unread.
+    pub(crate) fn consume(&mut self, count: usize) {
+        if let Some(buffer) = &mut self.buffer {
+            buffer.consume(count);
+            if buffer.is_empty() {
+                self.buffer = None;
+            }
+        }
+    }
+
+    /// The stream, and what was read from it and not used.
+    pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
+        let unread = self.unread().to_vec();
+        (self.stream, unread)
+    }
+
+    /// Reads more, up to so many unread bytes; 0 at the end of the stream.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, bytes_max: usize) -> Poll<io::Result<usize>> {
+        let mut buffer = self.buffer.take().unwrap_or_else(|| self.buffers.lend());
+        let mut room = ReadBuf::new(buffer.room(bytes_max));
+        let read = Pin::new(&mut self.stream).poll_read(cx, &mut room);
+        let count = room.filled().len();
+        buffer.filled(count);
+        if !buffer.is_empty() {
+            self.buffer = Some(buffer);
+        }
+        read.map_ok(|()| count)
+    }
+
+    /// Reads more, in time; the end of the stream breaks it.
+    pub(crate) async fn fill(
+        &mut self,
+        patience: &mut Patience,
+        until: Instant,
+        bytes_max: usize,
+    ) -> Result<(), Failure> {
+        match patience.within(until, |cx| self.poll_fill(cx, bytes_max)).await {
+            Some(Ok(1..)) => Ok(()),
+            Some(_) => Err(Failure::Broken),
+            None => Err(Failure::Late),
+        }
+    }
+
+    /// Writes both, in time; tells how many bytes went out where they did not all.
+    pub(crate) async fn write(
+        &mut self,
+        patience: &mut Patience,
+        until: Instant,
+        mut first: &[u8],
+        mut second: &[u8],
+    ) -> Result<(), (usize, Failure)> {
+        let mut written = 0;
+        while !first.is_empty() || !second.is_empty() {
+            let stream = &mut self.stream;
+            let wrote = patience.within(until, |cx| {
+                let stream = Pin::new(&mut *stream);
+                match (first, second) {
+                    (only, []) | ([], only) => stream.poll_write(cx, only),
+                    _ => stream.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)]),
+                }
+            });
+            let count = match wrote.await {
+                Some(Ok(count @ 1..)) => count,
+                Some(_) => return Err((written, Failure::Broken)),
+                None => return Err((written, Failure::Late)),
+            };
+            written += count;
+            let of_first = count.min(first.len());
+            first = &first[of_first..];
+            second = &second[count - of_first..];
+        }
+        let stream = &mut self.stream;
+        match patience.within(until, |cx| Pin::new(&mut *stream).poll_flush(cx)).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) => Err((written, Failure::Broken)),
+            None => Err((written, Failure::Late)),
+        }
+    }
+
+    /// Says that nothing more will come from this side.
+    pub(crate) async fn shut(&mut self, patience: &mut Patience, until: Instant) {
+        let _ = patience.within(until, |cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await;
+    }
+}
+
+impl Line<TcpStream> {
+    /// Whether another request may be sent: still open, and nothing came that nobody asked for.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let nothing = self.stream.try_read(&mut [0]);
+        self.buffer.is_none() && matches!(nothing, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+/// The one timer of a connection. Most waits end long before their time, so it is set back only when it rings.
+pub(crate) struct Patience {
+    sleep: Pin<Box<Sleep>>,
+    until: Instant,
+}
+
+impl Patience {
+    pub(crate) fn new(until: Instant) -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep_until(until)), until }
+    }
+
+    /// What `poll` brings, `None` where it takes too long.
+    pub(crate) async fn within<T>(
+        &mut self,
+        until: Instant,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Option<T> {
+        self.until = until;
+        poll_fn(|cx| match poll(cx) {
+            Poll::Ready(brought) => Poll::Ready(Some(brought)),
+            Poll::Pending => self.poll_up(cx).map(|()| None),
+        })
+        .await
+    }
+
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.until < self.sleep.deadline() {
+            self.sleep.as_mut().reset(self.until);
+        }
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
+            if Instant::now() >= self.until {
+                return Poll::Ready(());
+            }
+            self.sleep.as_mut().reset(self.until);
+        }
+    }
+}

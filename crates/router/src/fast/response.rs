@@ -1,0 +1,228 @@
+//! Reads the head of an app's answer, and how its body ends (RFC 9112 section 6.3).
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Response, StatusCode};
+use httparse::Status;
+use hyper::ext::ReasonPhrase;
+
+use super::buffer::Buffers;
+use super::request::place;
+use crate::connection::HEADERS_MAX;
+
+/// An answer's head.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) response: Response<()>,
+    pub(crate) ends: Ends,
+    /// The connection can take another request once the body has ended.
+    pub(crate) stays_open: bool,
+}
+
+/// How the body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// There is none.
+    AtOnce,
+    After(u64),
+    ByChunks,
+    WithConnection,
+}
+
+/// The app broke the rules.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Malformed;
+
+/// The head of the answer proper, and how many bytes it is behind; heads of the kind 1xx come before it and are
+/// passed over. `None` until it is there.
+pub(crate) fn read(
+    bytes: &[u8],
+    method: &Method,
+    buffers: &Buffers,
+) -> Result<Option<(Head, usize)>, Malformed> {
+    let mut behind = 0;
+    loop {
+        let Some((head, length)) = read_one(&bytes[behind..], method, buffers)? else { return Ok(None) };
+        behind += length;
+        let status = head.response.status();
+        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Some((head, behind)));
+        }
+    }
+}
+
+fn read_one(bytes: &[u8], method: &Method, buffers: &Buffers) -> Result<Option<(Head, usize)>, Malformed> {
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut parsed = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    match parser.parse_response_with_uninit_headers(&mut parsed, bytes, &mut headers) {
+        Ok(Status::Complete(length)) => {
+            head(bytes, length, &parsed, method, buffers).map(|head| Some((head, length)))
+        }
+        Ok(Status::Partial) => Ok(None),
+        Err(_) => Err(Malformed),
+    }
+}
+
+fn head(
+    bytes: &[u8],
+    length: usize,
+    parsed: &httparse::Response<'_, '_>,
+    method: &Method,
+    buffers: &Buffers,
+) -> Result<Head, Malformed> {
+    let shared = Bytes::copy_from_slice(&bytes[..length]);
+    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Malformed)?;
+    let is_newest = parsed.version == Some(1);
+    let mut framing =
+        Framing { stays_open: is_newest, is_closing: false, length: None, codings: 0, is_chunked: false };
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = buffers.headers();
+    let map = response.headers_mut();
+    map.reserve(parsed.headers.len() + ADDED);
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
+        let value =
+            HeaderValue::from_maybe_shared(shared.slice(place(bytes, field.value))).map_err(|_| Malformed)?;
+        framing.meet(&name, field.value, map)?;
+        map.append(name, value);
+    }
+    if let Some(reason) = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason()) {
+        let reason = ReasonPhrase::try_from(reason.as_bytes()).map_err(|_| Malformed)?;
+        response.extensions_mut().insert(reason);
+    }
+    let ends = framing.ends(method, status, is_newest)?;
+    let stays_open = framing.stays_open && ends != Ends::WithConnection;
+    Ok(Head { response, ends, stays_open })
+}
+
+/// Headers that the phases add at most.
+const ADDED: usize = 8;
+
+/// What headers say of the connection and of where the answer ends.
+struct Framing {
+    stays_open: bool,
+    is_closing: bool,
+    length: Option<u64>,
+    codings: usize,
+    /// The last transfer coding is `chunked`.
+    is_chunked: bool,
+}
+
+impl Framing {
+    fn meet(&mut self, name: &HeaderName, value: &[u8], before: &mut HeaderMap) -> Result<(), Malformed> {
+        match *name {
+            header::CONTENT_LENGTH => {
+                let length = length(value)?;
+                if self.length.replace(length).is_some_and(|other| other != length) {
+                    return Err(Malformed);
+                }
+                // Said twice alike, it is said once.
+                before.remove(header::CONTENT_LENGTH);
+            }
+            header::TRANSFER_ENCODING => {
+                self.codings += 1;
+                let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+                self.is_chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            }
+            header::CONNECTION => {
+                let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                let has = |wanted: &[u8]| options.clone().any(|option| option.eq_ignore_ascii_case(wanted));
+                self.is_closing |= has(b"close");
+                self.stays_open = !self.is_closing && (self.stays_open || has(b"keep-alive"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn ends(&self, method: &Method, status: StatusCode, is_newest: bool) -> Result<Ends, Malformed> {
+        if method == Method::HEAD || matches!(status.as_u16(), 100..=199 | 204 | 304) {
+            return Ok(Ends::AtOnce);
+        }
+        match (self.codings, self.length) {
+            (1.., _) if !is_newest => Err(Malformed),
+            (1.., _) if self.is_chunked => Ok(Ends::ByChunks),
+            (1.., _) => Ok(Ends::WithConnection),
+            (0, Some(length)) => Ok(Ends::After(length)),
+            (0, None) => Ok(Ends::WithConnection),
+        }
+    }
+}
+
+fn length(value: &[u8]) -> Result<u64, Malformed> {
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(value).map_err(|_| Malformed)?;
+    // The largest numbers mean other things to hyper, and nothing to anyone.
+    text.parse().ok().filter(|length| is_number && *length < u64::MAX - 1).ok_or(Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8], method: &Method) -> Result<Option<(Head, usize)>, Malformed> {
+        super::read(bytes, method, &Buffers::default())
+    }
+
+    fn ends(method: &Method, head: &str) -> Result<Ends, Malformed> {
+        let read = read(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes(), method)?;
+        Ok(read.expect("a whole head").0.ends)
+    }
+
+    #[test]
+    fn where_an_answer_ends_is_read_as_the_rules_say() {
+        let get = Method::GET;
+        for (head, wanted) in [
+            ("200 OK\r\nContent-Length: 5", Ok(Ends::After(5))),
+            ("200 OK\r\nContent-Length: 5\r\nContent-Length: 5", Ok(Ends::After(5))),
+            ("200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5", Ok(Ends::ByChunks)),
+            ("200 OK\r\nTransfer-Encoding: gzip, chunked", Ok(Ends::ByChunks)),
+            ("200 OK\r\nTransfer-Encoding: gzip", Ok(Ends::WithConnection)),
+            ("200 OK", Ok(Ends::WithConnection)),
+            ("204 No Content\r\nContent-Length: 5", Ok(Ends::AtOnce)),
+            ("304 Not Modified\r\nTransfer-Encoding: chunked", Ok(Ends::AtOnce)),
+            ("200 OK\r\nContent-Length: 5\r\nContent-Length: 6", Err(Malformed)),
+            ("200 OK\r\nContent-Length: 5, 6", Err(Malformed)),
+            ("200 OK\r\nContent-Length: -5", Err(Malformed)),
+            ("200 OK\r\nA: b\rC", Err(Malformed)),
+        ] {
+            assert_eq!(ends(&get, head), wanted, "{head}");
+        }
+        assert_eq!(ends(&Method::HEAD, "200 OK\r\nContent-Length: 5"), Ok(Ends::AtOnce));
+    }
+
+    #[test]
+    fn heads_that_only_inform_are_passed_over() {
+        let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 Fine\r\n\r\nhi";
+
+        let (head, behind) = read(text.as_bytes(), &Method::GET).expect("well formed").expect("whole");
+
+        assert_eq!((&text[behind..], head.response.status().as_u16()), ("hi", 200));
+        assert_eq!(
+            head.response.extensions().get::<ReasonPhrase>().map(|it| it.as_bytes()),
+            Some(&b"Fine"[..])
+        );
+        assert!(head.response.headers().is_empty());
+        assert_eq!(read(&text.as_bytes()[..40], &Method::GET).expect("so far so good").map(|it| it.1), None);
+    }
+
+    #[test]
+    fn a_connection_stays_open_where_both_sides_can_tell_the_end() {
+        let stays_open = |text: &str| {
+            let read = read(text.as_bytes(), &Method::GET).expect("well formed");
+            read.expect("whole").0.stays_open
+        };
+
+        assert!(stays_open("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+        assert!(stays_open("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n"));
+        assert!(!stays_open("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"));
+        assert!(!stays_open("HTTP/1.1 200 OK\r\n\r\n"));
+        assert!(!stays_open(
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: x, Close\r\nConnection: keep-alive\r\n\r\n"
+        ));
+    }
+}

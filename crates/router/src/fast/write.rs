@@ -1,0 +1,91 @@
+//! Heads as they go onto the wire.
+
+use std::time::SystemTime;
+
+use http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use hyper::ext::ReasonPhrase;
+
+use super::response::Ends;
+
+/// About as long as a head is.
+const HEAD_BYTES: usize = 1 << 10;
+
+/// The head of a request to an app.
+pub(crate) fn request(request: &Request<()>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEAD_BYTES);
+    out.extend(request.method().as_str().as_bytes());
+    out.push(b' ');
+    out.extend(request.uri().path_and_query().map_or("/", |path| path.as_str()).as_bytes());
+    out.extend(b" HTTP/1.1\r\n");
+    headers(request.headers(), &mut out);
+    out.extend(b"\r\n");
+    out
+}
+
+/// How a visitor is told where the body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// There is no body, or the headers say its length.
+    Told,
+    Chunks,
+    /// By the end of the connection.
+    Close,
+}
+
+/// How the end of a body can be told to a visitor of this version, where an app ends it so.
+pub(crate) fn framing(ends: Ends, version: Version) -> Framing {
+    match ends {
+        Ends::AtOnce | Ends::After(_) => Framing::Told,
+        Ends::ByChunks | Ends::WithConnection if version == Version::HTTP_11 => Framing::Chunks,
+        Ends::ByChunks | Ends::WithConnection => Framing::Close,
+    }
+}
+
+/// The head of an answer to a visitor of this version.
+pub(crate) fn response(
+    response: &Response<()>,
+    version: Version,
+    framing: Framing,
+    is_last: bool,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEAD_BYTES);
+    let is_newest = version == Version::HTTP_11;
+    status_line(response, is_newest, &mut out);
+    headers(response.headers(), &mut out);
+    if is_last && is_newest {
+        out.extend(b"connection: close\r\n");
+    }
+    if framing == Framing::Chunks {
+        out.extend(b"transfer-encoding: chunked\r\n");
+    }
+    if !response.headers().contains_key(header::DATE) {
+        out.extend(b"date: ");
+        out.extend(httpdate::fmt_http_date(SystemTime::now()).as_bytes());
+        out.extend(b"\r\n");
+    }
+    out.extend(b"\r\n");
+    out
+}
+
+fn status_line(response: &Response<()>, is_newest: bool, out: &mut Vec<u8>) {
+    let status = response.status();
+    let reason = response.extensions().get::<ReasonPhrase>();
+    if status == StatusCode::OK && is_newest && reason.is_none() {
+        return out.extend(b"HTTP/1.1 200 OK\r\n");
+    }
+    out.extend(if is_newest { b"HTTP/1.1 " } else { b"HTTP/1.0 " });
+    out.extend(status.as_str().as_bytes());
+    out.push(b' ');
+    let known = || status.canonical_reason().unwrap_or("<none>").as_bytes();
+    out.extend(reason.map_or_else(known, ReasonPhrase::as_bytes));
+    out.extend(b"\r\n");
+}
+
+fn headers(headers: &HeaderMap, out: &mut Vec<u8>) {
+    for (name, value) in headers {
+        out.extend(name.as_str().as_bytes());
+        out.extend(b": ");
+        out.extend(value.as_bytes());
+        out.extend(b"\r\n");
+    }
+}
