@@ -201,6 +201,10 @@ fn edge_takes_annotations_of_a_service_over_and_a_wrong_one_harms_nothing() {
     wait_for("the body is too large", Duration::from_secs(10), || {
         Some(posted(&platform)).filter(|status| status == "413")
     });
+    let told = ["get", "events", &namespace, "--field-selector=reason=SettingIgnored", "--output=yaml"];
+    wait_for("the Service tells of the wrong one", Duration::from_secs(10), || {
+        platform.kubectl(&told).contains("router.deis.io/tcpTimeout").then_some(())
+    });
 
     // What the platform sets itself leaves it alone.
     admin.deis_in(&folder, &["whitelist:add", "0.0.0.0/0"]).ok();

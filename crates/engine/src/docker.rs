@@ -41,7 +41,7 @@ use std::time::Duration;
 use bollard::Docker;
 use domain::AppName;
 use domain::certs::Pair;
-use domain::edge::RouterRules;
+use domain::edge::{AppRules, RouterRules};
 use domain::sealing::SealingKeys;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
@@ -71,6 +71,8 @@ pub struct DockerSettings {
     pub platform_routes: Vec<(String, SocketAddr)>,
     /// How routers are to work.
     pub router_rules: RouterRules,
+    /// What apps have otherwise than routers have it.
+    pub app_rules: BTreeMap<AppName, AppRules>,
     /// Range from which each app's network takes a /26, such as `10.213.0.0/16`.
     pub network_range: String,
     /// Labels of this one node, which an app's tags must match.

@@ -6,10 +6,11 @@ use domain::edge::AppRules;
 use domain::routing::{AppRouting, Backend, Claim, Route, RouteOwner, ServiceRoute};
 
 /// The app's route; `None` when the app is not to be reached. `replicas` tells of a process type how many there
-/// should be and which are ready.
+/// should be and which are ready; `rules` is what the controller does not set.
 pub fn route(
     routing: &AppRouting,
     platform_domain: &str,
+    rules: AppRules,
     replicas: impl Fn(&ProcessType) -> (u32, Vec<Backend>),
 ) -> Option<Route> {
     let AppRouting {
@@ -41,8 +42,8 @@ pub fn route(
         whitelist: whitelist.clone(),
         https_enforced: *https_enforced,
         certificates: certificates.iter().map(|cert| for_hosts(cert, platform_domain)).collect(),
-        // Nothing on this engine tells more than the controller does.
-        rules: AppRules { access_log: access_log.then_some(true), ..AppRules::default() },
+        // What the operator has said goes before the app's own wish.
+        rules: AppRules { access_log: rules.access_log.or(access_log.then_some(true)), ..rules },
         wanted,
         backends,
         services: services.collect(),

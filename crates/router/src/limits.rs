@@ -125,16 +125,15 @@ impl LimitTable {
 impl Shard {
     /// Whether there is a place for this key, after those were forgotten that have been quiet.
     fn has_room(&mut self, key: Key, addresses_max: usize, now_ns: u64) -> bool {
-        // As many as there are apps.
-        let is_address = matches!(key.who, Who::V4(_) | Who::V6(_));
-        if !is_address || self.known.len() < addresses_max || self.known.contains_key(&key) {
+        if self.known.len() < addresses_max || self.known.contains_key(&key) {
             return true;
         }
         if now_ns.saturating_sub(self.cleared_at_ns) >= CLEAR_EVERY_NS {
             self.cleared_at_ns = now_ns;
             self.known.retain(|_, used| used.at_once > 0 || used.taken_until_ns > now_ns);
         }
-        self.known.len() < addresses_max
+        // What is no address is bounded by the number of apps.
+        self.known.len() < addresses_max || matches!(key.who, Who::All | Who::Others)
     }
 }
 

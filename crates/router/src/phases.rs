@@ -1,7 +1,6 @@
 //! The phases of a request, in the order that it meets them: `caller` finds out who asks, `matching` finds the
 //! route, `challenge` answers certificate authorities, `guard` decides whether it may pass, `limits` whether it comes
-//! too soon, `forward` brings it to a backend, `answer` adds what the router
-//! says, `log` counts what came of it.
+//! too soon, `forward` brings it to a backend, `answer` adds what the router says, `log` counts what came of it.
 
 mod answer;
 mod caller;

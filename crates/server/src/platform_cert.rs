@@ -70,6 +70,7 @@ mod tests {
             platform_key: Some(key),
             metrics_listen: OptionalListen(None),
             router_settings: Vec::new(),
+            app_settings: Vec::new(),
         };
         let no_pem = file("no.pem", "hello");
         let empty = file("empty.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");

@@ -176,6 +176,7 @@ fn docker_settings(
         platform_domain: settings.api.domain.clone(),
         platform_routes: vec![("deis".to_owned(), api)],
         router_rules: settings.edge.rules()?,
+        app_rules: settings.edge.app_rules()?,
         network_range: settings.network_range.clone(),
         node_labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         stack_image: settings.build.stack_image.clone(),

@@ -189,7 +189,8 @@ impl Task {
         let route = state.wish.routing.as_ref().filter(|_| !state.wish.is_removed).and_then(|routing| {
             let wanted = |process: &ProcessType| state.wish.workloads.get(process).map_or(0, Wish::replicas);
             let replicas = |process: &ProcessType| (wanted(process), self.backends(&state, process));
-            route(routing, &settings.platform_domain, replicas)
+            let rules = settings.app_rules.get(&routing.app).cloned().unwrap_or_default();
+            route(routing, &settings.platform_domain, rules, replicas)
         });
         // Also those that requests have just stopped going to: they may still be answering some.
         let listening = state.wish.workloads.keys().flat_map(|process| self.backends(&state, process));

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use domain::deployment::WorkloadId;
+use domain::edge::AppRules;
 use domain::pods::PodState;
 use domain::routing::{Backend, Route, RouteTable, RouterReport};
 use tokio::sync::watch;
@@ -30,7 +31,7 @@ impl Routes for FakeEngine {
 
 pub(super) fn routes(state: &State) -> Vec<Route> {
     let routes = state.routing.values().map(|routing| {
-        route(routing, PLATFORM_DOMAIN, |process| {
+        route(routing, PLATFORM_DOMAIN, AppRules::default(), |process| {
             replicas(state, &WorkloadId { app: routing.app.clone(), process: process.clone() })
         })
     });

@@ -166,6 +166,7 @@ fn settings(instance: &str, state: &Path) -> DockerSettings {
         platform_domain: "localhost".to_owned(),
         platform_routes: vec![("deis".to_owned(), ([127, 0, 0, 1], 9).into())],
         router_rules: domain::edge::RouterRules::default(),
+        app_rules: std::collections::BTreeMap::new(),
         network_range: format!("10.{}.0.0/16", 100 + rand::random::<u8>() % 100),
         node_labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
         stack_image: "deis/stack:latest".to_owned(),

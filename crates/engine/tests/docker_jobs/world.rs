@@ -158,6 +158,7 @@ fn settings(instance: &str, state: &std::path::Path) -> DockerSettings {
         platform_domain: "localhost".to_owned(),
         platform_routes: Vec::new(),
         router_rules: domain::edge::RouterRules::default(),
+        app_rules: std::collections::BTreeMap::new(),
         network_range: format!("10.{}.0.0/16", 100 + rand::random::<u8>() % 100),
         node_labels: BTreeMap::new(),
         stack_image: STACK_IMAGE.to_owned(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use domain::edge::Protocol;
+use domain::edge::{Protocol, ProxyHeader};
 use domain::routing::{Backend, Route, RouteOwner, ServiceRoute};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -18,6 +18,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use rustls::version::TLS13;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -72,13 +73,19 @@ struct GrpcApp {
 
 impl GrpcApp {
     async fn start(streams_max: u32) -> Self {
+        Self::start_with(streams_max, false).await
+    }
+
+    /// With a line of the PROXY protocol before each connection, or not.
+    async fn start_with(streams_max: u32, has_proxy_header: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let connections = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&connections);
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((mut stream, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
+                while has_proxy_header && stream.read_u8().await.expect("a line") != b'\n' {}
                 let serving = server::Builder::new(TokioExecutor::new())
                     .max_concurrent_streams(streams_max)
                     .serve_connection(TokioIo::new(stream), service_fn(echo));
@@ -253,4 +260,26 @@ async fn a_backend_that_is_gone_is_left_and_one_that_does_not_speak_http2_is_an_
     world.serve(vec![route]);
     let (_frames, answer) = call(&mut sender).await;
     assert_eq!(answer.status(), 502);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_proxy_header_each_request_has_a_connection_of_its_own_to_its_end() {
+    let app = GrpcApp::start_with(200, true).await;
+    let world = World::start();
+    let mut route = app.route();
+    route.rules.proxy_header = Some(ProxyHeader::V1);
+    world.serve(vec![route]);
+    let mut sender = visit(&world).await;
+
+    for connections in 1..=2 {
+        let (frames, answer) = call(&mut sender).await;
+        let mut body = answer.into_body();
+        for word in ["one", "two"] {
+            send(&frames, word).await;
+            assert_eq!(next(&mut body).await.as_deref(), Some(word));
+        }
+        end(frames, "x-last", "bye").await;
+        assert_eq!(next(&mut body).await.as_deref(), Some("grpc-status=0 bye"));
+        assert_eq!(app.connections(), connections);
+    }
 }

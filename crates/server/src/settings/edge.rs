@@ -1,13 +1,15 @@
 //! What an operator decides about the edge of one machine: HTTPS, the platform's certificate, the router's rules.
 //! In a cluster the rules are annotations of the routers' Deployment, and the certificate is a Secret.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{anyhow, ensure};
-use domain::annotations::Annotations;
-use domain::edge::{RouterRules, router_rules};
+use domain::AppName;
+use domain::annotations::{Annotations, Reader};
+use domain::edge::{APP_KEYS, AppRules, RouterRules, app_rules, router_rules};
 
 /// An address and port, or none at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +50,16 @@ pub struct EdgeSettings {
     /// A rule of the router, `key=value`; may be given several times. docs/router.md has the keys.
     #[arg(long = "router-setting", env = "WORKFLOW_ROUTER_SETTINGS", value_delimiter = ';')]
     pub router_settings: Vec<String>,
+
+    /// A rule of the router for one app, `app:key=value`; may be given several times. docs/router.md has the keys.
+    #[arg(long = "app-setting", env = "WORKFLOW_APP_SETTINGS", value_delimiter = ';')]
+    pub app_settings: Vec<String>,
 }
 
 impl EdgeSettings {
     pub fn check(&self) -> anyhow::Result<()> {
-        self.rules().map(drop)
+        self.rules()?;
+        self.app_rules().map(drop)
     }
 
     /// The router's rules. What is wrong is refused here, where somebody waits for the answer.
@@ -67,5 +74,56 @@ impl EdgeSettings {
         let (rules, wrong) = router_rules(&texts, "");
         ensure!(wrong.is_empty(), "--router-setting: {}", wrong.join("; "));
         Ok(rules)
+    }
+
+    /// What apps have otherwise, refused alike.
+    pub fn app_rules(&self) -> anyhow::Result<BTreeMap<AppName, AppRules>> {
+        let mut texts: BTreeMap<AppName, Annotations> = BTreeMap::new();
+        for setting in &self.app_settings {
+            let expected = || anyhow!("--app-setting `{setting}`: expected app:key=value");
+            let (app, rest) = setting.split_once(':').ok_or_else(expected)?;
+            let (key, value) = rest.split_once('=').ok_or_else(expected)?;
+            let app = AppName::parse(app.trim()).map_err(|_| expected())?;
+            let name = format!("{app}:{}", key.trim());
+            texts.entry(app).or_default().insert(name, value.to_owned());
+        }
+        let read = texts.into_iter().map(|(app, texts)| {
+            let prefix = format!("{app}:");
+            let mut reader = Reader::new(&texts, &prefix);
+            let rules = app_rules(&mut reader);
+            reader.complain_of_others(&APP_KEYS);
+            let wrong = reader.into_wrong();
+            ensure!(wrong.is_empty(), "--app-setting: {}", wrong.join("; "));
+            Ok((app, rules))
+        });
+        read.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use domain::edge::Protocol;
+
+    use super::*;
+
+    #[test]
+    fn apps_have_rules_of_their_own() {
+        let app_settings = ["blog:tcpTimeout=20m", " rpc: appProtocol =grpc", "blog:gzip.enabled=False"];
+        let settings = EdgeSettings {
+            https_listen: OptionalListen(None),
+            platform_cert: None,
+            platform_key: None,
+            metrics_listen: OptionalListen(None),
+            router_settings: Vec::new(),
+            app_settings: app_settings.map(str::to_owned).into(),
+        };
+
+        let rules = settings.app_rules().expect("they are good");
+
+        let of = |name| &rules[&AppName::parse(name).expect("a good name")];
+        assert_eq!((of("blog").timeout, of("blog").gzip), (Some(Duration::from_secs(1_200)), Some(false)));
+        assert_eq!(of("rpc").protocol, Some(Protocol::H2c));
     }
 }
