@@ -61,9 +61,13 @@ impl AcmeArguments {
         let Some(email) = acme_email.as_deref().map(str::trim).filter(|email| !email.is_empty()) else {
             return Ok(None);
         };
-        let is_address = email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
+        let is_address =
+            email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
         let is_plain = email.bytes().all(|byte| byte.is_ascii_graphic() && !b",?&".contains(&byte));
-        ensure!(is_address && is_plain, "--acme-email `{email}`: expected an address such as you@example.com");
+        ensure!(
+            is_address && is_plain,
+            "--acme-email `{email}`: expected an address such as you@example.com"
+        );
         ensure!(
             *acme_terms_agreed,
             "--acme-email needs --acme-terms-agreed: read the terms of {acme_directory} first"
@@ -105,10 +109,14 @@ mod tests {
         assert!(settings(&[]).expect("good").is_none());
         assert!(settings(&["--acme-email", ""]).expect("good").is_none());
 
-        let given = settings(&["--acme-email=a@b.com", "--acme-terms-agreed", "--acme-challenges=tls-alpn-01"]);
+        let given =
+            settings(&["--acme-email=a@b.com", "--acme-terms-agreed", "--acme-challenges=tls-alpn-01"]);
 
         let given = given.expect("good").expect("asked for");
-        assert_eq!((given.email.as_str(), &given.challenges[..]), ("a@b.com", &[ChallengeKind::TlsAlpn01][..]));
+        assert_eq!(
+            (given.email.as_str(), &given.challenges[..]),
+            ("a@b.com", &[ChallengeKind::TlsAlpn01][..])
+        );
         assert!(given.directory.starts_with("https://acme-v02.api.letsencrypt.org/"));
     }
 
