@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::binaries::{Binaries, Profile};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Programs};
 use crate::e2e::{SCENES, Stage};
 use crate::fuzz::FuzzApi;
 use crate::postgres::Postgres;
@@ -55,7 +55,10 @@ impl Test {
         let binaries = stages.always("binaries", || binaries::build(Profile::Debug))?;
         stages
             .always("stack image", || stack::ensure(&stack::StackOptions::standard(binaries.slug.clone())))?;
-        stages.tests("tests", cargo_command(EVERYTHING).env("SLUG_BIN", &binaries.slug))?;
+        let pebble = stages.always("certificate authority", Programs::pebble)?;
+        let mut tests = cargo_command(EVERYTHING);
+        tests.env("SLUG_BIN", &binaries.slug).env("WORKFLOW_TEST_PEBBLE", pebble);
+        stages.tests("tests", &mut tests)?;
         stages.tests_on_postgres()?;
         stages.tests("scenarios", &mut scenarios(&binaries)?)?;
         stages.run("api fuzz", || FuzzApi::of_minutes(1).run_with(&binaries))?;

@@ -17,6 +17,9 @@ const PRODUCTION: &[&str] = &[
     "registry.storage.existingSecret=workflow-images",
     "builds.env.HTTPS_PROXY=http://proxy.example.com:3128",
     "builds.caBundle=PEM",
+    "acme.email=operator@example.com",
+    "acme.termsAgreed=true",
+    "acme.caBundle=PEM",
     "apps.defaultQuota.hard.pods=20",
     "apps.revisionHistoryLimit=3",
     "apps.ignoreSchedulingFailure=true",
@@ -90,6 +93,8 @@ fn what_cannot_be_is_refused_with_the_value_that_is_wrong() {
         (vec!["domain=a.example.com", "controler.replicas=1"], "controler"),
         (vec!["domain=a.example.com", "registry.enabled=false"], "registry.external"),
         (vec!["domain=a.example.com", "database.url=mysql://x"], "database/url"),
+        (vec!["domain=a.example.com", "acme.email=a@b.com"], "acme.termsAgreed"),
+        (vec!["domain=a.example.com", "acme.challenges={dns-01}"], "acme/challenges"),
     ] {
         let output = run(&["template", "workflow"], &values);
         assert!(!output.status.success(), "{values:?}");

@@ -15,8 +15,8 @@ const ASKED_AGAIN_MIN: SignedDuration = SignedDuration::from_mins(15);
 /// Rest after a failure that is not the domain's: the authority, or the platform itself, did not do its part.
 const REST_FOR_OTHERS: SignedDuration = SignedDuration::from_mins(1);
 const REST_FOR_OTHERS_LONGEST: SignedDuration = SignedDuration::from_hours(1);
-/// An authority may ask for more patience than we have by ourselves, within reason.
-const REST_ASKED_FOR_LONGEST: SignedDuration = SignedDuration::from_hours(48);
+/// An authority may ask for more patience than we have by ourselves; Let's Encrypt for a week.
+const REST_ASKED_FOR_LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Most orders of one domain that fail within an hour.
 pub const TRIES_AN_HOUR_MAX: usize = 5;
 /// Longest part of a certificate's name that comes from its domain.

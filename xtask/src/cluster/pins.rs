@@ -1,4 +1,4 @@
-//! Which programs the cluster is made of, and at which versions.
+//! Which programs the cluster is made of, and at which versions; and one more that tests need, built alike.
 //!
 //! The pins are Go modules in `xtask/cluster/`, one a group, with `go.mod` and `go.sum`: a version is raised
 //! there with `go get`, and nothing here has to follow.
@@ -25,7 +25,7 @@ pub struct Group {
 }
 
 /// All that is built, in the order in which a cold build reaches something that can be used.
-pub const GROUPS: &[&Group] = &[&ETCD, &KUBERNETES, &COREDNS, &METRICS_SERVER, &REGISTRY, &HELM];
+pub const GROUPS: &[&Group] = &[&ETCD, &KUBERNETES, &COREDNS, &METRICS_SERVER, &REGISTRY, &HELM, &PEBBLE];
 
 pub const ETCD: Group = Group {
     name: "etcd",
@@ -78,6 +78,14 @@ pub const HELM: Group = Group {
     module: "helm.sh/helm/v4",
     programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
     stamp: "-X helm.sh/helm/v4/internal/version.version=VERSION",
+};
+
+/// An ACME certificate authority for tests; no part of a cluster.
+pub const PEBBLE: Group = Group {
+    name: "pebble",
+    module: "github.com/letsencrypt/pebble/v2",
+    programs: &[("pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble")],
+    stamp: "-X main.version=VERSION",
 };
 
 impl Group {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use super::go;
-use super::pins::{GROUPS, Group, Pinned};
+use super::pins::{GROUPS, Group, PEBBLE, Pinned};
 use crate::{paths, progress};
 
 /// Longest time of one program; the largest takes six minutes on two busy cores.
@@ -22,9 +22,14 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Builds what is missing.
+    /// Builds what is missing of a cluster.
     pub fn ensure() -> anyhow::Result<Self> {
-        Self::ensure_only(|_| true)
+        Self::ensure_only(|program| program != PEBBLE.name)
+    }
+
+    /// Builds Pebble, an ACME certificate authority for tests, and says where it lies.
+    pub fn pebble() -> anyhow::Result<PathBuf> {
+        Ok(Self::ensure_only(|program| program == PEBBLE.name)?.path(PEBBLE.name))
     }
 
     /// Builds what is missing of the programs that are wanted.

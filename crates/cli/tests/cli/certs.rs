@@ -75,7 +75,9 @@ fn automatic_certificates_are_switched_and_told_by_domain() {
     let wildcard = r#"{"domain":"*.a.com","state":"wildcard","certificate":null,"expires":null,"error":null,"tried":null,"next_try":null}"#;
     let failed = r#"{"domain":"www.a.com","state":"failed","certificate":null,"expires":null,"error":"no answer","tried":null,"next_try":"2026-06-09T00:00:00Z"}"#;
     let issued = r#"{"domain":"a.com","state":"issued","certificate":"auto-a-com","expires":"2026-09-09T00:00:00Z","error":null,"tried":null,"next_try":null}"#;
-    let domains = [wildcard, issued, failed].join(",");
+    let left = issued.replace("issued", "off").replace("a.com", "b.com").replace("auto-a", "auto-b");
+    let left = left.as_str();
+    let domains = [wildcard, issued, failed, left].join(",");
     let body = format!(r#"{{"app":"blog","enabled":true,"offered":true,"domains":[{domains}]}}"#);
     world.answer("POST /v2/apps/blog/certs/auto/", 201, &body).answer(
         "GET /v2/apps/blog/certs/auto/",
@@ -90,7 +92,8 @@ fn automatic_certificates_are_switched_and_told_by_domain() {
          On\n\
          *.a.com    none: a wildcard needs a challenge in DNS, which is not offered\n\
          a.com      auto-a-com, until 9 Sep 2026, then renewed\n\
-         www.a.com  failed: no answer; next try at 2026-06-09T00:00:00Z\n",
+         www.a.com  failed: no answer; next try at 2026-06-09T00:00:00Z\n\
+         b.com      auto-b-com, until 9 Sep 2026, not renewed\n",
     );
     let json = world.deis("certs:auto -a blog -o json").out;
     assert!(json.contains("\"auto-a-com\""), "{json}");

@@ -76,6 +76,7 @@ pub(crate) async fn remove(
     for app in apps {
         outcome::of_routing(&controller, &app).await?;
     }
+    controller.certs_wanted.notify_one();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -127,6 +128,7 @@ pub(crate) async fn detach(
         return Err(ApiError::missing("Domain"));
     }
     outcome::of_routing(&controller, &domain.app).await?;
+    controller.certs_wanted.notify_one();
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -61,7 +61,8 @@ fn state(domain: &AutoDomain) -> String {
         "uploaded" => format!("{certificate}, until {expires}, which you brought"),
         "platform" => "served with the platform's certificate".to_owned(),
         "wildcard" => "none: a wildcard needs a challenge in DNS, which is not offered".to_owned(),
-        "off" => "none".to_owned(),
+        "off" if certificate.is_empty() => "none".to_owned(),
+        "off" => format!("{certificate}, until {expires}, not renewed"),
         other => other.to_owned(),
     }
 }
