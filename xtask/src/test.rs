@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::e2e::{SCENES, Stage};
 use crate::fuzz::FuzzApi;
 use crate::postgres::Postgres;
-use crate::{binaries, daemon, images, packages, paths, progress, stack};
+use crate::{binaries, daemon, images, packages, paths, progress, stack, wire};
 
 /// Version of cargo-deny that the checks were written for.
 const CARGO_DENY: &str = "0.20.2";
@@ -26,7 +26,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Install what the tests need and run them all.
 ///
-/// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, engine conformance on Docker and on
+/// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, HTTP/2 by h2spec, engine conformance on Docker and on
 /// Kubernetes, scenarios with real git and containers on both, a minute of fuzzing the API, dependency policy.
 #[derive(Debug, clap::Args)]
 pub struct Test {
@@ -56,6 +56,7 @@ impl Test {
         stages
             .always("stack image", || stack::ensure(&stack::StackOptions::standard(binaries.slug.clone())))?;
         stages.tests("tests", cargo_command(EVERYTHING).env("SLUG_BIN", &binaries.slug))?;
+        stages.run("h2spec", wire::h2spec)?;
         stages.tests_on_postgres()?;
         stages.tests("scenarios", &mut scenarios(&binaries)?)?;
         stages.run("api fuzz", || FuzzApi::of_minutes(1).run_with(&binaries))?;
