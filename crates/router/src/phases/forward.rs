@@ -83,6 +83,10 @@ fn prepare(
     headers::strip_lookalikes(&mut parts.headers);
     // The answer "100 Continue" is given by us as soon as the body is wanted.
     parts.headers.remove(header::EXPECT);
+    if let Some(coding) = parts.headers.get_mut(header::TRANSFER_ENCODING) {
+        // In capitals, some apps would not know it, and take the chunks for a request.
+        *coding = HeaderValue::from_static("chunked");
+    }
     headers::join_cookies(&mut parts.headers);
     headers::add_forwarded(&mut parts.headers, caller);
     if site.rules.request_start {

@@ -11,6 +11,7 @@ mod bodies;
 mod changes;
 mod draining;
 mod framing;
+mod fuzz;
 mod headers;
 mod hosts;
 mod http2;
