@@ -15,15 +15,15 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).expect("it is below a usize")
     }
 
-    fn one_in(&mut self, times: usize) -> bool {
+    pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 }
@@ -34,9 +34,9 @@ pub struct Made {
     pub is_clean: Option<String>,
 }
 
-const METHODS: [&str; 6] = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "X-OWN"];
-const ODD_METHODS: [&str; 5] = ["get", "G@T", "", "CONNECT", "GE\tT"];
-const TARGETS: [&str; 6] = ["/", "/a?b=c", "//x", "/%0d%0a", "/a/../b", "/?"];
+pub const METHODS: [&str; 6] = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "X-OWN"];
+pub const ODD_METHODS: [&str; 5] = ["get", "G@T", "", "CONNECT", "GE\tT"];
+pub const TARGETS: [&str; 6] = ["/", "/a?b=c", "//x", "/%0d%0a", "/a/../b", "/?"];
 const ODD_TARGETS: [&str; 10] =
     ["*", "", "a", "echo.test", "http://evil.test/", "http://echo.test/x", "/a b", "/\u{e5}", "?", "http://"];
 const ODD_VERSIONS: [&str; 6] = ["HTTP/1.0", "HTTP/2.0", "HTTP/1.2", "http/1.1", "HTTP/1.1 ", "HTTP/0.9"];
