@@ -42,7 +42,8 @@ pub(super) async fn forward(
         // Nor is its Upgrade listened to (RFC 9110 section 7.8).
         request.headers_mut().remove(header::UPGRADE);
     }
-    let visitor = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
+    let asked = headers::upgrade(request.headers());
+    let visitor = asked.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
     let outgoing = prepare(&site, site.metrics(&shared.metrics), caller, request);
     let timeout = site.rules.timeout;
     let is_sticky = site.rules.sticky && site.destination(outgoing.uri().path()).is_sticky;
@@ -51,6 +52,10 @@ pub(super) async fn forward(
         Err(refusal) => refusal.into_response(),
         Ok(Exchange { response, guard, .. }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             switch_protocols(timeout, response, visitor, guard)
+        }
+        Ok(Exchange { response, .. }) if !headers::has_known_coding(response.headers()) => {
+            let text = "the app answered in a transfer coding that nobody asked for";
+            Refusal::new(StatusCode::BAD_GATEWAY, text).into_response()
         }
         Ok(Exchange { response, guard, backend_key }) => {
             let (mut parts, body) = response.into_parts();
@@ -325,12 +330,14 @@ fn give_back(shared: &Rc<Shared>, backend: &Backend, mut sender: Sender, status:
 fn switch_protocols(
     silence_max: Duration,
     mut response: Response<Incoming>,
-    visitor: Option<OnUpgrade>,
+    visitor: Option<(HeaderValue, OnUpgrade)>,
     guard: InFlightGuard,
 ) -> Response<ProxyBody> {
-    let Some(visitor) = visitor else {
-        let text = "the app switched protocols without being asked to";
-        return Refusal::new(StatusCode::BAD_GATEWAY, text).into_response();
+    let visitor = visitor.filter(|(asked, _)| headers::agrees(asked, response.headers()));
+    let Some((_, visitor)) = visitor else {
+        let text = "the app switched to a protocol that it was not asked for";
+        // What follows may be meant for the other protocol.
+        return Refusal::last(StatusCode::BAD_GATEWAY, text).into_response();
     };
     let app = hyper::upgrade::on(&mut response);
     tokio::task::spawn_local(async move {
