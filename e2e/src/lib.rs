@@ -11,6 +11,7 @@ mod platform;
 pub mod private_registry;
 mod user;
 mod visitors;
+mod websocket;
 
 pub use daemon::Daemon;
 pub use http::{Answer, get};
@@ -19,6 +20,7 @@ pub use platform::Platform;
 pub use private_registry::PrivateRegistry;
 pub use user::{Said, User};
 pub use visitors::Visitors;
+pub use websocket::{ECHO_APP, WebSocket};
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

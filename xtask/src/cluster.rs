@@ -20,7 +20,7 @@ mod own;
 mod pins;
 mod pki;
 mod process;
-mod programs;
+pub mod programs;
 mod start;
 mod status;
 

@@ -15,6 +15,7 @@ mod postgres;
 mod progress;
 mod stack;
 mod test;
+mod wire;
 
 use clap::{Parser, Subcommand};
 
@@ -40,8 +41,10 @@ enum Chore {
     Stack(stack::Stack),
     /// Measure: `push`, `roll`, `deploy`, `memory` or `api`.
     Bench(bench::Bench),
-    /// Send requests that nobody would write: `api`.
+    /// Try what nobody would write: `api`, `router` or `annotations`.
     Fuzz(fuzz::Fuzz),
+    /// Examine how the router speaks: `h2spec` or `tls`.
+    Wire(wire::Wire),
     /// A real Kubernetes for tests: `up`, `down`, `status`, `kubectl`, `exec` or `load`.
     Cluster(cluster::ClusterChore),
 }
@@ -55,6 +58,7 @@ fn main() -> std::process::ExitCode {
         Chore::Stack(stack) => stack.run(),
         Chore::Bench(bench) => bench.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
+        Chore::Wire(wire) => wire.run(),
         Chore::Cluster(cluster) => cluster.run(),
     };
     match done {

@@ -28,6 +28,7 @@ pub const HAPROXY: (&str, &str) = ("haproxy", "haproxy");
 pub const NODE: (&str, &str) = ("node", "nodejs");
 pub const PYTHON: (&str, &str) = ("python3", "python3");
 pub const GUNICORN: (&str, &str) = ("gunicorn", "gunicorn");
+pub const TESTSSL: (&str, &str) = ("testssl", "testssl.sh");
 pub const NGINX: (&str, &str) = ("nginx", "nginx");
 pub const WRK: (&str, &str) = ("wrk", "wrk");
 pub const AB: (&str, &str) = ("ab", "apache2-utils");

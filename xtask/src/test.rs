@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, Programs};
 use crate::e2e::{SCENES, Stage};
 use crate::fuzz::FuzzApi;
 use crate::postgres::Postgres;
-use crate::{binaries, daemon, images, packages, paths, progress, stack};
+use crate::{binaries, daemon, images, packages, paths, progress, stack, wire};
 
 /// Version of cargo-deny that the checks were written for.
 const CARGO_DENY: &str = "0.20.2";
@@ -26,7 +26,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Install what the tests need and run them all.
 ///
-/// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, engine conformance on Docker and on
+/// Formatting, clippy, unit and integration tests on SQLite and PostgreSQL, HTTP/2 by h2spec, engine conformance on Docker and on
 /// Kubernetes, scenarios with real git and containers on both, a minute of fuzzing the API, dependency policy.
 #[derive(Debug, clap::Args)]
 pub struct Test {
@@ -55,10 +55,11 @@ impl Test {
         let binaries = stages.always("binaries", || binaries::build(Profile::Debug))?;
         stages
             .always("stack image", || stack::ensure(&stack::StackOptions::standard(binaries.slug.clone())))?;
-        let pebble = stages.always("certificate authority", Programs::pebble)?;
+        let pebble = stages.always("certificate authority", || Programs::ensure_tool("pebble"))?;
         let mut tests = cargo_command(EVERYTHING);
         tests.env("SLUG_BIN", &binaries.slug).env("WORKFLOW_TEST_PEBBLE", pebble);
         stages.tests("tests", &mut tests)?;
+        stages.run("h2spec", wire::h2spec)?;
         stages.tests_on_postgres()?;
         stages.tests("scenarios", &mut scenarios(&binaries)?)?;
         stages.run("api fuzz", || FuzzApi::of_minutes(1).run_with(&binaries))?;

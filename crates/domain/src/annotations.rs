@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use crate::networks::Network;
 
+/// Longest time that a setting may be; much longer ones end beyond the clock.
+const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// How much of a text is repeated in a complaint about it.
+const SHOWN_CHARS_MAX: usize = 80;
+
 /// Texts by name.
 pub type Annotations = BTreeMap<String, String>;
 
@@ -31,7 +36,7 @@ impl<'a> Reader<'a> {
     /// Notes something that is wrong with a setting.
     pub fn complain(&mut self, key: &str, why: impl std::fmt::Display) {
         let text = self.text(key).unwrap_or_default();
-        self.wrong.push(format!("`{text}` in {}{key}: {why}", self.prefix));
+        self.wrong.push(format!("`{}` in {}{key}: {why}", shown(text), self.prefix));
     }
 
     /// Names with the prefix that are none of these.
@@ -73,8 +78,8 @@ impl<'a> Reader<'a> {
     }
 
     pub fn duration(&mut self, key: &str) -> Option<Duration> {
-        self.read(key, "a time above zero such as 30s, 500ms or 20m", |text| {
-            duration(text).filter(|time| !time.is_zero())
+        self.read(key, "a time above zero such as 30s, 500ms or 20m, at most 10y", |text| {
+            duration(text).filter(|time| !time.is_zero() && *time <= DURATION_MAX)
         })
     }
 
@@ -95,9 +100,17 @@ impl<'a> Reader<'a> {
         let (good, bad): (Vec<_>, Vec<_>) =
             words.into_iter().map(|word| (word, Network::parse(word))).partition(|(_, it)| it.is_some());
         for (word, _) in bad {
-            self.wrong.push(format!("`{word}` in {}{key} is no address or network", self.prefix));
+            self.wrong.push(format!("`{}` in {}{key} is no address or network", shown(word), self.prefix));
         }
         Some(good.into_iter().filter_map(|(_, network)| network).collect())
+    }
+}
+
+/// A text as it is told to people: as long as a line may be.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -177,6 +190,7 @@ mod tests {
             ("switch", "sometimes"),
             ("time", "0"),
             ("unit", "3 fortnights"),
+            ("long", "11y"),
             ("size", "99999999999g"),
             ("networks", "10.0.0.0/8, office"),
             ("odd", "1"),
@@ -189,11 +203,12 @@ mod tests {
             (None, None, None)
         );
         assert_eq!(reader.networks("networks").map(|all| all.len()), Some(1));
-        reader.complain_of_others(&["switch", "time", "unit", "size", "networks"]);
+        assert_eq!(reader.duration("long"), None);
+        reader.complain_of_others(&["switch", "time", "unit", "size", "networks", "long"]);
 
         let wrong = reader.into_wrong();
-        assert_eq!(wrong.len(), 6, "{wrong:?}");
+        assert_eq!(wrong.len(), 7, "{wrong:?}");
         assert!(wrong[0].contains("x/switch") && wrong[4].contains("office"), "{wrong:?}");
-        assert!(wrong[5].contains("x/odd"), "{wrong:?}");
+        assert!(wrong[6].contains("x/odd"), "{wrong:?}");
     }
 }

@@ -25,7 +25,18 @@ pub struct Group {
 }
 
 /// All that is built, in the order in which a cold build reaches something that can be used.
-pub const GROUPS: &[&Group] = &[&ETCD, &KUBERNETES, &COREDNS, &METRICS_SERVER, &REGISTRY, &HELM, &PEBBLE];
+pub const GROUPS: &[&Group] = &[&ETCD, &KUBERNETES, &COREDNS, &METRICS_SERVER, &REGISTRY, &HELM];
+
+/// What tests need beside it and is no part of a cluster: built when it is asked for.
+pub const TOOLS: &[&Group] = &[&H2SPEC, &PEBBLE];
+
+/// Holds HTTP/2 to its rules.
+pub const H2SPEC: Group = Group {
+    name: "h2spec",
+    module: "github.com/summerwind/h2spec",
+    programs: &[("h2spec", "github.com/summerwind/h2spec/cmd/h2spec")],
+    stamp: "",
+};
 
 pub const ETCD: Group = Group {
     name: "etcd",
@@ -80,7 +91,7 @@ pub const HELM: Group = Group {
     stamp: "-X helm.sh/helm/v4/internal/version.version=VERSION",
 };
 
-/// An ACME certificate authority for tests; no part of a cluster.
+/// An ACME certificate authority.
 pub const PEBBLE: Group = Group {
     name: "pebble",
     module: "github.com/letsencrypt/pebble/v2",
@@ -150,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_group_has_pins_that_name_its_packages() {
-        for group in GROUPS {
+        for group in GROUPS.iter().chain(TOOLS) {
             let go_mod = std::fs::read_to_string(group.folder().join("go.mod")).expect("pins are committed");
 
             let pinned = group.pinned().expect("pins can be read");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use super::go;
-use super::pins::{GROUPS, Group, PEBBLE, Pinned};
+use super::pins::{GROUPS, Group, Pinned, TOOLS};
 use crate::{paths, progress};
 
 /// Longest time of one program; the largest takes six minutes on two busy cores.
@@ -24,19 +24,23 @@ pub struct Programs {
 impl Programs {
     /// Builds what is missing of a cluster.
     pub fn ensure() -> anyhow::Result<Self> {
-        Self::ensure_only(|program| program != PEBBLE.name)
-    }
-
-    /// Builds Pebble, an ACME certificate authority for tests, and says where it lies.
-    pub fn pebble() -> anyhow::Result<PathBuf> {
-        Ok(Self::ensure_only(|program| program == PEBBLE.name)?.path(PEBBLE.name))
+        Self::ensure_only(|_| true)
     }
 
     /// Builds what is missing of the programs that are wanted.
     pub fn ensure_only(is_wanted: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
+        Self::ensure_of(GROUPS, is_wanted)
+    }
+
+    /// A program that is no part of a cluster; builds it where it is missing.
+    pub fn ensure_tool(program: &str) -> anyhow::Result<PathBuf> {
+        Ok(Self::ensure_of(TOOLS, |tool| tool == program)?.path(program))
+    }
+
+    fn ensure_of(groups: &[&'static Group], is_wanted: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
         let mut missing = Vec::new();
         let mut folders = Vec::new();
-        for group in GROUPS {
+        for group in groups {
             let pinned = group.pinned()?;
             let folder = folder(group, &pinned);
             let programs = group.programs.iter().filter(|(program, _)| is_wanted(program));

@@ -48,7 +48,8 @@ pub(super) async fn forward(
         // Nor is its Upgrade listened to (RFC 9110 section 7.8).
         request.headers_mut().remove(header::UPGRADE);
     }
-    let visitor = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
+    let asked = headers::upgrade(request.headers());
+    let visitor = asked.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
     let timeout = site.rules.timeout;
     let source = SocketAddr::new(caller.address, caller.address_port);
     let wanted = wanted_replica(&site, &request);
@@ -68,6 +69,10 @@ pub(super) async fn forward(
         Err(refusal) => refusal.into_response(),
         Ok(Exchange { answer, guard }) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
             switch_protocols(timeout, answer, visitor, guard)
+        }
+        Ok(Exchange { answer, .. }) if !headers::has_known_coding(answer.headers()) => {
+            let text = "the app answered in a transfer coding that nobody asked for";
+            Refusal::new(StatusCode::BAD_GATEWAY, text).into_response()
         }
         Ok(Exchange { answer, guard }) => {
             let (mut parts, body) = answer.into_parts();
@@ -114,6 +119,10 @@ pub(super) fn prepare_head<B>(site: &Site, caller: &Caller, request: &mut Reques
     headers::strip_lookalikes(headers);
     // The answer "100 Continue" is given by us as soon as the body is wanted.
     headers.remove(header::EXPECT);
+    if let Some(coding) = headers.get_mut(header::TRANSFER_ENCODING) {
+        // In capitals, some apps would not know it, and take the chunks for a request.
+        *coding = HeaderValue::from_static("chunked");
+    }
     headers::join_cookies(headers);
     headers::add_forwarded(headers, caller);
     if site.rules.request_start {
@@ -357,7 +366,8 @@ pub(super) fn unanswered() -> Refusal {
 }
 
 pub(super) fn switched_unasked() -> Refusal {
-    Refusal::new(StatusCode::BAD_GATEWAY, "the app switched protocols without being asked to")
+    // What follows may be meant for the other protocol.
+    Refusal::last(StatusCode::BAD_GATEWAY, "the app switched to a protocol that it was not asked for")
 }
 
 /// GET and HEAD without a body change nothing (RFC 9110 section 9.2.1), so they may be sent twice.
@@ -412,10 +422,11 @@ fn give_back(shared: &Rc<Shared>, host: &str, backend: &Backend, mut sender: Sen
 fn switch_protocols(
     silence_max: Duration,
     mut response: Response<Incoming>,
-    visitor: Option<OnUpgrade>,
+    visitor: Option<(HeaderValue, OnUpgrade)>,
     guard: InFlightGuard,
 ) -> Response<ProxyBody> {
-    let Some(visitor) = visitor else {
+    let visitor = visitor.filter(|(asked, _)| headers::agrees(asked, response.headers()));
+    let Some((_, visitor)) = visitor else {
         return switched_unasked().into_response();
     };
     let app = hyper::upgrade::on(&mut response);

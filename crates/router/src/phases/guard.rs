@@ -55,7 +55,11 @@ pub(super) fn check_form<B>(request: &Request<B>) -> Result<(), Refusal> {
     if request.headers().get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
         return Err(Refusal::last(StatusCode::BAD_REQUEST, "a request has one Content-Length at most"));
     }
-    check_coding(request)
+    if !headers::has_known_coding(request.headers()) {
+        let text = "the only transfer coding here is `chunked`";
+        return Err(Refusal::last(StatusCode::NOT_IMPLEMENTED, text));
+    }
+    Ok(())
 }
 
 /// A path, or a whole URL with one; `*` is for OPTIONS alone, a host without scheme for CONNECT, which is refused
@@ -74,17 +78,6 @@ fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::last(StatusCode::BAD_REQUEST, "the target of a request is a path or a URL"))
-}
-
-/// Chunks are the one transfer coding that is understood here; any other could hide where a body ends (RFC 9112
-/// section 6.1).
-fn check_coding<B>(request: &Request<B>) -> Result<(), Refusal> {
-    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => Err(Refusal::last(StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`")),
-    }
 }
 
 pub(super) fn too_large(bytes_max: u64) -> Refusal {

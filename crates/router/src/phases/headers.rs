@@ -42,6 +42,27 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     (wants_upgrade && !protocol.to_str().is_ok_and(is_h2c)).then(|| protocol.clone())
 }
 
+/// Whether an answer switches to protocols that were asked for, and to no others (RFC 9110 section 7.8).
+pub(super) fn agrees(asked: &HeaderValue, answer: &HeaderMap) -> bool {
+    let words = |value: &HeaderValue| -> Vec<String> {
+        let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+        text.split(',').map(|word| word.trim().to_owned()).collect()
+    };
+    let (asked, chosen) = (words(asked), answer.get(header::UPGRADE).map(words).unwrap_or_default());
+    !chosen.is_empty() && chosen.iter().all(|protocol| asked.contains(protocol))
+}
+
+/// Whether a message is in chunks or in no transfer coding: any other could hide where its body ends (RFC 9112
+/// section 6.1), and none was asked for.
+pub(super) fn has_known_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    }
+}
+
 /// Removes what must not travel on.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = connection_options(headers)
@@ -162,6 +183,19 @@ mod tests {
         assert_eq!(upgrade(&headers), Some(HeaderValue::from_static("websocket")));
         headers.insert("upgrade", HeaderValue::from_static("websocket, H2C"));
         assert_eq!(upgrade(&headers), None);
+    }
+
+    #[test]
+    fn protocols_are_switched_to_only_where_they_were_asked_for() {
+        let asked = HeaderValue::from_static("WebSocket, x/2");
+        for (answered, expected) in
+            [("websocket", true), ("X/2", true), ("x", false), ("websocket, h2c", false), ("", false)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::UPGRADE, HeaderValue::from_static(answered));
+            assert_eq!(agrees(&asked, &headers), expected, "{answered}");
+        }
+        assert!(!agrees(&asked, &HeaderMap::new()));
     }
 
     #[test]

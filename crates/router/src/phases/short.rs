@@ -282,7 +282,7 @@ impl Outcome<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let is_last = self.is_last_now();
+        let is_last = self.is_last_now() || refusal.is_last;
         let (mut response, text) = refusal.into_parts();
         let site = self.site.as_deref();
         admitted.wishes.add_to(&admitted.rules, site, &admitted.caller, &mut response, false);

@@ -27,7 +27,7 @@ impl Received {
             header(&self.head, "content-length").map_or(0, |length| length.parse().expect("a number"));
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).expect("the whole body");
-        String::from_utf8(body).expect("UTF-8")
+        String::from_utf8_lossy(&body).into_owned()
     }
 
     pub fn answer(&mut self, text: &str) {
@@ -90,12 +90,13 @@ impl App {
 fn serve(stream: TcpStream, handle: &dyn Fn(&mut Received) -> bool, counted: &AtomicU64) {
     let mut stream = BufReader::new(stream);
     for turn in 0.. {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if stream.read_line(&mut head).unwrap_or(0) == 0 {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            if stream.read_until(b'\n', &mut head).unwrap_or(0) == 0 {
                 return;
             }
         }
+        let head = String::from_utf8_lossy(&head).into_owned();
         counted.fetch_add(1, Ordering::SeqCst);
         let mut received = Received { head, turn, stream };
         if !handle(&mut received) {

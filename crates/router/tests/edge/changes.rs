@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 
 use domain::routing::Route;
 
@@ -78,6 +79,7 @@ fn a_thousand_changes_of_a_route_under_load_lose_no_request() {
         .collect();
     drop(answered);
 
+    let begun = Instant::now();
     for version in 1..=1_000 {
         answers.recv().expect("visitors are answered");
         world.publish(|table| table.routes = serve(version));
@@ -87,7 +89,9 @@ fn a_thousand_changes_of_a_route_under_load_lose_no_request() {
     for visitor in visitors {
         visitor.join().expect("no visitor is let down");
     }
+    let seconds = begun.elapsed().as_secs_f64();
     let (asked, served) = (asked.load(Ordering::Relaxed), one.count() + two.count());
+    println!("1,000 changes and {asked} requests in {seconds:.2} s");
     assert!(asked >= 1_000 && served >= asked, "{asked} asked, {served} reached an app");
     assert!(one.count() > 0 && two.count() > 0, "both were routed to");
 }

@@ -29,7 +29,7 @@ pub fn body_of(request: &mut Received) -> Option<String> {
         let mut chunk = vec![0; size + 2];
         request.stream.read_exact(&mut chunk).ok()?;
         if size == 0 {
-            return String::from_utf8(body).ok();
+            return Some(String::from_utf8_lossy(&body).into_owned());
         }
         body.extend(&chunk[..size]);
     }

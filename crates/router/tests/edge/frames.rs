@@ -100,14 +100,24 @@ impl Http2 {
 
     /// What the body of a stream's answer is, once its head is there.
     pub fn body(&mut self, stream: u32) -> String {
+        self.try_body(stream).expect("the answer ends")
+    }
+
+    /// The same, `None` where it is cut off.
+    pub fn try_body(&mut self, stream: u32) -> Option<String> {
         let mut body = Vec::new();
         loop {
-            let frame = self.read().expect("the answer ends");
-            if frame.stream == stream && frame.kind == DATA {
-                body.extend(&frame.payload);
+            let frame = self.read()?;
+            if frame.stream != stream {
+                continue;
             }
-            if frame.stream == stream && frame.flags & END_STREAM != 0 {
-                return String::from_utf8(body).expect("UTF-8");
+            match frame.kind {
+                RST_STREAM => return None,
+                DATA => body.extend(&frame.payload),
+                _ => {}
+            }
+            if frame.flags & END_STREAM != 0 {
+                return Some(String::from_utf8_lossy(&body).into_owned());
             }
         }
     }

@@ -71,6 +71,11 @@ fn codings_written_oddly_are_refused_or_mean_chunks() {
             format!("{HEAD}Connection: close\r\nTransfer-Encoding: {coding}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
         let answer = said(&world, &bytes);
         assert!(seen(&answer).ends_with("\r\n\r\nhello"), "{coding:?}: {answer}");
+        assert_eq!(
+            header(seen(&answer), "transfer-encoding"),
+            Some("chunked"),
+            "some apps know no other spelling"
+        );
     }
 }
 

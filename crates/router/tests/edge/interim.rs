@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::app::{App, header};
 use crate::echo::{HEAD, echo, said, seen, status, world_of};
-use crate::visitor::Visitor;
+use crate::visitor::{Visitor, get};
+use crate::world::{World, route};
 
 #[test]
 fn a_visitor_who_does_not_wait_to_be_told_is_answered_once() {
@@ -163,4 +164,49 @@ fn an_answer_without_a_length_ends_with_its_connection() {
         heard.contains("transfer-encoding: chunked") && heard.ends_with("5\r\nhello\r\n0\r\n\r\n"),
         "{heard}"
     );
+}
+
+#[test]
+fn what_an_app_says_beyond_its_answer_reaches_nobody() {
+    let poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
+    for (line, answer) in [
+        ("GET /204", "HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET /304", "HTTP/1.1 304 Not Modified\r\nContent-Length: 52\r\n\r\n"),
+        ("HEAD /head", "HTTP/1.1 200 OK\r\nContent-Length: 52\r\n\r\n"),
+        ("GET /two", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"),
+        ("GET /chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ("GET /both", "HTTP/1.1 200 OK\r\nContent-Length: 52\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ] {
+        let app = App::start("echo", move |request| {
+            if request.head.starts_with("GET /own ") {
+                request.answer("own");
+            } else {
+                request.send(&format!("{answer}{poison}"));
+            }
+            true
+        });
+        let world = World::start_with(|settings| settings.workers = 1);
+        world.serve(vec![route("echo", &[&app])]);
+        for _ in 0..5 {
+            let heard =
+                said(&world, &format!("{line} HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n"));
+            let has_both = heard.contains("content-length") && heard.contains("transfer-encoding");
+            assert!(!heard.contains("poison") && !has_both, "{line}: {heard}");
+
+            assert_eq!(get(&world, "echo.test", "/own").body, "own", "after {line}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_in_a_coding_that_nobody_asked_for_is_not_passed_on() {
+    let app = App::start("echo", |request| {
+        request.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n");
+        false
+    });
+    let world = world_of(&app);
+
+    let heard = said(&world, "GET / HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n");
+
+    assert_eq!(status(&heard), "502", "{heard}");
 }

@@ -13,6 +13,7 @@ mod challenges;
 mod changes;
 mod draining;
 mod framing;
+mod fuzz;
 mod h2c;
 mod headers;
 mod hosts;

@@ -10,6 +10,7 @@ use crate::app::header;
 use crate::visitor::{Visitor, get};
 use crate::world::{World, route};
 use backend::{Backend, Kind};
+pub use corpus::cases;
 use corpus::{Case, Verdict};
 
 const AFTER: &str = "GET /after HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n";
@@ -19,10 +20,11 @@ const AFTER_BODY: &str = "GET /after";
 
 /// One of the answers on a connection.
 #[derive(Debug)]
-struct Answer {
+pub struct Answer {
     status: u16,
-    is_apps: bool,
-    body: String,
+    /// The back end said it, and not the router.
+    pub is_apps: bool,
+    pub body: String,
 }
 
 #[test]
@@ -60,8 +62,7 @@ fn run(kind: Kind) {
     let mut impatient = route("echo", &[&backend.app]);
     impatient.rules.timeout = Some(Duration::from_secs(2));
     world.serve(vec![impatient]);
-    let failures: Vec<_> =
-        corpus::cases().iter().filter_map(|case| verdict(&world, &backend, case).err()).collect();
+    let failures: Vec<_> = cases().iter().filter_map(|case| verdict(&world, &backend, case).err()).collect();
     assert!(failures.is_empty(), "behind the router, {kind:?} is misled:\n{}", failures.join("\n"));
 }
 
@@ -102,7 +103,7 @@ fn verdict(world: &World, backend: &Backend, case: &Case) -> Result<(), String> 
 }
 
 /// Reads answers one by one; `None` where they end in the middle.
-fn answers(heard: &str, is_head: bool) -> Option<Vec<Answer>> {
+pub fn answers(heard: &str, is_head: bool) -> Option<Vec<Answer>> {
     let mut answers = Vec::new();
     let mut rest = heard;
     while !rest.is_empty() {

@@ -1,7 +1,7 @@
 //! Connections that change their protocol: WebSockets (RFC 6455 section 4, RFC 9110 section 7.8).
 
 use crate::app::{App, header};
-use crate::echo::{echo, said, seen, world_of};
+use crate::echo::{echo, said, seen, status, world_of};
 use crate::visitor::{Visitor, tcp};
 use crate::world::{World, route};
 
@@ -184,4 +184,38 @@ fn each_side_may_end_its_half_of_a_tunnel_first() {
     ending.shutdown(std::net::Shutdown::Write).expect("the end is told");
 
     assert_eq!(visitor.rest(), "heard all");
+}
+
+#[test]
+fn an_app_switches_to_what_was_asked_for_or_not_at_all() {
+    for (answered, expected) in [("WebSocket", "101"), ("websocket/13", "502"), ("ssh", "502"), ("", "502")] {
+        let app = App::start("echo", move |request| {
+            let upgrade =
+                if answered.is_empty() { String::new() } else { format!("Upgrade: {answered}\r\n") };
+            request
+                .send(&format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n{upgrade}\r\n"));
+            false
+        });
+        let world = world_of(&app);
+
+        let answer = said(&world, &format!("{HANDSHAKE}\r\n"));
+
+        assert_eq!(status(&answer), expected, "{answered:?}: {answer}");
+    }
+}
+
+#[test]
+fn a_handshake_with_a_body_smuggles_nothing() {
+    let app = echo();
+    let world = world_of(&app);
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: echo.test\r\n\r\n";
+    let mut visitor = Visitor::connect(&world);
+
+    visitor.send(&format!("{HANDSHAKE}Content-Length: {}\r\n\r\n{smuggled}", smuggled.len()));
+    let first = visitor.answer();
+    visitor.send("GET /next HTTP/1.1\r\nHost: echo.test\r\n\r\n");
+    let next = visitor.answer();
+
+    assert!(first.body.ends_with(smuggled), "{first:?}");
+    assert!(next.body.starts_with("GET /next ") && app.count() == 2, "{next:?}");
 }

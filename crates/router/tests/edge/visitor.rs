@@ -120,6 +120,7 @@ fn is_late(error: &std::io::Error) -> bool {
 /// A connection that does not wait for ever.
 pub fn tcp(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the router listens");
+    stream.set_nodelay(true).expect("an option of every socket");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
     stream
 }
