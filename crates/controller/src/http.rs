@@ -15,6 +15,7 @@ mod forms;
 mod headers;
 mod health;
 mod hooks;
+mod identity;
 mod keys;
 mod logs;
 mod numbers;

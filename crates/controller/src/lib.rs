@@ -6,6 +6,7 @@
 mod certificates;
 mod deploy_hooks;
 pub mod deployer;
+pub mod directory;
 mod http;
 mod logger;
 mod logins;

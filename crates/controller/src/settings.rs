@@ -6,6 +6,8 @@ use std::time::Duration;
 
 pub use domain::users::RegistrationMode;
 
+use crate::directory::Directory;
+
 /// A text that must never reach a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -71,6 +73,8 @@ pub struct ControllerSettings {
     pub deploy_hook_urls: Vec<Secret>,
     /// Signs what deploy hooks are told.
     pub deploy_hook_secret: Option<Secret>,
+    /// Knows passwords besides the platform.
+    pub directory: Option<Directory>,
 }
 
 impl ControllerSettings {
@@ -96,6 +100,7 @@ impl ControllerSettings {
             default_tags: BTreeMap::new(),
             deploy_hook_urls: Vec::new(),
             deploy_hook_secret: None,
+            directory: None,
         }
     }
 }

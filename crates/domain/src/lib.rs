@@ -12,6 +12,7 @@ pub mod certs;
 pub mod config;
 pub mod deploy_hooks;
 pub mod deployment;
+pub mod directory;
 pub mod dockerfile;
 pub mod domains;
 pub mod edge;

@@ -14,6 +14,7 @@ mod error;
 mod keys;
 mod lead;
 mod open;
+mod people;
 mod releases;
 mod resealing;
 mod rows;

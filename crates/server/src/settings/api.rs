@@ -6,7 +6,7 @@ use clap::ArgAction::Set;
 use clap::builder::BoolishValueParser;
 use controller::{ControllerSettings, RegistrationMode, Secret};
 
-use super::DeployRules;
+use super::{DeployRules, LdapSettings};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct ApiSettings {
@@ -56,12 +56,16 @@ pub struct ApiSettings {
 
     #[command(flatten)]
     pub deploys: DeployRules,
+
+    #[command(flatten)]
+    pub ldap: LdapSettings,
 }
 
 impl ApiSettings {
     pub fn check(&self) -> anyhow::Result<()> {
         check_domain(&self.domain)?;
         ensure!(self.deploy_timeout > 0, "--deploy-timeout 0: expected at least 1 second");
+        self.ldap.directory()?;
         self.deploys.check()
     }
 
@@ -77,6 +81,7 @@ impl ApiSettings {
             revision_history_limit,
             expose_pod_ip,
             deploys,
+            ldap,
         } = self;
         deploys.applied_to(ControllerSettings {
             registration_mode: *registration_mode,
@@ -86,6 +91,7 @@ impl ApiSettings {
             grace_seconds: *termination_grace,
             revisions_kept: *revision_history_limit,
             expose_addresses: *expose_pod_ip,
+            directory: ldap.directory()?,
             ..ControllerSettings::new(domain, builder_key)
         })
     }
