@@ -72,8 +72,10 @@ impl Test {
 }
 
 fn install() -> anyhow::Result<()> {
-    use packages::{C_COMPILER, CURL, DOCKER, GIT, MMDEBSTRAP, OPENSSL, POSTGRESQL, SSH, SSH_KEYGEN};
-    packages::ensure(&[DOCKER, GIT, SSH, SSH_KEYGEN, CURL, OPENSSL, MMDEBSTRAP, C_COMPILER, POSTGRESQL])?;
+    use packages::{C_COMPILER, CURL, DOCKER, GIT, MMDEBSTRAP, OPENSSL, POSTGRESQL, SLAPD, SSH, SSH_KEYGEN};
+    packages::ensure(&[
+        DOCKER, GIT, SSH, SSH_KEYGEN, CURL, OPENSSL, MMDEBSTRAP, C_COMPILER, POSTGRESQL, SLAPD,
+    ])?;
     // Behind the router, requests are held to mean the same to each of these.
     packages::ensure(&[
         packages::NGINX,

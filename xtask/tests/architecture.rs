@@ -39,6 +39,8 @@ const CONFINED: &[(&str, &str)] = &[
     ("axum", "controller logger workflow"),
     // Sessions with somebody in front of them: the server's end, and that of the typed client.
     ("tokio-tungstenite", "api controller"),
+    // Logins by a directory.
+    ("ldap3", "controller"),
     // The user's own terminal.
     ("rustix", "deis"),
     ("kube", "engine"),

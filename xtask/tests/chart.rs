@@ -23,6 +23,11 @@ const PRODUCTION: &[&str] = &[
     "apps.defaultQuota.hard.pods=20",
     "apps.revisionHistoryLimit=3",
     "apps.ignoreSchedulingFailure=true",
+    "ldap.endpoint=ldaps://ldap.example.com",
+    "ldap.caBundle=PEM",
+    "ldap.bindDN=cn=workflow",
+    "ldap.existingSecret=workflow-ldap",
+    "ldap.userBaseDN=ou=people",
     "networkPolicies.nodeCIDRs={10.0.0.0/16}",
     "networkPolicies.metricsFrom[0].namespaceSelector.matchLabels.team=monitoring",
 ];
@@ -95,6 +100,8 @@ fn what_cannot_be_is_refused_with_the_value_that_is_wrong() {
         (vec!["domain=a.example.com", "database.url=mysql://x"], "database/url"),
         (vec!["domain=a.example.com", "acme.email=a@b.com"], "acme.termsAgreed"),
         (vec!["domain=a.example.com", "acme.challenges={dns-01}"], "acme/challenges"),
+        (vec!["domain=a.example.com", "ldap.endpoint=ldap.example.com"], "ldap/endpoint"),
+        (vec!["domain=a.example.com", "ldap.endpoint=ldaps://x"], "ldap.userBaseDN"),
     ] {
         let output = run(&["template", "workflow"], &values);
         assert!(!output.status.success(), "{values:?}");

@@ -142,6 +142,23 @@ readinessProbe:
 {{ include "workflow.registryEnv" . }}
 {{- end }}
 
+{{- define "workflow.ldapEnv" -}}
+{{- with .Values.ldap }}
+- { name: LDAP_ENDPOINT, value: {{ .endpoint | quote }} }
+- { name: LDAP_START_TLS, value: {{ .startTLS | quote }} }
+{{- if .caBundle }}
+- { name: LDAP_CA_BUNDLE, value: /etc/workflow/ldap-ca/ca-certificates.crt }
+{{- end }}
+{{- with .bindDN }}
+- { name: LDAP_BIND_DN, value: {{ . | quote }} }
+- name: LDAP_BIND_PASSWORD
+  valueFrom: { secretKeyRef: { name: {{ required "set ldap.existingSecret" $.Values.ldap.existingSecret }}, key: password } }
+{{- end }}
+- { name: LDAP_USER_BASEDN, value: {{ required "set ldap.userBaseDN" .userBaseDN | quote }} }
+- { name: LDAP_USER_FILTER, value: {{ .userAttribute | quote }} }
+{{- end }}
+{{- end }}
+
 {{- define "workflow.registryEnv" -}}
 {{- with .Values.registry.insecureHosts }}
 - { name: WORKFLOW_INSECURE_REGISTRIES, value: {{ join "," . | quote }} }

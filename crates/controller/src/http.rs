@@ -16,6 +16,7 @@ mod forms;
 mod headers;
 mod health;
 mod hooks;
+mod identity;
 mod keys;
 mod logs;
 mod numbers;

@@ -7,6 +7,7 @@ pub mod auto_certs;
 mod certificates;
 mod deploy_hooks;
 pub mod deployer;
+pub mod directory;
 mod http;
 mod logger;
 mod logins;

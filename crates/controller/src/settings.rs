@@ -7,6 +7,8 @@ use std::time::Duration;
 use domain::auto_certs::ChallengeKind;
 pub use domain::users::RegistrationMode;
 
+use crate::directory::Directory;
+
 /// A text that must never reach a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -74,6 +76,8 @@ pub struct ControllerSettings {
     pub deploy_hook_secret: Option<Secret>,
     /// Where certificates come from that nobody brings; `None` leaves them to users.
     pub acme: Option<AcmeSettings>,
+    /// Knows passwords besides the platform.
+    pub directory: Option<Directory>,
 }
 
 /// The ACME certificate authority, whose terms the operator has agreed to.
@@ -127,6 +131,7 @@ impl ControllerSettings {
             deploy_hook_urls: Vec::new(),
             deploy_hook_secret: None,
             acme: None,
+            directory: None,
         }
     }
 }

@@ -8,17 +8,22 @@ mod database;
 #[path = "api/platform.rs"]
 #[allow(dead_code, reason = "the tests of the API use the rest")]
 mod platform;
+#[path = "api/slapd.rs"]
+#[allow(dead_code, reason = "the tests of logins use the rest")]
+mod slapd;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::Method;
 use controller::Secret;
+use controller::directory::Directory;
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
 use platform::{BUILDER_KEY, TestPlatform, request};
+use slapd::{LDAP_PASSWORD, ROOT_PASSWORD, Slapd};
 
 const PASSWORD: &str = "planted-password";
 const WRONG_PASSWORD: &str = "planted-wrong-password";
@@ -63,6 +68,10 @@ async fn live(platform: &TestPlatform) -> Vec<String> {
     assert_eq!(platform.post("/v2/auth/register/", "", &user).await.status, 201);
     let wrong = json!({"username": "alice", "password": WRONG_PASSWORD}).to_string();
     assert_eq!(platform.post("/v2/auth/login/", "", &wrong).await.status, 400);
+    for (password, status) in [(LDAP_PASSWORD, 200), (WRONG_PASSWORD, 400)] {
+        let dora = json!({"username": "dora", "password": password}).to_string();
+        assert_eq!(platform.post("/v2/auth/login/", "", &dora).await.status, status);
+    }
     let login = platform.post("/v2/auth/login/", "", &user).await;
     let token = login.json()["token"].as_str().expect("a token").to_owned();
     assert_eq!(platform.post("/v2/apps/", &token, r#"{"id":"blog"}"#).await.status, 201);
@@ -118,10 +127,13 @@ async fn push(platform: &TestPlatform) {
 async fn no_secret_reaches_the_log() {
     let log = Log::default();
     tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).init();
+    let slapd = Slapd::start();
+    let directory = Directory::new(slapd.settings()).expect("good settings");
     let platform = TestPlatform::with(|settings| {
         let hook = format!("http://user:{HOOK_TOKEN}@127.0.0.1:1/?token={HOOK_TOKEN}");
         settings.deploy_hook_urls = vec![Secret::new(hook)];
         settings.deploy_hook_secret = Some(Secret::new(HOOK_SECRET));
+        settings.directory = Some(directory);
     });
     let platform = platform.await;
     tokio::spawn(controller::deployer::run(platform.controller.clone(), std::future::pending()));
@@ -140,7 +152,7 @@ async fn no_secret_reaches_the_log() {
     let text =
         log.text() + &platform.said("blog").join("\n") + &format!("{:?}", platform.controller.settings);
     assert!(text.contains("request failed"), "the log was heard");
-    let planted = ["planted".to_owned(), BUILDER_KEY.to_owned()];
+    let planted = ["planted", BUILDER_KEY, LDAP_PASSWORD, ROOT_PASSWORD].map(str::to_owned);
     for secret in planted.iter().chain(&taken) {
         let found = text.lines().find(|line| line.contains(secret.as_str()));
         assert_eq!(found, None, "{secret}");

@@ -14,6 +14,7 @@ pub mod challenges;
 pub mod config;
 pub mod deploy_hooks;
 pub mod deployment;
+pub mod directory;
 pub mod dockerfile;
 pub mod domains;
 pub mod edge;

@@ -18,6 +18,14 @@ pub fn marked(mark: &str, term: &str, command: &[String]) -> Vec<String> {
     words.into_iter().chain(command.iter().cloned()).collect()
 }
 
+/// The mark of a command that [`marked`] made, by its words.
+pub fn mark_of(words: &[String]) -> Option<String> {
+    match words {
+        [_, _, text, _, mark, ..] if text.starts_with(&format!("{MARK}=$1;")) => Some(mark.clone()),
+        _ => None,
+    }
+}
+
 /// What ends all processes of a session, as a terminal does that is hung up. No engine ends a command inside a
 /// replica when nobody is connected to it any more.
 pub fn hang_up(mark: &str) -> Vec<String> {
@@ -55,6 +63,14 @@ mod tests {
         let output = command(&marked("m1", "vt100", &words)).output().expect("a shell");
 
         assert_eq!(String::from_utf8_lossy(&output.stdout), "a  b|$TERM|");
+    }
+
+    #[test]
+    fn a_mark_is_found_in_the_words_of_a_command_and_nowhere_else() {
+        let words = ["bash", "-l", "a", "b", "c"].map(str::to_owned);
+
+        assert_eq!(mark_of(&marked("m1", "xterm", &words)), Some("m1".to_owned()));
+        assert_eq!((mark_of(&hang_up("m1")), mark_of(&idle()), mark_of(&words)), (None, None, None));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod build;
 mod cluster;
 mod deploys;
 mod edge;
+mod ldap;
 mod lines;
 mod secret;
 
@@ -24,6 +25,7 @@ pub use build::BuildSettings;
 pub use cluster::{ClusterSettings, Namespaces};
 pub use deploys::DeployRules;
 pub use edge::{EdgeSettings, OptionalListen};
+pub use ldap::LdapSettings;
 pub use lines::{LinesSettings, OptionalLines};
 pub use secret::{key_in, sealing_keys_in};
 

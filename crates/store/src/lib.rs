@@ -15,6 +15,7 @@ mod error;
 mod keys;
 mod lead;
 mod open;
+mod people;
 mod releases;
 mod resealing;
 mod rows;

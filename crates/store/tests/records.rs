@@ -10,6 +10,7 @@ mod records {
     pub mod keys;
     pub mod lead;
     pub mod opening;
+    pub mod people;
     pub mod resealing;
     pub mod settings;
     pub mod tokens;

@@ -14,6 +14,7 @@ use store::{NewUser, StoreError, User};
 use super::access::{Caller, MaybeCaller};
 use super::body::{Body, Fields};
 use super::error::ApiError;
+use super::identity::identify;
 use super::users::{named, show};
 use crate::{Controller, tokens};
 
@@ -90,15 +91,13 @@ pub(crate) async fn login(
     let username = fields.text("username", USERNAME_LENGTH_MAX);
     let password = fields.password("password", PASSWORD_LENGTH_MAX);
     fields.finish()?;
-    let attempt = controller.logins.begin(&source(&headers), &username, Timestamp::now())?;
-    let user = controller.store.user(&username).await?.filter(|user| user.is_active);
-    let hash = user.as_ref().map(|user| user.password_hash.as_str());
-    if !controller.passwords.matches(password, hash).await? {
-        return Err(no_login());
-    }
+    // A directory takes a name in any case; so do those who guess.
+    let counted = username.to_lowercase();
+    let attempt = controller.logins.begin(&source(&headers), &counted, Timestamp::now())?;
+    let user = identify(&controller, &username, password).await?.ok_or_else(no_login)?;
     attempt.succeeded();
     let token = tokens::new_token();
-    match controller.store.add_token(&username, &tokens::hash(&token), Timestamp::now()).await {
+    match controller.store.add_token(&user.username, &tokens::hash(&token), Timestamp::now()).await {
         Ok(()) => Ok(Json(api::auth::Token { token })),
         // Cancelled since we looked.
         Err(StoreError::NotFound { .. }) => Err(no_login()),

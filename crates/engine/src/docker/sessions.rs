@@ -5,6 +5,7 @@
 
 mod inside;
 mod one_off;
+mod strays;
 mod wire;
 
 use std::time::Duration;
@@ -20,6 +21,8 @@ use super::DockerEngine;
 use crate::session::{END_OF_INPUT, Ends};
 use crate::{Input, Inside, Session, Terminals};
 use wire::Wire;
+
+pub use strays::end_strays;
 
 /// How often a new terminal is given its size, and the pause in between.
 const SIZE_TRIES_MAX: usize = 20;

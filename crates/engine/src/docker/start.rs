@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::app::App;
 use super::board::Board;
 use super::state::{AppWish, StateFolder};
-use super::{DockerEngine, DockerSettings, Inner, Reach, autoscale, events, rollout};
+use super::{DockerEngine, DockerSettings, Inner, Reach, autoscale, events, rollout, sessions};
 use crate::EngineError;
 use crate::lines::Lines;
 
@@ -64,7 +64,9 @@ impl DockerEngine {
 
     async fn remove_strays(&self) -> Result<(), EngineError> {
         self.remove_stray_jobs().await.map_err(|error| self.inner.failed("remove stray jobs", error))?;
-        self.remove_stray_images().await.map_err(|error| self.inner.failed("remove stray images", error))
+        self.remove_stray_images().await.map_err(|error| self.inner.failed("remove stray images", error))?;
+        let ended = sessions::end_strays(&self.inner).await;
+        ended.map_err(|error| self.inner.failed("end commands of earlier sessions", error))
     }
 
     async fn adopt(&self, wishes: Vec<(AppName, AppWish)>) {

@@ -1,9 +1,12 @@
 //! What an engine does with what an earlier process left.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use domain::pods::PodState;
 use domain::routing::RouteOwner;
+use domain::shell;
 use engine::conformance::{Subject as _, get, setting::*};
 use engine::docker::Reach;
 
@@ -111,4 +114,38 @@ async fn the_platforms_own_hosts_are_in_the_table_from_the_start() {
     let route = route.expect("it was set");
     assert_eq!(route.own_hosts, ["deis.localhost"]);
     assert_eq!((route.wanted, route.backends[0].address.port()), (1, 9));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_whose_session_was_cut_off_is_ended_by_the_next_process_and_no_other_is() {
+    let world = World::new().await;
+    deploy_well(&world.engine(), &web(&world, 1)).await;
+    let container = world.containers().remove(0);
+    let sit = ["/app", "sit"].map(str::to_owned);
+    let mut ours = command_in(&container, &shell::marked("00c0ffee00c0ffee", "vt100", &sit));
+    let mut other = command_in(&container, &sit);
+    // Else its input would end as soon as it is waited for, and with it the command.
+    let _input = ours.stdin.take();
+    world.stop();
+
+    world.start().await;
+
+    let ended = tokio::task::spawn_blocking(move || ours.wait());
+    let ended = tokio::time::timeout(PATIENCE, ended).await.expect("it is ended in time");
+    assert!(!ended.expect("no panic").expect("it ran").success());
+    assert!(other.try_wait().expect("it ran").is_none(), "what is no session of ours goes on");
+    other.kill().and_then(|()| other.wait()).expect("it ends");
+}
+
+/// A command in the container, which has answered once, with nobody of the platform in front of it.
+fn command_in(container: &str, words: &[String]) -> Child {
+    let mut command = Command::new("docker");
+    command.args(["exec", "--interactive", container]).args(words);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("docker can be run");
+    child.stdin.as_mut().expect("a pipe").write_all(b"hello\n").expect("it listens");
+    let mut line = String::new();
+    let output = child.stdout.as_mut().expect("a pipe");
+    BufReader::new(output).read_line(&mut line).expect("it answers");
+    assert_eq!(line, "got: hello\n");
+    child
 }

@@ -1,5 +1,6 @@
 //! Jobs and images on a real Docker daemon: builds, one-off processes, pulled and local images.
 
+mod address;
 mod buildpack;
 mod dockerfile;
 mod images;

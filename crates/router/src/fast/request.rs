@@ -23,7 +23,10 @@ pub(crate) struct Ordinary {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once, and a box is an allocation a request")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and a box is an allocation a request"
+)]
 pub(crate) enum Read {
     /// The head has not come to its end.
     Partial,

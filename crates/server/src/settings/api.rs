@@ -6,7 +6,7 @@ use clap::ArgAction::Set;
 use clap::builder::BoolishValueParser;
 use controller::{ControllerSettings, RegistrationMode, Secret};
 
-use super::{AcmeArguments, DeployRules};
+use super::{AcmeArguments, DeployRules, LdapSettings};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct ApiSettings {
@@ -59,6 +59,9 @@ pub struct ApiSettings {
 
     #[command(flatten)]
     pub acme: AcmeArguments,
+
+    #[command(flatten)]
+    pub ldap: LdapSettings,
 }
 
 impl ApiSettings {
@@ -66,6 +69,7 @@ impl ApiSettings {
         check_domain(&self.domain)?;
         ensure!(self.deploy_timeout > 0, "--deploy-timeout 0: expected at least 1 second");
         self.acme.check()?;
+        self.ldap.directory()?;
         self.deploys.check()
     }
 
@@ -82,6 +86,7 @@ impl ApiSettings {
             expose_pod_ip,
             deploys,
             acme,
+            ldap,
         } = self;
         deploys.applied_to(ControllerSettings {
             registration_mode: *registration_mode,
@@ -92,6 +97,7 @@ impl ApiSettings {
             revisions_kept: *revision_history_limit,
             expose_addresses: *expose_pod_ip,
             acme: acme.settings()?,
+            directory: ldap.directory()?,
             ..ControllerSettings::new(domain, builder_key)
         })
     }

@@ -62,10 +62,10 @@ async fn container(engine: &DockerEngine, inside: &Inside) -> Result<String, Job
 }
 
 /// Ends all processes of the session, whatever the reason for its end.
-struct HangUp {
-    docker: Docker,
-    container: String,
-    mark: String,
+pub struct HangUp {
+    pub docker: Docker,
+    pub container: String,
+    pub mark: String,
 }
 
 impl Drop for HangUp {

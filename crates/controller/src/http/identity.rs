@@ -1,0 +1,55 @@
+//! Who logs in: the directory's word counts first, where there is one, then the platform's own passwords.
+
+use domain::directory::{NO_PASSWORD, Person};
+use jiff::Timestamp;
+use store::{NewUser, User};
+
+use super::error::ApiError;
+use crate::Controller;
+
+const DIRECTORY_AWAY: &str = "The directory that knows passwords does not answer, and this is no password of the platform's own. \
+     Try again later.";
+
+/// The user with this name and password; `None` if there is none, or they may not log in.
+pub(crate) async fn identify(
+    controller: &Controller,
+    username: &str,
+    password: String,
+) -> Result<Option<User>, ApiError> {
+    let asked = match &controller.settings.directory {
+        Some(directory) => directory.who(username, &password).await,
+        None => Ok(None),
+    };
+    if let Ok(Some(person)) = asked {
+        let user = controller.store.put_user(record(person)).await?;
+        return Ok(Some(user).filter(|user| user.is_active));
+    }
+    if let Some(user) = with_own_password(controller, username, password).await? {
+        if let Err(error) = asked {
+            tracing::warn!(error = &error as &dyn std::error::Error, "logged in without the directory");
+        }
+        return Ok(Some(user));
+    }
+    match asked {
+        Ok(_) => Ok(None),
+        Err(error) => Err(ApiError::unavailable(DIRECTORY_AWAY, error)),
+    }
+}
+
+async fn with_own_password(
+    controller: &Controller,
+    username: &str,
+    password: String,
+) -> Result<Option<User>, ApiError> {
+    let user = controller.store.user(username).await?.filter(|user| user.is_active);
+    let hash = user.as_ref().map(|user| user.password_hash.as_str()).filter(|hash| *hash != NO_PASSWORD);
+    let matches = controller.passwords.matches(password, hash).await?;
+    Ok(user.filter(|_| matches))
+}
+
+/// The directory keeps the password.
+fn record(person: Person) -> NewUser {
+    let Person { username, first_name, last_name, email } = person;
+    let password_hash = NO_PASSWORD.to_owned();
+    NewUser { username, email, first_name, last_name, password_hash, now: Timestamp::now() }
+}
