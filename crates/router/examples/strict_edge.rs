@@ -80,7 +80,7 @@ fn table(app: SocketAddr, pair: Pair) -> Result<RouteTable, Failure> {
     let owner = RouteOwner::App(AppName::parse(APP)?);
     Ok(RouteTable {
         version: 1,
-        routes: vec![Route::plain(owner, format!("{APP}.test"), vec![backend])],
+        routes: vec![Arc::new(Route::plain(owner, format!("{APP}.test"), vec![backend]))],
         rules: Arc::new(rules),
         platform_certificate: Some(Arc::new(pair)),
     })

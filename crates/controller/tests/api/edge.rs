@@ -3,6 +3,8 @@
 //! The docs' table has these settings beside those that are annotations alone, each of which has its test in the
 //! router.
 
+use std::sync::Arc;
+
 use std::collections::BTreeSet;
 
 use domain::edge::APP_KEYS;
@@ -59,9 +61,10 @@ fn settings() -> Vec<Setting> {
     ]
 }
 
-fn route(world: &World) -> Option<Route> {
+fn route(world: &World) -> Option<Arc<Route>> {
     let table = world.platform.engine.watch().borrow().clone();
-    let is_blog = |route: &&Route| matches!(&route.owner, RouteOwner::App(app) if app.as_str() == "blog");
+    let is_blog =
+        |route: &&Arc<Route>| matches!(&route.owner, RouteOwner::App(app) if app.as_str() == "blog");
     table.routes.iter().find(is_blog).cloned()
 }
 

@@ -31,7 +31,8 @@ impl Engine {
     }
 
     fn tell(&self, version: u64, app: &App) {
-        let table = RouteTable { version, routes: vec![route("blog", &[app])], ..RouteTable::default() };
+        let routes = vec![Arc::new(route("blog", &[app]))];
+        let table = RouteTable { version, routes, ..RouteTable::default() };
         self.0.send_replace(Arc::new(table));
     }
 }
