@@ -55,10 +55,7 @@ impl Test {
         let binaries = stages.always("binaries", || binaries::build(Profile::Debug))?;
         stages
             .always("stack image", || stack::ensure(&stack::StackOptions::standard(binaries.slug.clone())))?;
-        let pebble = stages.always("certificate authority", || Programs::ensure_tool("pebble"))?;
-        let mut tests = cargo_command(EVERYTHING);
-        tests.env("SLUG_BIN", &binaries.slug).env("WORKFLOW_TEST_PEBBLE", pebble);
-        stages.tests("tests", &mut tests)?;
+        stages.ordinary_tests(&binaries)?;
         stages.run("h2spec", wire::h2spec)?;
         stages.tests_on_postgres()?;
         stages.tests("scenarios", &mut scenarios(&binaries)?)?;
@@ -171,6 +168,15 @@ impl Stages {
         let done = work().with_context(|| format!("stage `{name}`"));
         self.times.push((name.to_owned(), begun.elapsed()));
         done
+    }
+
+    fn ordinary_tests(&mut self, binaries: &Binaries) -> anyhow::Result<()> {
+        if !self.is_wanted("tests") {
+            return Ok(());
+        }
+        let pebble = self.always("certificate authority", || Programs::ensure_tool("pebble"))?;
+        let mut tests = cargo_command(EVERYTHING);
+        self.tests("tests", tests.env("SLUG_BIN", &binaries.slug).env("WORKFLOW_TEST_PEBBLE", pebble))
     }
 
     fn tests_on_postgres(&mut self) -> anyhow::Result<()> {

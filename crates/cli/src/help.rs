@@ -107,7 +107,7 @@ mod tests {
     fn whatever_lists_or_shows_does_so_in_json_too() {
         let shows = |name: &str| {
             let action = name.split(':').nth(1).unwrap_or(name);
-            matches!(action, "list" | "info" | "whoami" | "version")
+            matches!(action, "list" | "info" | "auto" | "whoami" | "version")
         };
         for command in commands::GROUPS.iter().flat_map(|group| group.commands) {
             let takes_output = command.options.iter().any(|option| option.long == "output");
