@@ -38,8 +38,9 @@ const OURS: [&str; 10] = [
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocol = headers.get(header::UPGRADE)?;
     let wants_upgrade = connection_options(headers).any(|option| option.eq_ignore_ascii_case("upgrade"));
-    let is_h2c = |text: &str| text.split(',').any(|word| word.trim().eq_ignore_ascii_case("h2c"));
-    (wants_upgrade && !protocol.to_str().is_ok_and(is_h2c)).then(|| protocol.clone())
+    // Wherever it stands: nobody knows how an app reads a list that is damaged.
+    let is_h2c = protocol.to_str().ok()?.to_ascii_lowercase().contains("h2c");
+    (wants_upgrade && !is_h2c).then(|| protocol.clone())
 }
 
 /// Whether an answer switches to protocols that were asked for, and to no others (RFC 9110 section 7.8).
@@ -181,8 +182,10 @@ mod tests {
 
         headers.insert("connection", HeaderValue::from_static("keep-alive, Upgrade"));
         assert_eq!(upgrade(&headers), Some(HeaderValue::from_static("websocket")));
-        headers.insert("upgrade", HeaderValue::from_static("websocket, H2C"));
-        assert_eq!(upgrade(&headers), None);
+        for odd in [&b"websocket, H2C"[..], b":h2c", b"websocket\xff"] {
+            headers.insert("upgrade", HeaderValue::from_bytes(odd).expect("bytes of a header"));
+            assert_eq!(upgrade(&headers), None);
+        }
     }
 
     #[test]
