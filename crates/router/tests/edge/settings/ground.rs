@@ -85,7 +85,7 @@ impl Ground {
     /// Status of a request while another is under way.
     pub fn status_beside_another(&self) -> u16 {
         let mut other = Visitor::connect(&self.world);
-        other.send("GET /late HTTP/1.1\r\nHost: echo.test\r\n\r\n");
+        other.send("GET /held HTTP/1.1\r\nHost: echo.test\r\n\r\n");
         self.world.wait_for_metric("under_way{app=\"echo\"} 1");
         self.get("/").status
     }
@@ -122,7 +122,7 @@ impl Ground {
     /// Whether the router gives up in time on a replica that takes no connection.
     pub fn leaves_the_hole(&self) -> bool {
         let mut stream = tcp(self.world.address);
-        stream.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout");
+        stream.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
         stream.write_all(b"GET / HTTP/1.1\r\nHost: hole.test\r\n\r\n").expect("the router takes it");
         let mut begin = [0; 12];
         stream.read_exact(&mut begin).is_ok() && begin.ends_with(b"503")
@@ -137,10 +137,15 @@ fn annotations(prefix: &str, texts: &[(&str, &str)]) -> Annotations {
     texts.iter().map(|(key, text)| (format!("{prefix}{key}"), (*text).to_owned())).collect()
 }
 
-/// Shows the head that came; `/text` gives a text, `/late` takes its time.
+/// Shows the head that came; `/text` gives a text, `/late` takes its time, `/held` waits for the end.
 fn answer(request: &mut Received, was_http2: &AtomicBool) -> bool {
     if request.head.starts_with("PRI ") {
         was_http2.store(true, Ordering::SeqCst);
+        return false;
+    }
+    if request.head.contains(" /held ") {
+        // Ends when the router hangs up.
+        let _ = request.stream.read(&mut [0]);
         return false;
     }
     if request.head.contains(" /late ") {
