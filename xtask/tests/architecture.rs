@@ -37,8 +37,8 @@ const CONFINED: &[(&str, &str)] = &[
     ("axum", "controller logger workflow"),
     // Sessions with somebody in front of them: the server's end, and that of the typed client.
     ("tokio-tungstenite", "api controller"),
-    // The user's own terminal.
-    ("rustix", "deis"),
+    // The user's own terminal; and sockets that a restarted program takes over.
+    ("rustix", "deis workflow"),
     ("kube", "engine"),
     ("k8s-openapi", "engine"),
 ];

@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::phases;
 use crate::proxy_protocol;
-use crate::worker::Shared;
+use crate::worker::{LAME_DUCK, Shared};
 
 /// Largest head of a request, and most headers in it.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -111,12 +111,20 @@ where
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = shutdown.wait_for(|stop| *stop) => {
+        () = lame_duck_over(&mut shutdown) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     note_end(ended, visit);
+}
+
+/// Waits until a connection of HTTP/1 is to end, though it has no request under way. A visitor may just have sent one:
+/// for a while it is answered, with word that it is the last here.
+async fn lame_duck_over(shutdown: &mut watch::Receiver<bool>) {
+    // A closed channel means that whoever could stop us is gone.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+    tokio::time::sleep(LAME_DUCK).await;
 }
 
 async fn http2<S>(stream: S, visit: Visit, shared: Rc<Shared>, mut shutdown: watch::Receiver<bool>)

@@ -13,7 +13,7 @@ mod matching;
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
@@ -32,6 +32,7 @@ pub(crate) async fn serve(
     let caller = Caller::of(&rules, &shared.settings, visit, request.headers());
     let entry = log::Entry::begin(&request, caller.address);
     let wishes = answer::Wishes::of(&rules, &mut request);
+    let is_http1 = request.version() < Version::HTTP_2;
     let site = guard::check_framing(&request).and_then(|()| matching::site(&shared, &request));
     let mut access = None;
     let (site, answer) = match site {
@@ -48,8 +49,11 @@ pub(crate) async fn serve(
         }
     };
     let release = answer.body().release();
-    let answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
+    let mut answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
     entry.end(&shared.metrics, site.as_deref(), answer.status());
+    if shared.is_leaving.get() && is_http1 && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(log::told(answer, access, release))
 }
 

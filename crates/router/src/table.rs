@@ -1,9 +1,10 @@
 //! The route table as one worker uses it, and its count of requests under way.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::edge::RouterRules;
 use domain::hosts::HostIndex;
@@ -59,6 +60,8 @@ impl Table {
 #[derive(Default)]
 pub(crate) struct InFlight {
     counts: RefCell<HashMap<String, u64>>,
+    /// How many of them are connections that have switched protocols.
+    switched: Cell<u64>,
     changed: Notify,
 }
 
@@ -66,6 +69,7 @@ pub(crate) struct InFlight {
 pub(crate) struct InFlightGuard {
     counts: Rc<InFlight>,
     key: String,
+    is_switched: bool,
     under_way: UnderWay,
 }
 
@@ -95,6 +99,7 @@ impl InFlight {
         let guard = InFlightGuard {
             counts: Rc::clone(self),
             key: chosen.key.clone(),
+            is_switched: false,
             under_way: UnderWay::begin(metrics, chosen.release),
         };
         Some((chosen, guard))
@@ -102,6 +107,11 @@ impl InFlight {
 
     pub(crate) fn total(&self) -> u64 {
         self.counts.borrow().values().sum()
+    }
+
+    /// How many need not end before another program takes over: who would come meanwhile would wait for a WebSocket.
+    pub(crate) fn not_waited_for(&self, restarting: &AtomicBool) -> u64 {
+        if restarting.load(Ordering::Relaxed) { self.switched.get() } else { 0 }
     }
 
     /// Waits until a request has ended.
@@ -120,6 +130,13 @@ impl InFlightGuard {
         self.under_way.metrics()
     }
 
+    /// The connection goes on as something else than HTTP.
+    pub(crate) fn switched(&mut self) {
+        self.is_switched = true;
+        self.counts.switched.set(self.counts.switched.get() + 1);
+        self.counts.changed.notify_one();
+    }
+
     /// Tells how the request ends, for the counters of its release: `answered`, `lost`.
     pub(crate) fn under_way(&self) -> &UnderWay {
         &self.under_way
@@ -128,6 +145,8 @@ impl InFlightGuard {
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
+        let switched = &self.counts.switched;
+        switched.set(switched.get() - u64::from(self.is_switched));
         let mut counts = self.counts.counts.borrow_mut();
         if let Some(count) = counts.get_mut(&self.key) {
             *count -= 1;

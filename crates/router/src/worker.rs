@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use domain::routing::RouteTable;
@@ -13,6 +14,7 @@ use tokio::task::LocalSet;
 
 use crate::access::AccessLog;
 use crate::connection::{self, Visit};
+use crate::connections::Connections;
 use crate::metrics::{Connected, WorkerMetrics};
 use crate::pool::Pool;
 use crate::report::Reports;
@@ -25,6 +27,11 @@ use crate::{RouterError, RouterSettings};
 const REPORT_EVERY_BUSY: Duration = Duration::from_millis(20);
 /// How long after a change that lasts.
 const BUSY_FOR: Duration = Duration::from_secs(20);
+/// After shutdown was asked for, connections that wait for their next request stay open for so long: it is answered,
+/// and its visitor told to come back on another connection.
+pub(crate) const LAME_DUCK: Duration = Duration::from_secs(1);
+/// How long connections may take to close when nothing is under way any more.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
 /// Otherwise a report is only a sign of life.
 const REPORT_EVERY_IDLE: Duration = Duration::from_millis(500);
 
@@ -35,6 +42,8 @@ pub(crate) struct Worker {
     pub(crate) tables: watch::Receiver<Arc<RouteTable>>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+    /// Another program takes the sockets over: its visitors wait for the end of this one.
+    pub(crate) restarting: Arc<AtomicBool>,
     /// Who tells apps of their requests, where somebody does.
     pub(crate) teller: Option<Ear>,
     pub(crate) shutdown: watch::Receiver<bool>,
@@ -58,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) in_flight: Rc<InFlight>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) access: Option<Rc<AccessLog>>,
+    /// Shutdown was asked for.
+    pub(crate) is_leaving: Cell<bool>,
 }
 
 /// Binds one listener of several on the same address.
@@ -99,6 +110,7 @@ impl Worker {
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
             access: self.teller.take().map(|ear| Rc::new(AccessLog::new(ear.batches, ear.lines_max))),
+            is_leaving: Cell::new(false),
         });
         let telling = tokio::task::spawn_local(hand_over_lines(shared.access.clone()));
         let follower = tokio::task::spawn_local(follow_tables(
@@ -108,31 +120,50 @@ impl Worker {
             Arc::clone(&self.reports),
             self.number,
         ));
-        self.accept(&plain, secure.as_ref(), &shared).await;
+        let connections = Rc::new(Connections::new(self.settings.connections_max));
+        let mut shutdown = self.shutdown.clone();
+        let stopped = async { drop(shutdown.wait_for(|stop| *stop).await) };
+        self.accept(&plain, secure.as_ref(), &shared, &connections, stopped).await;
+        shared.is_leaving.set(true);
+        let last = tokio::time::timeout(LAME_DUCK, connections.all_closed());
+        self.accept(&plain, secure.as_ref(), &shared, &connections, async { drop(last.await) }).await;
         drop((plain, secure));
-        self.drain(&shared).await;
+        self.drain(&shared, &connections).await;
         follower.abort();
         telling.abort();
     }
 
-    async fn accept(&self, plain: &TcpListener, secure: Option<&TcpListener>, shared: &Rc<Shared>) {
-        let connections = Rc::new(tokio::sync::Semaphore::new(self.settings.connections_max));
-        let mut shutdown = self.shutdown.clone();
+    /// Takes connections until the end has come.
+    async fn accept(
+        &self,
+        plain: &TcpListener,
+        secure: Option<&TcpListener>,
+        shared: &Rc<Shared>,
+        connections: &Rc<Connections>,
+        end: impl Future<Output = ()>,
+    ) {
+        let mut end = std::pin::pin!(end);
         loop {
-            let permit = Rc::clone(&connections).acquire_owned_local().await;
+            let next = async {
+                connections.room().await;
+                tokio::select! {
+                    accepted = plain.accept() => (accepted, false),
+                    accepted = accept_on(secure) => (accepted, true),
+                }
+            };
             let (accepted, is_tls) = tokio::select! {
-                accepted = plain.accept() => (accepted, false),
-                accepted = accept_on(secure) => (accepted, true),
-                _ = shutdown.wait_for(|stop| *stop) => return,
+                next = next => next,
+                () = end.as_mut() => return,
             };
             match accepted {
                 Ok((stream, peer)) => {
                     let visit = Visit { peer, is_tls };
+                    let open = connections.open();
                     let connected = Connected::begin(&self.metrics);
                     let serving = connection::serve(stream, visit, Rc::clone(shared), self.shutdown.clone());
                     tokio::task::spawn_local(async move {
                         serving.await;
-                        drop((permit, connected));
+                        drop((open, connected));
                     });
                 }
                 Err(error) => {
@@ -144,11 +175,13 @@ impl Worker {
         }
     }
 
-    async fn drain(&self, shared: &Rc<Shared>) {
+    async fn drain(&self, shared: &Rc<Shared>, connections: &Connections) {
         let idle = async {
-            while shared.in_flight.total() > 0 {
+            while shared.in_flight.total() > shared.in_flight.not_waited_for(&self.restarting) {
                 shared.in_flight.changed().await;
             }
+            // What has come and not asked yet may do so; what was answered last is on its way out.
+            drop(tokio::time::timeout(GOODBYE_MAX, connections.all_closed()).await);
         };
         if tokio::time::timeout(self.settings.drain_timeout, idle).await.is_err() {
             tracing::warn!(requests = shared.in_flight.total(), "requests cut off at the end of draining");
@@ -161,26 +194,6 @@ async fn accept_on(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream
     match listener {
         Some(listener) => listener.accept().await,
         None => std::future::pending().await,
-    }
-}
-
-/// A semaphore in an `Rc`: permits that stay on the thread.
-trait LocalPermits {
-    async fn acquire_owned_local(self) -> LocalPermit;
-}
-
-struct LocalPermit(Rc<tokio::sync::Semaphore>);
-
-impl LocalPermits for Rc<tokio::sync::Semaphore> {
-    async fn acquire_owned_local(self) -> LocalPermit {
-        self.acquire().await.expect("the semaphore is never closed").forget();
-        LocalPermit(self)
-    }
-}
-
-impl Drop for LocalPermit {
-    fn drop(&mut self) {
-        self.0.add_permits(1);
     }
 }
 

@@ -323,12 +323,13 @@ fn switch_protocols(
     silence_max: Duration,
     mut response: Response<Incoming>,
     visitor: Option<OnUpgrade>,
-    guard: InFlightGuard,
+    mut guard: InFlightGuard,
 ) -> Response<ProxyBody> {
     let Some(visitor) = visitor else {
         let text = "the app switched protocols without being asked to";
         return Refusal::new(StatusCode::BAD_GATEWAY, text).into_response();
     };
+    guard.switched();
     let app = hyper::upgrade::on(&mut response);
     tokio::task::spawn_local(async move {
         let joined = async { tokio::try_join!(visitor, app) }.await;
