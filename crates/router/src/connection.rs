@@ -119,8 +119,8 @@ where
     note_end(ended, visit);
 }
 
-/// Waits until a connection of HTTP/1 is to end, though it has no request under way. A visitor may just have sent one:
-/// for a while it is answered, with word that it is the last here.
+/// Waits until a connection is to end, though it has no request under way. A visitor may just have sent one: for a
+/// while it is answered, over HTTP/1 with word that it is the last here. One that has only begun has as long.
 async fn lame_duck_over(shutdown: &mut watch::Receiver<bool>) {
     // A closed channel means that whoever could stop us is gone.
     let _ = shutdown.wait_for(|stop| *stop).await;
@@ -144,7 +144,7 @@ where
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = shutdown.wait_for(|stop| *stop) => {
+        () = lame_duck_over(&mut shutdown) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::routing::RouteTable;
@@ -30,8 +30,8 @@ const BUSY_FOR: Duration = Duration::from_secs(20);
 /// After shutdown was asked for, connections that wait for their next request stay open for so long: it is answered,
 /// and its visitor told to come back on another connection.
 pub(crate) const LAME_DUCK: Duration = Duration::from_secs(1);
-/// How long connections may take to close when nothing is under way any more.
-const GOODBYE_MAX: Duration = Duration::from_secs(1);
+/// How long connections may take to close when nothing is under way any more: more than the last that came have.
+const GOODBYE_MAX: Duration = Duration::from_millis(1_500);
 /// Otherwise a report is only a sign of life.
 const REPORT_EVERY_IDLE: Duration = Duration::from_millis(500);
 
@@ -127,7 +127,8 @@ impl Worker {
         shared.is_leaving.set(true);
         let last = tokio::time::timeout(LAME_DUCK, connections.all_closed());
         self.accept(&plain, secure.as_ref(), &shared, &connections, async { drop(last.await) }).await;
-        drop((plain, secure));
+        self.close(plain, false, &shared, &connections);
+        secure.into_iter().for_each(|secure| self.close(secure, true, &shared, &connections));
         self.drain(&shared, &connections).await;
         follower.abort();
         telling.abort();
@@ -156,21 +157,37 @@ impl Worker {
                 () = end.as_mut() => return,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let visit = Visit { peer, is_tls };
-                    let open = connections.open();
-                    let connected = Connected::begin(&self.metrics);
-                    let serving = connection::serve(stream, visit, Rc::clone(shared), self.shutdown.clone());
-                    tokio::task::spawn_local(async move {
-                        serving.await;
-                        drop((open, connected));
-                    });
-                }
+                Ok((stream, peer)) => self.serve(stream, Visit { peer, is_tls }, shared, connections),
                 Err(error) => {
                     // Out of file descriptors, mostly: let connections end before trying again.
                     tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
+            }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, visit: Visit, shared: &Rc<Shared>, connections: &Rc<Connections>) {
+        let open = connections.open();
+        let connected = Connected::begin(&self.metrics);
+        let serving = connection::serve(stream, visit, Rc::clone(shared), self.shutdown.clone());
+        tokio::task::spawn_local(async move {
+            serving.await;
+            drop((open, connected));
+        });
+    }
+
+    /// Closes a listener. Who waits in its queue would be cut off: they come in first, unless another program has the
+    /// listener, too.
+    fn close(&self, listener: TcpListener, is_tls: bool, shared: &Rc<Shared>, connections: &Rc<Connections>) {
+        if self.restarting.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, peer)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                self.serve(stream, Visit { peer, is_tls }, shared, connections);
             }
         }
     }

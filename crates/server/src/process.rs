@@ -5,6 +5,7 @@
 //! supervisor to start again.
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,8 +50,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process that HUP starts anew, once something is in its `doors`.
+    /// A process that HUP starts anew with what is in its `doors`; at a terminal HUP means that this is closed.
     pub fn restartable() -> anyhow::Result<Self> {
+        if std::io::stdin().is_terminal() {
+            return Self::new();
+        }
         let hung_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
         Ok(Self { hung_up: Some(hung_up), ..Self::new()? })
     }
@@ -141,8 +145,9 @@ impl Process {
             failed = first_end(&mut self.edge), if !self.is_stopped && !self.edge.is_empty() => End::Failed(failed),
             else => End::Stopped,
         };
-        if matches!(end, End::Restart) {
-            return Err(self.restart(stop_timeout).await);
+        if matches!(end, End::Restart) && self.drained_for_restart(stop_timeout).await {
+            tracing::info!("restarting: the program starts anew, with the sockets");
+            return Err(self.doors.restart());
         }
         tracing::info!("stopping");
         // Nobody else takes these over.
@@ -157,16 +162,20 @@ impl Process {
         }
     }
 
-    /// Starts the program anew in place; returns only where that fails.
-    async fn restart(mut self, stop_timeout: Duration) -> anyhow::Error {
+    /// Ends everything, the edge last; `false` where a signal to stop came meanwhile.
+    async fn drained_for_restart(&mut self, stop_timeout: Duration) -> bool {
         tracing::info!("restarting: first all but the edge ends");
-        self.shutdown.send_replace(true);
-        within(stop_timeout, all_ended(&mut self.parts)).await;
-        self.restarting.store(true, Ordering::Relaxed);
-        self.leaving.send_replace(true);
-        within(stop_timeout, all_ended(&mut self.edge)).await;
-        tracing::info!("restarting: the program starts anew, with the sockets");
-        std::mem::take(&mut self.doors).restart()
+        let drained = async {
+            self.shutdown.send_replace(true);
+            within(stop_timeout, all_ended(&mut self.parts)).await;
+            self.restarting.store(true, Ordering::Relaxed);
+            self.leaving.send_replace(true);
+            within(stop_timeout, all_ended(&mut self.edge)).await;
+        };
+        tokio::select! {
+            () = drained => true,
+            () = self.stop_signals.next() => false,
+        }
     }
 }
 

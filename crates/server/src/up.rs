@@ -1,6 +1,7 @@
 //! `workflow up`: all roles in one process, wired together. Reads as the order of starting.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -66,13 +67,15 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     // After a restart visitors wait at the sockets.
     let patience = if is_restart { Duration::ZERO } else { ENGINE_PATIENCE };
     let starting = async {
-        let mut engine = std::pin::pin!(start_engine(docker));
+        let is_serving = AtomicBool::new(false);
+        let mut engine = std::pin::pin!(start_engine(docker, &is_serving));
         let mut router = None;
         if let Ok(engine) = timeout(patience, engine.as_mut()).await {
             return anyhow::Ok((engine?, router));
         }
         if routes.recall() {
             router = Some(start_router()?);
+            is_serving.store(true, Ordering::Relaxed);
         }
         Ok((engine.await?, router))
     };
@@ -170,11 +173,14 @@ fn tell(engine: &Arc<OnceLock<DockerEngine>>) -> Tell {
     })
 }
 
-async fn start_engine(settings: DockerSettings) -> anyhow::Result<DockerEngine> {
+/// Waits for Docker within a bound; as long as it takes where apps are served meanwhile.
+async fn start_engine(settings: DockerSettings, is_serving: &AtomicBool) -> anyhow::Result<DockerEngine> {
     let deadline = tokio::time::Instant::now() + DOCKER_PATIENCE;
     loop {
         match DockerEngine::start(settings.clone()).await {
-            Err(error @ EngineError::Unreachable { .. }) if tokio::time::Instant::now() < deadline => {
+            Err(error @ EngineError::Unreachable { .. })
+                if tokio::time::Instant::now() < deadline || is_serving.load(Ordering::Relaxed) =>
+            {
                 tracing::warn!(error = &error as &dyn std::error::Error, "waiting for Docker");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

@@ -82,6 +82,9 @@ impl Router {
             .args(["router", "--domain=test", "--https-listen=none", "--builder=none", "--workers=2"])
             .args(["--http-listen=127.0.0.1:0", "--health-listen=127.0.0.1:0", "--state-dir", &state])
             .env("KUBECONFIG", config)
+            // That nobody answers there is no news.
+            .env("WORKFLOW_LOG", "info,engine=off,kube_client=off")
+            .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
