@@ -1,4 +1,5 @@
-//! HUP starts the router anew in place: the program itself, under load, with no engine to ask. No visitor is to notice.
+//! The program itself starts while its engine is away and serves the last routes: at first, and when HUP starts it
+//! anew in place, under load. No visitor is to notice that.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,14 +7,17 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::AppName;
 use domain::routing::{Backend, Route, RouteOwner, RouteTable};
+use domain::sealing::{NONCE_BYTES, SealingKeys};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const RESTARTS: usize = 4;
+/// First line of the file.
+const FORMAT: &str = "workflow route table 1\n";
 /// Bound of each wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the app takes for `/slow`.
@@ -53,14 +57,16 @@ fn head(stream: &mut BufReader<TcpStream>) -> Option<String> {
     Some(head)
 }
 
-/// The state of a router that served the app before.
-fn write_last_routes(folder: &Path, app: SocketAddr) {
+/// The last routes of a router that served the app, as they are kept.
+fn last_routes(app: SocketAddr) -> String {
     let owner = RouteOwner::App(AppName::parse("blog").expect("a good name"));
     let backend = Backend { key: "a".to_owned(), address: app, release: 2 };
     let routes = vec![Route::plain(owner, "blog.test".to_owned(), vec![backend])];
-    let table = serde_json::to_string(&RouteTable { routes, ..RouteTable::default() }).expect("a table");
-    std::fs::write(folder.join("routes"), format!("workflow route table 1\n{table}"))
-        .expect("a folder of ours");
+    serde_json::to_string(&RouteTable { routes, ..RouteTable::default() }).expect("a table")
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).expect("a folder of ours");
 }
 
 /// A Kubernetes that refuses every connection.
@@ -69,14 +75,14 @@ const NOBODY: &str = r#"{"apiVersion":"v1","kind":"Config","current-context":"a"
 
 /// The program, and where it says that it serves: once for each of its lives.
 struct Router {
-    program: Child,
+    program: Running,
     serving: mpsc::Receiver<SocketAddr>,
 }
 
 impl Router {
     fn start(folder: &Path) -> Self {
         let config = folder.join("kubeconfig");
-        std::fs::write(&config, NOBODY).expect("a folder of ours");
+        write(folder, "kubeconfig", NOBODY);
         let state = folder.display().to_string();
         let mut program = Command::new(env!("CARGO_BIN_EXE_workflow"))
             .args(["router", "--domain=test", "--https-listen=none", "--builder=none", "--workers=2"])
@@ -98,7 +104,7 @@ impl Router {
                 println!("{line}");
             }
         });
-        Self { program, serving }
+        Self { program: Running(program), serving }
     }
 
     fn serves(&self) -> SocketAddr {
@@ -106,16 +112,19 @@ impl Router {
     }
 
     fn hang_up(&self) {
-        let pid = i32::try_from(self.program.id()).expect("a process id");
+        let pid = i32::try_from(self.program.0.id()).expect("a process id");
         kill(Pid::from_raw(pid), Signal::SIGHUP).expect("it runs");
     }
 }
 
-impl Drop for Router {
+/// A program that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
     fn drop(&mut self) {
         // Gone already where the test has failed.
-        let _ = self.program.kill();
-        let _ = self.program.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -169,18 +178,50 @@ fn ask(
     Ok((!head.to_ascii_lowercase().contains("connection: close")).then_some(stream))
 }
 
+/// Waits until the last routes are served, which is a moment after the start; gives the end of all patience.
+fn served(address: SocketAddr) -> Instant {
+    let deadline = Instant::now() + PATIENCE;
+    while ask(None, address, "/").is_err() {
+        assert!(Instant::now() < deadline, "the last routes are not served");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    deadline
+}
+
+#[test]
+fn a_platform_that_starts_while_docker_is_away_serves_the_last_routes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let key = "0123456789abcdef".repeat(4);
+    let keys = SealingKeys::parse(&key).expect("64 hex digits");
+    let sealed = keys.seal("route table", last_routes(app()).as_bytes(), [7; NONCE_BYTES]);
+    write(folder.path(), "sealing-key", &key);
+    write(folder.path(), "routes", &format!("{FORMAT}{sealed}"));
+    // Free a moment ago; the platform says where it serves only when all of it does.
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let free = free.expect("a free port");
+
+    let program = Command::new(env!("CARGO_BIN_EXE_workflow"))
+        .args(["up", "--https-listen=none", "--ssh-listen=127.0.0.1:0", "--http-listen", &free.to_string()])
+        .arg("--data-dir")
+        .arg(folder.path())
+        .arg("--docker-socket")
+        .arg(folder.path().join("nobody"))
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let _program = Running(program);
+
+    served(free);
+}
+
 #[test]
 fn a_router_that_is_restarted_under_load_refuses_and_cuts_nobody() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    write_last_routes(folder.path(), app());
+    write(folder.path(), "routes", &format!("{FORMAT}{}", last_routes(app())));
     let mut router = Router::start(folder.path());
     let address = router.serves();
     let seen = Arc::new(Seen::default());
-    // The routes are recalled a moment after the first start, when nobody else has told any.
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while ask(None, address, "/").is_err() {
-        assert!(std::time::Instant::now() < deadline, "the last routes are not served");
-    }
+    let deadline = served(address);
 
     let visits = [("/", true), ("/", true), ("/", true), ("/", false), ("/", false), ("/slow", true)];
     let visitors = visits.map(|(path, keeps)| {
@@ -192,7 +233,7 @@ fn a_router_that_is_restarted_under_load_refuses_and_cuts_nobody() {
         router.hang_up();
         assert_eq!(router.serves(), address);
         while seen.answers.load(Ordering::Relaxed) < before + 100 {
-            assert!(std::time::Instant::now() < deadline + PATIENCE * 4, "nobody is served any more");
+            assert!(Instant::now() < deadline + PATIENCE * 4, "nobody is served any more");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -201,6 +242,9 @@ fn a_router_that_is_restarted_under_load_refuses_and_cuts_nobody() {
 
     let (answers, faults) = (seen.answers.load(Ordering::Relaxed), seen.faults.lock().expect("not poisoned"));
     assert!(faults.is_empty(), "{} of {answers}: {:?}", faults.len(), &faults[..faults.len().min(5)]);
-    assert!(router.program.try_wait().expect("it is ours").is_none(), "it is the same process all the time");
+    assert!(
+        router.program.0.try_wait().expect("it is ours").is_none(),
+        "it is the same process all the time"
+    );
     println!("{answers} answers over {RESTARTS} restarts");
 }
