@@ -5,8 +5,8 @@
 //! each with its own listener (`SO_REUSEPORT`), upstream pool and copy of the table: no lock on the
 //! way of a request.
 
-mod access;
 mod affinity;
+mod app_log;
 mod body;
 mod connection;
 mod connections;

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
-use crate::access::AccessLog;
+use crate::app_log::AppLog;
 use crate::connection::{self, Visit};
 use crate::connections::Connections;
 use crate::metrics::{Connected, WorkerMetrics};
@@ -66,7 +66,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) in_flight: Rc<InFlight>,
     pub(crate) metrics: Arc<WorkerMetrics>,
-    pub(crate) access: Option<Rc<AccessLog>>,
+    pub(crate) app_log: Option<Rc<AppLog>>,
     /// Shutdown was asked for.
     pub(crate) is_leaving: Cell<bool>,
 }
@@ -109,10 +109,10 @@ impl Worker {
             pool: Pool::default(),
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
-            access: self.teller.take().map(|ear| Rc::new(AccessLog::new(ear.batches, ear.lines_max))),
+            app_log: self.teller.take().map(|ear| Rc::new(AppLog::new(ear.batches, ear.lines_max))),
             is_leaving: Cell::new(false),
         });
-        let telling = tokio::task::spawn_local(hand_over_lines(shared.access.clone()));
+        let telling = tokio::task::spawn_local(hand_over_lines(shared.app_log.clone()));
         let follower = tokio::task::spawn_local(follow_tables(
             Rc::clone(&shared),
             tables,
@@ -215,7 +215,7 @@ async fn accept_on(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream
 }
 
 /// Gives the lines of requests to the teller from time to time.
-async fn hand_over_lines(access: Option<Rc<AccessLog>>) {
+async fn hand_over_lines(access: Option<Rc<AppLog>>) {
     let Some(access) = access else { return };
     let mut ticks = tokio::time::interval(teller::EVERY);
     loop {

@@ -8,7 +8,7 @@ use http::{Method, Response, StatusCode, Version};
 use hyper::Request;
 
 use super::caller::Caller;
-use crate::access::{Access, Asked};
+use crate::app_log::{Access, Asked};
 use crate::body::ProxyBody;
 use crate::site::Site;
 use crate::worker::Shared;
@@ -54,7 +54,7 @@ impl Wishes {
             is_https: caller.is_https,
             id: self.ids.as_ref().map(|(id, _)| id.clone()),
         };
-        Access::begin(shared.access.as_ref(), site, asked)
+        Access::begin(shared.app_log.as_ref(), site, asked)
     }
 
     /// Adds to the answer what belongs there.

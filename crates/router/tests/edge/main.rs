@@ -4,8 +4,8 @@ mod app;
 mod visitor;
 mod world;
 
-mod access;
 mod answers;
+mod app_log;
 mod bodies;
 mod draining;
 mod headers;
