@@ -55,6 +55,14 @@ fn settings_act_on_visitors_and_make_no_release() {
     deis(&["tls:disable"]).ok();
     deis(&["tls:disable"]).fails(1, "admin changed nothing");
 
+    deis(&["access-log:on"]).ok();
+    wait_for("a request is told in the app's log", Duration::from_secs(10), || {
+        seen(&platform, 200);
+        let log = deis(&["logs"]).ok().stdout;
+        log.contains("deis[router]: at=info method=GET path=\"/\" host=blog.").then_some(())
+    });
+    deis(&["access-log:off"]).ok();
+
     deis(&["routing:disable"]).ok();
     seen(&platform, 404);
     deis(&["routing:enable"]).ok();

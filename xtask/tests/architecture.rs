@@ -41,8 +41,8 @@ const CONFINED: &[(&str, &str)] = &[
     ("tokio-tungstenite", "api controller"),
     // Logins by a directory.
     ("ldap3", "controller"),
-    // The user's own terminal.
-    ("rustix", "deis"),
+    // The user's own terminal; and sockets that a restarted program takes over.
+    ("rustix", "deis workflow"),
     ("kube", "engine"),
     ("k8s-openapi", "engine"),
     // Answers on their way to visitors.

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::access::{Access, Told};
+use crate::app_log::{Access, Told};
 use crate::compress::{Compressed, Encoder};
 use crate::metrics::{AppMetrics, Count};
 use crate::table::InFlightGuard;

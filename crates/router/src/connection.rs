@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 use crate::fast::{self, Rewound};
 use crate::phases;
 use crate::proxy_protocol;
-use crate::worker::Shared;
+use crate::worker::{LAME_DUCK, Shared};
 
 /// Largest head of a request, and most headers in it.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -125,12 +125,20 @@ where
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = shutdown.wait_for(|stop| *stop) => {
+        () = lame_duck_over(&mut shutdown) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     note_end(ended, visit);
+}
+
+/// Waits until a connection is to end, though it has no request under way. A visitor may just have sent one: for a
+/// while it is answered, over HTTP/1 with word that it is the last here. One that has only begun has as long.
+pub(crate) async fn lame_duck_over(shutdown: &mut watch::Receiver<bool>) {
+    // A closed channel means that whoever could stop us is gone.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+    tokio::time::sleep(LAME_DUCK).await;
 }
 
 async fn http2<S>(stream: S, visit: Visit, shared: Rc<Shared>, mut shutdown: watch::Receiver<bool>)
@@ -150,7 +158,7 @@ where
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = shutdown.wait_for(|stop| *stop) => {
+        () = lame_duck_over(&mut shutdown) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

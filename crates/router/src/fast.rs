@@ -2,7 +2,7 @@
 //!
 //! Its rules are those of `phases`, which both ways share; what is written a second time is only how heads and bodies
 //! lie on the wire. Whatever is not ordinary goes the long way, from its first byte on, together with the rest of its
-//! connection (docs/decisions/0012-a-short-way-for-ordinary-requests.md).
+//! connection (docs/decisions/0014-a-short-way-for-ordinary-requests.md).
 
 pub(crate) mod buffer;
 mod chunks;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use self::line::{Line, Patience};
 use self::request::Read;
 pub(crate) use self::rewound::Rewound;
-use crate::connection::Visit;
+use crate::connection::{self, Visit};
 use crate::phases::short::{self, Ended};
 use crate::worker::Shared;
 
@@ -46,7 +46,7 @@ where
     let mut patience = Patience::new(until);
     let mut visitor = Line::new(stream, &shared.buffers);
     let mut told = shutdown.clone();
-    let mut stop = pin!(async move { drop(told.wait_for(|stop| *stop).await) });
+    let mut stop = pin!(connection::lame_duck_over(&mut told));
     let mut is_stopping = false;
     loop {
         match request::read(visitor.unread(), &shared.buffers) {

@@ -5,11 +5,12 @@
 //! each with its own listener (`SO_REUSEPORT`), upstream pool and copy of the table: no lock on the
 //! way of a request, but for those of apps with limits (`limits`).
 
-mod access;
 mod affinity;
+mod app_log;
 mod body;
 mod compress;
 mod connection;
+mod connections;
 mod fast;
 mod h2c;
 mod last_table;
@@ -29,8 +30,9 @@ mod tls;
 mod upstream;
 mod worker;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use domain::logs::LogLine;
@@ -139,6 +141,7 @@ pub struct Router {
     https_address: Option<SocketAddr>,
     metrics: Arc<Metrics>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    doors: Listeners,
 }
 
 /// What a router works with.
@@ -146,6 +149,24 @@ pub struct RouterParts {
     pub routes: Arc<dyn Routes>,
     /// Where apps are told of their requests and rolls.
     pub tell: Option<Tell>,
+    /// Sockets that listen at the addresses of the settings, of a program before; without, they are made.
+    pub listeners: Listeners,
+    /// Turns true where shutdown is for a program that takes the sockets over.
+    pub restarting: Arc<AtomicBool>,
+}
+
+impl RouterParts {
+    /// A router that tells apps nothing and makes its own sockets.
+    pub fn new(routes: Arc<dyn Routes>) -> Self {
+        Self { routes, tell: None, listeners: Listeners::default(), restarting: Arc::default() }
+    }
+}
+
+/// Listening sockets; each worker has one of each kind.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    pub plain: Vec<TcpListener>,
+    pub secure: Vec<TcpListener>,
 }
 
 /// Takes a line for the log of an app; must not wait.
@@ -158,8 +179,7 @@ impl Router {
         routes: &Arc<dyn Routes>,
         shutdown: &watch::Receiver<bool>,
     ) -> Result<Self, RouterError> {
-        let parts = RouterParts { routes: Arc::clone(routes), tell: None };
-        Self::start_with(settings, parts, shutdown)
+        Self::start_with(settings, RouterParts::new(Arc::clone(routes)), shutdown)
     }
 
     /// Binds and starts the workers. `shutdown` turning true (or closing) drains and ends them.
@@ -168,20 +188,23 @@ impl Router {
         parts: RouterParts,
         shutdown: &watch::Receiver<bool>,
     ) -> Result<Self, RouterError> {
-        let RouterParts { routes, tell } = parts;
-        let workers = match settings.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            workers => workers,
+        let RouterParts { routes, tell, listeners, restarting } = parts;
+        // A socket without a worker would keep visitors waiting for ever.
+        let workers = match (listeners.plain.len().max(listeners.secure.len()), settings.workers) {
+            (0, 0) => std::thread::available_parallelism().map_or(1, usize::from),
+            (0, workers) => workers,
+            (inherited, _) => inherited,
         };
-        let (address, plain) = bind_all(settings.listen, workers)?;
+        let (address, plain) = bind_all(settings.listen, listeners.plain, workers)?;
         let mut settings = RouterSettings { listen: address, ..settings.clone() };
         let mut secure = Vec::new();
         if let Some(https) = &mut settings.https {
-            (https.listen, secure) = bind_all(https.listen, workers)?;
+            (https.listen, secure) = bind_all(https.listen, listeners.secure, workers)?;
         }
         let tls = settings.https.as_ref().map(|https| Tls::new(&https.self_signed_names)).transpose()?;
         let (https_address, tls) = (settings.https.as_ref().map(|https| https.listen), tls.map(Arc::new));
 
+        let doors = Listeners { plain: handles(&plain)?, secure: handles(&secure)? };
         let settings = Arc::new(settings);
         let reports = Arc::new(Reports::new(workers, Arc::clone(&routes)));
         let metrics = Arc::new(Metrics::new(workers));
@@ -198,6 +221,7 @@ impl Router {
                 reports: Arc::clone(&reports),
                 metrics: metrics.worker(number),
                 limits: Arc::clone(&limits),
+                restarting: Arc::clone(&restarting),
                 teller: ear.clone(),
                 shutdown: shutdown.clone(),
             };
@@ -206,7 +230,7 @@ impl Router {
         let mut threads = workers.chain([Ok(thread)]).collect::<Result<Vec<_>, _>>()?;
         // Ends with the last worker that could tell it something.
         threads.extend(teller.map(Teller::spawn).transpose().map_err(RouterError::Worker)?);
-        Ok(Self { address, https_address, metrics, threads })
+        Ok(Self { address, https_address, metrics, threads, doors })
     }
 
     /// Where it listens; tells the port where 0 was asked for.
@@ -219,6 +243,12 @@ impl Router {
         self.https_address
     }
 
+    /// Second handles of the listening sockets, for a program that takes them over. While one is held, a socket stays
+    /// open after its worker has ended.
+    pub fn take_doors(&mut self) -> Listeners {
+        std::mem::take(&mut self.doors)
+    }
+
     /// What has been counted since the start.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
@@ -226,6 +256,8 @@ impl Router {
 
     /// Waits until all workers have drained; call after asking for shutdown.
     pub fn join(self) {
+        // Nobody is to come to a socket whose worker has ended.
+        drop(self.doors);
         for thread in self.threads {
             // A worker that panicked has said so on its way; the others still get their time.
             let _ = thread.join();
@@ -233,16 +265,22 @@ impl Router {
     }
 }
 
-/// A listener for each worker on one address, and that address.
+/// A listener for each worker on one address, and that address; those that are there already come first.
 fn bind_all(
     address: SocketAddr,
+    mut listeners: Vec<TcpListener>,
     workers: usize,
-) -> Result<(SocketAddr, Vec<std::net::TcpListener>), RouterError> {
-    let first = worker::bind(address)?;
-    let address = first.local_addr().map_err(RouterError::Worker)?;
-    let mut listeners = vec![first];
-    for _ in 1..workers {
+) -> Result<(SocketAddr, Vec<TcpListener>), RouterError> {
+    if listeners.is_empty() {
+        listeners.push(worker::bind(address)?);
+    }
+    let address = listeners[0].local_addr().map_err(RouterError::Worker)?;
+    while listeners.len() < workers {
         listeners.push(worker::bind(address)?);
     }
     Ok((address, listeners))
+}
+
+fn handles(listeners: &[TcpListener]) -> Result<Vec<TcpListener>, RouterError> {
+    listeners.iter().map(TcpListener::try_clone).collect::<Result<_, _>>().map_err(RouterError::Worker)
 }

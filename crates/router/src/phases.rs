@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::edge::RouterRules;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
@@ -35,6 +35,7 @@ pub(crate) async fn serve(
     visit: Visit,
     mut request: Request<Incoming>,
 ) -> Result<Response<ProxyBody>, Infallible> {
+    let is_http1 = request.version() < Version::HTTP_2;
     let (Admitted { rules, caller, entry, wishes }, verdict) = admit(&shared, visit, &mut request);
     let mut access = None;
     let (site, answer) = match verdict {
@@ -54,8 +55,11 @@ pub(crate) async fn serve(
         }
     };
     let release = answer.body().release();
-    let answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
+    let mut answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
     entry.end(&shared.metrics, site.as_deref(), answer.status());
+    if shared.is_leaving.get() && is_http1 && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(log::told(answer, access, release))
 }
 

@@ -7,14 +7,16 @@ use std::time::Duration;
 use domain::routing::{RouteTable, RouterReport};
 use engine::Routes;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::last_table::LastTable;
 
 /// How long an engine may take to tell its first table before the last one is served instead.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Pause between two writes of the table: what changes meanwhile is written together.
+/// Shortest pause between two writes of the table: what changes meanwhile is written together.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
+/// The pause is at least so many times as long as the write before: a large table is written less often.
+const PAUSE_TO_WRITE: u32 = 50;
 
 /// What the router is given in place of the engine's routes.
 pub struct RememberedRoutes {
@@ -110,6 +112,7 @@ impl RememberedRoutes {
                 changed = tables.changed() => changed.is_err(),
                 _ = stopping.wait_for(|stop| *stop) => true,
             };
+            let begun = Instant::now();
             if tables.has_changed().unwrap_or(false) || !is_over {
                 let table = Arc::clone(&tables.borrow_and_update());
                 is_failing = store(last, table, is_failing).await;
@@ -118,7 +121,7 @@ impl RememberedRoutes {
                 return;
             }
             tokio::select! {
-                () = sleep(WRITE_EVERY) => {}
+                () = sleep(WRITE_EVERY.max(begun.elapsed() * PAUSE_TO_WRITE)) => {}
                 _ = stopping.wait_for(|stop| *stop) => {}
             }
         }

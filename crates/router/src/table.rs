@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::certs::Pair;
 use domain::edge::RouterRules;
@@ -70,7 +71,10 @@ impl Table {
         let has_same_certificates = has_same_hosts
             && has_same_rules
             && before.is_some_and(|before| before.platform_certificate == table.platform_certificate)
-            && replaced().all(|(old, new)| old.route.certificates == new.route.certificates);
+            && replaced().all(|(old, new)| {
+                old.route.certificates == new.route.certificates
+                    && old.route.challenges == new.route.challenges
+            });
         let tls = match before.filter(|_| has_same_certificates) {
             Some(before) => before.tls.clone(),
             None => tls.map(|tls| tls.config(table, &index)),
@@ -175,6 +179,8 @@ impl Deref for Found {
 pub(crate) struct InFlight {
     /// Those that came down to zero stay until the next report.
     counts: RefCell<HashMap<String, Rc<Busy>>>,
+    /// How many of them are connections that have switched protocols.
+    switched: Cell<u64>,
     changed: Notify,
 }
 
@@ -188,6 +194,7 @@ struct Busy {
 pub(crate) struct InFlightGuard {
     counts: Rc<InFlight>,
     busy: Rc<Busy>,
+    is_switched: bool,
     under_way: UnderWay,
     /// What else ends with the request.
     kept: Vec<Box<dyn Any>>,
@@ -227,6 +234,7 @@ impl InFlight {
         let guard = InFlightGuard {
             counts: Rc::clone(self),
             busy,
+            is_switched: false,
             under_way: UnderWay::begin(metrics, chosen.release),
             kept: Vec::new(),
         };
@@ -235,6 +243,11 @@ impl InFlight {
 
     pub(crate) fn total(&self) -> u64 {
         self.counts.borrow().values().map(|busy| busy.requests.get()).sum()
+    }
+
+    /// How many need not end before another program takes over: who would come meanwhile would wait for a WebSocket.
+    pub(crate) fn not_waited_for(&self, restarting: &AtomicBool) -> u64 {
+        if restarting.load(Ordering::Relaxed) { self.switched.get() } else { 0 }
     }
 
     /// Waits until a request has ended.
@@ -260,6 +273,13 @@ impl InFlightGuard {
         self.under_way.metrics()
     }
 
+    /// The connection goes on as something else than HTTP.
+    pub(crate) fn switched(&mut self) {
+        self.is_switched = true;
+        self.counts.switched.set(self.counts.switched.get() + 1);
+        self.counts.changed.notify_one();
+    }
+
     /// Tells how the request ends, for the counters of its release: `answered`, `lost`.
     pub(crate) fn under_way(&self) -> &UnderWay {
         &self.under_way
@@ -273,6 +293,8 @@ impl InFlightGuard {
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
+        let switched = &self.counts.switched;
+        switched.set(switched.get() - u64::from(self.is_switched));
         self.busy.requests.set(self.busy.requests.get() - 1);
         // The one waiter is the draining worker; a permit is kept if it is not waiting yet.
         self.counts.changed.notify_one();

@@ -13,7 +13,7 @@ use domain::logs::{LogLine, LogSource};
 use jiff::Timestamp;
 
 use crate::Tell;
-use crate::access::{AppLines, Batch};
+use crate::app_log::{AppLines, Batch};
 use crate::metrics::{Metrics, ReleaseSum};
 
 /// How often the workers' lines are fetched, and their counters read.

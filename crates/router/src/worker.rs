@@ -4,14 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
-use crate::access::AccessLog;
+use crate::app_log::AppLog;
 use crate::connection::{self, Visit};
+use crate::connections::Connections;
 use crate::fast::buffer::Buffers;
 use crate::fast::line::Line;
 use crate::h2c::H2cPool;
@@ -28,6 +30,11 @@ use crate::{RouterError, RouterSettings};
 const REPORT_EVERY_BUSY: Duration = Duration::from_millis(20);
 /// How long after a change that lasts.
 const BUSY_FOR: Duration = Duration::from_secs(20);
+/// After shutdown was asked for, connections that wait for their next request stay open for so long: it is answered,
+/// and its visitor told to come back on another connection.
+pub(crate) const LAME_DUCK: Duration = Duration::from_secs(1);
+/// How long connections may take to close when nothing is under way any more: more than the last that came have.
+const GOODBYE_MAX: Duration = Duration::from_millis(1_500);
 /// Otherwise a report is only a sign of life.
 const REPORT_EVERY_IDLE: Duration = Duration::from_millis(500);
 
@@ -38,6 +45,8 @@ pub(crate) struct Worker {
     pub(crate) reports: Arc<Reports>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) limits: Arc<LimitTable>,
+    /// Another program takes the sockets over: its visitors wait for the end of this one.
+    pub(crate) restarting: Arc<AtomicBool>,
     /// Who tells apps of their requests, where somebody does.
     pub(crate) teller: Option<Ear>,
     pub(crate) shutdown: watch::Receiver<bool>,
@@ -65,7 +74,9 @@ pub(crate) struct Shared {
     pub(crate) in_flight: Rc<InFlight>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) limits: Arc<LimitTable>,
-    pub(crate) access: Option<Rc<AccessLog>>,
+    pub(crate) app_log: Option<Rc<AppLog>>,
+    /// Shutdown was asked for.
+    pub(crate) is_leaving: Cell<bool>,
 }
 
 impl Shared {
@@ -131,42 +142,54 @@ impl Worker {
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
             limits: Arc::clone(&self.limits),
-            access: self.teller.take().map(|ear| Rc::new(AccessLog::new(ear.batches, ear.lines_max))),
+            app_log: self.teller.take().map(|ear| Rc::new(AppLog::new(ear.batches, ear.lines_max))),
+            is_leaving: Cell::new(false),
         });
-        let telling = tokio::task::spawn_local(hand_over_lines(shared.access.clone()));
+        let telling = tokio::task::spawn_local(hand_over_lines(shared.app_log.clone()));
         let follower = tokio::task::spawn_local(follow_tables(
             Rc::clone(&shared),
             tables,
             Arc::clone(&self.reports),
             self.number,
         ));
-        self.accept(&plain, secure.as_ref(), &shared).await;
-        drop((plain, secure));
-        self.drain(&shared).await;
+        let connections = Rc::new(Connections::new(self.settings.connections_max));
+        let mut shutdown = self.shutdown.clone();
+        let stopped = async { drop(shutdown.wait_for(|stop| *stop).await) };
+        self.accept(&plain, secure.as_ref(), &shared, &connections, stopped).await;
+        shared.is_leaving.set(true);
+        let last = tokio::time::timeout(LAME_DUCK, connections.all_closed());
+        self.accept(&plain, secure.as_ref(), &shared, &connections, async { drop(last.await) }).await;
+        self.close(plain, false, &shared, &connections);
+        secure.into_iter().for_each(|secure| self.close(secure, true, &shared, &connections));
+        self.drain(&shared, &connections).await;
         follower.abort();
         telling.abort();
     }
 
-    async fn accept(&self, plain: &TcpListener, secure: Option<&TcpListener>, shared: &Rc<Shared>) {
-        let connections = Rc::new(tokio::sync::Semaphore::new(self.settings.connections_max));
-        let mut shutdown = self.shutdown.clone();
+    /// Takes connections until the end has come.
+    async fn accept(
+        &self,
+        plain: &TcpListener,
+        secure: Option<&TcpListener>,
+        shared: &Rc<Shared>,
+        connections: &Rc<Connections>,
+        end: impl Future<Output = ()>,
+    ) {
+        let mut end = std::pin::pin!(end);
         loop {
-            let permit = Rc::clone(&connections).acquire_owned_local().await;
+            let next = async {
+                connections.room().await;
+                tokio::select! {
+                    accepted = plain.accept() => (accepted, false),
+                    accepted = accept_on(secure) => (accepted, true),
+                }
+            };
             let (accepted, is_tls) = tokio::select! {
-                accepted = plain.accept() => (accepted, false),
-                accepted = accept_on(secure) => (accepted, true),
-                _ = shutdown.wait_for(|stop| *stop) => return,
+                next = next => next,
+                () = end.as_mut() => return,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let visit = Visit { peer, is_tls };
-                    let connected = Connected::begin(&self.metrics);
-                    let serving = connection::serve(stream, visit, Rc::clone(shared), self.shutdown.clone());
-                    tokio::task::spawn_local(async move {
-                        serving.await;
-                        drop((permit, connected));
-                    });
-                }
+                Ok((stream, peer)) => self.serve(stream, Visit { peer, is_tls }, shared, connections),
                 Err(error) => {
                     // Out of file descriptors, mostly: let connections end before trying again.
                     tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept a connection");
@@ -176,11 +199,38 @@ impl Worker {
         }
     }
 
-    async fn drain(&self, shared: &Rc<Shared>) {
+    fn serve(&self, stream: TcpStream, visit: Visit, shared: &Rc<Shared>, connections: &Rc<Connections>) {
+        let open = connections.open();
+        let connected = Connected::begin(&self.metrics);
+        let serving = connection::serve(stream, visit, Rc::clone(shared), self.shutdown.clone());
+        tokio::task::spawn_local(async move {
+            serving.await;
+            drop((open, connected));
+        });
+    }
+
+    /// Closes a listener. Who waits in its queue would be cut off: they come in first, unless another program has the
+    /// listener, too.
+    fn close(&self, listener: TcpListener, is_tls: bool, shared: &Rc<Shared>, connections: &Rc<Connections>) {
+        if self.restarting.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, peer)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                self.serve(stream, Visit { peer, is_tls }, shared, connections);
+            }
+        }
+    }
+
+    async fn drain(&self, shared: &Rc<Shared>, connections: &Connections) {
         let idle = async {
-            while shared.in_flight.total() > 0 {
+            while shared.in_flight.total() > shared.in_flight.not_waited_for(&self.restarting) {
                 shared.in_flight.changed().await;
             }
+            // What has come and not asked yet may do so; what was answered last is on its way out.
+            drop(tokio::time::timeout(GOODBYE_MAX, connections.all_closed()).await);
         };
         if tokio::time::timeout(self.settings.drain_timeout, idle).await.is_err() {
             tracing::warn!(requests = shared.in_flight.total(), "requests cut off at the end of draining");
@@ -196,28 +246,8 @@ async fn accept_on(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream
     }
 }
 
-/// A semaphore in an `Rc`: permits that stay on the thread.
-trait LocalPermits {
-    async fn acquire_owned_local(self) -> LocalPermit;
-}
-
-struct LocalPermit(Rc<tokio::sync::Semaphore>);
-
-impl LocalPermits for Rc<tokio::sync::Semaphore> {
-    async fn acquire_owned_local(self) -> LocalPermit {
-        self.acquire().await.expect("the semaphore is never closed").forget();
-        LocalPermit(self)
-    }
-}
-
-impl Drop for LocalPermit {
-    fn drop(&mut self) {
-        self.0.add_permits(1);
-    }
-}
-
 /// Gives the lines of requests to the teller from time to time.
-async fn hand_over_lines(access: Option<Rc<AccessLog>>) {
+async fn hand_over_lines(access: Option<Rc<AppLog>>) {
     let Some(access) = access else { return };
     let mut ticks = tokio::time::interval(teller::EVERY);
     loop {

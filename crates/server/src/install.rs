@@ -49,6 +49,7 @@ fn unit(program: &Path, arguments: impl Iterator<Item = String>, settings: &UpSe
          \n\
          [Service]\n\
          ExecStart={}\n\
+         ExecReload=/bin/kill -HUP $MAINPID\n\
          EnvironmentFile=-/etc/workflow/workflow.env\n\
          Restart=always\n\
          RestartSec=1\n\

@@ -1,6 +1,7 @@
 //! The `workflow` program: the roles of the platform. Settings and wiring only; no rule lives here.
 
 mod data_dir;
+mod handover;
 mod health;
 mod install;
 mod keys;

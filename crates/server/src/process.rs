@@ -1,10 +1,14 @@
 //! One process of the platform: its signals, its parts, and how it ends.
 //!
-//! TERM or INT asks all parts to drain, within a bound. A part that ends early ends the process, for a
+//! TERM or INT asks all parts to drain, within a bound. HUP does so to start the program anew in place, with the
+//! sockets of the edge: that drains last and serves until then. A part that ends early ends the process, for a
 //! supervisor to start again.
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,6 +16,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use crate::handover::Sockets;
 
 /// Runs `serve` to its end on a runtime of its own.
 pub fn run(serve: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
@@ -30,21 +36,62 @@ pub fn run(serve: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 pub struct Process {
     stop_signals: StopSignals,
     shutdown: watch::Sender<bool>,
-    parts: JoinSet<(&'static str, anyhow::Result<()>)>,
+    parts: Parts,
+    /// What meets visitors: the last to end before a restart.
+    edge: Parts,
+    leaving: watch::Sender<bool>,
+    restarting: Arc<AtomicBool>,
+    /// What the next program gets.
+    doors: Sockets,
+    /// Asks for it; without, HUP does what it does to any program.
+    hung_up: Option<Signal>,
     /// Signals that came before the parts ran.
     is_stopped: bool,
 }
 
 impl Process {
+    /// A process that HUP starts anew with what is in its `doors`; at a terminal HUP means that this is closed.
+    pub fn restartable() -> anyhow::Result<Self> {
+        if std::io::stdin().is_terminal() {
+            return Self::new();
+        }
+        let hung_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+        Ok(Self { hung_up: Some(hung_up), ..Self::new()? })
+    }
+
     /// Listens for signals from here on.
     pub fn new() -> anyhow::Result<Self> {
-        let (shutdown, _) = watch::channel(false);
-        Ok(Self { stop_signals: StopSignals::listen()?, shutdown, parts: JoinSet::new(), is_stopped: false })
+        Ok(Self {
+            stop_signals: StopSignals::listen()?,
+            shutdown: watch::Sender::new(false),
+            parts: JoinSet::new(),
+            edge: JoinSet::new(),
+            leaving: watch::Sender::new(false),
+            restarting: Arc::default(),
+            doors: Sockets::default(),
+            hung_up: None,
+            is_stopped: false,
+        })
     }
 
     /// Turns true when the parts are to end.
     pub fn stopping(&self) -> watch::Receiver<bool> {
         self.shutdown.subscribe()
+    }
+
+    /// Turns true when the edge is to end.
+    pub fn leaving(&self) -> watch::Receiver<bool> {
+        self.leaving.subscribe()
+    }
+
+    /// Turns true before that, where the next program waits for the end.
+    pub fn restarting(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.restarting)
+    }
+
+    /// What the next program is to get.
+    pub fn doors(&mut self) -> &mut Sockets {
+        &mut self.doors
     }
 
     /// Waits for what must be there before the parts can run; `None` when a signal came first.
@@ -76,28 +123,85 @@ impl Process {
         });
     }
 
-    /// Adds a part that is a thread; `join` waits for its end.
-    pub fn add_thread(&mut self, name: &'static str, join: impl FnOnce() + Send + 'static) {
-        self.add(name, async move { tokio::task::spawn_blocking(join).await });
+    /// Adds a part of the edge that ends without a result.
+    pub fn add_to_edge(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+        self.edge.spawn(async move {
+            part.await;
+            (name, Ok(()))
+        });
+    }
+
+    /// Adds a part of the edge that is a thread; `join` waits for its end.
+    pub fn add_thread_to_edge(&mut self, name: &'static str, join: impl FnOnce() + Send + 'static) {
+        self.edge.spawn(async move { (name, tokio::task::spawn_blocking(join).await.map_err(Into::into)) });
     }
 
     /// Runs until a signal comes or a part ends, then drains within `stop_timeout`.
     pub async fn run(mut self, stop_timeout: Duration) -> anyhow::Result<()> {
-        let failed = tokio::select! {
-            () = self.stop_signals.next(), if !self.is_stopped => None,
-            failed = first_end(&mut self.parts), if !self.is_stopped => Some(failed),
-            else => None,
+        let end = tokio::select! {
+            () = self.stop_signals.next(), if !self.is_stopped => End::Stopped,
+            () = hang_up(&mut self.hung_up), if !self.is_stopped => End::Restart,
+            failed = first_end(&mut self.parts), if !self.is_stopped => End::Failed(failed),
+            failed = first_end(&mut self.edge), if !self.is_stopped && !self.edge.is_empty() => End::Failed(failed),
+            else => End::Stopped,
         };
-        tracing::info!("stopping");
-        self.shutdown.send_replace(true);
-        if tokio::time::timeout(stop_timeout, all_ended(&mut self.parts)).await.is_err() {
-            tracing::warn!("not everything ended within {stop_timeout:?}; ending all the same");
+        if matches!(end, End::Restart) && self.drained_for_restart(stop_timeout).await {
+            tracing::info!("restarting: the program starts anew, with the sockets");
+            return Err(self.doors.restart());
         }
-        failed.map_or(Ok(()), Err)
+        tracing::info!("stopping");
+        // Nobody else takes these over.
+        drop(std::mem::take(&mut self.doors));
+        self.shutdown.send_replace(true);
+        self.leaving.send_replace(true);
+        let all = async { tokio::join!(all_ended(&mut self.parts), all_ended(&mut self.edge)) };
+        within(stop_timeout, all).await;
+        match end {
+            End::Failed(error) => Err(error),
+            End::Stopped | End::Restart => Ok(()),
+        }
+    }
+
+    /// Ends everything, the edge last; `false` where a signal to stop came meanwhile.
+    async fn drained_for_restart(&mut self, stop_timeout: Duration) -> bool {
+        tracing::info!("restarting: first all but the edge ends");
+        let drained = async {
+            self.shutdown.send_replace(true);
+            within(stop_timeout, all_ended(&mut self.parts)).await;
+            self.restarting.store(true, Ordering::Relaxed);
+            self.leaving.send_replace(true);
+            within(stop_timeout, all_ended(&mut self.edge)).await;
+        };
+        tokio::select! {
+            () = drained => true,
+            () = self.stop_signals.next() => false,
+        }
     }
 }
 
-async fn first_end(parts: &mut JoinSet<(&'static str, anyhow::Result<()>)>) -> anyhow::Error {
+type Parts = JoinSet<(&'static str, anyhow::Result<()>)>;
+
+/// Why a process ends.
+enum End {
+    Stopped,
+    Restart,
+    Failed(anyhow::Error),
+}
+
+async fn within<T>(bound: Duration, ended: impl Future<Output = T>) {
+    if tokio::time::timeout(bound, ended).await.is_err() {
+        tracing::warn!("not everything ended within {bound:?}; ending all the same");
+    }
+}
+
+async fn hang_up(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn first_end(parts: &mut Parts) -> anyhow::Error {
     match parts.join_next().await {
         Some(Ok((name, Err(error)))) => error.context(format!("the {name} failed")),
         Some(Ok((name, Ok(())))) => anyhow::anyhow!("the {name} ended by itself"),
@@ -106,12 +210,27 @@ async fn first_end(parts: &mut JoinSet<(&'static str, anyhow::Result<()>)>) -> a
     }
 }
 
-async fn all_ended(parts: &mut JoinSet<(&'static str, anyhow::Result<()>)>) {
+async fn all_ended(parts: &mut Parts) {
     while let Some(ended) = parts.join_next().await {
         if let Ok((name, Err(error))) = ended {
             tracing::warn!("the {name} did not stop well: {error:#}");
         }
     }
+}
+
+/// Takes over the listener of the program before, or binds one; and keeps it for the next.
+pub async fn bind_or_take(
+    (inherited, doors): (&mut Sockets, &mut Sockets),
+    name: &str,
+    flag: &str,
+    address: SocketAddr,
+) -> anyhow::Result<TcpListener> {
+    let listener = match inherited.take(name, address).pop() {
+        Some(listener) => listener,
+        None => bind(flag, address).await?.into_std().context("a fresh listener")?,
+    };
+    doors.keep(name, [&listener])?;
+    TcpListener::from_std(listener).context("cannot take over a socket")
 }
 
 /// Ends when the process is to stop.

@@ -15,14 +15,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::router::{HttpsSettings, Metrics};
+use ::router::{HttpsSettings, Listeners, Metrics};
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::handover::Sockets;
 use crate::health::{self, Check};
 use crate::process::{self, Process, stopped};
+use crate::settings::OptionalListen;
 
 pub use builder::BuilderRole;
 pub use controller::ControllerRole;
@@ -38,6 +40,18 @@ pub fn https(listen: SocketAddr, domain: &str) -> HttpsSettings {
         self_signed_names: vec![domain.to_owned(), format!("*.{domain}")],
         ..HttpsSettings::new(listen)
     }
+}
+
+/// The sockets of visitors that the program before has left.
+pub fn inherited_listeners(inherited: &mut Sockets, http: SocketAddr, https: OptionalListen) -> Listeners {
+    let secure = https.0.map(|https| inherited.take("https", https)).unwrap_or_default();
+    Listeners { plain: inherited.take("http", http), secure }
+}
+
+/// Keeps them for the program that comes after.
+pub fn keep_listeners(doors: &mut Sockets, listeners: &Listeners) -> anyhow::Result<()> {
+    doors.keep("http", &listeners.plain)?;
+    doors.keep("https", &listeners.secure)
 }
 
 /// What every role has.

@@ -1,6 +1,7 @@
 //! `workflow up`: all roles in one process, wired together. Reads as the order of starting.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::data_dir::{DataDir, hex};
+use crate::handover::Sockets;
 use crate::health;
 use crate::platform_cert;
 use crate::process::{self, Process};
@@ -39,9 +41,11 @@ pub fn run(settings: &UpSettings) -> anyhow::Result<()> {
 }
 
 async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> {
-    let mut process = Process::new()?;
-    let stopping = process.stopping();
-    let inner = Listeners::bind(settings).await?;
+    let mut process = Process::restartable()?;
+    let (stopping, leaving, restarting) = (process.stopping(), process.leaving(), process.restarting());
+    let mut inherited = Sockets::inherited()?;
+    let is_restart = !inherited.is_empty();
+    let inner = Listeners::bind(settings, &mut inherited, process.doors()).await?;
     let addresses = inner.addresses()?;
     let Listeners { api, hooks, logger, ssh, metrics } = inner;
     let docker = docker_settings(settings, data_dir, addresses.api)?;
@@ -49,27 +53,40 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     let last = LastTable::new(data_dir.join(ROUTES_FILE), Some(data_dir.sealing_keys()?));
     let routes = RememberedRoutes::new(Some(last));
     let logs = Arc::<OnceLock<DockerEngine>>::default();
-    let start_router = || {
-        let parts = RouterParts { routes: routes.clone(), tell: Some(tell(&logs)) };
-        Router::start_with(&router_settings(settings), parts, &stopping)
+    let mut listeners =
+        roles::inherited_listeners(&mut inherited, settings.http_listen, settings.edge.https_listen);
+    let mut start_router = || {
+        let parts = RouterParts {
+            routes: routes.clone(),
+            tell: Some(tell(&logs)),
+            listeners: std::mem::take(&mut listeners),
+            restarting: Arc::clone(&restarting),
+        };
+        Router::start_with(&router_settings(settings), parts, &leaving)
     };
+    // After a restart visitors wait at the sockets.
+    let patience = if is_restart { Duration::ZERO } else { ENGINE_PATIENCE };
     let starting = async {
-        let mut engine = std::pin::pin!(start_engine(docker));
+        let is_serving = AtomicBool::new(false);
+        let mut engine = std::pin::pin!(start_engine(docker, &is_serving));
         let mut router = None;
-        if let Ok(engine) = timeout(ENGINE_PATIENCE, engine.as_mut()).await {
+        if let Ok(engine) = timeout(patience, engine.as_mut()).await {
             return anyhow::Ok((engine?, router));
         }
         if routes.recall() {
             router = Some(start_router()?);
+            is_serving.store(true, Ordering::Relaxed);
         }
         Ok((engine.await?, router))
     };
     let Some((engine, router)) = process.start(starting).await? else { return Ok(()) };
     engine.set_platform_certificate(platform_certificate);
     logs.get_or_init(|| engine.clone());
-    process.add_plain("routes", routes.clone().follow(Arc::new(engine.clone()), stopping.clone()));
+    let following = routes.clone().follow(Arc::new(engine.clone()), leaving.clone());
+    process.add_to_edge("routes", following);
     // The router comes first: apps that run are served before anything else is up.
-    let router = router.map_or_else(start_router, Ok)?;
+    let mut router = router.map_or_else(start_router, Ok)?;
+    roles::keep_listeners(process.doors(), &router.take_doors())?;
     if let Some(listener) = metrics {
         let metrics = health::serve(listener, health::always(), Some(router.metrics()), stopping.clone());
         process.add("metrics", metrics);
@@ -89,7 +106,7 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     if let Some(https) = router.https_address() {
         tracing::info!("serving https://deis.{}:{}", settings.api.domain, https.port());
     }
-    process.add_thread("router", || router.join());
+    process.add_thread_to_edge("router", || router.join());
     process.run(Duration::from_secs(settings.stop_timeout)).await
 }
 
@@ -110,12 +127,18 @@ struct Addresses {
 }
 
 impl Listeners {
-    async fn bind(settings: &UpSettings) -> anyhow::Result<Self> {
+    async fn bind(
+        settings: &UpSettings,
+        inherited: &mut Sockets,
+        doors: &mut Sockets,
+    ) -> anyhow::Result<Self> {
         let inner = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         // The router binds its own, once per worker; this only checks before anything starts.
-        drop(process::bind("--http-listen", settings.http_listen).await?);
-        if let Some(https) = settings.edge.https_listen.0 {
-            drop(process::bind("--https-listen", https).await?);
+        if inherited.is_empty() {
+            drop(process::bind("--http-listen", settings.http_listen).await?);
+            if let Some(https) = settings.edge.https_listen.0 {
+                drop(process::bind("--https-listen", https).await?);
+            }
         }
         let metrics = match settings.edge.metrics_listen.0 {
             Some(address) => Some(process::bind("--metrics-listen", address).await?),
@@ -126,7 +149,8 @@ impl Listeners {
             api: process::bind("the API", inner).await?,
             hooks: process::bind("the hooks", inner).await?,
             logger: process::bind("the logger", inner).await?,
-            ssh: process::bind("--ssh-listen", settings.ssh_listen).await?,
+            ssh: process::bind_or_take((inherited, doors), "ssh", "--ssh-listen", settings.ssh_listen)
+                .await?,
         })
     }
 
@@ -149,11 +173,14 @@ fn tell(engine: &Arc<OnceLock<DockerEngine>>) -> Tell {
     })
 }
 
-async fn start_engine(settings: DockerSettings) -> anyhow::Result<DockerEngine> {
+/// Waits for Docker within a bound; as long as it takes where apps are served meanwhile.
+async fn start_engine(settings: DockerSettings, is_serving: &AtomicBool) -> anyhow::Result<DockerEngine> {
     let deadline = tokio::time::Instant::now() + DOCKER_PATIENCE;
     loop {
         match DockerEngine::start(settings.clone()).await {
-            Err(error @ EngineError::Unreachable { .. }) if tokio::time::Instant::now() < deadline => {
+            Err(error @ EngineError::Unreachable { .. })
+                if tokio::time::Instant::now() < deadline || is_serving.load(Ordering::Relaxed) =>
+            {
                 tracing::warn!(error = &error as &dyn std::error::Error, "waiting for Docker");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

@@ -10,7 +10,7 @@ use hyper::Request;
 use self::accepted::Accepted;
 use super::caller::Caller;
 use super::headers;
-use crate::access::{Access, Asked};
+use crate::app_log::{Access, Asked};
 use crate::body::ProxyBody;
 use crate::compress::{Coding, Encoder};
 use crate::site::Site;
@@ -60,7 +60,7 @@ impl Wishes {
             is_https: caller.is_https,
             id: self.ids.as_ref().map(|(id, _)| id.clone()),
         };
-        Access::begin(shared.access.as_ref(), site, asked)
+        Access::begin(shared.app_log.as_ref(), site, asked)
     }
 
     /// Whether an answer of this site could be compressed.

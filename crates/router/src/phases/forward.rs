@@ -71,8 +71,7 @@ pub(super) async fn forward(
             switch_protocols(timeout, answer, visitor, guard)
         }
         Ok(Exchange { answer, .. }) if !headers::has_known_coding(answer.headers()) => {
-            let text = "the app answered in a transfer coding that nobody asked for";
-            Refusal::new(StatusCode::BAD_GATEWAY, text).into_response()
+            oddly_coded().into_response()
         }
         Ok(Exchange { answer, guard }) => {
             let (mut parts, body) = answer.into_parts();
@@ -370,6 +369,10 @@ pub(super) fn switched_unasked() -> Refusal {
     Refusal::last(StatusCode::BAD_GATEWAY, "the app switched to a protocol that it was not asked for")
 }
 
+pub(super) fn oddly_coded() -> Refusal {
+    Refusal::new(StatusCode::BAD_GATEWAY, "the app answered in a transfer coding that nobody asked for")
+}
+
 /// GET and HEAD without a body change nothing (RFC 9110 section 9.2.1), so they may be sent twice.
 fn is_safe(request: &Request<ProxyBody>) -> bool {
     is_safe_method(request.method()) && request.body().is_end_stream()
@@ -423,12 +426,13 @@ fn switch_protocols(
     silence_max: Duration,
     mut response: Response<Incoming>,
     visitor: Option<(HeaderValue, OnUpgrade)>,
-    guard: InFlightGuard,
+    mut guard: InFlightGuard,
 ) -> Response<ProxyBody> {
     let visitor = visitor.filter(|(asked, _)| headers::agrees(asked, response.headers()));
     let Some((_, visitor)) = visitor else {
         return switched_unasked().into_response();
     };
+    guard.switched();
     let app = hyper::upgrade::on(&mut response);
     tokio::task::spawn_local(async move {
         let joined = async { tokio::try_join!(visitor, app) }.await;

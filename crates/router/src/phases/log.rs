@@ -6,7 +6,7 @@ use std::time::Instant;
 use http::{Method, StatusCode};
 use hyper::{Request, Response};
 
-use crate::access::Access;
+use crate::app_log::Access;
 use crate::body::ProxyBody;
 use crate::metrics::WorkerMetrics;
 use crate::site::Site;

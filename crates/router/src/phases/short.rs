@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::forward::{self, Attempt, Exchange};
-use super::{Admitted, Refusal, limits};
+use super::{Admitted, Refusal, headers, limits};
 use crate::connection::Visit;
 use crate::fast::line::{Failure, Line, Patience};
 use crate::fast::relay::{Cut, Relay};
@@ -113,6 +113,9 @@ where
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let refusal = forward::switched_unasked();
         return out.refuse(admitted, refusal, &method, visitor, patience).await;
+    }
+    if !headers::has_known_coding(response.headers()) {
+        return out.refuse(admitted, forward::oddly_coded(), &method, visitor, patience).await;
     }
     forward::pass_on(response.headers_mut(), wanted, guard.backend_key(), &admitted.caller);
     if !has_length(ends, &method) {

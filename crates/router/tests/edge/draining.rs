@@ -52,3 +52,29 @@ fn a_backend_that_left_the_table_is_reported_idle_when_its_last_request_has_ende
     assert_eq!(visitor.answer().body, "old");
     world.wait_for_report(|report| report.table_version == 2 && report.in_flight.is_empty());
 }
+
+#[test]
+fn visitors_who_come_while_the_router_stops_are_answered_and_told_to_come_back_elsewhere() {
+    let world = World::start();
+    let app = App::named("blog");
+    world.serve(vec![route("blog", &[&app])]);
+    let mut old = Visitor::connect(&world);
+    old.send("GET / HTTP/1.1\r\nHost: blog.test\r\n\r\n");
+    assert!(!old.answer().head.contains("close"));
+
+    world.shut_down();
+
+    let mut new = Visitor::connect(&world);
+    for visitor in [&mut old, &mut new] {
+        // A worker may answer once more before it has heard of the stop.
+        let is_last = |visitor: &mut Visitor| {
+            visitor.send("GET / HTTP/1.1\r\nHost: blog.test\r\n\r\n");
+            let answer = visitor.answer();
+            assert_eq!((answer.status, answer.body.as_str()), (200, "blog"));
+            answer.head.to_ascii_lowercase().contains("connection: close")
+        };
+        while !is_last(visitor) {}
+        assert!(visitor.is_closed());
+    }
+    world.join();
+}

@@ -6,8 +6,8 @@ mod frames;
 mod visitor;
 mod world;
 
-mod access;
 mod answers;
+mod app_log;
 mod bodies;
 mod challenges;
 mod changes;

@@ -55,7 +55,7 @@ impl World {
         let told = Arc::<Mutex<Vec<LogLine>>>::default();
         let heard = Arc::clone(&told);
         let tell: Tell = Arc::new(move |line| heard.lock().expect("not poisoned").push(line));
-        let parts = RouterParts { routes: table.clone(), tell: Some(tell) };
+        let parts = RouterParts { tell: Some(tell), ..RouterParts::new(table.clone()) };
         let router = Router::start_with(&settings, parts, &stopped).expect("a free port");
         let https_address = router.https_address().expect("it was asked for");
         Self { address: router.address(), https_address, table, told, shutdown, router: Some(router) }

@@ -14,7 +14,8 @@ use router::passthrough::{self, PassthroughSettings};
 use router::{HttpsSettings, LastTable, RememberedRoutes, Router, RouterParts, RouterSettings, Tell};
 use tokio::sync::watch;
 
-use super::{RoleSettings, everywhere};
+use super::{RoleSettings, everywhere, inherited_listeners, keep_listeners};
+use crate::handover::Sockets;
 use crate::health;
 use crate::process::{self, Process};
 use crate::settings::{Namespaces, OptionalLines, OptionalListen, check_domain};
@@ -90,12 +91,17 @@ impl RouterRole {
     }
 
     async fn serve(&self) -> anyhow::Result<()> {
-        let mut process = Process::new()?;
+        let mut process = Process::restartable()?;
         let client = kubernetes::connect().await?;
-        let stopping = process.stopping();
+        let (stopping, leaving) = (process.stopping(), process.leaving());
+        let mut inherited = Sockets::inherited()?;
         let engine: Arc<dyn Routes> = Arc::new(KubernetesRoutes::start(client, Arc::new(self.cluster())));
         let remembered = RememberedRoutes::new(self.last_table());
-        process.add_plain("routes", Arc::clone(&remembered).follow(engine, stopping.clone()));
+        if !inherited.is_empty() {
+            // Visitors wait at the sockets.
+            remembered.recall();
+        }
+        process.add_to_edge("routes", Arc::clone(&remembered).follow(engine, leaving.clone()));
         let routes: Arc<dyn Routes> = remembered.clone();
         let ready = health::check(move || {
             let is_serving = remembered.is_serving();
@@ -105,26 +111,30 @@ impl RouterRole {
         let parts = RouterParts {
             routes: Arc::clone(&routes),
             tell: logs.as_ref().map(|(writer, _)| tell(writer.clone())),
+            listeners: inherited_listeners(&mut inherited, self.http_listen, self.https_listen),
+            restarting: process.restarting(),
         };
-        let router = Router::start_with(&self.router(), parts, &stopping)?;
+        let mut router = Router::start_with(&self.router(), parts, &leaving)?;
+        keep_listeners(process.doors(), &router.take_doors())?;
         self.role.add_health_and_metrics(&mut process, ready, Some(router.metrics())).await?;
         if self.builder != "none" {
-            let listener = process::bind("--ssh-listen", self.ssh_listen).await?;
+            let sockets = (&mut inherited, process.doors());
+            let listener = process::bind_or_take(sockets, "ssh", "--ssh-listen", self.ssh_listen).await?;
             process.add(
                 "way to the builder",
                 passthrough::run(self.passthrough(routes.watch()), listener, stopping),
             );
         }
-        tracing::info!("serving HTTP on {}", self.http_listen);
+        tracing::info!("serving HTTP on {}", router.address());
         if let Some(https) = router.https_address() {
             tracing::info!("serving HTTPS on {https}");
         }
         // Its last lines come when its last requests have ended.
         let (all_said, has_said_all) = watch::channel(false);
         if let Some((writer, client)) = logs {
-            process.add_plain("log writer", writer.run(client, has_said_all));
+            process.add_to_edge("log writer", writer.run(client, has_said_all));
         }
-        process.add_thread("router", move || {
+        process.add_thread_to_edge("router", move || {
             router.join();
             all_said.send_replace(true);
         });

@@ -33,7 +33,7 @@ const METHOD_BYTES_MAX: usize = 32;
 const LEFT_EARLY: u16 = 499;
 
 /// The lines of one worker that nobody has fetched yet.
-pub(crate) struct AccessLog {
+pub(crate) struct AppLog {
     pending: RefCell<Pending>,
     teller: SyncSender<Batch>,
     /// Lines between two fetches, of all apps; one app has half of them at most.
@@ -58,7 +58,7 @@ pub(crate) struct AppLines {
     pub(crate) dropped: u64,
 }
 
-impl AccessLog {
+impl AppLog {
     pub(crate) fn new(teller: SyncSender<Batch>, lines_max: usize) -> Self {
         Self { pending: RefCell::default(), teller, lines_max }
     }
@@ -97,7 +97,7 @@ impl AccessLog {
 }
 
 /// Requests that end with their worker are told too.
-impl Drop for AccessLog {
+impl Drop for AppLog {
     fn drop(&mut self) {
         self.hand_over();
     }
@@ -122,7 +122,7 @@ pub(crate) struct Asked<'a> {
 
 /// A request that is told when its answer has ended, or it has.
 pub(crate) struct Access {
-    log: Rc<AccessLog>,
+    log: Rc<AppLog>,
     route: Arc<Route>,
     begun: Instant,
     method: Method,
@@ -140,7 +140,7 @@ pub(crate) struct Access {
 
 impl Access {
     /// Begins to tell a request, where its app asked for that.
-    pub(crate) fn begin(log: Option<&Rc<AccessLog>>, site: &Site, asked: Asked<'_>) -> Option<Box<Self>> {
+    pub(crate) fn begin(log: Option<&Rc<AppLog>>, site: &Site, asked: Asked<'_>) -> Option<Box<Self>> {
         let log = log.filter(|_| site.rules.access_log && matches!(site.route.owner, RouteOwner::App(_)))?;
         let Asked { method, path, host, client, is_https, id } = asked;
         Some(Box::new(Self {
@@ -285,7 +285,7 @@ mod tests {
         Site::new(&RouterRules::default(), &Arc::new(Route { rules, ..route }), 1)
     }
 
-    fn ask(log: &Rc<AccessLog>, app: &str, path: &PathAndQuery) -> Box<Access> {
+    fn ask(log: &Rc<AppLog>, app: &str, path: &PathAndQuery) -> Box<Access> {
         let asked = Asked {
             method: &Method::GET,
             path: Some(path),
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn a_line_has_the_words_of_herokus_router_and_no_query() {
         let (teller, heard) = mpsc::sync_channel(1);
-        let log = Rc::new(AccessLog::new(teller, 10));
+        let log = Rc::new(AppLog::new(teller, 10));
 
         let mut access = ask(&log, "blog", &path("/a?token=secret"));
         access.begun = Instant::now();
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn a_visitor_who_leaves_before_the_answer_is_told_as_499() {
         let (teller, heard) = mpsc::sync_channel(1);
-        let log = Rc::new(AccessLog::new(teller, 10));
+        let log = Rc::new(AppLog::new(teller, 10));
 
         drop(ask(&log, "blog", &path("/")));
         log.hand_over();
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn lines_beyond_the_bound_are_counted_and_one_app_leaves_room_for_others() {
         let (teller, heard) = mpsc::sync_channel(1);
-        let log = Rc::new(AccessLog::new(teller, 4));
+        let log = Rc::new(AppLog::new(teller, 4));
 
         (0..5).for_each(|_| drop(ask(&log, "blog", &path("/"))));
         drop(ask(&log, "shop", &path("/")));
@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn an_app_that_did_not_ask_is_not_told() {
         let (teller, _heard) = mpsc::sync_channel(1);
-        let log = Rc::new(AccessLog::new(teller, 4));
+        let log = Rc::new(AppLog::new(teller, 4));
         let owner = RouteOwner::App(AppName::parse("blog").expect("a good name"));
         let route = Route::plain(owner, "blog.test".to_owned(), Vec::new());
         let site = Site::new(&RouterRules::default(), &Arc::new(route), 1);
