@@ -5,6 +5,7 @@
 //! each with its own listener (`SO_REUSEPORT`), upstream pool and copy of the table: no lock on the
 //! way of a request.
 
+mod access;
 mod affinity;
 mod body;
 mod connection;

@@ -13,16 +13,14 @@ pub(crate) mod short;
 
 use std::convert::Infallible;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use domain::edge::RouterRules;
 use http::{HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use crate::body::ProxyBody;
 use crate::connection::Visit;
-use crate::table::Found;
+use crate::table::{Found, Held};
 use crate::worker::Shared;
 use caller::Caller;
 
@@ -32,7 +30,7 @@ pub(crate) async fn serve(
     visit: Visit,
     mut request: Request<Incoming>,
 ) -> Result<Response<ProxyBody>, Infallible> {
-    let (Admitted { rules, caller, entry, wishes }, verdict) = admit(&shared, visit, &mut request);
+    let (Admitted { table, caller, entry, wishes }, verdict) = admit(&shared, visit, &mut request);
     let (site, answer) = match verdict {
         Err((site, refusal)) => (site, refusal.into_response()),
         Ok((site, host)) => {
@@ -40,14 +38,15 @@ pub(crate) async fn serve(
             (Some(site), answer)
         }
     };
-    let answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
-    entry.end(&shared.metrics, site.as_deref(), answer.status());
+    let answer = wishes.carry_out(&table.rules, site.as_deref(), &caller, answer);
+    entry.end(&shared, site.as_deref(), answer.status());
     Ok(answer)
 }
 
 /// What is known of a request before it goes to an app, and needed when its answer is there.
 struct Admitted {
-    rules: Arc<RouterRules>,
+    /// What it was admitted by.
+    table: Rc<Held>,
     caller: Caller,
     entry: log::Entry,
     wishes: answer::Wishes,
@@ -58,10 +57,10 @@ type Verdict = Result<(Found, String), (Option<Found>, Refusal)>;
 
 /// The phases before `forward`.
 fn admit<B>(shared: &Shared, visit: Visit, request: &mut Request<B>) -> (Admitted, Verdict) {
-    let rules = shared.table.borrow().rules.clone();
-    let caller = Caller::of(&rules, &shared.settings, visit, request.headers());
+    let table = Rc::clone(&shared.table.borrow());
+    let caller = Caller::of(&table.rules, &shared.settings, visit, request.headers());
     let entry = log::Entry::begin(request, caller.address);
-    let wishes = answer::Wishes::of(&rules, request);
+    let wishes = answer::Wishes::of(&table.rules, request);
     let site = guard::check_framing(request).and_then(|()| matching::site(shared, request));
     let verdict = match site {
         Err(refusal) => Err((None, refusal)),
@@ -70,7 +69,7 @@ fn admit<B>(shared: &Shared, visit: Visit, request: &mut Request<B>) -> (Admitte
             Ok(()) => Ok((site, host)),
         },
     };
-    (Admitted { rules, caller, entry, wishes }, verdict)
+    (Admitted { table, caller, entry, wishes }, verdict)
 }
 
 /// An answer of the router's own.

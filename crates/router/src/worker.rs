@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
+use crate::access::AccessLines;
 use crate::connection::{self, Visit};
 use crate::fast::buffer::Buffers;
 use crate::fast::line::Line;
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) in_flight: Rc<InFlight>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) access: AccessLines,
 }
 
 impl Shared {
@@ -117,6 +119,7 @@ impl Worker {
             buffers: Rc::default(),
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
+            access: AccessLines::new(std::io::stderr()),
         });
         let follower = tokio::task::spawn_local(follow_tables(
             Rc::clone(&shared),
@@ -218,6 +221,7 @@ async fn follow_tables(shared: Rc<Shared>, mut tables: Tables, reports: Arc<Repo
             () = tokio::time::sleep(pause) => {
                 shared.pool.drop_idle();
                 shared.lines.drop_idle();
+                shared.access.flush();
             }
         }
     }

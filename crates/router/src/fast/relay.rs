@@ -73,7 +73,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         let (mut out, mut chunks) = (head, Chunks::new());
         loop {
             while !chunks.is_over() && !self.app.unread().is_empty() {
-                let (data, used) = chunks.next(self.app.unread()).map_err(|_| Cut)?;
+                let Ok((data, used)) = chunks.next(self.app.unread()) else {
+                    // What was good before reaches a visitor who sees by the chunks that the rest is missing.
+                    if framing == Framing::Chunks {
+                        self.send(&out).await?;
+                    }
+                    return Err(Cut);
+                };
                 put(data, framing, &mut out);
                 self.bytes.add(data.len() as u64);
                 self.app.consume(used);

@@ -119,16 +119,21 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 fn is_compressible<B>(gzip: &Gzip, answer: &Response<B>) -> bool {
     let headers = answer.headers();
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let media_type = text(header::CONTENT_TYPE).and_then(|text| text.split(';').next()).unwrap_or_default();
-    let media_type = media_type.trim();
-    let is_type = gzip.types.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(media_type));
-    let is_long = text(header::CONTENT_LENGTH)
-        .is_none_or(|length| length.parse::<u64>().is_ok_and(|length| length >= gzip.bytes_min));
-    let may_change = !text(header::CACHE_CONTROL).is_some_and(|value| value.contains("no-transform"));
-    let is_whole = matches!(answer.status(), StatusCode::OK | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+    let is_type = || {
+        let media_type =
+            text(header::CONTENT_TYPE).and_then(|text| text.split(';').next()).unwrap_or_default();
+        let media_type = media_type.trim();
+        gzip.types.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(media_type))
+    };
+    let is_long = || {
+        let length = text(header::CONTENT_LENGTH);
+        length.is_none_or(|length| length.parse::<u64>().is_ok_and(|length| length >= gzip.bytes_min))
+    };
+    let may_change = || !text(header::CACHE_CONTROL).is_some_and(|value| value.contains("no-transform"));
     let is_plain =
-        !headers.contains_key(header::CONTENT_ENCODING) && !headers.contains_key(header::CONTENT_RANGE);
-    is_type && is_long && may_change && is_whole && is_plain
+        || !headers.contains_key(header::CONTENT_ENCODING) && !headers.contains_key(header::CONTENT_RANGE);
+    let is_whole = matches!(answer.status(), StatusCode::OK | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+    is_whole && is_long() && is_type() && may_change() && is_plain()
 }
 
 fn compressed(gzip: &Gzip, answer: Response<ProxyBody>) -> Response<ProxyBody> {

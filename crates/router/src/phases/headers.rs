@@ -19,8 +19,9 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 
 /// Whether the sender asks to change the protocol, to which one.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(header::UPGRADE)?;
     let wants_upgrade = connection_options(headers).any(|option| option.eq_ignore_ascii_case("upgrade"));
-    headers.get(header::UPGRADE).filter(|_| wants_upgrade).cloned()
+    wants_upgrade.then(|| protocol.clone())
 }
 
 /// Removes what must not travel on.
@@ -29,11 +30,14 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|option| option.parse().ok())
         .filter(|name| !is_framing(name))
         .collect();
-    for name in HOP_BY_HOP.iter().chain(&named) {
+    let present: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    for name in present.iter().chain(&named) {
         headers.remove(name);
     }
-    headers.remove("keep-alive");
-    headers.remove("proxy-connection");
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
 /// Tells the app who asks and how (components.md 5.6). Values from outside are replaced.

@@ -71,7 +71,7 @@ where
     visitor.consume(head_bytes);
     let body = &visitor.unread()[..body_bytes];
     let asked = Asked { shared, head: &head, body, method: &method };
-    let table_version = shared.table.borrow().version;
+    let table_version = admitted.table.version;
     let mark = wanted.as_ref().and_then(|wanted| wanted.as_deref());
     let exchanged =
         forward::exchange(shared, site.clone(), &host, request.uri(), mark, (), async |site, backend, ()| {
@@ -98,8 +98,8 @@ where
     let framing = write::framing(ends, version);
     let is_last = out.is_last_now() || framing == Framing::Close;
     let is_streamed = !matches!(ends, Ends::AtOnce | Ends::After(0));
-    admitted.wishes.add_to(&admitted.rules, Some(&site), &admitted.caller, &mut response, is_streamed);
-    admitted.entry.end(&shared.metrics, Some(&site), response.status());
+    admitted.wishes.add_to(&admitted.table.rules, Some(&site), &admitted.caller, &mut response, is_streamed);
+    admitted.entry.end(shared, Some(&site), response.status());
 
     let head = write::response(&response, version, framing, is_last);
     shared.buffers.give_back(std::mem::take(response.headers_mut()));
@@ -252,8 +252,8 @@ impl Outcome<'_> {
         let is_last = self.is_last_now();
         let (mut response, text) = refusal.into_parts();
         let site = self.site.as_deref();
-        admitted.wishes.add_to(&admitted.rules, site, &admitted.caller, &mut response, false);
-        admitted.entry.end(&self.shared.metrics, site, response.status());
+        admitted.wishes.add_to(&admitted.table.rules, site, &admitted.caller, &mut response, false);
+        admitted.entry.end(self.shared, site, response.status());
         add_length(response.headers_mut(), text.len());
         let body = if method == Method::HEAD { "" } else { text.as_str() };
         let head = write::response(&response, self.version, Framing::Told, is_last);

@@ -18,4 +18,5 @@ mod rules;
 mod secure;
 mod tls;
 mod upgrades;
+mod ways;
 mod wire;
