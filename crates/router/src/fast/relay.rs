@@ -3,13 +3,15 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::chunks::Chunks;
 use super::line::{Line, Patience};
 use super::response::Ends;
+use super::source::Source;
 use super::write::Framing;
 use crate::metrics::Count;
 
@@ -39,8 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         match ends {
             Ends::AtOnce => self.send(&head).await,
             Ends::After(length) => self.carry_length(head, length).await,
-            Ends::ByChunks => self.carry_chunks(head, framing).await,
-            Ends::WithConnection => self.carry_rest(head, framing).await,
+            Ends::ByChunks | Ends::WithConnection => self.carry_pieces(head, ends, framing).await,
         }
     }
 
@@ -68,49 +69,76 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         }
     }
 
-    /// Chunks are made anew, one for each piece that comes.
-    async fn carry_chunks(&mut self, head: Vec<u8>, framing: Framing) -> Result<(), Cut> {
-        let (mut out, mut chunks) = (head, Chunks::new());
+    /// Pieces go on as they come, each as a chunk of its own where there are chunks.
+    async fn carry_pieces(&mut self, head: Vec<u8>, ends: Ends, framing: Framing) -> Result<(), Cut> {
+        let (mut out, mut source) = (head, Source::new(ends));
         loop {
-            while !chunks.is_over() && !self.app.unread().is_empty() {
-                let Ok((data, used)) = chunks.next(self.app.unread()) else {
-                    // What was good before reaches a visitor who sees by the chunks that the rest is missing.
-                    if framing == Framing::Chunks {
-                        self.send(&out).await?;
-                    }
-                    return Err(Cut);
-                };
-                put(data, framing, &mut out);
-                self.bytes.add(data.len() as u64);
-                self.app.consume(used);
+            let taken = self.take(&mut source, |data| put(data, framing, &mut out));
+            if taken.is_err() {
+                // What was good before reaches a visitor who sees by the chunks that the rest is missing.
+                if framing == Framing::Chunks {
+                    self.send(&out).await?;
+                }
+                return Err(Cut);
             }
-            if chunks.is_over() {
+            if source.is_over() {
                 end(framing, &mut out);
                 return self.send(&out).await;
             }
             self.send(&out).await?;
             out.clear();
             if !self.more().await? {
-                return Err(Cut);
+                if !source.may_end_here() {
+                    return Err(Cut);
+                }
+                end(framing, &mut out);
+                return self.send(&out).await;
             }
         }
     }
 
-    async fn carry_rest(&mut self, head: Vec<u8>, framing: Framing) -> Result<(), Cut> {
-        let mut out = head;
+    /// What has come so far is compressed and sent on, so that streams stay streams.
+    pub(crate) async fn compress(&mut self, head: Vec<u8>, ends: Ends, level: u32) -> Result<(), Cut> {
+        let (mut out, mut source) = (head, Source::new(ends));
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
         loop {
-            let data = self.app.unread();
-            put(data, framing, &mut out);
-            let count = data.len();
-            self.bytes.add(count as u64);
-            self.app.consume(count);
+            let mut is_dirty = false;
+            self.take(&mut source, |data| {
+                is_dirty |= !data.is_empty();
+                encoder.write_all(data).expect("memory takes everything");
+            })?;
+            if source.is_over() {
+                break;
+            }
+            if is_dirty {
+                encoder.flush().expect("memory takes everything");
+                put(encoder.get_ref(), Framing::Chunks, &mut out);
+                encoder.get_mut().clear();
+            }
             self.send(&out).await?;
             out.clear();
             if !self.more().await? {
-                end(framing, &mut out);
-                return self.send(&out).await;
+                if !source.may_end_here() {
+                    return Err(Cut);
+                }
+                break;
             }
         }
+        let rest = encoder.finish().expect("memory takes everything");
+        put(&rest, Framing::Chunks, &mut out);
+        end(Framing::Chunks, &mut out);
+        self.send(&out).await
+    }
+
+    /// Hands on the data that has come.
+    fn take(&mut self, source: &mut Source, mut hand_on: impl FnMut(&[u8])) -> Result<(), Cut> {
+        while !source.is_over() && !self.app.unread().is_empty() {
+            let (data, used) = source.next(self.app.unread()).map_err(|_| Cut)?;
+            hand_on(data);
+            self.bytes.add(data.len() as u64);
+            self.app.consume(used);
+        }
+        Ok(())
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), Cut> {

@@ -34,11 +34,6 @@ impl Wishes {
         Self { ids, takes_gzip }
     }
 
-    /// Whether an answer of this site could be compressed.
-    pub(super) fn may_compress(&self, site: &Site) -> bool {
-        site.rules.gzip && self.takes_gzip
-    }
-
     /// Makes the answer what the visitor is to see.
     pub(super) fn carry_out(
         self,
@@ -138,11 +133,16 @@ fn is_compressible<B>(gzip: &Gzip, answer: &Response<B>) -> bool {
 
 fn compressed(gzip: &Gzip, answer: Response<ProxyBody>) -> Response<ProxyBody> {
     let (mut parts, body) = answer.into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.remove(header::ACCEPT_RANGES);
-    parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    weaken_etag(&mut parts.headers);
+    describe_compressed(&mut parts.headers);
     Response::from_parts(parts, body.gzipped(gzip.level))
+}
+
+/// Makes the headers those of a compressed body.
+pub(super) fn describe_compressed(headers: &mut HeaderMap) {
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::ACCEPT_RANGES);
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    weaken_etag(headers);
 }
 
 /// A strong validator promises the same bytes, which these no longer are (RFC 9110 section 8.8.1).

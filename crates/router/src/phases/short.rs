@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::forward::{self, Attempt, Exchange};
-use super::{Admitted, Refusal};
+use super::{Admitted, Refusal, answer};
 use crate::connection::Visit;
 use crate::fast::line::{Failure, Line, Patience};
 use crate::fast::relay::Relay;
@@ -59,7 +59,7 @@ where
             return out.refuse(admitted, refusal, request.method(), visitor, patience).await;
         }
     };
-    if !is_known(&site.rules) || admitted.wishes.may_compress(&site) {
+    if !is_known(&site.rules) {
         return Ended::ForLongWay;
     }
     let (method, version) = (request.method().clone(), request.version());
@@ -95,10 +95,16 @@ where
     if !has_length(ends, &method) {
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
-    let framing = write::framing(ends, version);
+    let mut framing = write::framing(ends, version);
     let is_last = out.is_last_now() || framing == Framing::Close;
     let is_streamed = !matches!(ends, Ends::AtOnce | Ends::After(0));
-    admitted.wishes.add_to(&admitted.table.rules, Some(&site), &admitted.caller, &mut response, is_streamed);
+    let rules = &admitted.table.rules;
+    let is_compressed =
+        admitted.wishes.add_to(rules, Some(&site), &admitted.caller, &mut response, is_streamed);
+    if is_compressed {
+        answer::describe_compressed(response.headers_mut());
+        framing = Framing::Chunks;
+    }
     admitted.entry.end(shared, Some(&site), response.status());
 
     let head = write::response(&response, version, framing, is_last);
@@ -106,7 +112,11 @@ where
     let bytes = &guard.metrics().bytes_out;
     let silence_max = site.rules.timeout;
     let mut relay = Relay { visitor, app: &mut app, patience, silence_max, bytes };
-    if relay.carry(head, ends, framing).await.is_err() {
+    let carried = match is_compressed {
+        true => relay.compress(head, ends, rules.gzip.level).await,
+        false => relay.carry(head, ends, framing).await,
+    };
+    if carried.is_err() {
         return Ended::Cut;
     }
     if stays_open && app.is_at_rest() && shared.still_serves(table_version, &host, guard.backend_key()) {
@@ -128,7 +138,6 @@ fn is_known(rules: &SiteRules) -> bool {
         sticky: _,
         referrer_policy: _,
         request_start: _,
-        // Asked of each request, for it depends on what the visitor takes.
         gzip: _,
     } = rules;
     true
