@@ -10,6 +10,8 @@ use crate::{paths, progress};
 pub enum Profile {
     Debug,
     Release,
+    /// As it is shipped: minutes longer to build.
+    Dist,
 }
 
 /// Where the programs lie.
@@ -25,6 +27,7 @@ pub fn build(profile: Profile) -> anyhow::Result<Binaries> {
     let (arguments, folder): (&[&str], &str) = match profile {
         Profile::Debug => (&[], "debug"),
         Profile::Release => (&["--release"], "release"),
+        Profile::Dist => (&["--profile=dist"], "dist"),
     };
     progress::step(&format!("Build workflow and deis ({folder})"), || {
         let packages = ["build", "--package=workflow", "--package=deis"];

@@ -50,7 +50,7 @@ pub struct Images {
 impl Images {
     pub fn run(self) -> anyhow::Result<()> {
         let out = self.out.unwrap_or_else(|| paths::target().join("images"));
-        let profile = if self.debug { Profile::Debug } else { Profile::Release };
+        let profile = if self.debug { Profile::Debug } else { Profile::Dist };
         let binaries = binaries::build(profile)?;
         let registry = self.registry.map_or_else(distribution, Ok)?;
         let named = |name: &str| format!("{}/{name}:{}", self.prefix, self.tag);

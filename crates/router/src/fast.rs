@@ -11,6 +11,7 @@ pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod response;
 mod rewound;
+mod source;
 pub(crate) mod write;
 
 use std::pin::{Pin, pin};

@@ -5,6 +5,7 @@
 //! each with its own listener (`SO_REUSEPORT`), upstream pool and copy of the table: no lock on the
 //! way of a request, but for those of apps with limits (`limits`).
 
+mod access;
 mod affinity;
 mod app_log;
 mod body;

@@ -15,17 +15,15 @@ pub(crate) mod short;
 
 use std::convert::Infallible;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use domain::edge::RouterRules;
 use http::{HeaderValue, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use crate::body::ProxyBody;
 use crate::connection::Visit;
-use crate::table::Found;
+use crate::table::{Found, Held};
 use crate::worker::Shared;
 use caller::Caller;
 
@@ -36,7 +34,7 @@ pub(crate) async fn serve(
     mut request: Request<Incoming>,
 ) -> Result<Response<ProxyBody>, Infallible> {
     let is_http1 = request.version() < Version::HTTP_2;
-    let (Admitted { rules, caller, entry, wishes }, verdict) = admit(&shared, visit, &mut request);
+    let (Admitted { table, caller, entry, wishes }, verdict) = admit(&shared, visit, &mut request);
     let mut access = None;
     let (site, answer) = match verdict {
         Err((found, refusal)) => {
@@ -55,8 +53,8 @@ pub(crate) async fn serve(
         }
     };
     let release = answer.body().release();
-    let mut answer = wishes.carry_out(&rules, site.as_deref(), &caller, answer);
-    entry.end(&shared.metrics, site.as_deref(), answer.status());
+    let mut answer = wishes.carry_out(&table.rules, site.as_deref(), &caller, answer);
+    entry.end(&shared, site.as_deref(), answer.status());
     if shared.is_leaving.get() && is_http1 && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -65,7 +63,8 @@ pub(crate) async fn serve(
 
 /// What is known of a request before it goes to an app, and needed when its answer is there.
 struct Admitted {
-    rules: Arc<RouterRules>,
+    /// What it was admitted by.
+    table: Rc<Held>,
     caller: Caller,
     entry: log::Entry,
     wishes: answer::Wishes,
@@ -76,10 +75,10 @@ type Verdict = Result<(Found, String), (Option<(Found, String)>, Refusal)>;
 
 /// The phases before `limits`, which may be gone through twice: nothing is counted here.
 fn admit<B>(shared: &Shared, visit: Visit, request: &mut Request<B>) -> (Admitted, Verdict) {
-    let rules = shared.table.borrow().rules.clone();
-    let caller = Caller::of(&rules, &shared.settings, visit, request.headers());
+    let table = Rc::clone(&shared.table.borrow());
+    let caller = Caller::of(&table.rules, &shared.settings, visit, request.headers());
     let entry = log::Entry::begin(request, caller.address);
-    let wishes = answer::Wishes::of(&rules, request);
+    let wishes = answer::Wishes::of(&table.rules, request);
     let site = guard::check_form(request).and_then(|()| matching::site(shared, request));
     let verdict = match site {
         Err(refusal) => Err((None, refusal)),
@@ -92,7 +91,7 @@ fn admit<B>(shared: &Shared, visit: Visit, request: &mut Request<B>) -> (Admitte
             }
         }
     };
-    (Admitted { rules, caller, entry, wishes }, verdict)
+    (Admitted { table, caller, entry, wishes }, verdict)
 }
 
 /// An answer of the router's own.

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
+use crate::access::AccessLines;
 use crate::app_log::AppLog;
 use crate::connection::{self, Visit};
 use crate::connections::Connections;
@@ -74,6 +75,7 @@ pub(crate) struct Shared {
     pub(crate) in_flight: Rc<InFlight>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) limits: Arc<LimitTable>,
+    pub(crate) access: AccessLines,
     pub(crate) app_log: Option<Rc<AppLog>>,
     /// Shutdown was asked for.
     pub(crate) is_leaving: Cell<bool>,
@@ -142,6 +144,7 @@ impl Worker {
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
             limits: Arc::clone(&self.limits),
+            access: AccessLines::new(std::io::stderr()),
             app_log: self.teller.take().map(|ear| Rc::new(AppLog::new(ear.batches, ear.lines_max))),
             is_leaving: Cell::new(false),
         });
@@ -276,6 +279,7 @@ async fn follow_tables(shared: Rc<Shared>, mut tables: Tables, reports: Arc<Repo
                 shared.pool.drop_idle();
                 shared.h2c.drop_idle();
                 shared.lines.drop_idle();
+                shared.access.flush();
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask bench router`: what a request costs our router, and nginx with the same configuration.
 //!
 //! Both servers have the same core, in turn; visitors, apps and this program have the next one. Ours is the router of
-//! `workflow router`, built as a release, with a table that is made instead of watched
+//! `workflow router`, built as it is shipped, with a table that is made instead of watched
 //! (`crates/router/examples/bench_edge.rs`); nginx is Debian's, with `router/nginx.conf`.
 
 mod changes;
@@ -96,12 +96,12 @@ impl Router {
 }
 
 fn build() -> anyhow::Result<PathBuf> {
-    progress::step("Build the router to be measured (release)", || {
-        let build = ["build", "--release", "--package=router", "--example=bench_edge"];
+    progress::step("Build the router to be measured (as it is shipped)", || {
+        let build = ["build", "--profile=dist", "--package=router", "--example=bench_edge"];
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         progress::run(cargo.current_dir(paths::checkout()).args(build))
     })?;
-    Ok(paths::target().join("release/examples/bench_edge"))
+    Ok(paths::target().join("dist/examples/bench_edge"))
 }
 
 /// Threads and programs that are started from here on inherit it; servers are moved to their own core.

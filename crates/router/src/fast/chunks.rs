@@ -24,7 +24,7 @@ enum State {
 
 /// Where the reading of a chunked body has come to.
 #[derive(Debug)]
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     state: State,
     /// Of the chunk at hand.
     left: u64,
@@ -32,19 +32,19 @@ pub(super) struct Chunks {
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) struct Damaged;
+pub(crate) struct Damaged;
 
 impl Chunks {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { state: State::Start, left: 0, extra_bytes: 0 }
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.state == State::Over
     }
 
     /// The first data in `bytes`, and how many bytes are done with it; without data, all are unless it is over.
-    pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<(&'a [u8], usize), Damaged> {
+    pub(crate) fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<(&'a [u8], usize), Damaged> {
         let mut at = 0;
         while at < bytes.len() && self.state != State::Over {
             if self.state == State::Data {

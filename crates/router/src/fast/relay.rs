@@ -7,10 +7,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::chunks::Chunks;
 use super::line::{Line, Patience};
 use super::response::Ends;
+use super::source::Source;
 use super::write::Framing;
+use crate::compress::Encoder;
 use crate::metrics::Count;
 
 /// Most bytes that are read at once.
@@ -21,6 +22,8 @@ const PIECE_BYTES_MAX: usize = 32 << 10;
 pub(crate) enum Cut {
     ByVisitor,
     ByApp,
+    /// It could not be compressed.
+    ByRouter,
 }
 
 /// A body up to this length is copied behind its head, which is cheaper than writing from two places.
@@ -42,8 +45,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         match ends {
             Ends::AtOnce => self.send(&head).await,
             Ends::After(length) => self.carry_length(head, length).await,
-            Ends::ByChunks => self.carry_chunks(head, framing).await,
-            Ends::WithConnection => self.carry_rest(head, framing).await,
+            Ends::ByChunks | Ends::WithConnection => self.carry_pieces(head, ends, framing).await,
         }
     }
 
@@ -71,43 +73,87 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         }
     }
 
-    /// Chunks are made anew, one for each piece that comes.
-    async fn carry_chunks(&mut self, head: Vec<u8>, framing: Framing) -> Result<(), Cut> {
-        let (mut out, mut chunks) = (head, Chunks::new());
+    /// Pieces go on as they come, each as a chunk of its own where there are chunks.
+    async fn carry_pieces(&mut self, head: Vec<u8>, ends: Ends, framing: Framing) -> Result<(), Cut> {
+        let (mut out, mut source) = (head, Source::new(ends));
         loop {
-            while !chunks.is_over() && !self.app.unread().is_empty() {
-                let (data, used) = chunks.next(self.app.unread()).map_err(|_| Cut::ByApp)?;
+            let taken = self.take(&mut source, |data| {
                 put(data, framing, &mut out);
-                self.bytes.add(data.len() as u64);
-                self.app.consume(used);
+                Ok(())
+            });
+            if taken.is_err() {
+                // What was good before reaches a visitor who sees by the chunks that the rest is missing.
+                if framing == Framing::Chunks {
+                    self.send(&out).await?;
+                }
+                return Err(Cut::ByApp);
             }
-            if chunks.is_over() {
+            if source.is_over() {
                 end(framing, &mut out);
                 return self.send(&out).await;
             }
             self.send(&out).await?;
             out.clear();
             if !self.more().await? {
-                return Err(Cut::ByApp);
+                if !source.may_end_here() {
+                    return Err(Cut::ByApp);
+                }
+                end(framing, &mut out);
+                return self.send(&out).await;
             }
         }
     }
 
-    async fn carry_rest(&mut self, head: Vec<u8>, framing: Framing) -> Result<(), Cut> {
-        let mut out = head;
+    /// What has come so far is compressed and sent on, so that streams stay streams.
+    pub(crate) async fn compress(
+        &mut self,
+        head: Vec<u8>,
+        ends: Ends,
+        mut encoder: Encoder,
+    ) -> Result<(), Cut> {
+        let (mut out, mut source) = (head, Source::new(ends));
         loop {
-            let data = self.app.unread();
-            put(data, framing, &mut out);
-            let count = data.len();
-            self.bytes.add(count as u64);
-            self.app.consume(count);
+            let mut is_dirty = false;
+            self.take(&mut source, |data| {
+                is_dirty |= !data.is_empty();
+                encoder.write_all(data).map_err(|_| Cut::ByRouter)
+            })?;
+            if source.is_over() {
+                break;
+            }
+            if is_dirty {
+                encoder.flush().map_err(|_| Cut::ByRouter)?;
+                put(encoder.out(), Framing::Chunks, &mut out);
+                encoder.out().clear();
+            }
             self.send(&out).await?;
             out.clear();
             if !self.more().await? {
-                end(framing, &mut out);
-                return self.send(&out).await;
+                if !source.may_end_here() {
+                    return Err(Cut::ByApp);
+                }
+                break;
             }
         }
+        let rest = encoder.finish().map_err(|_| Cut::ByRouter)?;
+        put(&rest, Framing::Chunks, &mut out);
+        end(Framing::Chunks, &mut out);
+        self.send(&out).await
+    }
+
+    /// Hands on the data that has come.
+    fn take(
+        &mut self,
+        source: &mut Source,
+        mut hand_on: impl FnMut(&[u8]) -> Result<(), Cut>,
+    ) -> Result<(), Cut> {
+        while !source.is_over() && !self.app.unread().is_empty() {
+            let (data, used) = source.next(self.app.unread()).map_err(|_| Cut::ByApp)?;
+            hand_on(data)?;
+            self.bytes.add(data.len() as u64);
+            self.app.consume(used);
+        }
+        Ok(())
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), Cut> {

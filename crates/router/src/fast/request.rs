@@ -25,7 +25,7 @@ pub(crate) struct Ordinary {
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "it is taken apart at once, and a box is an allocation a request"
+    reason = "it is taken apart at once, and a box costs each request an allocation"
 )]
 pub(crate) enum Read {
     /// The head has not come to its end.

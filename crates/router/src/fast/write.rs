@@ -7,8 +7,8 @@ use hyper::ext::ReasonPhrase;
 
 use super::response::Ends;
 
-/// About as long as a head is.
-const HEAD_BYTES: usize = 1 << 10;
+/// Longer than most heads, and still of a size that memory is cheap for.
+const HEAD_BYTES: usize = 896;
 
 /// The head of a request to an app.
 pub(crate) fn request(request: &Request<()>) -> Vec<u8> {

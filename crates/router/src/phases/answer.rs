@@ -63,11 +63,6 @@ impl Wishes {
         Access::begin(shared.app_log.as_ref(), site, asked)
     }
 
-    /// Whether an answer of this site could be compressed.
-    pub(super) fn may_compress(&self, rules: &RouterRules, site: &Site) -> bool {
-        site.rules.gzip && self.accepted.best(&rules.gzip, site.rules.zstd).is_some()
-    }
-
     /// Makes the answer what the visitor is to see.
     pub(super) fn carry_out(
         self,
@@ -131,31 +126,41 @@ fn may_compress<B>(request: &Request<B>) -> bool {
 fn is_compressible<B>(gzip: &Gzip, answer: &Response<B>) -> bool {
     let headers = answer.headers();
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let media_type = text(header::CONTENT_TYPE).and_then(|text| text.split(';').next()).unwrap_or_default();
-    let media_type = media_type.trim();
-    let is_type = gzip.types.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(media_type));
-    let is_long = text(header::CONTENT_LENGTH)
-        .is_none_or(|length| length.parse::<u64>().is_ok_and(|length| length >= gzip.bytes_min));
-    let may_change = !text(header::CACHE_CONTROL).is_some_and(|value| value.contains("no-transform"));
-    let is_whole = matches!(answer.status(), StatusCode::OK | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+    let is_type = || {
+        let media_type =
+            text(header::CONTENT_TYPE).and_then(|text| text.split(';').next()).unwrap_or_default();
+        let media_type = media_type.trim();
+        gzip.types.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(media_type))
+    };
+    let is_long = || {
+        let length = text(header::CONTENT_LENGTH);
+        length.is_none_or(|length| length.parse::<u64>().is_ok_and(|length| length >= gzip.bytes_min))
+    };
+    let may_change = || !text(header::CACHE_CONTROL).is_some_and(|value| value.contains("no-transform"));
     let is_plain =
-        !headers.contains_key(header::CONTENT_ENCODING) && !headers.contains_key(header::CONTENT_RANGE);
-    is_type && is_long && may_change && is_whole && is_plain
+        || !headers.contains_key(header::CONTENT_ENCODING) && !headers.contains_key(header::CONTENT_RANGE);
+    let is_whole = matches!(answer.status(), StatusCode::OK | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+    is_whole && is_long() && is_type() && may_change() && is_plain()
 }
 
 fn compressed(coding: Coding, answer: Response<ProxyBody>) -> Response<ProxyBody> {
     // Without memory for it, it goes as it is.
     let Ok(encoder) = Encoder::new(coding) else { return answer };
     let (mut parts, body) = answer.into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.remove(header::ACCEPT_RANGES);
+    describe_compressed(&mut parts.headers, coding);
+    Response::from_parts(parts, body.compressed(encoder))
+}
+
+/// Makes the headers those of a compressed body.
+pub(super) fn describe_compressed(headers: &mut HeaderMap, coding: Coding) {
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::ACCEPT_RANGES);
     let name = match coding {
         Coding::Gzip { .. } => "gzip",
         Coding::Zstd => "zstd",
     };
-    parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
-    weaken_etag(&mut parts.headers);
-    Response::from_parts(parts, body.compressed(encoder))
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+    weaken_etag(headers);
 }
 
 /// A strong validator promises the same bytes, which these no longer are (RFC 9110 section 8.8.1).

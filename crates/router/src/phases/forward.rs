@@ -75,10 +75,6 @@ pub(super) async fn forward(
         }
         Ok(Exchange { answer, guard }) => {
             let (mut parts, body) = answer.into_parts();
-            if parts.headers.contains_key(header::TRANSFER_ENCODING) {
-                // Chunks say where the body ends, whatever else is said (RFC 9112 section 6.3).
-                parts.headers.remove(header::CONTENT_LENGTH);
-            }
             pass_on(&mut parts.headers, wanted, guard.backend_key(), caller);
             parts.version = Version::HTTP_11;
             Response::from_parts(parts, ProxyBody::answer(body, timeout, guard))
@@ -106,8 +102,11 @@ pub(super) fn pass_on(
             headers.append(header::SET_COOKIE, affinity::cookie(&mark, caller.is_https));
         }
     }
-    // How the end of the body is told is for each connection to choose.
-    headers.remove(header::TRANSFER_ENCODING);
+    // How the end of the body is told is for each connection to choose. Where chunks say it, a length beside them
+    // says nothing (RFC 9112 section 6.3).
+    if headers.remove(header::TRANSFER_ENCODING).is_some() {
+        headers.remove(header::CONTENT_LENGTH);
+    }
 }
 
 /// Makes the request what the app is to see, but for its body.

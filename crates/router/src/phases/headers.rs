@@ -70,12 +70,14 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|option| option.parse().ok())
         .filter(|name: &HeaderName| !OURS.contains(&name.as_str()) || *name == header::CONNECTION)
         .collect();
-    for name in HOP_BY_HOP.iter().chain(&named) {
+    let present: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    for name in present.iter().chain(&named) {
         headers.remove(name);
     }
-    headers.remove("keep-alive");
-    headers.remove("proxy-connection");
-    headers.remove("http2-settings");
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
 }
 
 /// Removes names that apps take for the router's own: CGI, WSGI and Rack make `_` of each `-`.

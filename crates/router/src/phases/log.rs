@@ -3,42 +3,49 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use domain::routing::RouteOwner;
 use http::{Method, StatusCode};
 use hyper::{Request, Response};
 
+use crate::access::AccessLines;
 use crate::app_log::Access;
 use crate::body::ProxyBody;
-use crate::metrics::WorkerMetrics;
 use crate::site::Site;
+use crate::worker::Shared;
 
 pub(super) struct Entry {
     begun: Instant,
     method: Method,
-    path: String,
+    /// Where the operator wants a line.
+    path: Option<String>,
     client: IpAddr,
 }
 
 impl Entry {
     pub(super) fn begin<B>(request: &Request<B>, client: IpAddr) -> Self {
         // The query may hold secrets; it stays out.
-        let path = if tracing::enabled!(target: "access", tracing::Level::DEBUG) {
-            request.uri().path().to_owned()
-        } else {
-            String::new()
-        };
+        let path = AccessLines::are_wanted().then(|| request.uri().path().to_owned());
         Self { begun: Instant::now(), method: request.method().clone(), path, client }
     }
 
-    pub(super) fn end(self, metrics: &WorkerMetrics, site: Option<&Site>, status: StatusCode) {
+    pub(super) fn end(self, shared: &Shared, site: Option<&Site>, status: StatusCode) {
         let Self { begun, method, path, client } = self;
         let took = begun.elapsed();
+        let metrics = &shared.metrics;
         site.map_or(&metrics.nobody, |site| site.metrics(metrics)).answered(status, took);
-        tracing::debug!(
-            target: "access",
-            owner = ?site.map(|site| &site.route.owner), %client, %method, path, status = status.as_u16(),
-            seconds = took.as_secs_f64(),
-            "request"
-        );
+        if let Some(path) = path {
+            let app = match site.map(|site| &site.route.owner) {
+                Some(RouteOwner::App(app)) => app.as_str(),
+                Some(RouteOwner::Platform(part)) => part,
+                None => "-",
+            };
+            let (status, micros) = (status.as_u16(), took.as_micros());
+            shared.access.add(format_args!(
+                "app={app} client={client} method={method} path={path:?} status={status} seconds={}.{:06}",
+                micros / 1_000_000,
+                micros % 1_000_000,
+            ));
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::forward::{self, Attempt, Exchange};
-use super::{Admitted, Refusal, headers, limits};
+use super::{Admitted, Refusal, answer, headers, limits};
+use crate::compress::Encoder;
 use crate::connection::Visit;
 use crate::fast::line::{Failure, Line, Patience};
 use crate::fast::relay::{Cut, Relay};
@@ -66,9 +67,8 @@ where
             return out.refuse(admitted, refusal, request.method(), visitor, patience).await;
         }
     };
-    let may_compress = admitted.wishes.may_compress(&admitted.rules, &site);
     let protocol = site.destination(request.uri().path()).protocol;
-    if !is_known(&site) || may_compress || protocol != Protocol::Http1 {
+    if !is_known(&site) || protocol != Protocol::Http1 {
         return Ended::ForLongWay;
     }
     let (method, version) = (request.method().clone(), request.version());
@@ -89,7 +89,7 @@ where
     let body = &visitor.unread()[..body_bytes];
     let source = SocketAddr::new(admitted.caller.address, admitted.caller.address_port);
     let asked = Asked { shared, source, head: &head, body, method: &method };
-    let table_version = shared.table.borrow().version;
+    let table_version = admitted.table.version;
     let mark = wanted.as_ref().and_then(|wanted| wanted.as_deref());
     let exchanged = forward::exchange(
         shared,
@@ -121,19 +121,31 @@ where
     if !has_length(ends, &method) {
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
-    let framing = write::framing(ends, version);
+    let mut framing = write::framing(ends, version);
     let is_last = out.is_last_now() || framing == Framing::Close;
     let is_streamed = !matches!(ends, Ends::AtOnce | Ends::After(0));
-    admitted.wishes.add_to(&admitted.rules, Some(&site), &admitted.caller, &mut response, is_streamed);
-    admitted.entry.end(&shared.metrics, Some(&site), response.status());
+    let rules = &admitted.table.rules;
+    let coding = admitted.wishes.add_to(rules, Some(&site), &admitted.caller, &mut response, is_streamed);
+    // Without memory for it, it goes as it is.
+    let encoder = coding.and_then(|coding| Some((coding, Encoder::new(coding).ok()?)));
+    let encoder = encoder.map(|(coding, encoder)| {
+        answer::describe_compressed(response.headers_mut(), coding);
+        framing = Framing::Chunks;
+        encoder
+    });
+    admitted.entry.end(shared, Some(&site), response.status());
 
     let head = write::response(&response, version, framing, is_last);
     shared.buffers.give_back(std::mem::take(response.headers_mut()));
     let bytes = &guard.metrics().bytes_out;
     let silence_max = site.rules.timeout;
     let mut relay = Relay { visitor, app: &mut app, patience, silence_max, bytes };
-    if let Err(cut) = relay.carry(head, ends, framing).await {
-        if cut == Cut::ByApp {
+    let carried = match encoder {
+        Some(encoder) => relay.compress(head, ends, encoder).await,
+        None => relay.carry(head, ends, framing).await,
+    };
+    if let Err(cut) = carried {
+        if cut != Cut::ByVisitor {
             guard.under_way().lost();
         }
         return Ended::Cut;
@@ -158,9 +170,9 @@ fn is_known(site: &Site) -> bool {
         referrer_policy: _,
         request_start: _,
         limits: _,
-        // Asked of each request, for they depend on what the visitor takes, and on where the path goes.
         gzip: _,
         zstd: _,
+        // Asked of each request, for it depends on where its path goes.
         protocol: _,
         // Only the long way knows these.
         proxy_header,
@@ -288,8 +300,8 @@ impl Outcome<'_> {
         let is_last = self.is_last_now() || refusal.is_last;
         let (mut response, text) = refusal.into_parts();
         let site = self.site.as_deref();
-        admitted.wishes.add_to(&admitted.rules, site, &admitted.caller, &mut response, false);
-        admitted.entry.end(&self.shared.metrics, site, response.status());
+        admitted.wishes.add_to(&admitted.table.rules, site, &admitted.caller, &mut response, false);
+        admitted.entry.end(self.shared, site, response.status());
         add_length(response.headers_mut(), text.len());
         let body = if method == Method::HEAD { "" } else { text.as_str() };
         let head = write::response(&response, self.version, Framing::Told, is_last);

@@ -18,10 +18,13 @@ pub fn echo() -> App {
 
 /// The whole body, `None` where it was cut off.
 pub fn body_of(request: &mut Received) -> Option<String> {
-    if header(&request.head, "transfer-encoding").is_none() {
-        return Some(request.body());
-    }
     let mut body = Vec::new();
+    if header(&request.head, "transfer-encoding").is_none() {
+        let length = header(&request.head, "content-length").map_or(Some(0), |length| length.parse().ok())?;
+        body.resize(length, 0);
+        request.stream.read_exact(&mut body).ok()?;
+        return Some(String::from_utf8_lossy(&body).into_owned());
+    }
     loop {
         let mut line = String::new();
         request.stream.read_line(&mut line).ok().filter(|read| *read > 0)?;

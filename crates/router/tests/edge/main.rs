@@ -34,4 +34,5 @@ mod smuggling;
 mod targets;
 mod tls;
 mod upgrades;
+mod ways;
 mod wire;

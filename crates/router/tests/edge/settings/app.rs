@@ -44,4 +44,5 @@ pub(super) const SETTINGS: &[Setting] = &[
         header(&ground.get("/").body, "x-request-start").is_none()
     })
     .beside(&[("requestStartHeader", "true")]),
+    setting("accessLog", "TRUE", Ground::is_told),
 ];

@@ -63,8 +63,10 @@ impl Ground {
         listed.whitelist = vec!["192.0.2.1".to_owned()];
         let mut hole = route("hole", &[]);
         hole.backends = vec![Backend { key: "hole".to_owned(), address: self.hole.address(), release: 1 }];
+        let mut told = route("told", &[&self.app]);
+        told.rules.access_log = Some(true);
         let routes = [route("echo", &[&self.app]), listed, hole];
-        self.world.serve(routes.map(with_rules).into());
+        self.world.serve(routes.map(with_rules).into_iter().chain([told]).collect());
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -80,6 +82,22 @@ impl Ground {
     /// Statuses of requests one after the other.
     pub fn statuses(&self, count: usize) -> Vec<u16> {
         (0..count).map(|_| self.get("/").status).collect()
+    }
+
+    /// Whether a request is told in its app's log.
+    pub fn is_told(&self) -> bool {
+        let mut visitor = Visitor::connect(&self.world);
+        let mut ask = |host: &str| {
+            visitor.send(&format!("GET / HTTP/1.1\r\nHost: {host}.test\r\n\r\n"));
+            visitor.answer()
+        };
+        ask("echo");
+        // Lines of one connection are handed over in turn: with the second of these, all of the first's batch is there.
+        for lines in 1..=2 {
+            ask("told");
+            self.world.log("told", lines);
+        }
+        !self.world.log("echo", 0).is_empty()
     }
 
     /// Status of a request while another is under way.

@@ -63,6 +63,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     .beside(HSTS),
     setting("ssl.hsts.preload", "true", |ground| hsts(ground).is_some_and(|hsts| hsts.contains("preload")))
         .beside(HSTS),
+    setting("accessLog", "TRUE", Ground::is_told),
 ];
 
 /// How a text is compressed for those who take these codings.
