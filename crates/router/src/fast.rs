@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::line::{Line, Patience};
+use self::line::{Line, Patience, after};
 use self::request::Read;
 pub(crate) use self::rewound::Rewound;
 use crate::connection::{self, Visit};
@@ -43,7 +43,7 @@ pub(crate) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut until = Instant::now() + shared.settings.head_timeout;
+    let mut until = after(shared.settings.head_timeout);
     let mut patience = Patience::new(until);
     let mut visitor = Line::new(stream, &shared.buffers);
     let mut told = shutdown.clone();
@@ -54,10 +54,10 @@ where
             Read::Odd => return Some(Rewound::new(visitor)),
             Read::Ordinary(request) => {
                 match short::serve(shared, visit, &mut visitor, &mut patience, request, shutdown).await {
-                    Ended::Well => until = Instant::now() + shared.settings.head_timeout,
+                    Ended::Well => until = after(shared.settings.head_timeout),
                     Ended::ForLongWay => return Some(Rewound::new(visitor)),
                     Ended::Last => {
-                        let until = Instant::now() + shared.settings.head_timeout;
+                        let until = after(shared.settings.head_timeout);
                         visitor.shut(&mut patience, until).await;
                         return None;
                     }

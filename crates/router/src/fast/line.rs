@@ -5,12 +5,16 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::buffer::{Buffer, Buffers};
+
+/// A year, which no connection outlives.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
 
 /// How a wait ended that brought nothing.
 #[derive(Debug)]
@@ -128,6 +132,12 @@ impl Line<TcpStream> {
         let nothing = self.stream.try_read(&mut [0]);
         self.buffer.is_none() && matches!(nothing, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
+}
+
+/// The end of a wait that begins now; settings may ask for longer than clocks reach.
+pub(crate) fn after(wait: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or(now + WAIT_MAX)
 }
 
 /// The one timer of a connection. Most waits end long before their time, so it is set back only when it rings.

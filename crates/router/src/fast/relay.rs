@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
-use super::line::{Line, Patience};
+use super::line::{Line, Patience, after};
 use super::response::Ends;
 use super::source::Source;
 use super::write::Framing;
@@ -53,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         loop {
             let unread = self.app.unread();
             let count = usize::try_from(left).unwrap_or(usize::MAX).min(unread.len());
-            let until = Instant::now() + self.silence_max;
+            let until = after(self.silence_max);
             let mut piece = &unread[..count];
             if count <= COPIED_BYTES_MAX && !head.is_empty() {
                 head.extend(piece);
@@ -157,13 +156,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), Cut> {
-        let until = Instant::now() + self.silence_max;
+        let until = after(self.silence_max);
         self.visitor.write(self.patience, until, bytes, &[]).await.map_err(|_| Cut::ByVisitor)
     }
 
     /// Waits for more from the app; `false` where it has closed the connection in good order.
     async fn more(&mut self) -> Result<bool, Cut> {
-        let until = Instant::now() + self.silence_max;
+        let until = after(self.silence_max);
         match self.patience.within(until, |cx| self.app.poll_fill(cx, PIECE_BYTES_MAX)).await {
             Some(Ok(count)) => Ok(count > 0),
             Some(Err(_)) | None => Err(Cut::ByApp),

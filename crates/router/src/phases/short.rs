@@ -15,7 +15,7 @@ use super::forward::{self, Attempt, Exchange};
 use super::{Admitted, Refusal, answer, headers, limits};
 use crate::compress::Encoder;
 use crate::connection::Visit;
-use crate::fast::line::{Failure, Line, Patience};
+use crate::fast::line::{Failure, Line, Patience, after};
 use crate::fast::relay::{Cut, Relay};
 use crate::fast::request::Ordinary;
 use crate::fast::response::{self, Ends, Head};
@@ -219,7 +219,7 @@ impl Asked<'_> {
             },
         };
         let may_repeat = is_reused && forward::is_safe_method(self.method) && self.body.is_empty();
-        let until = Instant::now() + site.rules.timeout;
+        let until = after(site.rules.timeout);
         match self.ask(&mut app, patience, until).await {
             Ok(head) => Ok((head, app)),
             Err(Lost::Late) => Err(Attempt::Lost(forward::too_late())),
@@ -305,7 +305,7 @@ impl Outcome<'_> {
         add_length(response.headers_mut(), text.len());
         let body = if method == Method::HEAD { "" } else { text.as_str() };
         let head = write::response(&response, self.version, Framing::Told, is_last);
-        let until = Instant::now() + self.shared.settings.head_timeout;
+        let until = after(self.shared.settings.head_timeout);
         match visitor.write(patience, until, &head, body.as_bytes()).await {
             Err(_) => Ended::Cut,
             Ok(()) if is_last => Ended::Last,
