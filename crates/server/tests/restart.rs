@@ -61,7 +61,7 @@ fn head(stream: &mut BufReader<TcpStream>) -> Option<String> {
 fn last_routes(app: SocketAddr) -> String {
     let owner = RouteOwner::App(AppName::parse("blog").expect("a good name"));
     let backend = Backend { key: "a".to_owned(), address: app, release: 2 };
-    let routes = vec![Route::plain(owner, "blog.test".to_owned(), vec![backend])];
+    let routes = vec![Arc::new(Route::plain(owner, "blog.test".to_owned(), vec![backend]))];
     serde_json::to_string(&RouteTable { routes, ..RouteTable::default() }).expect("a table")
 }
 

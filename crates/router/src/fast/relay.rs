@@ -18,11 +18,11 @@ const PIECE_BYTES_MAX: usize = 32 << 10;
 
 /// The body ended before its end: whoever still waits for it must not take it for whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cut {
-    ByVisitor,
-    ByApp,
+pub(crate) enum CutBy {
+    Visitor,
+    App,
     /// It could not be compressed.
-    ByRouter,
+    Router,
 }
 
 /// A body up to this length is copied behind its head, which is cheaper than writing from two places.
@@ -40,7 +40,7 @@ pub(crate) struct Relay<'a, S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     /// Sends the head, and the body as it comes.
-    pub(crate) async fn carry(&mut self, head: Vec<u8>, ends: Ends, framing: Framing) -> Result<(), Cut> {
+    pub(crate) async fn carry(&mut self, head: Vec<u8>, ends: Ends, framing: Framing) -> Result<(), CutBy> {
         match ends {
             Ends::AtOnce => self.send(&head).await,
             Ends::After(length) => self.carry_length(head, length).await,
@@ -48,7 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         }
     }
 
-    async fn carry_length(&mut self, mut head: Vec<u8>, mut left: u64) -> Result<(), Cut> {
+    async fn carry_length(&mut self, mut head: Vec<u8>, mut left: u64) -> Result<(), CutBy> {
         loop {
             let unread = self.app.unread();
             let count = usize::try_from(left).unwrap_or(usize::MAX).min(unread.len());
@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
                 head.extend(piece);
                 piece = &[];
             }
-            self.visitor.write(self.patience, until, &head, piece).await.map_err(|_| Cut::ByVisitor)?;
+            self.visitor.write(self.patience, until, &head, piece).await.map_err(|_| CutBy::Visitor)?;
             head.clear();
             self.app.consume(count);
             self.bytes.add(count as u64);
@@ -67,13 +67,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
                 return Ok(());
             }
             if !self.more().await? {
-                return Err(Cut::ByApp);
+                return Err(CutBy::App);
             }
         }
     }
 
     /// Pieces go on as they come, each as a chunk of its own where there are chunks.
-    async fn carry_pieces(&mut self, head: Vec<u8>, ends: Ends, framing: Framing) -> Result<(), Cut> {
+    async fn carry_pieces(&mut self, head: Vec<u8>, ends: Ends, framing: Framing) -> Result<(), CutBy> {
         let (mut out, mut source) = (head, Source::new(ends));
         loop {
             let taken = self.take(&mut source, |data| {
@@ -85,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
                 if framing == Framing::Chunks {
                     self.send(&out).await?;
                 }
-                return Err(Cut::ByApp);
+                return Err(CutBy::App);
             }
             if source.is_over() {
                 end(framing, &mut out);
@@ -95,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             out.clear();
             if !self.more().await? {
                 if !source.may_end_here() {
-                    return Err(Cut::ByApp);
+                    return Err(CutBy::App);
                 }
                 end(framing, &mut out);
                 return self.send(&out).await;
@@ -109,19 +109,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         head: Vec<u8>,
         ends: Ends,
         mut encoder: Encoder,
-    ) -> Result<(), Cut> {
+    ) -> Result<(), CutBy> {
         let (mut out, mut source) = (head, Source::new(ends));
         loop {
             let mut is_dirty = false;
             self.take(&mut source, |data| {
                 is_dirty |= !data.is_empty();
-                encoder.write_all(data).map_err(|_| Cut::ByRouter)
+                encoder.write_all(data).map_err(|_| CutBy::Router)
             })?;
             if source.is_over() {
                 break;
             }
             if is_dirty {
-                encoder.flush().map_err(|_| Cut::ByRouter)?;
+                encoder.flush().map_err(|_| CutBy::Router)?;
                 put(encoder.out(), Framing::Chunks, &mut out);
                 encoder.out().clear();
             }
@@ -129,12 +129,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             out.clear();
             if !self.more().await? {
                 if !source.may_end_here() {
-                    return Err(Cut::ByApp);
+                    return Err(CutBy::App);
                 }
                 break;
             }
         }
-        let rest = encoder.finish().map_err(|_| Cut::ByRouter)?;
+        let rest = encoder.finish().map_err(|_| CutBy::Router)?;
         put(&rest, Framing::Chunks, &mut out);
         end(Framing::Chunks, &mut out);
         self.send(&out).await
@@ -144,10 +144,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     fn take(
         &mut self,
         source: &mut Source,
-        mut hand_on: impl FnMut(&[u8]) -> Result<(), Cut>,
-    ) -> Result<(), Cut> {
+        mut hand_on: impl FnMut(&[u8]) -> Result<(), CutBy>,
+    ) -> Result<(), CutBy> {
         while !source.is_over() && !self.app.unread().is_empty() {
-            let (data, used) = source.next(self.app.unread()).map_err(|_| Cut::ByApp)?;
+            let (data, used) = source.next(self.app.unread()).map_err(|_| CutBy::App)?;
             hand_on(data)?;
             self.bytes.add(data.len() as u64);
             self.app.consume(used);
@@ -155,17 +155,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         Ok(())
     }
 
-    async fn send(&mut self, bytes: &[u8]) -> Result<(), Cut> {
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), CutBy> {
         let until = after(self.silence_max);
-        self.visitor.write(self.patience, until, bytes, &[]).await.map_err(|_| Cut::ByVisitor)
+        self.visitor.write(self.patience, until, bytes, &[]).await.map_err(|_| CutBy::Visitor)
     }
 
     /// Waits for more from the app; `false` where it has closed the connection in good order.
-    async fn more(&mut self) -> Result<bool, Cut> {
+    async fn more(&mut self) -> Result<bool, CutBy> {
         let until = after(self.silence_max);
         match self.patience.within(until, |cx| self.app.poll_fill(cx, PIECE_BYTES_MAX)).await {
             Some(Ok(count)) => Ok(count > 0),
-            Some(Err(_)) | None => Err(Cut::ByApp),
+            Some(Err(_)) | None => Err(CutBy::App),
         }
     }
 }

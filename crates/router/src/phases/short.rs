@@ -16,7 +16,7 @@ use super::{Admitted, Refusal, answer, headers, limits};
 use crate::compress::Encoder;
 use crate::connection::Visit;
 use crate::fast::line::{Failure, Line, Patience, after};
-use crate::fast::relay::{Cut, Relay};
+use crate::fast::relay::{CutBy, Relay};
 use crate::fast::request::Ordinary;
 use crate::fast::response::{self, Ends, Head};
 use crate::fast::write::{self, Framing};
@@ -145,7 +145,7 @@ where
         None => relay.carry(head, ends, framing).await,
     };
     if let Err(cut) = carried {
-        if cut != Cut::ByVisitor {
+        if cut != CutBy::Visitor {
             guard.under_way().lost();
         }
         return Ended::Cut;
