@@ -49,15 +49,17 @@ fn names(text: &str) -> impl Iterator<Item = (&str, &str)> {
         .filter_map(|word| word.split_once("::"))
 }
 
-/// Names of the functions below `#[test]` or `#[tokio::test]` in a file of the router's tests.
+/// Names of the functions below `#[test]` or `#[tokio::test(...)]` in a file of the router's tests.
 fn tests_in(file: &str) -> BTreeSet<String> {
     let text = read(&format!("crates/router/tests/edge/{file}.rs"));
-    let after = text.split("test]\n").skip(1).map(str::trim_start);
-    let signature = |rest: &str| {
-        let (name, _) = rest.strip_prefix("async ").unwrap_or(rest).strip_prefix("fn ")?.split_once('(')?;
+    let lines: Vec<_> = text.lines().collect();
+    let marked =
+        lines.windows(2).filter(|pair| pair[0].starts_with("#[test") || pair[0].starts_with("#[tokio::test"));
+    let name = |line: &str| {
+        let (name, _) = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ")?.split_once('(')?;
         Some(name.to_owned())
     };
-    after.filter_map(signature).collect()
+    marked.filter_map(|pair| name(pair[1])).collect()
 }
 
 fn read(path: &str) -> String {
