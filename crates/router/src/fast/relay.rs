@@ -36,15 +36,20 @@ pub(crate) struct Relay<'a, S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     /// Sends the head, and the body as it comes.
-    pub(crate) async fn carry(&mut self, head: Vec<u8>, ends: Ends, framing: Framing) -> Result<(), Cut> {
+    pub(crate) async fn carry(
+        &mut self,
+        head: &mut Vec<u8>,
+        ends: Ends,
+        framing: Framing,
+    ) -> Result<(), Cut> {
         match ends {
-            Ends::AtOnce => self.send(&head).await,
+            Ends::AtOnce => self.send(head).await,
             Ends::After(length) => self.carry_length(head, length).await,
             Ends::ByChunks | Ends::WithConnection => self.carry_pieces(head, ends, framing).await,
         }
     }
 
-    async fn carry_length(&mut self, mut head: Vec<u8>, mut left: u64) -> Result<(), Cut> {
+    async fn carry_length(&mut self, head: &mut Vec<u8>, mut left: u64) -> Result<(), Cut> {
         loop {
             let unread = self.app.unread();
             let count = usize::try_from(left).unwrap_or(usize::MAX).min(unread.len());
@@ -54,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
                 head.extend(piece);
                 piece = &[];
             }
-            self.visitor.write(self.patience, until, &head, piece).await.map_err(|_| Cut)?;
+            self.visitor.write(self.patience, until, head, piece).await.map_err(|_| Cut)?;
             head.clear();
             self.app.consume(count);
             self.bytes.add(count as u64);
@@ -69,36 +74,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     }
 
     /// Pieces go on as they come, each as a chunk of its own where there are chunks.
-    async fn carry_pieces(&mut self, head: Vec<u8>, ends: Ends, framing: Framing) -> Result<(), Cut> {
-        let (mut out, mut source) = (head, Source::new(ends));
+    async fn carry_pieces(&mut self, out: &mut Vec<u8>, ends: Ends, framing: Framing) -> Result<(), Cut> {
+        let mut source = Source::new(ends);
         loop {
-            let taken = self.take(&mut source, |data| put(data, framing, &mut out));
+            let taken = self.take(&mut source, |data| put(data, framing, out));
             if taken.is_err() {
                 // What was good before reaches a visitor who sees by the chunks that the rest is missing.
                 if framing == Framing::Chunks {
-                    self.send(&out).await?;
+                    self.send(out).await?;
                 }
                 return Err(Cut);
             }
             if source.is_over() {
-                end(framing, &mut out);
-                return self.send(&out).await;
+                end(framing, out);
+                return self.send(out).await;
             }
-            self.send(&out).await?;
+            self.send(out).await?;
             out.clear();
             if !self.more().await? {
                 if !source.may_end_here() {
                     return Err(Cut);
                 }
-                end(framing, &mut out);
-                return self.send(&out).await;
+                end(framing, out);
+                return self.send(out).await;
             }
         }
     }
 
     /// What has come so far is compressed and sent on, so that streams stay streams.
-    pub(crate) async fn compress(&mut self, head: Vec<u8>, ends: Ends, level: u32) -> Result<(), Cut> {
-        let (mut out, mut source) = (head, Source::new(ends));
+    pub(crate) async fn compress(&mut self, out: &mut Vec<u8>, ends: Ends, level: u32) -> Result<(), Cut> {
+        let mut source = Source::new(ends);
         let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
         loop {
             let mut is_dirty = false;
@@ -111,10 +116,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             }
             if is_dirty {
                 encoder.flush().expect("memory takes everything");
-                put(encoder.get_ref(), Framing::Chunks, &mut out);
+                put(encoder.get_ref(), Framing::Chunks, out);
                 encoder.get_mut().clear();
             }
-            self.send(&out).await?;
+            self.send(out).await?;
             out.clear();
             if !self.more().await? {
                 if !source.may_end_here() {
@@ -124,9 +129,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             }
         }
         let rest = encoder.finish().expect("memory takes everything");
-        put(&rest, Framing::Chunks, &mut out);
-        end(Framing::Chunks, &mut out);
-        self.send(&out).await
+        put(&rest, Framing::Chunks, out);
+        end(Framing::Chunks, out);
+        self.send(out).await
     }
 
     /// Hands on the data that has come.
