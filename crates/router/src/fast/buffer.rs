@@ -10,14 +10,18 @@ use http::HeaderMap;
 const BYTES_FIRST: usize = 32 << 10;
 /// Buffers kept for the next use; more are given back to the system.
 const SPARE_MAX: usize = 64;
+/// Longer than most heads; those with a short body behind them are kept too.
+const HEAD_BYTES: usize = 1 << 10;
+const HEAD_BYTES_SPARE_MAX: usize = 8 << 10;
 /// Maps with room for more headers than this are not kept.
 const HEADERS_SPARE_MAX: usize = 64;
 
-/// The spare buffers and header maps of a worker.
+/// The spare buffers, header maps and heads of a worker.
 #[derive(Default)]
 pub(crate) struct Buffers {
     bytes: RefCell<Vec<Vec<u8>>>,
     headers: RefCell<Vec<HeaderMap>>,
+    heads: RefCell<Vec<Vec<u8>>>,
 }
 
 /// Bytes that came and were not used yet.
@@ -38,6 +42,20 @@ impl Buffers {
     /// An empty map, with room where another was given back.
     pub(crate) fn headers(&self) -> HeaderMap {
         self.headers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Room for a head that is put together.
+    pub(crate) fn head(&self) -> Vec<u8> {
+        self.heads.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(HEAD_BYTES))
+    }
+
+    /// Takes the room of a head that was sent.
+    pub(crate) fn give_back_head(&self, mut head: Vec<u8>) {
+        let mut spare = self.heads.borrow_mut();
+        if spare.len() < SPARE_MAX && head.capacity() <= HEAD_BYTES_SPARE_MAX {
+            head.clear();
+            spare.push(head);
+        }
     }
 
     /// Takes a map whose headers are of no more use.

@@ -40,15 +40,20 @@ pub(crate) struct Relay<'a, S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     /// Sends the head, and the body as it comes.
-    pub(crate) async fn carry(&mut self, head: Vec<u8>, ends: Ends, framing: Framing) -> Result<(), CutBy> {
+    pub(crate) async fn carry(
+        &mut self,
+        head: &mut Vec<u8>,
+        ends: Ends,
+        framing: Framing,
+    ) -> Result<(), CutBy> {
         match ends {
-            Ends::AtOnce => self.send(&head).await,
+            Ends::AtOnce => self.send(head).await,
             Ends::After(length) => self.carry_length(head, length).await,
             Ends::ByChunks | Ends::WithConnection => self.carry_pieces(head, ends, framing).await,
         }
     }
 
-    async fn carry_length(&mut self, mut head: Vec<u8>, mut left: u64) -> Result<(), CutBy> {
+    async fn carry_length(&mut self, head: &mut Vec<u8>, mut left: u64) -> Result<(), CutBy> {
         loop {
             let unread = self.app.unread();
             let count = usize::try_from(left).unwrap_or(usize::MAX).min(unread.len());
@@ -58,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
                 head.extend(piece);
                 piece = &[];
             }
-            self.visitor.write(self.patience, until, &head, piece).await.map_err(|_| CutBy::Visitor)?;
+            self.visitor.write(self.patience, until, head, piece).await.map_err(|_| CutBy::Visitor)?;
             head.clear();
             self.app.consume(count);
             self.bytes.add(count as u64);
@@ -73,32 +78,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     }
 
     /// Pieces go on as they come, each as a chunk of its own where there are chunks.
-    async fn carry_pieces(&mut self, head: Vec<u8>, ends: Ends, framing: Framing) -> Result<(), CutBy> {
-        let (mut out, mut source) = (head, Source::new(ends));
+    async fn carry_pieces(&mut self, out: &mut Vec<u8>, ends: Ends, framing: Framing) -> Result<(), CutBy> {
+        let mut source = Source::new(ends);
         loop {
             let taken = self.take(&mut source, |data| {
-                put(data, framing, &mut out);
+                put(data, framing, out);
                 Ok(())
             });
             if taken.is_err() {
                 // What was good before reaches a visitor who sees by the chunks that the rest is missing.
                 if framing == Framing::Chunks {
-                    self.send(&out).await?;
+                    self.send(out).await?;
                 }
                 return Err(CutBy::App);
             }
             if source.is_over() {
-                end(framing, &mut out);
-                return self.send(&out).await;
+                end(framing, out);
+                return self.send(out).await;
             }
-            self.send(&out).await?;
+            self.send(out).await?;
             out.clear();
             if !self.more().await? {
                 if !source.may_end_here() {
                     return Err(CutBy::App);
                 }
-                end(framing, &mut out);
-                return self.send(&out).await;
+                end(framing, out);
+                return self.send(out).await;
             }
         }
     }
@@ -106,11 +111,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     /// What has come so far is compressed and sent on, so that streams stay streams.
     pub(crate) async fn compress(
         &mut self,
-        head: Vec<u8>,
+        out: &mut Vec<u8>,
         ends: Ends,
         mut encoder: Encoder,
     ) -> Result<(), CutBy> {
-        let (mut out, mut source) = (head, Source::new(ends));
+        let mut source = Source::new(ends);
         loop {
             let mut is_dirty = false;
             self.take(&mut source, |data| {
@@ -122,10 +127,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             }
             if is_dirty {
                 encoder.flush().map_err(|_| CutBy::Router)?;
-                put(encoder.out(), Framing::Chunks, &mut out);
+                put(encoder.out(), Framing::Chunks, out);
                 encoder.out().clear();
             }
-            self.send(&out).await?;
+            self.send(out).await?;
             out.clear();
             if !self.more().await? {
                 if !source.may_end_here() {
@@ -135,9 +140,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             }
         }
         let rest = encoder.finish().map_err(|_| CutBy::Router)?;
-        put(&rest, Framing::Chunks, &mut out);
-        end(Framing::Chunks, &mut out);
-        self.send(&out).await
+        put(&rest, Framing::Chunks, out);
+        end(Framing::Chunks, out);
+        self.send(out).await
     }
 
     /// Hands on the data that has come.

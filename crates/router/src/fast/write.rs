@@ -7,19 +7,14 @@ use hyper::ext::ReasonPhrase;
 
 use super::response::Ends;
 
-/// Longer than most heads, and still of a size that memory is cheap for.
-const HEAD_BYTES: usize = 896;
-
 /// The head of a request to an app.
-pub(crate) fn request(request: &Request<()>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(HEAD_BYTES);
+pub(crate) fn request(request: &Request<()>, out: &mut Vec<u8>) {
     out.extend(request.method().as_str().as_bytes());
     out.push(b' ');
     out.extend(request.uri().path_and_query().map_or("/", |path| path.as_str()).as_bytes());
     out.extend(b" HTTP/1.1\r\n");
-    headers(request.headers(), &mut out);
+    headers(request.headers(), out);
     out.extend(b"\r\n");
-    out
 }
 
 /// How a visitor is told where the body ends.
@@ -47,11 +42,11 @@ pub(crate) fn response(
     version: Version,
     framing: Framing,
     is_last: bool,
-) -> Vec<u8> {
-    let mut out = Vec::with_capacity(HEAD_BYTES);
+    out: &mut Vec<u8>,
+) {
     let is_newest = version == Version::HTTP_11;
-    status_line(response, is_newest, &mut out);
-    headers(response.headers(), &mut out);
+    status_line(response, is_newest, out);
+    headers(response.headers(), out);
     if is_last && is_newest {
         out.extend(b"connection: close\r\n");
     }
@@ -64,7 +59,6 @@ pub(crate) fn response(
         out.extend(b"\r\n");
     }
     out.extend(b"\r\n");
-    out
 }
 
 fn status_line(response: &Response<()>, is_newest: bool, out: &mut Vec<u8>) {

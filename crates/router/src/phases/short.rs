@@ -82,7 +82,8 @@ where
     };
     let wanted = forward::wanted_replica(&site, &request);
     forward::prepare_head(&site, &admitted.caller, &mut request);
-    let head = write::request(&request);
+    let mut head = shared.buffers.head();
+    write::request(&request, &mut head);
     site.metrics(&shared.metrics).bytes_in.add(body_bytes as u64);
     // Without a body, the visitor's buffer is of no more use.
     visitor.consume(head_bytes);
@@ -103,6 +104,7 @@ where
     let exchanged = exchanged.await;
     visitor.consume(body_bytes);
     shared.buffers.give_back(std::mem::take(request.headers_mut()));
+    shared.buffers.give_back_head(head);
 
     let out = Outcome { is_last, version, shared, shutdown, site: Some(site.clone()) };
     let Exchange { answer: (head, mut app), guard } = match exchanged {
@@ -135,15 +137,17 @@ where
     });
     admitted.entry.end(shared, Some(&site), response.status());
 
-    let head = write::response(&response, version, framing, is_last);
+    let mut head = shared.buffers.head();
+    write::response(&response, version, framing, is_last, &mut head);
     shared.buffers.give_back(std::mem::take(response.headers_mut()));
     let bytes = &guard.metrics().bytes_out;
     let silence_max = site.rules.timeout;
     let mut relay = Relay { visitor, app: &mut app, patience, silence_max, bytes };
     let carried = match encoder {
-        Some(encoder) => relay.compress(head, ends, encoder).await,
-        None => relay.carry(head, ends, framing).await,
+        Some(encoder) => relay.compress(&mut head, ends, encoder).await,
+        None => relay.carry(&mut head, ends, framing).await,
     };
+    shared.buffers.give_back_head(head);
     if let Err(cut) = carried {
         if cut != CutBy::Visitor {
             guard.under_way().lost();
@@ -304,7 +308,8 @@ impl Outcome<'_> {
         admitted.entry.end(self.shared, site, response.status());
         add_length(response.headers_mut(), text.len());
         let body = if method == Method::HEAD { "" } else { text.as_str() };
-        let head = write::response(&response, self.version, Framing::Told, is_last);
+        let mut head = self.shared.buffers.head();
+        write::response(&response, self.version, Framing::Told, is_last, &mut head);
         let until = after(self.shared.settings.head_timeout);
         match visitor.write(patience, until, &head, body.as_bytes()).await {
             Err(_) => Ended::Cut,
