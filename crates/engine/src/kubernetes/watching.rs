@@ -2,7 +2,7 @@
 //! (410) they go on by themselves, with pauses that grow.
 
 use std::fmt::Debug;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt as _, TryStream};
 use kube::runtime::WatchStreamExt as _;
@@ -53,12 +53,21 @@ fn patient<T: Send>(
     })
 }
 
-/// Doubles from one failure to the next.
-struct Pauses(Duration);
+/// Doubles from one failure to the next, until there was none for a while.
+#[derive(Default)]
+struct Pauses {
+    last: Option<(Duration, Instant)>,
+}
 
-impl Default for Pauses {
-    fn default() -> Self {
-        Self(PAUSE_MIN)
+impl Pauses {
+    /// What is left of the last pause is nothing to start from once a watch has held so long.
+    const FORGOTTEN_AFTER: Duration = Duration::from_secs(15);
+
+    fn next_at(&mut self, now: Instant) -> Duration {
+        let recent = self.last.filter(|(_, at)| now.duration_since(*at) < Self::FORGOTTEN_AFTER);
+        let pause = recent.map_or(PAUSE_MIN, |(pause, _)| (pause * 2).min(PAUSE_MAX));
+        self.last = Some((pause, now));
+        pause
     }
 }
 
@@ -66,17 +75,14 @@ impl Iterator for Pauses {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let pause = self.0;
-        self.0 = (pause * 2).min(PAUSE_MAX);
         // Not all watches of all processes at the same moment.
-        Some(pause.mul_f64(rand::random_range(0.5..1.0)))
+        Some(self.next_at(Instant::now()).mul_f64(rand::random_range(0.5..1.0)))
     }
 }
 
 impl Backoff for Pauses {
-    fn reset(&mut self) {
-        *self = Self::default();
-    }
+    /// Nothing: each attempt begins with an event of its own, before the server has been asked.
+    fn reset(&mut self) {}
 }
 
 #[cfg(test)]
@@ -130,6 +136,21 @@ mod tests {
             std::future::ready(name)
         });
         names.take(count).collect().await
+    }
+
+    #[test]
+    fn pauses_grow_while_every_attempt_fails_and_are_forgotten_after_a_quiet_time() {
+        let (mut pauses, mut now) = (Pauses::default(), Instant::now());
+        let mut told = Vec::new();
+        for _ in 0..7 {
+            let pause = pauses.next_at(now);
+            now += pause;
+            pauses.reset();
+            told.push(pause.as_millis());
+        }
+
+        assert_eq!(told, [200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+        assert_eq!(pauses.next_at(now + Pauses::FORGOTTEN_AFTER), PAUSE_MIN);
     }
 
     #[tokio::test]
