@@ -5,14 +5,15 @@ use std::rc::Rc;
 
 use domain::edge::{Protocol, SiteRules};
 use domain::routing::Backend;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{Method, Request, StatusCode, Version, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::caller::Caller;
 use super::forward::{self, Attempt, Exchange};
-use super::{Admitted, Refusal, answer, headers, limits};
+use super::{Admitted, Refusal, Verdict, answer, headers, limits};
 use crate::compress::Encoder;
 use crate::connection::Visit;
 use crate::fast::line::{Failure, Line, Patience, after};
@@ -54,110 +55,42 @@ where
 {
     let Ordinary { mut request, head_bytes, body_bytes, is_last } = ordinary;
     let (admitted, verdict) = super::admit(shared, visit, &mut request);
-    let (site, host) = match verdict {
-        Ok((site, host)) => (site, host),
-        // What is refused for its form is rare, and so is what an app wants to have told.
-        Err((found, refusal)) if refusal.is_last || found.as_ref().is_some_and(|it| !is_known(&it.0)) => {
-            return Ended::ForLongWay;
-        }
-        Err((found, refusal)) => {
-            visitor.consume(head_bytes + body_bytes);
-            let site = found.map(|(site, _)| site);
-            let out = Outcome { is_last, version: request.version(), shared, shutdown, site };
-            return out.refuse(admitted, refusal, request.method(), visitor, patience).await;
-        }
-    };
-    let protocol = site.destination(request.uri().path()).protocol;
-    if !is_known(&site) || protocol != Protocol::Http1 {
+    if needs_long_way(&verdict, &request) {
         return Ended::ForLongWay;
     }
     let (method, version) = (request.method().clone(), request.version());
+    let mut passage = Passage { shared, shutdown, visitor, patience, method, version, is_last };
+    let (site, host) = match verdict {
+        Ok(found) => found,
+        Err((found, refusal)) => {
+            passage.visitor.consume(head_bytes + body_bytes);
+            return passage.refuse(admitted, found.map(|(site, _)| site), refusal).await;
+        }
+    };
     let permit = match limits::admit(shared, &site, &admitted.caller) {
         Ok(permit) => permit,
         Err(refusal) => {
-            visitor.consume(head_bytes + body_bytes);
-            let out = Outcome { is_last, version, shared, shutdown, site: Some(site) };
-            return out.refuse(admitted, refusal, &method, visitor, patience).await;
+            passage.visitor.consume(head_bytes + body_bytes);
+            return passage.refuse(admitted, Some(site), refusal).await;
         }
     };
     let wanted = forward::wanted_replica(&site, &request);
-    forward::prepare_head(&site, &admitted.caller, &mut request);
-    let mut head = shared.buffers.head();
-    write::request(&request, &mut head);
-    site.metrics(&shared.metrics).bytes_in.add(body_bytes as u64);
-    // Without a body, the visitor's buffer is of no more use.
-    visitor.consume(head_bytes);
-    let body = &visitor.unread()[..body_bytes];
-    let source = SocketAddr::new(admitted.caller.address, admitted.caller.address_port);
-    let asked = Asked { shared, source, head: &head, body, method: &method };
-    let table_version = admitted.table.version;
     let mark = wanted.as_ref().and_then(|wanted| wanted.as_deref());
-    let exchanged = forward::exchange(
-        shared,
-        site.clone(),
-        &host,
-        request.uri(),
-        mark,
-        (),
-        async |site, backend, _, ()| asked.attempt(site, backend, patience).await,
-    );
-    let exchanged = exchanged.await;
-    visitor.consume(body_bytes);
-    shared.buffers.give_back(std::mem::take(request.headers_mut()));
-    shared.buffers.give_back_head(head);
+    let sizes = (head_bytes, body_bytes);
+    match passage.ask(&admitted.caller, site.clone(), &host, mark, request, sizes).await {
+        Ok(exchange) => passage.answer(admitted, site, &host, wanted, exchange.keeping(permit)).await,
+        Err(refusal) => passage.refuse(admitted, Some(site), refusal).await,
+    }
+}
 
-    let out = Outcome { is_last, version, shared, shutdown, site: Some(site.clone()) };
-    let Exchange { answer: (head, mut app), guard } = match exchanged {
-        Ok(exchange) => exchange.keeping(permit),
-        Err(refusal) => return out.refuse(admitted, refusal, &method, visitor, patience).await,
-    };
-    let Head { mut response, ends, stays_open } = head;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let refusal = forward::switched_unasked();
-        return out.refuse(admitted, refusal, &method, visitor, patience).await;
-    }
-    if !headers::has_known_coding(response.headers()) {
-        return out.refuse(admitted, forward::oddly_coded(), &method, visitor, patience).await;
-    }
-    forward::pass_on(response.headers_mut(), wanted, guard.backend_key(), &admitted.caller);
-    if !has_length(ends, &method) {
-        response.headers_mut().remove(header::CONTENT_LENGTH);
-    }
-    let mut framing = write::framing(ends, version);
-    let is_last = out.is_last_now() || framing == Framing::Close;
-    let is_streamed = !matches!(ends, Ends::AtOnce | Ends::After(0));
-    let rules = &admitted.table.rules;
-    let coding = admitted.wishes.add_to(rules, Some(&site), &admitted.caller, &mut response, is_streamed);
-    // Without memory for it, it goes as it is.
-    let encoder = coding.and_then(|coding| Some((coding, Encoder::new(coding).ok()?)));
-    let encoder = encoder.map(|(coding, encoder)| {
-        answer::describe_compressed(response.headers_mut(), coding);
-        framing = Framing::Chunks;
-        encoder
-    });
-    admitted.entry.end(shared, Some(&site), response.status());
-
-    let mut head = shared.buffers.head();
-    write::response(&response, version, framing, is_last, &mut head);
-    shared.buffers.give_back(std::mem::take(response.headers_mut()));
-    let bytes = &guard.metrics().bytes_out;
-    let silence_max = site.rules.timeout;
-    let mut relay = Relay { visitor, app: &mut app, patience, silence_max, bytes };
-    let carried = match encoder {
-        Some(encoder) => relay.compress(&mut head, ends, encoder).await,
-        None => relay.carry(&mut head, ends, framing).await,
-    };
-    shared.buffers.give_back_head(head);
-    if let Err(cut) = carried {
-        if cut != CutBy::Visitor {
-            guard.under_way().lost();
+/// What is refused for its form is rare, and so is what an app has told in its log.
+fn needs_long_way(verdict: &Verdict, request: &Request<()>) -> bool {
+    match verdict {
+        Ok((site, _)) => {
+            !is_known(site) || site.destination(request.uri().path()).protocol != Protocol::Http1
         }
-        return Ended::Cut;
+        Err((found, refusal)) => refusal.is_last || found.as_ref().is_some_and(|(site, _)| !is_known(site)),
     }
-    if stays_open && app.is_at_rest() && shared.still_serves(table_version, &host, guard.backend_key()) {
-        shared.lines.put(guard.backend_key(), app);
-    }
-    if is_last { Ended::Last } else { Ended::Well }
 }
 
 /// Whether the short way knows all that these rules ask for. Whoever adds a rule decides it here.
@@ -191,6 +124,128 @@ fn has_length(ends: Ends, method: &Method) -> bool {
         Ends::After(_) => true,
         Ends::AtOnce => method == Method::HEAD,
         Ends::ByChunks | Ends::WithConnection => false,
+    }
+}
+
+/// One request on its way, with the connection that it came on.
+struct Passage<'a, S> {
+    shared: &'a Rc<Shared>,
+    shutdown: &'a watch::Receiver<bool>,
+    visitor: &'a mut Line<S>,
+    patience: &'a mut Patience,
+    method: Method,
+    version: Version,
+    /// The visitor wants no other answer.
+    is_last: bool,
+}
+
+type Answer = (Head, Line<TcpStream>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Passage<'_, S> {
+    /// Brings the request to a replica and gives the head of its answer, with the connection that has the rest.
+    async fn ask(
+        &mut self,
+        caller: &Caller,
+        site: Found,
+        host: &str,
+        mark: Option<&str>,
+        mut request: Request<()>,
+        (head_bytes, body_bytes): (usize, usize),
+    ) -> Result<Exchange<Answer>, Refusal> {
+        let Self { shared, visitor, patience, method, .. } = self;
+        forward::prepare_head(&site, caller, &mut request);
+        let mut head = shared.buffers.head();
+        write::request(&request, &mut head);
+        site.metrics(&shared.metrics).bytes_in.add(body_bytes as u64);
+        // Without a body, the visitor's buffer is of no more use.
+        visitor.consume(head_bytes);
+        let body = &visitor.unread()[..body_bytes];
+        let source = SocketAddr::new(caller.address, caller.address_port);
+        let asked = Asked { shared, source, head: &head, body, method };
+        let attempt = async |site: &Site, backend: &Backend, _: &mut _, ()| {
+            asked.attempt(site, backend, patience).await
+        };
+        let exchanged = forward::exchange(shared, site, host, request.uri(), mark, (), attempt).await;
+        visitor.consume(body_bytes);
+        shared.buffers.give_back(std::mem::take(request.headers_mut()));
+        shared.buffers.give_back_head(head);
+        exchanged
+    }
+
+    async fn answer(
+        &mut self,
+        admitted: Admitted,
+        site: Found,
+        host: &str,
+        wanted: Option<Option<String>>,
+        exchange: Exchange<Answer>,
+    ) -> Ended {
+        let Exchange { answer: (Head { mut response, ends, stays_open }, mut app), guard } = exchange;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return self.refuse(admitted, Some(site), forward::switched_unasked()).await;
+        }
+        if !headers::has_known_coding(response.headers()) {
+            return self.refuse(admitted, Some(site), forward::oddly_coded()).await;
+        }
+        let Admitted { table, caller, entry, wishes } = admitted;
+        forward::pass_on(response.headers_mut(), wanted, guard.backend_key(), &caller);
+        if !has_length(ends, &self.method) {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        let is_streamed = !matches!(ends, Ends::AtOnce | Ends::After(0));
+        let coding = wishes.add_to(&table.rules, Some(&site), &caller, &mut response, is_streamed);
+        // Without memory for it, it goes as it is.
+        let encoder = coding.and_then(|coding| Some((coding, Encoder::new(coding).ok()?)));
+        encoder.iter().for_each(|(coding, _)| answer::describe_compressed(response.headers_mut(), *coding));
+        let framing = if encoder.is_some() { Framing::Chunks } else { write::framing(ends, self.version) };
+        let is_last = self.is_last_now() || framing == Framing::Close;
+        entry.end(self.shared, Some(&site), response.status());
+
+        let mut head = self.shared.buffers.head();
+        write::response(&response, self.version, framing, is_last, &mut head);
+        self.shared.buffers.give_back(std::mem::take(response.headers_mut()));
+        let (bytes, silence_max) = (&guard.metrics().bytes_out, site.rules.timeout);
+        let (visitor, patience) = (&mut *self.visitor, &mut *self.patience);
+        let mut relay = Relay { visitor, app: &mut app, patience, silence_max, bytes };
+        let carried = match encoder {
+            Some((_, encoder)) => relay.compress(&mut head, ends, encoder).await,
+            None => relay.carry(&mut head, ends, framing).await,
+        };
+        self.shared.buffers.give_back_head(head);
+        if let Err(cut) = carried {
+            if cut != CutBy::Visitor {
+                guard.under_way().lost();
+            }
+            return Ended::Cut;
+        }
+        let still_serves = || self.shared.still_serves(table.version, host, guard.backend_key());
+        if stays_open && app.is_at_rest() && still_serves() {
+            self.shared.lines.put(guard.backend_key(), app);
+        }
+        if is_last { Ended::Last } else { Ended::Well }
+    }
+
+    async fn refuse(&mut self, admitted: Admitted, site: Option<Found>, refusal: Refusal) -> Ended {
+        let is_last = self.is_last_now() || refusal.is_last;
+        let (mut response, text) = refusal.into_parts();
+        let site = site.as_deref();
+        admitted.wishes.add_to(&admitted.table.rules, site, &admitted.caller, &mut response, false);
+        admitted.entry.end(self.shared, site, response.status());
+        response.headers_mut().insert(header::CONTENT_LENGTH, text.len().into());
+        let body = if self.method == Method::HEAD { "" } else { text.as_str() };
+        let mut head = self.shared.buffers.head();
+        write::response(&response, self.version, Framing::Told, is_last, &mut head);
+        let until = after(self.shared.settings.head_timeout);
+        match self.visitor.write(self.patience, until, &head, body.as_bytes()).await {
+            Err(_) => Ended::Cut,
+            Ok(()) if is_last => Ended::Last,
+            Ok(()) => Ended::Well,
+        }
+    }
+
+    /// A router that stops takes no further request on any connection.
+    fn is_last_now(&self) -> bool {
+        self.is_last || *self.shutdown.borrow()
     }
 }
 
@@ -273,52 +328,4 @@ enum Lost {
     Unsent,
     Late,
     Broken,
-}
-
-/// What an answer to this request depends on, whoever gives it.
-struct Outcome<'a> {
-    is_last: bool,
-    version: http::Version,
-    shared: &'a Shared,
-    shutdown: &'a watch::Receiver<bool>,
-    site: Option<Found>,
-}
-
-impl Outcome<'_> {
-    /// A router that stops takes no further request on any connection.
-    fn is_last_now(&self) -> bool {
-        self.is_last || *self.shutdown.borrow()
-    }
-
-    async fn refuse<S>(
-        self,
-        admitted: Admitted,
-        refusal: Refusal,
-        method: &Method,
-        visitor: &mut Line<S>,
-        patience: &mut Patience,
-    ) -> Ended
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let is_last = self.is_last_now() || refusal.is_last;
-        let (mut response, text) = refusal.into_parts();
-        let site = self.site.as_deref();
-        admitted.wishes.add_to(&admitted.table.rules, site, &admitted.caller, &mut response, false);
-        admitted.entry.end(self.shared, site, response.status());
-        add_length(response.headers_mut(), text.len());
-        let body = if method == Method::HEAD { "" } else { text.as_str() };
-        let mut head = self.shared.buffers.head();
-        write::response(&response, self.version, Framing::Told, is_last, &mut head);
-        let until = after(self.shared.settings.head_timeout);
-        match visitor.write(patience, until, &head, body.as_bytes()).await {
-            Err(_) => Ended::Cut,
-            Ok(()) if is_last => Ended::Last,
-            Ok(()) => Ended::Well,
-        }
-    }
-}
-
-fn add_length(headers: &mut HeaderMap, length: usize) {
-    headers.insert(header::CONTENT_LENGTH, length.into());
 }
