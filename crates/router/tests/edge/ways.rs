@@ -222,6 +222,10 @@ fn answers(mut text: &str, is_head: bool) -> Vec<String> {
             break;
         };
         let mut lines: Vec<_> = head.lines().filter(|line| !line.starts_with("date: ")).collect();
+        if head.starts_with("HTTP/1.0 ") {
+            // It goes without saying.
+            lines.retain(|line| *line != "connection: close");
+        }
         lines[1..].sort_unstable();
         let Some((body, rest)) = body(head, rest, is_head) else {
             answers.push("cut".to_owned());
