@@ -27,6 +27,7 @@ const SCENARIOS: &[&str] = &[
     "bad_input",
     "settings",
     "edge",
+    "websockets",
     "processes",
     "people",
     "images",
