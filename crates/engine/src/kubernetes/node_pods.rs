@@ -6,16 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::{AppName, ProcessType};
-use futures_util::TryStreamExt as _;
+use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::PartialObjectMeta;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
 
-/// The API server ends a watch after this time and it is taken up again: so a connection that is dead
-/// without anyone knowing is found soon.
-const WATCH_SECONDS: u32 = 55;
+use super::watching;
 
 /// A pod of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,10 +36,7 @@ type Table = Arc<BTreeMap<PodName, PodOrigin>>;
 /// Watches the pods of `node` for as long as someone holds the receiver.
 pub fn watch_node_pods(client: Client, node: &str, namespace_prefix: &str) -> watch::Receiver<Table> {
     let (sender, receiver) = watch::channel(Table::default());
-    let config = watcher::Config::default()
-        .timeout(WATCH_SECONDS)
-        .fields(&format!("spec.nodeName={node}"))
-        .labels("heritage=deis");
+    let config = watcher::Config::default().fields(&format!("spec.nodeName={node}")).labels("heritage=deis");
     let prefix = namespace_prefix.to_owned();
     tokio::spawn(async move {
         tokio::select! {
@@ -54,17 +49,17 @@ pub fn watch_node_pods(client: Client, node: &str, namespace_prefix: &str) -> wa
 
 async fn follow(client: Client, config: watcher::Config, prefix: &str, sender: &watch::Sender<Table>) {
     let pods = Api::<PartialObjectMeta<Pod>>::all(client);
-    let mut events = std::pin::pin!(watcher::watcher(pods, config).default_backoff());
+    let mut events = std::pin::pin!(watching::selected(pods, config));
     // What a list has told so far, until it is whole.
     let mut listed = BTreeMap::new();
-    loop {
-        match events.try_next().await {
-            Ok(Some(watcher::Event::Init)) => listed.clear(),
-            Ok(Some(watcher::Event::InitApply(pod))) => listed.extend(origin(&pod, prefix)),
-            Ok(Some(watcher::Event::InitDone)) => {
+    while let Some(event) = events.next().await {
+        match event {
+            watcher::Event::Init => listed.clear(),
+            watcher::Event::InitApply(pod) => listed.extend(origin(&pod, prefix)),
+            watcher::Event::InitDone => {
                 sender.send_replace(Arc::new(std::mem::take(&mut listed)));
             }
-            Ok(Some(watcher::Event::Apply(pod))) => {
+            watcher::Event::Apply(pod) => {
                 let Some((name, origin)) = origin(&pod, prefix) else { continue };
                 sender.send_if_modified(|table| {
                     let is_new = table.get(&name) != Some(&origin);
@@ -74,13 +69,10 @@ async fn follow(client: Client, config: watcher::Config, prefix: &str, sender: &
                     is_new
                 });
             }
-            Ok(Some(watcher::Event::Delete(pod))) => {
+            watcher::Event::Delete(pod) => {
                 let name = name(&pod);
                 sender.send_if_modified(|table| Arc::make_mut(table).remove(&name).is_some());
             }
-            // The watcher tries again by itself, with pauses.
-            Err(error) => tracing::debug!(%error, "the watch of this node's pods was cut off"),
-            Ok(None) => return,
         }
     }
 }

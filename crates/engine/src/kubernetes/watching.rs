@@ -34,6 +34,14 @@ where
     patient(format!("{} {name}", K::plural(&())), watcher::watcher(api, config))
 }
 
+/// All that happens to the objects that this configuration finds.
+pub fn selected<K>(api: Api<K>, config: Config) -> impl Stream<Item = Event<K>> + Send + use<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    patient(K::plural(&()).into_owned(), watcher::watcher(api, config.timeout(WATCH_SECONDS)))
+}
+
 fn config(labels: &str) -> Config {
     Config::default().labels(labels).timeout(WATCH_SECONDS)
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::failure::refused;
 use super::state::{self, Container, Ending};
 use crate::JobError;
+use crate::kubernetes::watching;
 
 /// The node's first pause is 10 s, its second 20 s.
 const FALTERS_FOR: Duration = Duration::from_secs(35);
@@ -19,7 +20,7 @@ const KILL_TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// Looks after a pod from its being asked for to its end.
 pub struct Watching {
-    changes: std::pin::Pin<Box<dyn Stream<Item = watcher::Result<Change<Pod>>> + Send>>,
+    changes: std::pin::Pin<Box<dyn Stream<Item = Change<Pod>> + Send>>,
     pod: Option<Pod>,
     /// Whether a listing that is under way has named it.
     is_listed: bool,
@@ -45,7 +46,7 @@ impl Watching {
     ) -> Self {
         let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
         Self {
-            changes: watcher::watcher(pods, selector).boxed(),
+            changes: watching::selected(pods, selector).boxed(),
             pod: None,
             is_listed: false,
             client: client.clone(),
@@ -126,20 +127,18 @@ impl Watching {
             }
         };
         match change {
-            Some(Ok(Change::Apply(pod))) => self.pod = Some(pod),
-            Some(Ok(Change::Init)) => self.is_listed = false,
-            Some(Ok(Change::InitApply(pod))) => {
+            Some(Change::Apply(pod)) => self.pod = Some(pod),
+            Some(Change::Init) => self.is_listed = false,
+            Some(Change::InitApply(pod)) => {
                 self.is_listed = true;
                 self.pod = Some(pod);
             }
-            Some(Ok(Change::InitDone)) => {
+            Some(Change::InitDone) => {
                 if let Some(pod) = self.pod.take_if(|_| !self.is_listed) {
                     return Err(removed(&pod));
                 }
             }
-            Some(Ok(Change::Delete(pod))) => return Err(removed(&pod)),
-            // The watch goes on by itself; the job's deadline bounds that.
-            Some(Err(error)) => tracing::warn!(pod = self.name, %error, "a job's watch was interrupted"),
+            Some(Change::Delete(pod)) => return Err(removed(&pod)),
             None => return Err(refused("the job's watch has ended")),
         }
         Ok(())
