@@ -15,6 +15,7 @@ pub mod kubernetes;
 mod lines;
 mod log_text;
 pub mod oci;
+pub mod private_file;
 mod replica;
 mod route;
 mod session;

@@ -4,14 +4,14 @@
 //! or one that is damaged is left out, since the engine tells everything anew. It holds keys of certificates: it is
 //! sealed where there is a key for that, else it must lie in memory.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use domain::routing::{RouteOwner, RouteTable};
 use domain::sealing::{NONCE_BYTES, SealingError, SealingKeys};
+use engine::private_file;
 
 /// First line of the file; the number changes with the form of what follows.
 const FORMAT: &str = "workflow route table 1\n";
@@ -70,7 +70,8 @@ impl LastTable {
             None => body,
             Some(keys) => keys.seal(CONTEXT, body.as_bytes(), rand::random::<[u8; NONCE_BYTES]>()),
         };
-        self.write(&body).map_err(|source| self.failed(source))
+        private_file::replace(&self.path, format!("{FORMAT}{body}").as_bytes())
+            .map_err(|source| self.failed(source))
     }
 
     fn read(&self) -> io::Result<Option<String>> {
@@ -82,18 +83,6 @@ impl LastTable {
         file.take(BYTES_MAX).read_to_end(&mut bytes)?;
         // What is no text is no table either, which the format tells.
         Ok(Some(String::from_utf8(bytes).unwrap_or_default()))
-    }
-
-    fn write(&self, body: &str) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        let unfinished = self.path.with_extension("new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.write_all(FORMAT.as_bytes())?;
-        file.write_all(body.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, &self.path)?;
-        File::open(folder)?.sync_all()
     }
 
     fn failed(&self, source: io::Error) -> LastTableError {

@@ -1,12 +1,13 @@
 //! The data folder: one owner at a time, secrets made on first start.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use domain::sealing::SealingKeys;
+use engine::private_file;
 use nix::fcntl::{Flock, FlockArg};
 
 /// The file of the keys that seal what is kept, the newest first.
@@ -29,7 +30,13 @@ impl DataDir {
             format!("cannot make the data folder {}: choose another with --data-dir", path.display())
         })?;
         let lock_path = path.join("lock");
-        let lock = private_file().open(&lock_path).with_context(|| lock_path.display().to_string())?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .truncate(false)
+            .create(true)
+            .mode(0o600)
+            .open(&lock_path)
+            .with_context(|| lock_path.display().to_string())?;
         let Ok(lock) = Flock::lock(lock, FlockArg::LockExclusiveNonblock) else {
             bail!(
                 "another platform runs on {}: stop it or choose another folder with --data-dir",
@@ -85,7 +92,7 @@ impl DataDir {
         let path = self.join(name);
         let read_or_make = || -> std::io::Result<String> {
             if !path.exists() {
-                self.write(name, &make())?;
+                private_file::replace(&path, make().as_bytes())?;
             }
             let mut text = String::new();
             File::open(&path)?.read_to_string(&mut text)?;
@@ -95,24 +102,9 @@ impl DataDir {
     }
 
     fn replace(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        self.write(name, text).with_context(|| format!("cannot replace {}", self.join(name).display()))
+        private_file::replace(&self.join(name), text.as_bytes())
+            .with_context(|| format!("cannot replace {}", self.join(name).display()))
     }
-
-    /// Writes a file so that a crash at any moment leaves the old or the new one.
-    fn write(&self, name: &str, text: &str) -> std::io::Result<()> {
-        let unfinished = self.join(&format!("{name}.new"));
-        let mut file = private_file().truncate(true).open(&unfinished)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, self.join(name))?;
-        File::open(&self.path)?.sync_all()
-    }
-}
-
-fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).mode(0o600);
-    options
 }
 
 /// Lower-case hex digits.

@@ -4,9 +4,9 @@
 //! at any moment leaves the old or the new one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use domain::routing::AppRouting;
@@ -14,8 +14,8 @@ use domain::sealing::{NONCE_BYTES, SealingError, SealingKeys};
 use domain::{AppName, ProcessType};
 use serde::{Deserialize, Serialize};
 
-use crate::EngineError;
 use crate::wish::Wish;
+use crate::{EngineError, private_file};
 
 /// What is wanted of one app.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ impl StateFolder {
         match self.keys.reseal(&context(app), sealed.trim_end(), rand::random::<[u8; NONCE_BYTES]>()) {
             Ok(None) => Ok(false),
             Ok(Some(resealed)) => {
-                self.replace(&path, resealed.as_bytes()).map_err(|error| refused(&what, &error))?;
+                private_file::replace(&path, resealed.as_bytes()).map_err(|error| refused(&what, &error))?;
                 Ok(true)
             }
             Err(error @ SealingError::OtherKey { .. }) => {
@@ -122,7 +122,7 @@ impl StateFolder {
     pub fn save(&self, app: &AppName, wish: &AppWish) -> Result<(), EngineError> {
         let json = serde_json::to_vec(wish).expect("a wish has only text keys, so it is valid JSON");
         let sealed = self.keys.seal(&context(app), &json, rand::random::<[u8; NONCE_BYTES]>());
-        let replaced = self.replace(&self.file(app), sealed.as_bytes());
+        let replaced = private_file::replace(&self.file(app), sealed.as_bytes());
         replaced.map_err(|error| refused(&format!("record the wish for {app}"), &error))
     }
 
@@ -130,23 +130,9 @@ impl StateFolder {
     pub fn delete(&self, app: &AppName) -> Result<(), EngineError> {
         let removed = match fs::remove_file(self.file(app)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.flush(),
+            _ => private_file::flush_folder(&self.file(app)),
         };
         removed.map_err(|error| refused(&format!("forget {app}"), &error))
-    }
-
-    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let unfinished = path.with_extension("new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        self.flush()
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
     }
 
     fn file(&self, app: &AppName) -> PathBuf {
