@@ -12,14 +12,12 @@ use domain::directory::{ATTRIBUTES, Person, is_attribute, person, user_filter};
 use ldap3::{
     Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchEntry, SearchOptions,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::Secret;
+use crate::{Secret, trusted};
 
 /// How long the directory may take for one login.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -235,14 +233,7 @@ fn tls(ca_bundle: Option<&[u8]>) -> Result<ClientConfig, DirectoryRefused> {
         let builder = builder.with_platform_verifier().map_err(DirectoryRefused::Authorities)?;
         return Ok(builder.with_no_client_auth());
     };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(bundle) {
-        let certificate = certificate.map_err(|error| DirectoryRefused::Bundle(error.to_string()))?;
-        roots.add(certificate).map_err(|error| DirectoryRefused::Bundle(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(DirectoryRefused::Bundle("no certificate in it, expected PEM".to_owned()));
-    }
+    let roots = trusted::authorities(bundle).map_err(DirectoryRefused::Bundle)?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 

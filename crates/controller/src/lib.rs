@@ -16,6 +16,7 @@ mod rooms;
 mod serve;
 mod settings;
 mod tokens;
+mod trusted;
 mod wishes;
 
 use std::collections::BTreeSet;

@@ -15,12 +15,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
 use jiff::SignedDuration;
+use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 
 use super::trouble::said;
+use crate::trusted;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,7 +47,9 @@ impl Transport {
             .with_safe_default_protocol_versions()
             .map_err(|error| failed(error.into()))?;
         let tls = match ca_bundle {
-            Some(bundle) => builder.with_root_certificates(roots(bundle).map_err(failed)?),
+            Some(bundle) => builder.with_root_certificates(
+                trusted::authorities(bundle.as_bytes()).map_err(|error| failed(error.into()))?,
+            ),
             None => builder.with_native_roots().map_err(|error| failed(error.into()))?,
         };
         let mut tcp = HttpConnector::new();
@@ -85,14 +86,6 @@ impl HttpClient for Transport {
             }
         })
     }
-}
-
-fn roots(bundle: &str) -> Result<RootCertStore, Box<dyn std::error::Error + Send + Sync>> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
-        roots.add(certificate?)?;
-    }
-    Ok(roots)
 }
 
 /// Whether it answers that we are to come back later, and when.
