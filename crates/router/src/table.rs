@@ -59,11 +59,13 @@ impl Table {
         let sites: Vec<Arc<Site>> =
             table.routes.iter().enumerate().map(|it| known(it).unwrap_or_else(|| new(it.1))).collect();
 
-        let replaced = || {
-            let pairs = before.into_iter().flat_map(|before| before.sites.iter().zip(&sites));
-            pairs.filter(|(old, new)| !Arc::ptr_eq(old, new))
-        };
-        let has_same_hosts = before.is_some() && replaced().all(|(old, new)| old.has_hosts_of(new));
+        // Places of sites that were made anew, with the old and the new one.
+        let replaced: Vec<(usize, &Site, &Site)> = before.map_or_else(Vec::new, |before| {
+            let pairs = before.sites.iter().zip(&sites).enumerate();
+            let pairs = pairs.filter(|(_, (old, new))| !Arc::ptr_eq(old, new));
+            pairs.map(|(place, (old, new))| (place, &**old, &**new)).collect()
+        });
+        let has_same_hosts = before.is_some() && replaced.iter().all(|(_, old, new)| old.has_hosts_of(new));
         let index = match before.filter(|_| has_same_hosts) {
             Some(before) => Arc::clone(&before.index),
             None => Arc::new(HostIndex::new(table)),
@@ -71,7 +73,7 @@ impl Table {
         let has_same_certificates = has_same_hosts
             && has_same_rules
             && before.is_some_and(|before| before.platform_certificate == table.platform_certificate)
-            && replaced().all(|(old, new)| {
+            && replaced.iter().all(|(_, old, new)| {
                 old.route.certificates == new.route.certificates
                     && old.route.challenges == new.route.challenges
             });
@@ -81,27 +83,22 @@ impl Table {
         };
         let change = Change {
             since: before.map(|before| before.version),
-            new: match before {
-                Some(before) => {
-                    let pairs = before.sites.iter().zip(&sites).enumerate();
-                    pairs.filter(|(_, (old, new))| !Arc::ptr_eq(old, new)).map(|(place, _)| place).collect()
-                }
-                None => Vec::new(),
-            },
-            gone: replaced().flat_map(|(old, new)| old.backends_without_those_of(new)).collect(),
+            new: replaced.iter().map(|(place, ..)| *place).collect(),
+            gone: replaced.iter().flat_map(|(_, old, new)| old.backends_without_those_of(new)).collect(),
             has_same_owners: before.is_some()
-                && replaced().all(|(old, new)| old.route.owner == new.route.owner),
+                && replaced.iter().all(|(_, old, new)| old.route.owner == new.route.owner),
         };
-        let is_default = |route: &Arc<Route>| matches!(&route.owner, RouteOwner::App(app) if Some(app.as_str()) == table.rules.default_app.as_deref());
+        let place_of = |app: &String| {
+            table
+                .routes
+                .iter()
+                .position(|route| matches!(&route.owner, RouteOwner::App(it) if it.as_str() == app))
+        };
         Self {
             version: table.version,
             rules: Arc::clone(&table.rules),
             tls,
-            default_site: table
-                .rules
-                .default_app
-                .as_ref()
-                .and_then(|_| table.routes.iter().position(is_default)),
+            default_site: table.rules.default_app.as_ref().and_then(place_of),
             sites,
             index,
             platform_certificate: table.platform_certificate.clone(),

@@ -132,6 +132,11 @@ pub(super) fn prepare_head<B>(site: &Site, caller: &Caller, request: &mut Reques
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
     }
+    to_http1(request);
+}
+
+/// Gives a request the form of HTTP/1.1: the host in a header of its own, and a path as target.
+fn to_http1<B>(request: &mut Request<B>) {
     if let Some(authority) = request.uri().authority() {
         let host = HeaderValue::try_from(authority.as_str()).expect("an authority is a valid header value");
         request.headers_mut().insert(header::HOST, host);

@@ -8,7 +8,7 @@ use http::{HeaderValue, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use super::{Attempt, copy, is_safe, lost, too_late};
+use super::{Attempt, copy, is_safe, lost, to_http1, too_late};
 use crate::body::ProxyBody;
 use crate::h2c::{self, Place, Sender};
 use crate::site::Site;
@@ -38,7 +38,12 @@ pub(super) async fn attempt(
         Err(_) => Err(Attempt::Lost(too_late())),
         Ok(Ok(response)) => Ok(response),
         Ok(Err(mut error)) => match error.take_message().or(again) {
-            Some(request) => Err(Attempt::Unsent(Box::new(to_http1(request)))),
+            Some(mut request) => {
+                // The next attempt may go to a backend that speaks otherwise.
+                to_http1(&mut request);
+                request.headers_mut().remove(header::TE);
+                Err(Attempt::Unsent(Box::new(request)))
+            }
             None => {
                 let error = error.into_error();
                 tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "request lost");
@@ -82,18 +87,5 @@ fn to_http2(mut request: Request<ProxyBody>) -> Request<ProxyBody> {
     }
     // They are passed on (RFC 9110 section 10.1.4); gRPC insists on it.
     request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
-    request
-}
-
-/// Back, for another attempt, which may go to a backend that speaks otherwise.
-fn to_http1(mut request: Request<ProxyBody>) -> Request<ProxyBody> {
-    if let Some(authority) = request.uri().authority() {
-        let host = HeaderValue::try_from(authority.as_str()).expect("an authority is a valid header value");
-        request.headers_mut().insert(header::HOST, host);
-    }
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    *request.uri_mut() = Uri::try_from(path).expect("it was parsed from a request line");
-    *request.version_mut() = Version::HTTP_11;
-    request.headers_mut().remove(header::TE);
     request
 }
