@@ -55,14 +55,7 @@ async fn main() -> Result<(), Failure> {
 /// An administrator whom all apps belong to, and many releases of the first.
 async fn seed(store: &Store, apps: usize) -> Result<(), Failure> {
     let now = Timestamp::now();
-    let user = NewUser {
-        username: "alice".to_owned(),
-        email: String::new(),
-        first_name: String::new(),
-        last_name: String::new(),
-        password_hash: "none: nobody logs in".to_owned(),
-        now,
-    };
+    let user = NewUser::named("alice", "none: nobody logs in", now);
     store.add_user(user, Joining::Anyhow).await?;
     store.add_token("alice", &hex::encode(Sha256::digest(TOKEN)), now).await?;
     for number in 0..apps {

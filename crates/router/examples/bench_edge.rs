@@ -5,35 +5,22 @@
 //! first backend, and prints `ready HTTP-PORT HTTPS-PORT`. A line `NUMBER BACKEND` routes that app to another backend,
 //! both counted from 0; the end of the input ends it. `WORKFLOW_LOG` chooses what is logged, as in `workflow`.
 
+mod support;
+
 use std::io::BufRead as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use domain::AppName;
-use domain::certs::Pair;
-use domain::edge;
-use domain::routing::{Backend, Route, RouteOwner, RouteTable, RouterReport};
-use engine::Routes;
-use router::{HttpsSettings, Router, RouterSettings};
-use tokio::sync::watch;
+use domain::routing::{Backend, Route, RouteOwner};
+use router::RouterSettings;
 use tracing_subscriber::EnvFilter;
 
-type Failure = Box<dyn std::error::Error>;
+use support::{Failure, Tables};
 
 /// What the router's configuration has besides the defaults; `nginx.conf` of the bench has the same.
 const SETTINGS: [(&str, &str); 3] =
     [("defaultWhitelist", "127.0.0.0/8"), ("requestIDs", "true"), ("requestStartHeader", "true")];
-
-/// The engine's part: a table to watch.
-struct Tables(watch::Sender<Arc<RouteTable>>);
-
-impl Routes for Tables {
-    fn watch(&self) -> watch::Receiver<Arc<RouteTable>> {
-        self.0.subscribe()
-    }
-
-    fn report(&self, _: RouterReport) {}
-}
 
 fn main() -> Result<(), Failure> {
     start_log();
@@ -43,22 +30,16 @@ fn main() -> Result<(), Failure> {
     };
     let backends: Vec<SocketAddr> = backends.iter().map(|it| it.parse()).collect::<Result<_, _>>()?;
     let first = *backends.first().ok_or("expected a BACKEND")?;
-    let pair =
-        Pair { certificate: std::fs::read_to_string(certificate)?, key: std::fs::read_to_string(key)? };
-    let tables = Arc::new(Tables(watch::Sender::new(Arc::new(table(hosts.parse()?, first, pair)?))));
+    let pair = support::pair(certificate, key)?;
+    let routes = (0..hosts.parse()?).map(|number| route(number, first).map(Arc::new));
+    let tables = Tables::new(support::table(&SETTINGS, routes.collect::<Result<_, _>>()?, pair)?);
 
-    let routes: Arc<dyn Routes> = tables.clone();
-    let (stop, stopping) = watch::channel(false);
-    let router = Router::start(&settings(), &routes, &stopping)?;
-    let https = router.https_address().ok_or("HTTPS was asked for")?;
-    println!("ready {} {}", router.address().port(), https.port());
-
-    for line in std::io::stdin().lock().lines() {
-        change(&tables, &line?, &backends)?;
-    }
-    stop.send_replace(true);
-    router.join();
-    Ok(())
+    support::run(&settings(), Arc::clone(&tables), || {
+        for line in std::io::stdin().lock().lines() {
+            change(&tables, &line?, &backends)?;
+        }
+        Ok(())
+    })
 }
 
 fn start_log() {
@@ -67,27 +48,7 @@ fn start_log() {
 }
 
 fn settings() -> RouterSettings {
-    let free_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    RouterSettings {
-        public_port: Some(80),
-        https: Some(HttpsSettings { public_port: Some(443), ..HttpsSettings::new(free_port) }),
-        workers: 1,
-        ..RouterSettings::new(free_port)
-    }
-}
-
-fn table(hosts: usize, backend: SocketAddr, pair: Pair) -> Result<RouteTable, Failure> {
-    let texts = SETTINGS.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    let (rules, complaints) = edge::router_rules(&texts, "");
-    if let Some(complaint) = complaints.first() {
-        return Err(complaint.as_str().into());
-    }
-    Ok(RouteTable {
-        version: 1,
-        routes: (0..hosts).map(|number| route(number, backend).map(Arc::new)).collect::<Result<_, _>>()?,
-        rules: Arc::new(rules),
-        platform_certificate: Some(Arc::new(pair)),
-    })
+    RouterSettings { public_port: Some(80), workers: 1, ..support::settings() }
 }
 
 fn route(number: usize, backend: SocketAddr) -> Result<Route, Failure> {

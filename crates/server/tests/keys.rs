@@ -34,14 +34,7 @@ async fn stopped_platform(folder: &Path) {
     std::fs::write(folder.join("sealing-key"), "07".repeat(32)).expect("a key");
     let store = open(folder, keys_in(folder).1).await;
     let now = Timestamp::now();
-    let user = NewUser {
-        username: "alice".to_owned(),
-        email: String::new(),
-        first_name: String::new(),
-        last_name: String::new(),
-        password_hash: "hash".to_owned(),
-        now,
-    };
+    let user = NewUser::named("alice", "hash", now);
     store.add_user(user, Joining::Anyhow).await.expect("a new user");
     let new = NewApp { id: app(), owner: "alice".to_owned(), config: Config::default(), now };
     store.create_app(new).await.expect("a new app");

@@ -36,6 +36,20 @@ pub struct NewUser {
     pub now: Timestamp,
 }
 
+impl NewUser {
+    /// A user of whom no more is known than must be: no address, no names.
+    pub fn named(username: &str, password_hash: &str, now: Timestamp) -> Self {
+        Self {
+            username: username.to_owned(),
+            email: String::new(),
+            first_name: String::new(),
+            last_name: String::new(),
+            password_hash: password_hash.to_owned(),
+            now,
+        }
+    }
+}
+
 impl Store {
     /// Adds a user, who becomes superuser if nobody is. A taken name is a [`StoreError::Conflict`]
     /// about `username`.

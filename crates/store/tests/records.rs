@@ -47,12 +47,5 @@ async fn open(url: &str) -> Store {
 }
 
 fn new_user(name: &str) -> NewUser {
-    NewUser {
-        username: name.to_owned(),
-        email: String::new(),
-        first_name: String::new(),
-        last_name: String::new(),
-        password_hash: "hash".to_owned(),
-        now: Timestamp::now(),
-    }
+    NewUser::named(name, "hash", Timestamp::now())
 }

@@ -97,14 +97,8 @@ impl TestPlatform {
     pub async fn user(&self, name: &str) -> String {
         let token = format!("{:0<40}", hex::encode(name));
         let now = Timestamp::now();
-        let user = NewUser {
-            username: name.to_owned(),
-            email: format!("{name}@example.com"),
-            first_name: String::new(),
-            last_name: String::new(),
-            password_hash: password_hash(),
-            now,
-        };
+        let user =
+            NewUser { email: format!("{name}@example.com"), ..NewUser::named(name, &password_hash(), now) };
         self.controller.store.add_user(user, Joining::Anyhow).await.expect("a new user");
         let hash = hex::encode(Sha256::digest(&token));
         self.controller.store.add_token(name, &hash, now).await.expect("a new token");

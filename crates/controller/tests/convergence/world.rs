@@ -72,14 +72,7 @@ impl World {
         let database = TestDatabase::new().await;
         let mut world = Self::on(&database.url).await;
         world.database = Some(database);
-        let user = NewUser {
-            username: "alice".to_owned(),
-            email: String::new(),
-            first_name: String::new(),
-            last_name: String::new(),
-            password_hash: "hash".to_owned(),
-            now: Timestamp::now(),
-        };
+        let user = NewUser::named("alice", "hash", Timestamp::now());
         world.store.add_user(user, Joining::Anyhow).await.expect("a new user");
         world.idle().create_app(app("blog"), "alice").await.expect("a new app");
         world

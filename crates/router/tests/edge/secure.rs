@@ -1,6 +1,6 @@
 //! The visitor's side of TLS, and certificates for the router's side.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use domain::certs::{AttachedCert, Pair};
@@ -38,15 +38,34 @@ pub fn trusting(
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("PEM");
     roots.add(certificate).expect("a certificate");
-    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(versions)
         .expect("both are there")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    offering(config, alpn)
+}
+
+/// Offers these protocols; each connection shows the certificate anew.
+fn offering(mut config: ClientConfig, alpn: &[&str]) -> Arc<ClientConfig> {
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    // Each connection shows the certificate anew.
     config.resumption = rustls::client::Resumption::disabled();
     Arc::new(config)
+}
+
+/// Shakes hands; an error where that fails.
+fn shaken(
+    address: SocketAddr,
+    name: &str,
+    config: &Arc<ClientConfig>,
+) -> Result<(ClientConnection, TcpStream), std::io::Error> {
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let mut connection = ClientConnection::new(Arc::clone(config), name).expect("a connection");
+    let mut stream = tcp(address);
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    Ok((connection, stream))
 }
 
 /// Connects by this configuration; an error where the handshake fails.
@@ -55,12 +74,7 @@ pub fn connect_with(
     name: &str,
     config: &Arc<ClientConfig>,
 ) -> Result<Visitor, std::io::Error> {
-    let name = ServerName::try_from(name.to_owned()).expect("a name");
-    let mut connection = ClientConnection::new(Arc::clone(config), name).expect("a connection");
-    let mut stream = tcp(address);
-    while connection.is_handshaking() {
-        connection.complete_io(&mut stream)?;
-    }
+    let (connection, stream) = shaken(address, name, config)?;
     Ok(Visitor::on(StreamOwned::new(connection, stream)))
 }
 
@@ -81,12 +95,7 @@ pub fn handshake(
     name: &str,
     config: &Arc<ClientConfig>,
 ) -> Result<Shown, std::io::Error> {
-    let name = ServerName::try_from(name.to_owned()).expect("a name");
-    let mut connection = ClientConnection::new(Arc::clone(config), name).expect("a connection");
-    let mut stream = tcp(address);
-    while connection.is_handshaking() {
-        connection.complete_io(&mut stream)?;
-    }
+    let (connection, _) = shaken(address, name, config)?;
     let certificate = connection.peer_certificates().and_then(<[_]>::first).expect("one was shown").to_vec();
     Ok(Shown { protocol: connection.alpn_protocol().map(<[u8]>::to_vec), certificate })
 }
@@ -95,15 +104,13 @@ pub fn handshake(
 pub fn accepting_anything(alpn: &[&str]) -> Arc<ClientConfig> {
     let provider = Arc::new(default_provider());
     let verifier = Arc::new(Anything(Arc::clone(&provider)));
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS12, &TLS13])
         .expect("both are there")
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    config.resumption = rustls::client::Resumption::disabled();
-    Arc::new(config)
+    offering(config, alpn)
 }
 
 #[derive(Debug)]

@@ -79,14 +79,7 @@ impl World {
         let router = Router::start(&settings, &routes, &stopped).expect("free ports");
         let https = router.https_address().expect("it was asked for");
         let pebble = Pebble::start(router.address(), https);
-        let user = NewUser {
-            username: "alice".to_owned(),
-            email: String::new(),
-            first_name: String::new(),
-            last_name: String::new(),
-            password_hash: "hash".to_owned(),
-            now: Timestamp::now(),
-        };
+        let user = NewUser::named("alice", "hash", Timestamp::now());
         store.add_user(user, Joining::Anyhow).await.expect("a new user");
         let world =
             Self { store, pebble, https, engine, _router: router, _shutdown: shutdown, _folder: folder };
