@@ -20,8 +20,8 @@ use crate::{packages, paths, progress};
 const START_MAX: Duration = Duration::from_secs(120);
 const STOP_MAX: Duration = Duration::from_secs(20);
 /// Idle connections to each app that nginx keeps. It sets aside room for them, so they are few where hosts are many;
-/// ours keeps at most 128, and takes room as they come.
-const IDLE_FEW_HOSTS: usize = 128;
+/// ours keeps at most 1,024, and takes room as they come.
+const IDLE_FEW_HOSTS: usize = 1_024;
 const IDLE_MANY_HOSTS: usize = 8;
 const HOSTS_FEW: usize = 100;
 
