@@ -11,11 +11,29 @@ fail() {
 # config NAME: prints a value of the app's config; fails quietly when it is not set.
 config() { [[ -f "$ENV_DIR/$1" ]] && cat "$ENV_DIR/$1"; }
 
+# config_digest: stands for all names and values of the app's config. Clients and scripts of packages read it, so what
+# is kept of their work holds for this config alone.
+config_digest() {
+    [[ -d "$ENV_DIR" ]] || return 0
+    (cd "$ENV_DIR" && find . -type f -print0 | sort --zero-terminated | xargs --null --no-run-if-empty sha256sum)
+}
+
+# digest: stands for what it reads.
+digest() { sha256sum | cut -d ' ' -f 1; }
+
+# text FILE: prints a small text file without byte order mark and carriage returns; refuses UTF-16 by name.
+text() {
+    case $(head -c 2 "$1" | od -An -tx1 | tr -d ' ') in
+        fffe | feff) fail "${1##*/} is UTF-16: save it as plain text in UTF-8" ;;
+    esac
+    sed -e $'1s/^\xef\xbb\xbf//' -e 's/\r$//' "$1"
+}
+
 # copy FROM TO: copies a folder with its modes and links. For thousands of small files, and on layered file
 # systems above all, this is many times faster than cp, which sets owners and attributes of each.
 copy() {
     mkdir -p "$2"
-    tar --create --directory "$1" . | tar --extract --directory "$2"
+    tar --create --directory "$1" . | tar --extract --preserve-permissions --directory "$2"
 }
 
 # keep FROM TO: puts a copy into the cache so that a build killed half-way leaves no half copy.

@@ -1,12 +1,20 @@
 # Which folder a static site is served from. Source it, then call static_root.
 # shellcheck shell=bash
 
+# shellcheck source=pack.sh
+source "${BASH_SOURCE[0]%/*}/pack.sh"
+
 # static_root BUILD_DIR: `root: <folder>` of the Staticfile, else public/ if it has a first page, else the root.
 static_root() {
     local root=
     if [[ -f "$1/Staticfile" ]]; then
-        root=$(sed -nE 's/^root:[[:space:]]*"?([^"]*[^"[:space:]])"?[[:space:]]*$/\1/p' "$1/Staticfile" | head -n 1)
+        root=$(text "$1/Staticfile" | sed -nE 's/^root:[[:space:]]*"?([^"]*[^"[:space:]])"?[[:space:]]*$/\1/p' | head -n 1)
     fi
     if [[ -z "$root" && -f "$1/public/index.html" ]]; then root=public; fi
     echo "${root:-.}"
+}
+
+# has_fallback BUILD_DIR: whether `pushstate: enabled` stands in the Staticfile: an app of one page, which does its own routing.
+has_fallback() {
+    [[ -f "$1/Staticfile" ]] && text "$1/Staticfile" | grep -qE '^pushstate:[[:space:]]*"?(enabled|true)"?[[:space:]]*$'
 }

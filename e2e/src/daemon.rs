@@ -1,4 +1,4 @@
-//! A Docker daemon of a scenario's own: one that may die, with everything that it runs.
+//! A Docker daemon for one scenario, which can be killed with everything that it runs.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::wait_for;
 
-/// The image that builds need; copied from the machine's own daemon.
+/// The image that builds need; copied from the machine's daemon.
 const STACK_IMAGE: &str = "deis/stack:latest";
 
 pub struct Daemon {
@@ -17,7 +17,7 @@ pub struct Daemon {
     process: Option<Child>,
 }
 
-/// The `docker` client, of this daemon or of the machine's own.
+/// The `docker` client for this daemon, or for the machine's.
 pub(crate) fn docker(socket: Option<&Path>) -> Command {
     let mut docker = Command::new("docker");
     if let Some(socket) = socket {
@@ -27,7 +27,7 @@ pub(crate) fn docker(socket: Option<&Path>) -> Command {
 }
 
 impl Daemon {
-    /// Starts one that touches nothing of the machine's own and has the stack image.
+    /// Starts a daemon that has the stack image and changes nothing of the machine's daemon.
     pub fn start() -> Self {
         let folder =
             tempfile::Builder::new().prefix("workflow-dockerd-").tempdir().expect("a temporary folder");
@@ -51,7 +51,7 @@ impl Daemon {
             .arg(format!("--data-root={}", folder.join("data").display()))
             .arg(format!("--exec-root={}", folder.join("run").display()))
             .arg(format!("--pidfile={}", folder.join("pid").display()))
-            // Containers are reached over their bridges; the machine's firewall is left alone.
+            // Containers are reached over their bridges; the machine's firewall is not changed.
             .args(["--iptables=false", "--ip-masq=false", "--bridge=none"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
@@ -90,7 +90,7 @@ impl Daemon {
             process.kill().expect("it is our child");
             process.wait().expect("it is our child");
         }
-        // Containers' processes are children of shims, whose command lines name our folder.
+        // Containers' processes are children of shims, whose command lines name this folder.
         let shims = self.processes();
         let children = shims.iter().flat_map(|shim| descendants(*shim));
         let doomed: Vec<String> = children.chain(shims.iter().copied()).map(|pid| pid.to_string()).collect();
@@ -99,7 +99,7 @@ impl Daemon {
             self.processes().is_empty().then_some(())
         });
         self.unmount_all();
-        // Run-time files lie in memory on real machines: a reboot clears them.
+        // Runtime files are in memory on real machines: a reboot clears them.
         let run = self.folder.path().join("run");
         if let Err(error) = std::fs::remove_dir_all(&run) {
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "cannot clear {}: {error}", run.display());

@@ -1,4 +1,4 @@
-//! One HTTP request to a port of this machine, byte for byte as a scenario wants it.
+//! One HTTP request to a port of this machine, byte for byte as a scenario writes it.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,14 +8,14 @@ const ANSWER_MAX: u64 = 8 << 20;
 
 /// Status, head and body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub head: String,
     pub body: String,
 }
 
-/// `GET path` of `host`; an error text where no answer came.
-pub fn get(port: u16, host: &str, path: &str) -> Result<Answer, String> {
+/// Response to `GET path` for `host`; an error text where none came.
+pub fn get(port: u16, host: &str, path: &str) -> Result<Response, String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(|error| error.to_string())?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
@@ -25,5 +25,5 @@ pub fn get(port: u16, host: &str, path: &str) -> Result<Answer, String> {
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n").ok_or("no answer")?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or("no status")?;
-    Ok(Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() })
+    Ok(Response { status, head: head.to_ascii_lowercase(), body: body.to_owned() })
 }

@@ -1,7 +1,8 @@
 //! Scenarios: what a user does with `deis`, `git` and `curl`, against the programs as they were built.
 //!
 //! Each scenario has a platform of its own, on free ports, with its state in a temporary folder; when it
-//! ends, nothing is left in Docker. The programs are found by `WORKFLOW_BIN` and `DEIS_BIN`, which
+//! ends, nothing is left in Docker. On a cluster, where an installation takes long, an unchanged one is used by the
+//! next scenario. The programs are found by `WORKFLOW_BIN` and `DEIS_BIN`, which
 //! `cargo xtask test` sets, else in the target folder.
 
 mod daemon;
@@ -14,11 +15,11 @@ mod visitors;
 mod websocket;
 
 pub use daemon::Daemon;
-pub use http::{Answer, get};
+pub use http::{Response, get};
 pub use on_terminal::OnTerminal;
 pub use platform::Platform;
 pub use private_registry::PrivateRegistry;
-pub use user::{Said, User};
+pub use user::{CommandOutput, User};
 pub use visitors::Visitors;
 pub use websocket::{ECHO_APP, WebSocket};
 
@@ -30,7 +31,7 @@ pub fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("e2e lies in the checkout").to_owned()
 }
 
-/// Waits until `ready` gives a value, looking every 20 ms; panics with `what` after `limit`.
+/// Waits until `ready` returns a value, checking every 20 ms; panics with `what` after `limit`.
 pub fn wait_for<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + limit;
     loop {

@@ -1,4 +1,4 @@
-//! A program on a terminal of its own, by util-linux's `script`: what is typed, what it shows, how it ends.
+//! A program on a terminal of its own, by util-linux's `script`: input, output and exit code.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Longest wait for something to be shown: an image may have to be pulled.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Longest wait for output: an image may have to be pulled.
+const TIMEOUT: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub struct OnTerminal {
     child: Child,
     shown: Arc<Mutex<String>>,
     reading: Option<JoinHandle<()>>,
-    /// How much of it was looked at.
+    /// Number of bytes already read.
     seen: usize,
 }
 
@@ -42,10 +42,10 @@ impl OnTerminal {
         stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).expect("it reads");
     }
 
-    /// Waits until this is shown, after what was seen before.
+    /// Waits until this text is shown, after the output already read.
     #[track_caller]
     pub fn sees(&mut self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let shown = self.shown.lock().expect("nobody panics with it").clone();
             if let Some(start) = shown[self.seen..].find(text) {
@@ -57,7 +57,7 @@ impl OnTerminal {
         }
     }
 
-    /// Waits for the end; gives the exit code and all that was shown.
+    /// Waits for the end; returns the exit code and the whole output.
     pub fn ends(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().expect("it ends").code();
         self.reading.take().expect("it reads").join().expect("no panic");
@@ -67,7 +67,7 @@ impl OnTerminal {
 }
 
 impl Drop for OnTerminal {
-    /// As when a window is closed: the terminal goes, and with it the program.
+    /// Ends the terminal, and with it the program, as closing a window does.
     fn drop(&mut self) {
         _ = self.child.kill();
         _ = self.child.wait();

@@ -1,4 +1,4 @@
-//! A platform of a scenario's own: on this machine, or on a cluster where `WORKFLOW_E2E_CLUSTER` is set.
+//! A platform for one scenario: on this machine, or on a cluster where `WORKFLOW_E2E_CLUSTER` is set.
 
 mod cluster;
 mod forward;
@@ -16,12 +16,12 @@ use crate::{checkout, get};
 use cluster::Cluster;
 use machine::Machine;
 
-/// Whether scenarios run on a cluster.
+/// Returns true if scenarios run on a cluster.
 pub(crate) fn is_on_cluster() -> bool {
     cluster::is_wanted()
 }
 
-/// Ends with the scenario, also when that fails.
+/// A platform; it is removed with the scenario, also when that fails.
 pub struct Platform {
     pub http_port: u16,
     pub https_port: u16,
@@ -36,28 +36,33 @@ enum Place {
 }
 
 impl Platform {
-    /// Starts one and waits for its API.
+    /// Starts a platform and waits for its API.
     pub fn start() -> Self {
-        if cluster::is_wanted() { Self::install(&[]) } else { Self::start_on(None, &[]) }
+        if cluster::is_wanted() { Self::on(Cluster::usual()) } else { Self::start_on(None, &[]) }
     }
 
-    /// Starts one that takes images from this registry too, though it speaks plain HTTP.
+    /// Starts a platform that accepts images from this registry too, which uses plain HTTP.
     pub fn trusting(registry: &str) -> Self {
         if !cluster::is_wanted() {
-            // Docker asks the loopback address without TLS.
-            return Self::start();
+            // Loopback addresses are connected to without TLS.
+            return Self::start_on(None, &["--allow-outbound", registry]);
         }
         let usual = std::env::var("WORKFLOW_E2E_INSECURE_REGISTRY").unwrap_or_default();
         Self::install(&[&format!("registry.insecureHosts={{{usual},{registry}}}")])
     }
 
-    /// Starts one where a node has this label; on a cluster it is the last node.
+    /// Starts a platform on this machine whose builds trust only these authorities.
+    pub fn whose_builds_trust(authorities: &Path) -> Self {
+        Self::start_on(None, &["--build-ca-bundle", &authorities.display().to_string()])
+    }
+
+    /// Starts a platform where a node has this label; on a cluster it is the last node.
     pub fn with_labelled_node(name: &str, value: &str) -> Self {
         let label = format!("{name}={value}");
         if !cluster::is_wanted() {
             return Self::start_on(None, &["--node-label", &label]);
         }
-        let platform = Self::install(&[]);
+        let platform = Self::start();
         let node = platform.kubectl(&["get", "nodes", "-o", "jsonpath={.items[-1:].metadata.name}"]);
         platform.kubectl(&["label", "node", &node, &label, "--overwrite"]);
         platform
@@ -83,15 +88,18 @@ impl Platform {
         nodes
     }
 
-    /// Installs one on the cluster, with these values of the chart on top of the usual ones.
+    /// Installs a platform on the cluster, with these values of the chart in addition to the usual ones.
     pub fn install(values: &[&str]) -> Self {
-        let cluster = Cluster::install(values);
+        Self::on(Cluster::install(values))
+    }
+
+    fn on(cluster: Cluster) -> Self {
         let (http_port, https_port) = (cluster.http.port, cluster.https.port);
         let ssh_port = cluster.ssh.port;
         Self { http_port, https_port, ssh_port, place: Place::Cluster(cluster), folder: folder() }
     }
 
-    /// Starts one on a Docker daemon of the scenario's own.
+    /// Starts a platform on the scenario's Docker daemon.
     pub fn start_on_daemon(daemon: &Daemon) -> Self {
         Self::start_on(Some(daemon), &[])
     }
@@ -113,17 +121,17 @@ impl Platform {
         }
     }
 
-    /// Starts the process without waiting for anything.
+    /// Starts the process without waiting for its API.
     pub fn launch(&mut self) {
         self.machine().launch();
     }
 
-    /// Kills it without a warning, as a power cut would.
+    /// Kills the platform with SIGKILL, as a power cut would.
     pub fn kill(&mut self) {
         self.machine().kill();
     }
 
-    /// Asks it to stop and waits; gives the exit code.
+    /// Stops the platform with TERM and waits; returns the exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.machine().stop()
     }
@@ -135,7 +143,7 @@ impl Platform {
         }
     }
 
-    /// Makes this the platform's certificate, as an operator does.
+    /// Sets the platform's certificate, as an operator does.
     pub fn set_platform_certificate(&mut self, certificate: &Path, key: &Path) {
         match &mut self.place {
             Place::Machine(machine) => machine.set_platform_certificate(certificate, key),
@@ -143,7 +151,7 @@ impl Platform {
         }
     }
 
-    /// Gives routers a rule, as an operator does.
+    /// Sets a rule of the routers, as an operator does.
     pub fn set_router_rule(&mut self, key: &str, value: &str) {
         match &mut self.place {
             Place::Machine(machine) => machine.set_router_rule(key, value),
@@ -156,12 +164,12 @@ impl Platform {
         self.cluster().kubectl(arguments)
     }
 
-    /// `helm upgrade` with these values on top of those it was installed with.
+    /// `helm upgrade` with these values in addition to those of the installation.
     pub fn upgrade(&self, values: &[&str]) {
         self.cluster().upgrade(values);
     }
 
-    /// Has the platform's database refuse everybody, or serve again.
+    /// Makes the platform's database refuse all connections, or accept them again.
     pub fn let_into_database(&self, allowed: bool) {
         self.cluster().let_into_database(allowed);
     }
@@ -183,7 +191,7 @@ impl Platform {
         }
     }
 
-    /// The first user, who is the administrator, with an SSH key added.
+    /// Registers the first user, the administrator, and adds an SSH key.
     pub fn admin(&self) -> User<'_> {
         let admin = self.newcomer("admin");
         admin.register(&[]);
@@ -191,22 +199,22 @@ impl Platform {
         admin
     }
 
-    /// Somebody with a home folder and an SSH key, not registered yet.
+    /// A person with a home folder and an SSH key, not yet registered.
     pub fn newcomer(&self, name: &str) -> User<'_> {
         User::new(self, name, self.folder.path().join("homes").join(name))
     }
 
-    /// A user whose home folder is there already.
+    /// A user whose home folder exists already.
     pub fn newcomer_again(&self, name: &str) -> User<'_> {
         User::again(self, name, self.folder.path().join("homes").join(name))
     }
 
-    /// Asks for a path of an app.
-    pub fn get(&self, app: &str, path: &str) -> Result<crate::Answer, String> {
+    /// Requests a path of an app.
+    pub fn get(&self, app: &str, path: &str) -> Result<crate::Response, String> {
         get(self.http_port, &format!("{app}.localhost:{}", self.http_port), path)
     }
 
-    /// Waits until the app answers 200 with a text that holds `wanted`.
+    /// Waits until the app responds with 200 and a text that contains `wanted`.
     pub fn wait_for_answer(&self, app: &str, wanted: &str) {
         let mut last = None;
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -227,12 +235,12 @@ impl Platform {
         format!("http://deis.localhost:{}", self.http_port)
     }
 
-    /// Reference of the stack image, for those who bring it as an image of their own.
+    /// Reference of the stack image, for users who deploy it as an image.
     pub fn stack_image(&self) -> String {
         std::env::var("WORKFLOW_E2E_STACK_IMAGE").unwrap_or_else(|_| "deis/stack:latest".to_owned())
     }
 
-    /// What is left of an app that was destroyed; on one machine, of all apps.
+    /// Remains of a destroyed app; on one machine, of all apps.
     pub fn left_of(&self, app: &str) -> Vec<String> {
         match &self.place {
             Place::Machine(machine) => {
@@ -242,7 +250,7 @@ impl Platform {
         }
     }
 
-    /// Waits until just `count` containers of the app are left, the drained ones gone.
+    /// Waits until the app has exactly `count` containers, after the drained ones are gone.
     pub fn settled_containers(&self, app: &str, count: usize) -> Vec<String> {
         crate::wait_for("old replicas are gone", Duration::from_secs(60), || {
             Some(self.containers(app)).filter(|containers| containers.len() == count)
@@ -259,6 +267,27 @@ impl Platform {
         containers
     }
 
+    /// Removes all apps and users through the API, the administrator last; `None` where that fails.
+    fn emptied(&self) -> Option<()> {
+        let admin = User::new(self, "admin", self.folder.path().join("homes/-last"));
+        let done = |words: &[&str]| Some(admin.deis(words)).filter(|said| said.code == Some(0));
+        let list = |words: &[&str]| -> Option<Vec<serde_json::Value>> {
+            let listed: serde_json::Value = serde_json::from_str(&done(words)?.stdout).ok()?;
+            listed.as_array().cloned()
+        };
+        Some(admin.login()).filter(|said| said.code == Some(0))?;
+        for app in list(&["apps:list", "--limit=1000", "--output=json"])? {
+            let app = app["id"].as_str()?;
+            done(&["apps:destroy", &format!("--app={app}"), &format!("--confirm={app}")])?;
+        }
+        let users = list(&["users:list", "--limit=1000", "--output=json"])?;
+        let names = users.iter().filter_map(|user| user["username"].as_str()).filter(|name| *name != "admin");
+        for name in names.chain(["admin"]) {
+            done(&["auth:cancel", &format!("--username={name}"), "--yes"])?;
+        }
+        Some(())
+    }
+
     fn log(&self) -> String {
         match &self.place {
             Place::Machine(machine) => machine.log(),
@@ -271,6 +300,13 @@ impl Drop for Platform {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("---- the platform's log\n{}", self.log());
+            return;
+        }
+        if let Place::Cluster(cluster) = &self.place
+            && cluster.is_usual()
+            && self.emptied().is_some()
+        {
+            cluster.leave_to_others();
         }
     }
 }
@@ -279,7 +315,7 @@ fn folder() -> TempDir {
     tempfile::Builder::new().prefix("workflow-e2e-").tempdir().expect("a temporary folder")
 }
 
-/// A program by its variable, else from the target folder.
+/// Path of a program, from its variable or else in the target folder.
 pub fn program(variable: &str, name: &str) -> PathBuf {
     std::env::var_os(variable).map_or_else(
         || {
@@ -291,8 +327,8 @@ pub fn program(variable: &str, name: &str) -> PathBuf {
     )
 }
 
-/// A port that nothing listens on, from below the range that the kernel gives to those who connect: they would
-/// take it before the platform does.
+/// A port that nothing listens on, below the range of ephemeral ports: an outgoing connection could take one of
+/// those before the platform does.
 pub(crate) fn free_port() -> u16 {
     loop {
         let port = 10_000 + (random() % 10_000) as u16;

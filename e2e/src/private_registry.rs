@@ -1,4 +1,4 @@
-//! A registry that asks for a login: CNCF Distribution, started for one scenario, with one image in it.
+//! A registry that requires a login: CNCF Distribution, started for one scenario, with one image in it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,12 +11,12 @@ use crate::wait_for;
 
 pub const USERNAME: &str = "robot";
 pub const PASSWORD: &str = "wide open";
-/// bcrypt of the password, as Distribution wants it.
+/// bcrypt of the password, the form that Distribution reads.
 const LOGIN: &str = "robot:$2b$05$9tNrLr6JECDNOt013jir8ueF3K6y20mDuHXOLZIRqWi1hIAyHuzSi\n";
-/// Where clusters reach what runs beside them, and the port that their settings name.
+/// Address at which clusters reach services beside them, with the port that their settings name.
 const CLUSTER_HOST: &str = "10.240.0.1:5002";
 
-/// Ends with the scenario.
+/// A registry that ends with the scenario.
 pub struct PrivateRegistry {
     /// Host and port.
     pub host: String,
@@ -25,7 +25,7 @@ pub struct PrivateRegistry {
 }
 
 impl PrivateRegistry {
-    /// Starts it where the platform reaches it: on the loopback address, or beside the cluster.
+    /// Starts the registry where the platform reaches it: on the loopback address, or beside the cluster.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let host = match crate::platform::is_on_cluster() {
@@ -51,7 +51,7 @@ impl PrivateRegistry {
         registry
     }
 
-    /// Pushes a copy of the stack image and gives its name there.
+    /// Pushes a copy of the stack image and returns its name there.
     pub fn push_stack(&self) -> String {
         let name = format!("{}/team/shop:v1", self.host);
         match std::env::var_os("WORKFLOW_E2E_IMAGES") {
@@ -70,7 +70,7 @@ impl PrivateRegistry {
     }
 
     fn push_from_docker(&self, name: &str) {
-        // A folder of its own for the login: the person's stays as it is.
+        // A separate folder for the login: the developer's own stays unchanged.
         let login = self.folder.path().join("docker");
         let client = |words: &[&str]| {
             let mut docker = docker(None);

@@ -1,4 +1,4 @@
-//! A user at a terminal: a home folder, a profile, an SSH key, and the commands they type.
+//! A user at a terminal: a home folder, a profile, an SSH key, and the commands that the user types.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,36 +8,39 @@ use crate::on_terminal::OnTerminal;
 use crate::platform::{Platform, program};
 use crate::{checkout, wait_for};
 
-/// What a command said, and its exit code.
+/// Output of a command, and its exit code.
 #[derive(Debug, Clone)]
-pub struct Said {
+pub struct CommandOutput {
     pub code: Option<i32>,
     pub stdout: String,
+    /// stdout as bytes.
+    pub stdout_bytes: Vec<u8>,
     pub stderr: String,
 }
 
-impl Said {
+impl CommandOutput {
     fn of(output: &Output) -> Self {
         Self {
             code: output.status.code(),
+            stdout_bytes: output.stdout.clone(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
 
-    /// Both streams, for looking things up.
+    /// Both streams as one text.
     pub fn all(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }
 
-    /// Goes on only where the command succeeded.
+    /// Panics unless the command succeeded.
     #[track_caller]
     pub fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
-    /// Goes on only where the command failed with this code and said this.
+    /// Panics unless the command failed with this code and printed this text.
     #[track_caller]
     pub fn fails(self, code: i32, text: &str) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
@@ -65,14 +68,14 @@ impl<'a> User<'a> {
         Self { platform, name: name.to_owned(), home }
     }
 
-    pub fn register(&self, more: &[&str]) -> Said {
+    pub fn register(&self, more: &[&str]) -> CommandOutput {
         let name = format!("--username={}", self.name);
         let email = format!("--email={}@example.com", self.name);
         let fixed = ["register", &self.platform.url(), &name, "--password=correct horse", &email];
         self.deis(&[&fixed[..], more].concat())
     }
 
-    pub fn login(&self) -> Said {
+    pub fn login(&self) -> CommandOutput {
         let name = format!("--username={}", self.name);
         self.deis(&["login", &self.platform.url(), &name, "--password=correct horse"])
     }
@@ -83,11 +86,11 @@ impl<'a> User<'a> {
     }
 
     /// `deis` in the home folder.
-    pub fn deis(&self, arguments: &[&str]) -> Said {
+    pub fn deis(&self, arguments: &[&str]) -> CommandOutput {
         self.deis_in(&self.home, arguments)
     }
 
-    pub fn deis_in(&self, folder: &Path, arguments: &[&str]) -> Said {
+    pub fn deis_in(&self, folder: &Path, arguments: &[&str]) -> CommandOutput {
         self.said(program("DEIS_BIN", "deis").as_os_str().to_str().expect("a UTF-8 path"), folder, arguments)
     }
 
@@ -104,13 +107,13 @@ impl<'a> User<'a> {
         let deis = program("DEIS_BIN", "deis");
         let words = [deis.to_str().expect("a UTF-8 path")].into_iter().chain(arguments.iter().copied());
         let line = words.map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
-        // A test run that was started to outlive its own terminal must not pass that on.
+        // A test run that ignores HUP, to outlive its terminal, must not pass that on.
         let words = ["--default-signal=HUP", "script", "-qfec", &line, "/dev/null"];
         OnTerminal::start(self.command("env", folder, &words))
     }
 
-    /// `deis` with something in a pipe.
-    pub fn deis_with_input(&self, folder: &Path, arguments: &[&str], input: &str) -> Said {
+    /// `deis` with input from a pipe.
+    pub fn deis_with_input(&self, folder: &Path, arguments: &[&str], input: &str) -> CommandOutput {
         let deis = program("DEIS_BIN", "deis");
         let mut command = self.command(deis.to_str().expect("a UTF-8 path"), folder, arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -118,35 +121,47 @@ impl<'a> User<'a> {
         let mut stdin = child.stdin.take().expect("piped");
         stdin.write_all(input.as_bytes()).expect("it reads");
         drop(stdin);
-        Said::of(&child.wait_with_output().expect("deis ends"))
+        CommandOutput::of(&child.wait_with_output().expect("deis ends"))
     }
 
     /// Any program in the home folder.
-    pub fn run(&self, program: &str, arguments: &[&str]) -> Said {
+    pub fn run(&self, program: &str, arguments: &[&str]) -> CommandOutput {
         self.said(program, &self.home, arguments)
     }
 
-    pub fn git(&self, folder: &Path, arguments: &[&str]) -> Said {
+    pub fn git(&self, folder: &Path, arguments: &[&str]) -> CommandOutput {
         self.said("git", folder, arguments)
     }
 
     /// A repository with a copy of an example, committed, with an app of that name made for it.
     pub fn app_from_example(&self, app: &str, example: &str) -> PathBuf {
+        self.app_from_folder(app, &checkout().join("examples").join(example))
+    }
+
+    /// A repository with the files of a case in `e2e/cases`, committed, with an app made for it.
+    pub fn app_from_case(&self, app: &str, case: &str) -> PathBuf {
+        self.app_from_folder(app, &checkout().join("e2e/cases").join(case))
+    }
+
+    fn app_from_folder(&self, app: &str, from: &Path) -> PathBuf {
         let folder = self.repository(app);
-        let from = checkout().join("examples").join(example).join(".");
-        self.run(
-            "cp",
-            &[
-                "--recursive",
-                "--preserve=mode",
-                from.to_str().expect("UTF-8"),
-                folder.to_str().expect("UTF-8"),
-            ],
-        )
-        .ok();
+        self.copy_into(&folder, from);
         self.commit(&folder, "first");
         self.deis_in(&folder, &["create", app]).ok();
         folder
+    }
+
+    fn copy_into(&self, folder: &Path, from: &Path) {
+        let from = from.join(".");
+        let words = ["--recursive", "--preserve=mode", from.to_str().expect("UTF-8")];
+        self.run("cp", &[&words[..], &[folder.to_str().expect("UTF-8")]].concat()).ok();
+    }
+
+    /// Replaces the files of a repository by those of a case; its app keeps its cache.
+    pub fn replace_with_case(&self, folder: &Path, case: &str) {
+        self.git(folder, &["rm", "-r", "--quiet", "."]).ok();
+        self.copy_into(folder, &checkout().join("e2e/cases").join(case));
+        self.commit(folder, case);
     }
 
     /// A repository with these files, committed, with an app of that name made for it.
@@ -166,7 +181,7 @@ impl<'a> User<'a> {
         folder
     }
 
-    /// Writes files and commits all there is.
+    /// Writes files and commits all changes.
     pub fn change(&self, folder: &Path, files: &[(&str, &str)]) {
         write_files(folder, files);
         self.commit(folder, "change");
@@ -178,11 +193,11 @@ impl<'a> User<'a> {
     }
 
     /// `git push deis master`.
-    pub fn push(&self, folder: &Path) -> Said {
+    pub fn push(&self, folder: &Path) -> CommandOutput {
         self.git(folder, &["push", "deis", "master"])
     }
 
-    /// Starts a push and gives it back as soon as it has said `text`.
+    /// Starts a push and returns it as soon as it has printed `text`.
     pub fn push_until(&self, folder: &Path, text: &str) -> Child {
         let log = folder.with_extension("push.log");
         let file = std::fs::File::create(&log).expect("a log file");
@@ -195,12 +210,12 @@ impl<'a> User<'a> {
         child
     }
 
-    fn said(&self, program: &str, folder: &Path, arguments: &[&str]) -> Said {
+    fn said(&self, program: &str, folder: &Path, arguments: &[&str]) -> CommandOutput {
         let output = self
             .command(program, folder, arguments)
             .output()
             .unwrap_or_else(|error| panic!("{program}: {error}"));
-        Said::of(&output)
+        CommandOutput::of(&output)
     }
 
     fn command(&self, program: &str, folder: &Path, arguments: &[&str]) -> Command {

@@ -1,4 +1,4 @@
-//! Visitors who ask for an app over and over while things happen, and remember what they did not get.
+//! Clients that request an app again and again during a scenario, and record the failures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::{Platform, get};
 
-/// Visitors who ask side by side.
+/// Number of concurrent clients.
 const COUNT: usize = 4;
-/// Pause of each between an answer and the next question.
+/// Pause of a client between a response and its next request.
 const PAUSE: Duration = Duration::from_millis(25);
 
 pub struct Visitors {
@@ -18,7 +18,7 @@ pub struct Visitors {
 }
 
 impl Visitors {
-    /// They come at once.
+    /// Starts the clients.
     pub fn of(platform: &Platform, app: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (port, host) = (platform.http_port, format!("{app}.localhost"));
@@ -29,7 +29,7 @@ impl Visitors {
         Self { visitors: (0..COUNT).map(visitor).collect(), stop }
     }
 
-    /// How often they asked, and what they got in place of an answer.
+    /// Stops the clients; returns the number of requests, and the failures among them.
     pub fn leave(self) -> (usize, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         let told = self.visitors.into_iter().map(|visitor| visitor.join().expect("a visitor goes home"));

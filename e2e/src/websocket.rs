@@ -1,23 +1,23 @@
-//! A visitor with a WebSocket (RFC 6455) to an app that says back what it hears: short texts, one at a time.
+//! A client with a WebSocket (RFC 6455) to an app that echoes each message: short texts, one at a time.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// An app for the other end; wants `PORT`.
+/// Source of the echo app; it reads `PORT`.
 pub const ECHO_APP: &str = include_str!("websocket/echo.py");
 
-/// The key of RFC 6455 section 1.3, and what must come back for it.
+/// The key of RFC 6455 section 1.3, and the response that it requires.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-/// A text in one frame, whole.
+/// First byte of a text message in one frame.
 const TEXT: u8 = 0x81;
 const TEXT_BYTES_MAX: usize = 125;
 
 pub struct WebSocket(BufReader<TcpStream>);
 
 impl WebSocket {
-    /// Opens one to `host`; an error text where the app does not agree.
+    /// Opens a WebSocket to `host`; an error text where the app refuses it.
     pub fn open(port: u16, host: &str) -> Result<Self, String> {
         let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
         stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(|error| error.to_string())?;
@@ -38,11 +38,11 @@ impl WebSocket {
         if is_agreed { Ok(this) } else { Err(head) }
     }
 
-    /// Sends a text and gives back what is said to it.
+    /// Sends a text and returns the reply.
     pub fn ask(&mut self, text: &str) -> Result<String, String> {
         assert!(text.len() <= TEXT_BYTES_MAX, "a short text");
         let length = u8::try_from(text.len()).expect("it is short");
-        // Masked, as all that clients send; with zeros, which change nothing.
+        // Masked, as a client's frames must be; with zeros, which change nothing.
         let frame = [&[TEXT, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat();
         self.0.get_mut().write_all(&frame).map_err(|error| error.to_string())?;
         let mut head = [0; 2];

@@ -1,11 +1,11 @@
-//! What goes wrong is told in one clear message, with the right status, and changes nothing that ran before.
+//! Bad input: one clear message, the right status, and no change to what ran before.
 
 use e2e::{Platform, User};
 use std::path::PathBuf;
 
 const SERVER: &str = "web: exec python3 -m http.server $PORT\n";
 
-/// A running app to be left alone by whatever fails.
+/// A running app, which failures must not change.
 fn running_app(user: &User<'_>, platform: &Platform, name: &str) -> PathBuf {
     let folder = user.app_from_files(name, &[("Procfile", SERVER), ("index.html", "the old release\n")]);
     user.push(&folder).ok();

@@ -1,7 +1,9 @@
-//! What only a cluster can show: pods, nodes and parts of the platform go away while apps serve.
+//! Failures of pods, nodes and parts of the platform in a cluster, while apps serve.
 //!
-//! These scenarios take away things that others stand on, so they run one after another.
+//! These scenarios remove things that others need, so they run one after another.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use e2e::{Platform, User, Visitors, wait_for};
 
-/// Longer than watches and leases take to notice.
+/// Longer than the timeouts of watches and leases.
 const API_OUTAGE: Duration = Duration::from_secs(60);
 const SERVER: &str = "web: exec python3 -m http.server $PORT\n";
 
@@ -75,7 +77,8 @@ fn a_pod_that_is_killed_is_replaced() {
 #[test]
 fn apps_reach_one_another_inside_the_cluster_also_when_nobody_outside_does() {
     let _alone = alone();
-    let platform = Platform::start();
+    // A new one: the state of a network plug-in about earlier namespaces of these names does not count.
+    let platform = Platform::install(&[]);
     let admin = platform.admin();
     running_app(&platform, &admin, 1);
     let visitor = admin.app_from_files("visitor", &[("Procfile", SERVER), ("index.html", "visitor\n")]);
@@ -87,7 +90,9 @@ fn apps_reach_one_another_inside_the_cluster_also_when_nobody_outside_does() {
         platform.get("blog", "/").ok().filter(|answer| answer.status == 404)
     });
     let url = format!("http://blog.{}/", platform.namespace_of("blog"));
-    let said = admin.deis_in(&visitor, &["run", &format!("curl --silent --max-time 10 {url}")]).ok().stdout;
+    // A policy applies to a new pod after a moment; until then the pod's connections are refused.
+    let ask = format!("curl --silent --retry 60 --retry-delay 1 --retry-all-errors --max-time 10 {url}");
+    let said = admin.deis_in(&visitor, &["run", &ask]).ok().stdout;
     assert!(said.ends_with("up\n"), "{said}");
 }
 
@@ -133,7 +138,7 @@ fn apps_serve_while_the_api_server_is_away() {
     let admin = platform.admin();
     let folder = running_app(&platform, &admin, 1);
     let Ok(api_server) = ApiServer::stop() else {
-        // Somebody else's cluster: it is not ours to stop.
+        // A cluster that `KUBECONFIG` names is not stopped.
         return;
     };
     let visitors = Visitors::of(&platform, "blog");
@@ -176,7 +181,7 @@ fn apps_serve_while_the_database_is_away() {
 
     platform.let_into_database(false);
     admin.deis_in(&folder, &["ps"]).fails(1, "The database does not answer, try again.");
-    // What Kubernetes does needs no database either: a new pod comes, pulls its image and gets visitors.
+    // Kubernetes needs no database either: a new pod starts, pulls its image and gets requests.
     let before = pods(&platform);
     let namespace = format!("--namespace={}", platform.namespace_of("blog"));
     platform.kubectl(&["delete", &before[0], &namespace]);
@@ -199,7 +204,7 @@ fn apps_serve_while_the_database_is_away() {
 
 #[test]
 fn an_upgrade_with_a_push_under_way_loses_neither() {
-    /// Longer than the new pods take to come up.
+    /// Takes longer than the start of the new pods.
     const SLOW: &str = "#!/bin/sh\necho at work; sleep 20\n";
     let _alone = alone();
     let platform = Platform::start();
@@ -273,7 +278,22 @@ fn a_drained_node_costs_no_request() {
     platform.wait_for_answer("blog", "up");
 }
 
-/// The second node, cut off from everybody until this is dropped: nothing tells it from one without power.
+#[test]
+fn a_registry_that_lost_its_volume_gets_the_stack_again() {
+    let _alone = alone();
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = running_app(&platform, &admin, 1);
+
+    platform.kubectl(&["delete", "pods", "--selector=app=deis-registry"]);
+    platform.kubectl(&["rollout", "status", "deployment/deis-registry", "--timeout=60s"]);
+
+    admin.change(&folder, &[("index.html", "up again\n")]);
+    admin.push(&folder).ok();
+    platform.wait_for_answer("blog", "up again");
+}
+
+/// The second node, without network until this is dropped: it looks like one without power.
 struct LostNode<'a>(&'a Platform);
 
 const SECOND_NODE: &str = "node-2";
@@ -306,7 +326,7 @@ fn set_link(name: &str, state: &str) -> bool {
 #[test]
 fn apps_of_a_lost_node_come_back_on_another_one() {
     let _alone = alone();
-    // What has a volume would wait for its node; this is about apps, and about what has none.
+    // A part with a volume would wait for its node; this is about apps, and about parts without volumes.
     let values = ["builder", "logger", "registry"]
         .map(|role| format!(r"{role}.nodeSelector.kubernetes\.io/hostname=node-1"));
     let platform = Platform::install(&values.each_ref().map(String::as_str));
@@ -319,10 +339,10 @@ fn apps_of_a_lost_node_come_back_on_another_one() {
     assert!(nodes.contains("node-1") && nodes.contains("node-2"), "replicas must be spread: {nodes}");
 
     let Ok(lost) = LostNode::cut_off(&platform) else {
-        // Somebody else's cluster: its nodes are not ours to cut off.
+        // The nodes of a cluster that `KUBECONFIG` names are not cut off.
         return;
     };
-    // 40 s until Kubernetes takes the node for lost, 30 s that its pods may stay, and their start elsewhere.
+    // 40 s until Kubernetes marks the node as lost, 30 s of toleration of its pods, and their start elsewhere.
     wait_for("replacements", Duration::from_secs(150), || {
         let new = pods(&platform).into_iter().filter(|pod| !before.contains(pod)).collect::<Vec<_>>();
         let ready = |pod: &String| {
@@ -340,4 +360,266 @@ fn apps_of_a_lost_node_come_back_on_another_one() {
 
     platform.wait_for_answer("blog", "up");
     assert_eq!(platform.settled_containers("blog", 2).len(), 2);
+}
+
+/// Warnings before an app's first pod: reasons and messages of Kubernetes.
+fn warnings(platform: &Platform, app: &str) -> Vec<String> {
+    let namespace = format!("--namespace={}", platform.namespace_of(app));
+    let format = "jsonpath={range .items[*]}{.reason}: {.message}{\"\\n\"}{end}";
+    let events =
+        platform.kubectl(&["get", "events", &namespace, "--field-selector=type=Warning", "-o", format]);
+    // A probe that fails before the process listens is not one of them.
+    events
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("Unhealthy"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_first_deploy_of_an_app_waits_for_no_secret() {
+    let _alone = alone();
+    let platform = Platform::start();
+    let admin = platform.admin();
+
+    for app in ["one", "two", "three"] {
+        let folder = admin.app_from_files(app, &[("Procfile", SERVER), ("index.html", "up\n")]);
+        admin.push(&folder).ok();
+        platform.wait_for_answer(app, "up");
+        assert_eq!(warnings(&platform, app), Vec::<String>::new());
+    }
+}
+
+/// Rights of the controller, tested as its service account.
+struct Controller<'a> {
+    platform: &'a Platform,
+    account: String,
+}
+
+impl<'a> Controller<'a> {
+    fn of(platform: &'a Platform) -> Self {
+        let account = format!("--as=system:serviceaccount:{}:deis-controller", platform.namespace());
+        Self { platform, account }
+    }
+
+    fn may(&self, words: &[&str]) -> bool {
+        let answer = self.platform.kubectl(&[&["auth", "can-i"], words, &[&self.account]].concat());
+        answer.lines().any(|line| line == "yes")
+    }
+
+    /// Runs kubectl as the controller; returns its output.
+    fn does(&self, words: &[&str]) -> String {
+        self.platform.kubectl(&[words, &[&self.account]].concat())
+    }
+}
+
+#[test]
+fn the_controller_reaches_secrets_and_pods_of_its_apps_and_of_nobody_else() {
+    let _alone = alone();
+    let platform = Platform::start();
+    let admin = platform.admin();
+    running_app(&platform, &admin, 1);
+    let controller = Controller::of(&platform);
+    let (own, role) = (platform.namespace_of("blog"), format!("{}:deis-apps", platform.namespace()));
+    let in_own = format!("--namespace={own}");
+
+    for right in [["get", "secrets"], ["create", "pods/exec"], ["delete", "deployments"]] {
+        assert!(controller.may(&[&right[..], &[&in_own]].concat()), "{right:?}");
+        for elsewhere in ["--namespace=kube-system", "--all-namespaces"] {
+            assert!(!controller.may(&[&right[..], &[elsewhere]].concat()), "{right:?} {elsewhere}");
+        }
+        assert!(!controller.may(&right), "{right:?} beside the platform's own pods");
+    }
+    // Labels alone do not make a namespace an app's: the admission policy decides what the controller may change.
+    let denied = "denied request";
+    let labels = ["heritage=deis", "app=kube-system"];
+    let taken = controller.does(&[&["label", "namespace", "kube-system"], &labels[..]].concat());
+    assert!(taken.contains(denied), "{taken}");
+    let made = controller.does(&["create", "namespace", &format!("{}-other", platform.namespace())]);
+    assert!(made.contains(denied), "{made}");
+    let gone = controller.does(&["delete", "namespace", platform.namespace()]);
+    assert!(gone.contains(denied), "{gone}");
+    let opened = "pod-security.kubernetes.io/enforce=privileged";
+    let opened = controller.does(&["label", "namespace", &own, opened, "--overwrite"]);
+    assert!(opened.contains(denied), "{opened}");
+    let bind = |role: &str, namespace: &str, whom: &str| {
+        let (role, whom) = (format!("--clusterrole={role}"), format!("--serviceaccount={whom}"));
+        let namespace = format!("--namespace={namespace}");
+        controller.does(&["create", "rolebinding", "more", &role, &whom, &namespace])
+    };
+    let itself = format!("{}:deis-controller", platform.namespace());
+    let bound = bind(&role, "kube-system", &itself);
+    assert!(bound.contains(denied), "{bound}");
+    let bound = bind(&role, &own, "kube-system:default");
+    assert!(bound.contains(denied), "{bound}");
+    let bound = bind("cluster-admin", &own, &itself);
+    assert!(bound.contains("attempting to grant RBAC permissions not currently held"), "{bound}");
+}
+
+#[test]
+fn an_app_cannot_be_called_as_a_namespace_of_others() {
+    let _alone = alone();
+    let platform = Platform::start();
+    let admin = platform.admin();
+    platform.kubectl(&["create", "namespace", &platform.namespace_of("taken")]);
+
+    let refused = admin.deis(&["create", "taken", "--no-remote"]);
+
+    let namespace = platform.namespace_of("taken");
+    refused.fails(1, &format!("the namespace {namespace} is there and not the platform's"));
+    let apps = admin.deis(&["apps"]).ok().stdout;
+    assert!(!apps.contains("taken"), "{apps}");
+}
+
+#[test]
+fn a_one_off_process_has_no_capability_and_gains_none() {
+    let _alone = alone();
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = running_app(&platform, &admin, 1);
+
+    let said = admin.deis_in(&folder, &["run", "grep -E '^Cap(Prm|Eff|Bnd)|^NoNewPrivs' /proc/self/status"]);
+
+    let said = said.ok().stdout;
+    for line in ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000"] {
+        assert!(said.contains(line), "{said}");
+    }
+    assert!(said.contains("NoNewPrivs:\t1"), "{said}");
+}
+
+/// An address that represents a server outside of the cluster, served by this test until it is dropped.
+struct Outside {
+    address: &'static str,
+}
+
+/// Address of the metadata service of clouds, which has credentials.
+const METADATA: &str = "169.254.169.254";
+/// Address on the internet, which all pods may reach.
+const WORLD: &str = "10.240.0.77";
+const PORT: u16 = 8_099;
+
+impl Outside {
+    fn at(address: &'static str) -> Result<Self, ()> {
+        let network = format!("{address}/32");
+        let made = Command::new("ip").args(["addr", "add", &network, "dev", "nodes"]).output();
+        if !made.is_ok_and(|made| made.status.success()) {
+            return Err(());
+        }
+        let outside = Self { address };
+        let listener = TcpListener::bind((address, PORT)).expect("the address is ours");
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                let _ = client.read(&mut [0; 4096]);
+                let _ = client.write_all(b"HTTP/1.0 200 OK\r\n\r\nreached\n");
+            }
+        });
+        Ok(outside)
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        let network = format!("{}/32", self.address);
+        let _ = Command::new("ip").args(["addr", "del", &network, "dev", "nodes"]).output();
+    }
+}
+
+/// A command that waits, with a bound, until a pod's policy applies: a plug-in may notice the pod after its start.
+fn is_held(closed: &str) -> String {
+    format!("for _ in $(seq 60); do curl -sk --max-time 1 -o /dev/null {closed} || break; sleep 0.5; done; ")
+}
+
+/// A command that prints for each URL whether a server answers there.
+fn tries(urls: &[&str]) -> String {
+    let urls = urls.join(" ");
+    format!(
+        "for url in {urls}; do curl -sk --max-time 4 --connect-timeout 3 -o /dev/null $url; \
+         case $? in 0|52|56) echo $url yes;; *) echo $url no;; esac; done"
+    )
+}
+
+#[test]
+fn policies_keep_apps_and_builds_from_metadata_api_servers_the_database_and_apps_of_others() {
+    let _alone = alone();
+    let platform = Platform::start();
+    let admin = platform.admin();
+    running_app(&platform, &admin, 1);
+    let (Ok(_metadata), Ok(_world)) = (Outside::at(METADATA), Outside::at(WORLD)) else {
+        // The network of a cluster that `KUBECONFIG` names is not changed.
+        return;
+    };
+    // Registered by the administrator, who stays logged in.
+    let (name, email) = ("--username=bob", "--email=bob@example.com");
+    let fields = ["register", &*platform.url(), name, "--password=correct horse", email, "--login=false"];
+    admin.deis(&fields).ok();
+    let bob = platform.newcomer("bob");
+    bob.login().ok();
+    bob.add_key();
+    let (metadata, world) = (format!("http://{METADATA}:{PORT}/"), format!("http://{WORLD}:{PORT}/"));
+    let blog = format!("http://blog.{}/", platform.namespace_of("blog"));
+    let hooks = format!("http://deis-controller-hooks.{}/", platform.namespace());
+    let api = "https://kubernetes.default.svc.cluster.local/healthz";
+    let server = std::env::var("WORKFLOW_E2E_POSTGRES").expect("`cargo xtask e2e --cluster` starts one");
+    let database = server.split(['@', '/']).nth(3).expect("the URL names a host");
+    let database = format!("http://{database}/");
+    let all = [&*metadata, &*world, &*blog, &*hooks, api, &*database];
+    let told = |said: &str, url: &str| {
+        // The last two words of the line: git prefixes it, and `deis run` repeats the command.
+        let answer = |line: &str| {
+            let mut words = line.split_whitespace().rev();
+            let answer = words.next().filter(|word| ["yes", "no"].contains(word))?;
+            (words.next()? == url).then_some(answer == "yes")
+        };
+        said.lines().filter_map(answer).next_back().unwrap_or_else(|| panic!("{url} was not tried: {said}"))
+    };
+
+    // Without policies all of them can be reached: otherwise this test would show nothing.
+    let open = platform.namespace_of("open");
+    platform.kubectl(&["create", "namespace", &open]);
+    let image = format!("--image=deis/stack:{}", std::env::var("WORKFLOW_E2E_TAG").expect("it is told"));
+    let said = platform.kubectl(&[
+        "run",
+        "probe",
+        &format!("--namespace={open}"),
+        &image,
+        "--restart=Never",
+        "--attach",
+        "--quiet",
+        "--command",
+        "--",
+        "/bin/sh",
+        "-c",
+        &tries(&all),
+    ]);
+    for url in [&*metadata, &*world, api, &*database] {
+        assert!(told(&said, url), "{url}: {said}");
+    }
+    for url in [&*blog, &*hooks] {
+        assert!(!told(&said, url), "{url}: {said}");
+    }
+
+    let tries = is_held(&metadata) + &tries(&all);
+    let build = format!("#!/bin/sh\n{tries}\n");
+    let folder = bob.app_from_files(
+        "visitor",
+        &[("Procfile", SERVER), ("index.html", "visitor\n"), ("bin/pre-compile", &build)],
+    );
+    let pushed = bob.push(&folder).ok().all();
+    // The router reaches the app, and DNS works.
+    platform.wait_for_answer("visitor", "visitor");
+    let run = bob.deis_in(&folder, &["run", &tries]).ok().stdout;
+    for said in [&pushed, &run] {
+        for url in [&*metadata, &*blog, &*hooks, api, &*database] {
+            assert!(!told(said, url), "{url}: {said}");
+        }
+        assert!(told(said, &world), "{said}");
+    }
+    let namespace = format!("--namespace={}", platform.namespace_of("visitor"));
+    let pods = ["get", "pods", &namespace, "--selector=type=web", "-o", "name"];
+    let pod = platform.kubectl(&pods);
+    let inside = platform.kubectl(&["exec", pod.trim(), &namespace, "--", "/bin/sh", "-c", &tries]);
+    for url in [&*metadata, &*blog, &*hooks, api, &*database] {
+        assert!(!told(&inside, url), "{url}: {inside}");
+    }
+    assert!(told(&inside, &world), "{inside}");
 }

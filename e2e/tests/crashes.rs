@@ -1,10 +1,10 @@
-//! Nothing is lost: the platform is killed in the middle of things, and carries on by itself.
+//! Nothing is lost: the platform is killed during builds and deploys, and continues by itself.
 
 use std::time::{Duration, Instant};
 
 use e2e::{Daemon, Platform};
 
-/// The router answers within this after the platform was started again.
+/// Longest time from the restart of the platform to the first response of the router.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 const SERVER: &str = "web: exec python3 -m http.server $PORT\n";
@@ -34,13 +34,13 @@ fn killed_in_a_push_a_deploy_and_a_scale_it_carries_on() {
     let missing = |platform: &Platform| before.iter().any(|line| !platform.containers("blog").contains(line));
     assert!(!missing(&platform), "containers must not notice");
     answers_soon_after_a_start(&mut platform);
-    // Seen before the next kill, for the last lines before one may not be on the disk yet.
+    // Checked before the next kill: the last lines before one may not be on the disk yet.
     let admin = platform.newcomer_again("admin");
     e2e::wait_for("a build that was cut off is reported", Duration::from_secs(30), || {
         let logs = admin.deis(&["logs", "-n", "1000", "--app=blog"]).stdout;
         logs.contains("failed: the platform stopped").then_some(())
     });
-    // What is left of the build is removed; the replicas are the same as before.
+    // The build's containers are removed; the replicas are the same as before.
     assert_eq!(platform.settled_containers("blog", 1), before);
 
     // In the middle of a deploy, and of a scale.
@@ -74,7 +74,7 @@ fn answers_soon_after_a_start(platform: &mut Platform) {
     platform.wait_for_api();
 }
 
-/// A container that was not there before has come up.
+/// Waits until there is a container that was not there before.
 fn wait_until_work_has_begun(platform: &Platform, before: &[String]) {
     e2e::wait_for("a new replica", Duration::from_secs(30), || {
         platform.containers("blog").iter().any(|line| !before.contains(line)).then_some(())
@@ -92,7 +92,7 @@ fn after_a_reboot_everything_comes_back() {
         platform.wait_for_answer("blog", "still here");
     }
 
-    // A reboot, as far as programs can tell: platform, Docker and containers die at once.
+    // Like a reboot: platform, Docker and containers die at once.
     platform.kill();
     daemon.kill_with_all_containers();
     platform.launch();

@@ -1,5 +1,5 @@
-//! The edge as visitors meet it: journeys.md A13 (TLS per app), A14, A18, C4 (platform TLS) and C8 (settings of
-//! the router), with `curl` as the visitor and `openssl` as the one who makes certificates.
+//! The edge, as seen by clients: docs/spec/journeys.md A13, A14, A18, C4 and C8, with `curl` as the client and
+//! certificates by `openssl`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use e2e::{Platform, wait_for};
 
 const SERVER: &str = "web: exec python3 -m http.server $PORT\n";
 
-/// A folder with certificates that sign themselves.
+/// A folder with self-signed certificates.
 struct Certificates(tempfile::TempDir);
 
 impl Certificates {
@@ -40,7 +40,8 @@ impl Certificates {
     }
 }
 
-/// What a visitor gets who trusts one certificate and no other: status and the whole answer, or why none.
+/// Response for a client that trusts only one certificate: status and the whole response, or the reason of the
+/// failure.
 fn visit(platform: &Platform, host: &str, trusted: &Path, more: &[&str]) -> Result<String, String> {
     let port = platform.https_port;
     let output = Command::new("curl")
@@ -58,7 +59,7 @@ fn visit(platform: &Platform, host: &str, trusted: &Path, more: &[&str]) -> Resu
     }
 }
 
-/// Waits until visitors who trust this certificate get the app's text.
+/// Waits until a client that trusts this certificate gets the app's text.
 fn served(platform: &Platform, host: &str, trusted: &Path) -> String {
     let mut last = Err(String::new());
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
@@ -102,7 +103,7 @@ fn edge_serves_an_app_over_https_with_the_certificates_of_its_domains() {
     let old = visit(&platform, "www.foo.com", &first, &["--http1.1"]).expect("HTTP/1.1 too");
     assert!(old.starts_with("HTTP/1.1 200"), "{old}");
 
-    // The swap of journeys.md A13.
+    // The swap of docs/spec/journeys.md A13.
     deis(&["certs:detach", "foo-com", "www.foo.com"]).ok();
     deis(&["certs:attach", "foo-new", "www.foo.com"]).ok();
     served(&platform, "www.foo.com", &second);
@@ -159,7 +160,7 @@ fn edge_sends_visitors_to_https_and_turns_them_away_as_the_app_says() {
     platform.wait_for_answer("blog", "hello");
     drop(admin);
 
-    // The operator's word for all apps.
+    // The operator's setting for all apps.
     platform.set_router_rule("requestIDs", "true");
     let answer = wait_for("answers have an id", Duration::from_secs(10), || {
         platform.get("blog", "/").ok().filter(|answer| answer.head.contains("x-request-id: "))
@@ -206,7 +207,7 @@ fn edge_takes_annotations_of_a_service_over_and_a_wrong_one_harms_nothing() {
         platform.kubectl(&told).contains("router.deis.io/tcpTimeout").then_some(())
     });
 
-    // What the platform sets itself leaves it alone.
+    // Settings of the platform leave it unchanged.
     admin.deis_in(&folder, &["whitelist:add", "0.0.0.0/0"]).ok();
     assert_eq!(posted(&platform), "413");
     annotate(&["router.deis.io/bodySize-"]);

@@ -1,8 +1,8 @@
-//! Every example app pushes and answers.
+//! Every example app can be pushed and responds, and its image is the same with a cache and without.
 
 use e2e::Platform;
 
-/// Pushes an example, looks at what the build said and at what the app answers.
+/// Pushes an example; checks the output of the build and the response of the app.
 fn pushes_and_answers(example: &str, said: &str, answer: &str) {
     let platform = Platform::start();
     let admin = platform.admin();
@@ -13,9 +13,23 @@ fn pushes_and_answers(example: &str, said: &str, answer: &str) {
 
     assert!(pushed.contains(said), "{said:?} is missing in:\n{pushed}");
     platform.wait_for_answer(&format!("{example}-app"), answer);
+    is_built_alike_with_what_was_kept(&admin, &folder);
 }
 
-/// A cluster without a way to Docker Hub takes the base image of the Dockerfile from elsewhere.
+/// Builds the same source again. The digest of an image stands for the names, modes and contents of all files in it.
+fn is_built_alike_with_what_was_kept(user: &e2e::User<'_>, folder: &std::path::Path) {
+    user.commit(folder, "the same files");
+    user.push(folder).ok();
+
+    let listed = user.deis_in(folder, &["builds:list", "--output=json"]).ok().stdout;
+    let builds: Vec<serde_json::Value> = serde_json::from_str(&listed).expect("a list of builds");
+    let images: Vec<_> = builds.iter().map(|build| build["image"].as_str().expect("an image")).collect();
+    let [warm, cold] = images[..] else { panic!("two builds: {listed}") };
+    assert!(cold.contains("sha256:"), "{cold}");
+    assert_eq!(warm, cold, "what was kept has changed the result");
+}
+
+/// On a cluster without access to Docker Hub, the base image of the Dockerfile comes from elsewhere.
 fn start_from_a_base_in_reach(platform: &Platform, user: &e2e::User<'_>, folder: &std::path::Path) {
     let Ok(dockerfile) = std::fs::read_to_string(folder.join("Dockerfile")) else { return };
     let moved = dockerfile.replace("FROM deis/stack\n", &format!("FROM {}\n", platform.stack_image()));
@@ -130,12 +144,12 @@ fn serve_repository(user: &e2e::User<'_>, repository: &std::path::Path) -> Serve
         &["clone", "--quiet", "--bare", repository.to_str().expect("UTF-8"), bare.to_str().expect("UTF-8")],
     )
     .ok();
-    // Builds reach this machine by its own address, not by the loopback one.
+    // Builds reach this machine by its network address, not by the loopback one.
     let addresses = user.run("hostname", &["--all-ip-addresses"]).ok().stdout;
     let address = addresses.split_whitespace().next().expect("this machine has an address").to_owned();
     let port =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
-    // Not by `git daemon`: killed, that leaves the server behind, which is a child of its own.
+    // Not by `git daemon`: when killed, it leaves its child, the server, running.
     let programs = user.run("git", &["--exec-path"]).ok().stdout;
     let server = std::process::Command::new(std::path::Path::new(programs.trim()).join("git-daemon"))
         .args(["--export-all", "--reuseaddr", "--informative-errors"])

@@ -1,4 +1,4 @@
-//! Images that people bring: journeys.md A4 on one machine and on a cluster.
+//! Images of users: docs/spec/journeys.md A4 on one machine and on a cluster.
 
 use e2e::{Platform, PrivateRegistry, private_registry};
 

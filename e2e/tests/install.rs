@@ -1,14 +1,14 @@
-//! `docs/install.md` as a reader follows it: what its `sh` blocks say is typed, word by word, into one shell.
+//! `docs/install.md` as a reader follows it: its `sh` blocks are typed, word by word, into one shell.
 //!
-//! It installs under the names of the page, so there is one such test at a time on a cluster, and only where
-//! nobody has installed the platform. `WORKFLOW_E2E_IMAGES` is the folder of the archives that
+//! It installs under the names of the page, so there is one such test at a time on a cluster, and only on one without
+//! an installation of the platform. `WORKFLOW_E2E_IMAGES` is the folder of the archives that
 //! `cargo xtask images` writes, `WORKFLOW_E2E_TAG` the tag under which they were loaded on the nodes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Ends what the page leaves running, and the install where the page was not followed to its end.
+/// Ends processes that the page leaves running, and removes the installation where the page was not completed.
 const CLEAN_UP: &str = r#"
 ended() {
     code=$?
@@ -23,6 +23,9 @@ ended() {
 }
 trap ended EXIT
 "#;
+/// Waits for the app's first line in the log: a reader types the next command later than that.
+const FIRST_LINE: &str =
+    "timeout 30 bash -c 'until deis logs | grep --quiet hello.web; do sleep 0.2; done'\n";
 const WAY_IN: &str = "curl --silent --output /dev/null --retry 60 --retry-delay 1 --retry-all-errors \
     http://127.0.0.1:8000/";
 
@@ -63,12 +66,13 @@ fn script(page: &str) -> String {
     let images = images.unwrap_or_else(|_| programs().with_file_name("images").display().to_string());
     let tag = std::env::var("WORKFLOW_E2E_TAG").unwrap_or_else(|_| "latest".to_owned());
     script
+        .replace("deis logs\n", &format!("{FIRST_LINE}deis logs\n"))
         .replace("target/images/", &format!("{images}/"))
         .replace("mage.tag=latest", &format!("mage.tag={tag}"))
         .replace("deis/stack:latest", &format!("deis/stack:{tag}"))
 }
 
-/// What stands behind the fence, and the lines up to the next one.
+/// Info string and lines of each fenced block.
 fn blocks(page: &str) -> Vec<(&str, String)> {
     let mut blocks = Vec::new();
     let mut lines = page.lines();
@@ -90,7 +94,7 @@ fn make_key(home: &Path) {
     assert!(made.expect("ssh-keygen runs").success());
 }
 
-/// ssh looks for keys in the home folder of the account, whatever `HOME` says.
+/// ssh with keys of this folder: by itself it uses the home folder of the account, not `HOME`.
 fn ssh(home: &Path) -> String {
     let ssh = home.join(".ssh").display().to_string();
     format!(
@@ -98,7 +102,7 @@ fn ssh(home: &Path) -> String {
     )
 }
 
-/// The folder of the client as it was built.
+/// The folder of the built client.
 fn programs() -> PathBuf {
     let client = std::env::var_os("DEIS_BIN").map(PathBuf::from);
     let folder = client.and_then(|client| client.parent().map(Path::to_owned));

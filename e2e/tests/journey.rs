@@ -1,4 +1,4 @@
-//! The journey of journeys.md A1, A2, A5, A7, A12, A15-A17, A19 and B1-B4 on one machine and on a cluster.
+//! The journey of docs/spec/journeys.md A1, A2, A5, A7, A12, A15-A17, A19 and B1-B4 on one machine and on a cluster.
 
 use e2e::Platform;
 

@@ -1,4 +1,4 @@
-//! People and what they share: journeys.md A5, A19, A21, B3-B5 on one machine and on a cluster.
+//! Users and shared apps: docs/spec/journeys.md A5, A19, A21, B3-B5 on one machine and on a cluster.
 
 use e2e::{Platform, User};
 
@@ -28,7 +28,7 @@ fn people_administer_share_and_hand_over() {
     admin.deis(&["perms:delete", "eve", "--admin"]).ok();
     eve.deis(&["config:set", "A=2", "--app=blog"]).fails(1, "You do not have permission");
 
-    // A19: sharing and handing over.
+    // A19: sharing and transfer.
     bob.deis(&["perms:create", "eve", "--app=blog"]).ok();
     let sharing = bob.deis(&["perms", "--app=blog"]).ok().stdout;
     assert!(sharing.contains("eve"), "{sharing}");
@@ -39,7 +39,7 @@ fn people_administer_share_and_hand_over() {
     bob.deis(&["info", "--app=blog"]).fails(1, "You do not have permission");
     eve.deis(&["info", "--app=blog"]).ok();
 
-    // A21: labels are notes.
+    // A21: labels.
     eve.deis(&["labels:set", "team=bi", "--app=blog"]).ok();
     let labels = eve.deis(&["labels", "--app=blog"]).ok().stdout;
     assert!(labels.contains("team:") && labels.contains("bi"), "{labels}");

@@ -1,11 +1,11 @@
-//! Settings of processes, seen to act: journeys.md A6-A11 and A15 on one machine and on a cluster.
+//! Effects of process settings: docs/spec/journeys.md A6-A11 and A15 on one machine and on a cluster.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use e2e::{Platform, User, wait_for};
 
-/// Answers on the port; paths and variables make it misbehave.
+/// Serves HTTP on the port; paths and variables make it misbehave.
 const SERVER: &str = r#"
 import http.server, os
 
@@ -46,7 +46,7 @@ fn pushed_app(platform: &Platform, admin: &User<'_>) -> PathBuf {
     folder
 }
 
-/// Waits until this path gives this answer: old replicas may serve for a moment longer.
+/// Waits until this path has this response: old replicas may serve for a moment longer.
 fn answers(platform: &Platform, path: &str, wanted: &str) {
     let mut last = None;
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -147,9 +147,8 @@ fn process_types_scale_apart_and_go_with_their_line() {
 
     deis(&["scale", "worker=1"]).fails(1, "Container type worker does not exist in application");
 
-    // Rolling back brings the type back.
+    // Rolling back brings the type back, with its last count.
     deis(&["rollback", "v2"]).ok();
-    deis(&["scale", "worker=1"]).ok();
     assert_eq!(workers(), 1);
     let releases = deis(&["releases"]).ok().stdout;
     assert!(releases.contains("admin rolled back to v2"), "{releases}");

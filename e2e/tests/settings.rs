@@ -1,9 +1,9 @@
-//! Settings without a release, seen by visitors: journeys.md on maintenance, routing, whitelist, HTTPS, scale.
+//! Settings that make no release, as clients of an app see them: docs/spec/journeys.md A7, A8, A12-A14 and A18.
 
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::{Answer, Platform, User, wait_for};
+use e2e::{Platform, Response, User, wait_for};
 
 const SERVER: &str = "web: exec python3 -m http.server $PORT\n";
 
@@ -21,8 +21,8 @@ const WITH_HOOKS: [(&str, &str); 4] = [
     ("hooks/hook/index.html", "by hooks\n"),
 ];
 
-/// Waits until visitors get this status: the router takes a new table over within a moment.
-fn seen(platform: &Platform, status: u16) -> Answer {
+/// Waits until clients get this status: the router adopts a new table within a moment.
+fn seen(platform: &Platform, status: u16) -> Response {
     wait_for(&format!("visitors get {status}"), Duration::from_secs(10), || {
         platform.get("blog", "/").ok().filter(|answer| answer.status == status)
     })

@@ -1,10 +1,10 @@
-//! Change without loss: a WebSocket of one app outlives what happens to another.
+//! Changes without loss: a WebSocket of one app survives deploys of another.
 
 use std::time::Duration;
 
 use e2e::{ECHO_APP, Platform, Visitors, WebSocket, wait_for};
 
-/// Deploys of the other app; `WORKFLOW_E2E_DEPLOYS` asks for more, such as 100.
+/// Deploys of the other app; `WORKFLOW_E2E_DEPLOYS` sets another number, such as 100.
 const DEPLOYS: usize = 20;
 
 const SERVER: &str = "web: exec python3 -m http.server $PORT\n";

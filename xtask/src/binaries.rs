@@ -5,16 +5,16 @@ use std::process::Command;
 
 use crate::{paths, progress};
 
-/// How to build.
+/// Build profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     Debug,
     Release,
-    /// As it is shipped: minutes longer to build.
+    /// The profile of published programs: minutes longer to build.
     Dist,
 }
 
-/// Where the programs lie.
+/// Folder of the programs.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     pub workflow: PathBuf,
@@ -59,5 +59,5 @@ pub fn build_slug() -> anyhow::Result<PathBuf> {
 }
 
 fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    Command::new(paths::cargo())
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask cluster`: a real Kubernetes for tests, on a machine without a container registry.
 //!
-//! Its programs are built from pinned Go modules; containerd and what else is around it come from Debian.
+//! Its programs are built from pinned Go modules; containerd and other tools come from Debian.
 //! Nodes are namespaces of this machine with a network of their own, and nothing of the machine's network or
 //! firewall is touched. Where `KUBECONFIG` names a cluster, that one is used instead.
 //!
@@ -32,8 +32,9 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::packages;
-pub use layout::{GATEWAY_ADDRESS, state as state_folder};
+pub use layout::{DATABASE_ADDRESS, GATEWAY_ADDRESS, state as state_folder};
 use namespaces::Namespace;
+pub use pins::BUILDKIT;
 pub use programs::Programs;
 use status::Status;
 
@@ -48,7 +49,7 @@ pub struct ClusterChore {
 enum Action {
     /// Build what is missing and start the cluster; with KUBECONFIG set, only check that it answers.
     Up {
-        /// How many nodes; two unless the cluster runs.
+        /// Number of nodes; two unless the cluster runs.
         #[arg(long)]
         nodes: Option<u8>,
     },
@@ -102,7 +103,7 @@ fn print_status(status: &Status, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a program in our place, so that its exit code, signals and terminal are the caller's.
+/// Replaces this process by a program, so that its exit code, signals and terminal are the caller's.
 fn become_program(command: &mut Command) -> anyhow::Result<()> {
     let error = command.exec();
     Err(error).with_context(|| format!("cannot run `{}`", crate::progress::shown(command)))
@@ -111,35 +112,35 @@ fn become_program(command: &mut Command) -> anyhow::Result<()> {
 /// The cluster that chores and tests use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cluster {
-    /// The one that we start; reached from inside its network only.
+    /// The cluster that chores start; reached from inside its network only.
     Own,
-    /// Somebody else's, named by this value of `KUBECONFIG`; reached as it is.
+    /// A cluster that this value of `KUBECONFIG` names; used as it is.
     Given(OsString),
 }
 
 impl Cluster {
-    /// The one that `KUBECONFIG` names, else our own.
+    /// The cluster that `KUBECONFIG` names, else our own.
     pub fn chosen() -> Self {
         Self::named(std::env::var_os("KUBECONFIG"))
     }
 
-    /// Inside [`Cluster::command`] the variable names our own.
+    /// Inside [`Cluster::command`] the variable names our own cluster.
     fn named(kubeconfig: Option<OsString>) -> Self {
         let foreign = |it: &OsString| !it.is_empty() && Path::new(it) != layout::admin_kubeconfig();
         kubeconfig.filter(foreign).map_or(Self::Own, Self::Given)
     }
 
-    /// Whether this user can bring it up: our own needs root.
+    /// Returns true if this user can start the cluster: our own needs root.
     pub fn may_be_used(&self) -> bool {
         matches!(self, Self::Given(_)) || nix::unistd::geteuid().is_root()
     }
 
-    /// Whether it runs; somebody else's does not end with us.
+    /// Returns true if the cluster runs; a given one counts as running.
     pub fn is_up(&self) -> bool {
         matches!(self, Self::Given(_)) || own::is_up()
     }
 
-    /// Makes sure that it runs.
+    /// Starts our own cluster unless it runs; fails where a given one does not respond.
     pub fn up(&self, nodes: Option<u8>) -> anyhow::Result<()> {
         let Self::Given(kubeconfig) = self else { return own::up(nodes) };
         ensure!(nodes.is_none(), "--nodes is for our own cluster, and KUBECONFIG names another one");
@@ -152,7 +153,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Removes it, if it is ours.
+    /// Removes our own cluster; fails for a given one.
     pub fn down(&self) -> anyhow::Result<()> {
         match self {
             Self::Own => own::down(),
@@ -183,7 +184,7 @@ impl Cluster {
         }
     }
 
-    /// Brings an image to every node, from an archive of OCI's or Docker's kind.
+    /// Loads an image on every node, from an archive of OCI's or Docker's kind.
     pub fn load_image(&self, archive: &Path) -> anyhow::Result<()> {
         ensure!(archive.is_file(), "there is no archive {}", archive.display());
         match self {
@@ -205,7 +206,7 @@ impl Cluster {
         let components = if *self == Self::Own { status::components() } else { Vec::new() };
         let kubectl = self.command("kubectl");
         if components.is_empty() {
-            // Nothing else can be told.
+            // Other facts of a given cluster are unknown.
             let nodes = kubectl::nodes(&mut kubectl?)?;
             return Ok(Status { kubeconfig, own: false, nodes, components });
         }
@@ -214,7 +215,7 @@ impl Cluster {
     }
 }
 
-/// kubectl and helm are needed for any cluster; those of the machine will do.
+/// kubectl and helm, which any cluster needs; builds those that the machine lacks.
 fn client_programs() -> anyhow::Result<Programs> {
     Programs::ensure_only(|program| {
         ["kubectl", "helm"].contains(&program) && packages::find(program).is_none()

@@ -1,4 +1,4 @@
-//! The Docker daemon: used where one answers, started where none does.
+//! The Docker daemon: used where one runs, started where none does.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::{packages, paths, progress};
 
-/// Makes sure that a Docker daemon answers.
+/// Starts a Docker daemon unless one responds.
 pub fn ensure_running() -> anyhow::Result<()> {
     if answers() {
         return Ok(());
@@ -53,7 +53,7 @@ fn start_by_hand() -> anyhow::Result<()> {
     let program = packages::find("dockerd").context("dockerd is not installed")?;
     std::fs::create_dir_all(paths::state())?;
     let log = File::create(log_file()).with_context(|| log_file().display().to_string())?;
-    // setsid: the daemon must outlive this chore and the terminal that it was started from.
+    // setsid: the daemon must outlive this chore and its terminal.
     let child = packages::as_root("setsid")
         .arg(program)
         .stdin(Stdio::null())
@@ -72,7 +72,7 @@ fn log_file() -> PathBuf {
     paths::state().join("dockerd.log")
 }
 
-/// Removes all that one platform has made in Docker.
+/// Removes all objects of one platform in Docker.
 pub fn remove_instance(instance: &str) -> anyhow::Result<()> {
     let filter = format!("label=io.deis.instance={instance}");
     let listed = |arguments: &[&str]| -> anyhow::Result<Vec<String>> {

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: from a fresh machine to an app that answers, each step shown as a user types it.
+//! `cargo xtask demo`: from a new machine to an app that responds, each step shown as a user types it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,7 +20,7 @@ const APP: &str = "hello";
 /// Installs what is missing, builds the programs, and leaves the platform running.
 #[derive(Debug, clap::Args)]
 pub struct Demo {
-    /// Stop the platform and remove all that the demo made.
+    /// Stop the platform and remove everything that the demo made.
     #[arg(long)]
     down: bool,
     /// Example to push: a folder of `examples/`.
@@ -66,7 +66,7 @@ fn take_down(platform: &Platform) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The way of a user, with `deis`, `git` and `curl`.
+/// The steps of a user, with `deis`, `git` and `curl`.
 struct Journey<'a> {
     platform: &'a Platform,
     programs: PathBuf,
@@ -184,7 +184,7 @@ impl<'a> Journey<'a> {
     }
 }
 
-/// Quotes a word where a shell needs it and keeps the password to ourselves.
+/// Quotes a word where a shell needs it and replaces the password.
 fn shown(word: &str, password: &str) -> String {
     let word = word.replace(password, "********");
     match word.is_empty() || word.contains([' ', '$', '"']) {
@@ -193,7 +193,7 @@ fn shown(word: &str, password: &str) -> String {
     }
 }
 
-/// A fresh copy of the example outside the checkout, so that it is a repository of its own.
+/// A new copy of the example outside of the checkout, so that it is a separate repository.
 fn copy_example(platform: &Platform, example: &str) -> anyhow::Result<PathBuf> {
     let from = paths::checkout().join("examples").join(example);
     ensure!(from.is_dir(), "--example {example}: there is no folder {}", from.display());

@@ -1,26 +1,28 @@
 //! `cargo xtask e2e --cluster`: the scenarios on a real Kubernetes.
 //!
-//! The cluster comes up, both images are made and brought to its nodes, and a registry stands beside it as
-//! that of a user: the stack image is there, as an image that people bring and build upon. Then the scenarios run
-//! inside the cluster's network; each installs the chart for itself.
+//! The cluster is started, both images are made and loaded on its nodes, and a registry runs beside it like
+//! that of a user: it has the stack image, as an image that users deploy and build upon. Then the scenarios run
+//! inside the cluster's network; each has an installation of the chart.
 
 mod user_registry;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use serde_json::json;
 
 use crate::binaries::{self, Profile};
-use crate::cluster::{Cluster, GATEWAY_ADDRESS};
+use crate::cluster::{Cluster, DATABASE_ADDRESS};
 use crate::images::files::Files;
-use crate::images::{self, Image, STACK, WORKFLOW, WorkflowFiles};
+use crate::images::{self, BuildKit, Image, STACK, WORKFLOW, WorkflowFiles};
 use crate::postgres::Postgres;
+use crate::test::TestRun;
 use crate::{packages, paths, progress};
 use user_registry::UserRegistry;
 
-/// Files of scenarios that run on a cluster too.
+/// Files with scenarios that run on a cluster too.
 const SCENARIOS: &[&str] = &[
     "journey",
     "examples",
@@ -35,9 +37,24 @@ const SCENARIOS: &[&str] = &[
     "cluster",
     "install",
 ];
-/// Installations at once: more than these two cores can carry only makes all of them late.
+/// Scenarios that do not depend on the engine: the whole run has them on one machine only. By name, they run here too.
+const ON_ONE_MACHINE_ONLY: &[&str] = &[
+    "the_first_user_becomes_administrator_and_then_only_administrators_register_others",
+    "only_who_may_touch_an_app_does",
+    "hosts_of_the_platform_and_of_other_apps_cannot_be_claimed",
+    "people_administer_share_and_hand_over",
+    "config_is_edited_as_a_file",
+    "a_push_that_makes_no_sense_says_why",
+    // Packs run in the same program on both engines; one of them and Dockerfiles test the engine's part.
+    "nodejs",
+    "go",
+    "static_files",
+    "procfile_alone",
+    "a_dockerfile_with_build_arguments_and_a_procfile",
+];
+/// Installations at once: more of them, on two cores, only make each slower.
 const AT_ONCE: &str = "2";
-/// The machine's own authorities, which builds need where a site signs TLS itself.
+/// The machine's certificate authorities, which builds need where a site's own authority signs TLS.
 const HOST_CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Run the scenarios on one machine, or on a cluster.
@@ -52,35 +69,32 @@ pub struct E2e {
 
 impl E2e {
     pub fn run(self) -> anyhow::Result<()> {
-        let mut command = match self.cluster {
-            true => {
-                let stage = Stage::set(&SCENES)?;
-                return progress::run(&mut stage.scenarios(self.only.as_deref())?);
-            }
-            false => crate::test::scenarios(&crate::test::prepare_scenarios()?)?,
-        };
-        if let Some(only) = &self.only {
-            command.arg("--").arg(only);
+        let only = self.only.as_deref();
+        if self.cluster {
+            let stage = Stage::set(&SCENES)?;
+            let ended = progress::run(&mut stage.scenarios(only)?.command()?);
+            return stage.remove_platforms().and(ended);
         }
-        progress::run(&mut command)
+        let scenarios = crate::test::scenarios(&crate::test::prepare_scenarios()?)?;
+        progress::run(&mut scenarios.arguments(only.as_slice()).command()?)
     }
 }
 
-/// What tells one stage from another: several can be set at once.
+/// Settings of a stage: several stages can exist at once.
 pub struct Setting {
-    /// How the programs are built.
+    /// Build profile of the programs.
     pub profile: Profile,
-    /// Of the images, and the name of the folder that their archives lie in.
+    /// Tag of the images, and name of the folder with their archives.
     pub tag: &'static str,
     pub registry_port: u16,
     pub postgres_port: u16,
 }
 
-/// For scenarios.
+/// Setting of scenarios.
 pub const SCENES: Setting =
     Setting { profile: Profile::Debug, tag: "e2e", registry_port: 5_000, postgres_port: 5_432 };
 
-/// A cluster that has all that scenarios need; the user's registry ends with it.
+/// A cluster with everything that scenarios need; the user's registry ends with it.
 pub struct Stage {
     tag: &'static str,
     cluster: Cluster,
@@ -94,7 +108,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Brings up what does not run yet.
+    /// Starts the parts that do not run yet.
     pub fn set(setting: &Setting) -> anyhow::Result<Self> {
         let Setting { profile, tag, registry_port, postgres_port } = *setting;
         packages::ensure(&[
@@ -111,12 +125,15 @@ impl Stage {
         let binaries = binaries::build(profile)?;
         let registry = UserRegistry::start(&cluster, registry_port)?;
         let distribution = images::distribution()?;
-        let files = WorkflowFiles { binaries: &binaries, registry: &distribution }.files();
+        let buildkit = BuildKit::ensure()?;
+        let programs =
+            WorkflowFiles { workflow: &binaries.workflow, registry: &distribution, buildkit: &buildkit };
+        let files = programs.files();
         let stack_files = images::stack_files(&binaries.slug)?;
         let archives = folder(tag);
         let workflow = Image::make(&WORKFLOW, format!("deis/workflow:{tag}"), &files)?;
         bring(&cluster, &workflow, &archives)?;
-        // As that of a user, and as the page about installing has it.
+        // As a user's registry would have it, and as docs/install.md names it.
         let users = Image::make(&STACK, registry.name("stack", tag), &stack_files)?;
         let plain = Image::make(&STACK, format!("deis/stack:{tag}"), &stack_files)?;
         bring(&cluster, &users, &archives)?;
@@ -124,51 +141,80 @@ impl Stage {
         bring(&cluster, &plain, &archives)?;
         let values = write_values(&registry, tag)?;
         let postgres =
-            Postgres::start_at(GATEWAY_ADDRESS, postgres_port, &|program| cluster.command(program))?;
+            Postgres::start_at(DATABASE_ADDRESS, postgres_port, &|program| cluster.command(program))?;
         Ok(Self { tag, cluster, deis: binaries.deis, stack_files, distribution, values, registry, postgres })
     }
 
-    /// The command that holds the engine of a cluster to its promises.
-    pub fn engine(&self) -> anyhow::Result<Command> {
+    /// Tests of the engine on a cluster: the conformance suite.
+    pub fn engine(&self) -> anyhow::Result<TestRun> {
         let chore = this_file()?;
-        let mut command = self.cargo()?;
-        command.args(["test", "--package=engine", "--all-features", "--locked", "--no-fail-fast"]);
-        command.args(["--test=kubernetes", "--test=kubernetes_images", "--test=kubernetes_jobs"]);
-        command
+        let tests = ["--test=kubernetes", "--test=kubernetes_images", "--test=kubernetes_jobs"];
+        let run =
+            TestRun::on(&self.cluster, &["--package=engine-kubernetes", "--all-features"]).selecting(&tests);
+        Ok(run
+            .at_once(tests.len())
             .env("DEIS_IMAGE_LOADER", format!("{} cluster load", chore.display()))
             .env("WORKFLOW_TEST_REGISTRY", &self.distribution)
             .env("WORKFLOW_TEST_IMAGE", format!("deis/workflow:{}", self.tag))
-            .env("WORKFLOW_TEST_STACK", folder(self.tag).join("stack.tar"));
-        Ok(command)
+            .env("WORKFLOW_TEST_STACK", folder(self.tag).join("stack.tar")))
     }
 
-    /// The command that looks at what Helm makes of the chart.
-    pub fn chart(&self) -> anyhow::Result<Command> {
-        let mut command = self.cargo()?;
-        command.args(["test", "--package=xtask", "--features=cluster", "--locked", "--test=chart"]);
-        Ok(command)
+    /// Tests of the chart, rendered by Helm.
+    pub fn chart(&self) -> TestRun {
+        TestRun::on(&self.cluster, &["--package=xtask", "--features=cluster", "--test=chart"])
     }
 
-    /// The command that runs the scenarios.
-    pub fn scenarios(&self, only: Option<&str>) -> anyhow::Result<Command> {
-        let mut command = self.cargo()?;
-        command.args(["test", "--package=e2e", "--features=cluster", "--locked", "--no-fail-fast"]);
+    /// The scenarios.
+    pub fn scenarios(&self, only: Option<&str>) -> anyhow::Result<TestRun> {
+        // An earlier run may have been stopped, with other programs.
+        self.remove_platforms()?;
+        let is_whole = only.is_none();
         let (files, only) = chosen(only);
-        command.args(files.iter().map(|name| format!("--test={name}")));
-        command.args(["--", "--test-threads", AT_ONCE]).args(only);
-        self.tell(&mut command);
-        Ok(command)
+        let files: Vec<_> = files.iter().map(|name| format!("--test={name}")).collect();
+        let run = TestRun::on(&self.cluster, &["--package=e2e", "--features=cluster"]);
+        let run = run.selecting(&files.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut run = run.arguments(&["--test-threads", AT_ONCE]).arguments(only.as_slice());
+        if is_whole {
+            run = run.arguments(&["--exact"]);
+            run = ON_ONE_MACHINE_ONLY.iter().fold(run, |run, name| run.arguments(&["--skip", name]));
+        }
+        let variables = self.variables();
+        let run = variables.into_iter().fold(run, |run, (name, value)| run.env(name, value));
+        Ok(run.env("WORKFLOW_E2E_PLATFORMS", self.platforms()?))
     }
 
-    /// This very program again, inside the cluster's network and told what scenarios are told.
+    /// Removes the platforms that scenarios have left for reuse.
+    pub fn remove_platforms(&self) -> anyhow::Result<()> {
+        let folder = self.platforms()?;
+        for file in std::fs::read_dir(&folder)?.flatten() {
+            let release = file.file_name().to_string_lossy().into_owned();
+            let mut helm = self.cluster.command("helm")?;
+            let named = [&*release, &format!("--namespace={release}"), "--ignore-not-found"];
+            progress::run(helm.arg("uninstall").args(named).stdout(Stdio::null()))?;
+            let mut kubectl = self.cluster.command("kubectl")?;
+            kubectl.args(["delete", "namespace", "--wait=false", "--ignore-not-found"]);
+            progress::run(kubectl.args([&release, &format!("{release}-builds")]).stdout(Stdio::null()))?;
+            std::fs::remove_file(file.path())?;
+        }
+        Ok(())
+    }
+
+    /// Folder in which scenarios record free platforms.
+    fn platforms(&self) -> anyhow::Result<PathBuf> {
+        let folder = folder(self.tag).join("platforms");
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// A command of this program inside the cluster's network, with the environment of scenarios.
     pub fn this_program(&self) -> anyhow::Result<Command> {
         let mut command = self.cluster.command(this_file()?)?;
         command.args(std::env::args_os().skip(1));
-        self.tell(&mut command);
+        command.envs(self.variables());
         Ok(command)
     }
 
-    /// Puts an image like the stack, but with a file more, into the user's registry; tells its name there.
+    /// Pushes an image like the stack, but with one more file, to the user's registry; returns its name there.
     pub fn push_other_image(&self) -> anyhow::Result<String> {
         let mut files = self.stack_files.clone();
         files.insert(PathBuf::from("usr/share/other"), paths::checkout().join("Cargo.toml"));
@@ -179,24 +225,19 @@ impl Stage {
         Ok(other.name)
     }
 
-    fn tell(&self, command: &mut Command) {
-        command
-            .env("WORKFLOW_E2E_CLUSTER", "1")
-            .env("WORKFLOW_E2E_VALUES", &self.values)
-            .env("WORKFLOW_E2E_POSTGRES", self.postgres.url())
-            .env("WORKFLOW_E2E_STACK_IMAGE", self.registry.name("stack", self.tag))
-            .env("WORKFLOW_E2E_IMAGES", folder(self.tag))
-            .env("WORKFLOW_E2E_DISTRIBUTION", &self.distribution)
-            .env("WORKFLOW_E2E_INSECURE_REGISTRY", self.registry.host())
-            .env("WORKFLOW_E2E_TAG", self.tag)
-            .env("DEIS_BIN", &self.deis);
-    }
-
-    fn cargo(&self) -> anyhow::Result<Command> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = self.cluster.command(cargo)?;
-        command.current_dir(paths::checkout());
-        Ok(command)
+    /// Environment of scenarios.
+    fn variables(&self) -> [(&'static str, OsString); 9] {
+        [
+            ("WORKFLOW_E2E_CLUSTER", "1".into()),
+            ("WORKFLOW_E2E_VALUES", self.values.clone().into()),
+            ("WORKFLOW_E2E_POSTGRES", self.postgres.url().into()),
+            ("WORKFLOW_E2E_STACK_IMAGE", self.registry.name("stack", self.tag).into()),
+            ("WORKFLOW_E2E_IMAGES", folder(self.tag).into()),
+            ("WORKFLOW_E2E_DISTRIBUTION", self.distribution.clone().into()),
+            ("WORKFLOW_E2E_INSECURE_REGISTRY", self.registry.host().into()),
+            ("WORKFLOW_E2E_TAG", self.tag.into()),
+            ("DEIS_BIN", self.deis.clone().into()),
+        ]
     }
 }
 
@@ -206,7 +247,7 @@ fn chosen(only: Option<&str>) -> (Vec<&'static str>, Option<&str>) {
     file.map_or((SCENARIOS.to_vec(), only), |file| (vec![*file], None))
 }
 
-/// Loads an image on the nodes, unless they have exactly this one.
+/// Loads an image on the nodes, unless they have this very image.
 fn bring(cluster: &Cluster, image: &Image, archives: &Path) -> anyhow::Result<()> {
     let loaded = crate::cluster::state_folder().join("loaded");
     std::fs::create_dir_all(&loaded).with_context(|| format!("cannot make {}", loaded.display()))?;
@@ -231,6 +272,7 @@ fn write_values(registry: &UserRegistry, tag: &str) -> anyhow::Result<PathBuf> {
         "stackImage": { "repository": registry.repository("stack"), "tag": tag },
         "registry": { "insecureHosts": [registry.host()] },
         "builds": { "caBundle": ca_bundle },
+        "networkPolicies": { "closedAddresses": [{ "cidr": format!("{DATABASE_ADDRESS}/32") }] },
     });
     let folder = folder(tag);
     let path = folder.join("values.json");
@@ -239,7 +281,7 @@ fn write_values(registry: &UserRegistry, tag: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// This program, by name: the very file may have been replaced by a newer build, which will do.
+/// This program, by name: its file may have been replaced by a newer build, which is fine to use.
 fn this_file() -> anyhow::Result<PathBuf> {
     let file = std::env::current_exe().context("cannot tell where this program lies")?;
     Ok(file.with_file_name("xtask"))
@@ -247,4 +289,22 @@ fn this_file() -> anyhow::Result<PathBuf> {
 
 fn folder(tag: &str) -> PathBuf {
     paths::target().join(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_left_out_on_a_cluster_exist() {
+        let read = |file: &&str| {
+            let path = paths::checkout().join("e2e/tests").join(format!("{file}.rs"));
+            std::fs::read_to_string(path).expect("a file of scenarios")
+        };
+        let scenarios: String = SCENARIOS.iter().map(read).collect();
+
+        for name in ON_ONE_MACHINE_ONLY {
+            assert!(scenarios.contains(&format!("\nfn {name}()")), "no scenario is called {name}");
+        }
+    }
 }

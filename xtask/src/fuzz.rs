@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: what nobody would write, against what the platform promises.
+//! `cargo xtask fuzz`: random input against the promises of the platform.
 
 mod api;
 mod schemathesis;
@@ -9,29 +9,29 @@ use clap::Subcommand;
 pub use api::FuzzApi;
 use tests::{Drawn, FuzzTest};
 
-/// Try what nobody would write: `api`, `router` or `annotations`.
+/// Test with random input: `api`, `router` or `annotations`.
 #[derive(Debug, clap::Args)]
 pub struct Fuzz {
     #[command(subcommand)]
-    what: What,
+    what: FuzzTarget,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Hold the API to its own description at /v2/openapi.json, with schemathesis.
+enum FuzzTarget {
+    /// Test the API against its own description at /v2/openapi.json, with schemathesis.
     Api(FuzzApi),
-    /// Send heads and bodies made by chance through the router; what goes out must be clear.
+    /// Send random heads and bodies through the router; what it forwards must be unambiguous.
     Router(FuzzTest),
-    /// Read settings made by chance; what cannot be read must be told and harm nothing else.
+    /// Parse random settings; invalid ones must be reported and leave the others in force.
     Annotations(FuzzTest),
 }
 
 impl Fuzz {
     pub fn run(&self) -> anyhow::Result<()> {
         match &self.what {
-            What::Api(api) => api.run(),
-            What::Router(test) => test.run(Drawn::Router),
-            What::Annotations(test) => test.run(Drawn::Annotations),
+            FuzzTarget::Api(api) => api.run(),
+            FuzzTarget::Router(test) => test.run(Drawn::Router),
+            FuzzTarget::Annotations(test) => test.run(Drawn::Annotations),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The platform's two images: `stack`, which buildpack builds run in and their slugs stand on, and
-//! `workflow`, which every role of the platform runs from.
+//! The platform's images: `stack`, in which buildpack builds run and on which slugs are based, `workflow`, from which
+//! every role of the platform in a cluster runs, and `builder`, in which one machine builds Dockerfiles.
 //!
-//! Each has two layers: Debian with the packages of `images/<name>/packages.txt`, dear to make and kept
-//! outside the checkout, and on top of it our own files, made anew each time. The image is written by us,
+//! Each has two layers: Debian with the packages of `images/<name>/packages.txt`, slow to make and kept
+//! outside of the checkout, and on top of it our own files, made each time. The image is written here,
 //! with uncompressed layers whose sizes are in a label, so that an engine can describe slug images from
 //! `docker image inspect` alone.
 
@@ -22,7 +22,7 @@ use crate::{paths, progress};
 use archive::Described;
 use files::Files;
 
-pub use recipes::{STACK, WORKFLOW, WorkflowFiles, stack_files};
+pub use recipes::{BUILDER, BuildKit, STACK, WORKFLOW, WorkflowFiles, stack_files};
 
 /// `cargo xtask images`
 #[derive(Debug, clap::Args)]
@@ -38,11 +38,15 @@ pub struct Images {
     #[arg(long, default_value = "latest")]
     tag: String,
 
-    /// Take programs built without optimisation, which are built sooner.
+    /// Use programs without optimization, which are built sooner.
     #[arg(long)]
     debug: bool,
 
-    /// Take this `registry` of CNCF Distribution instead of building it.
+    /// Use programs as they are published: minutes longer to build, a tenth less of a core to run.
+    #[arg(long, conflicts_with = "debug")]
+    dist: bool,
+
+    /// Use this `registry` of CNCF Distribution instead of building it.
     #[arg(long)]
     registry: Option<PathBuf>,
 }
@@ -50,12 +54,18 @@ pub struct Images {
 impl Images {
     pub fn run(self) -> anyhow::Result<()> {
         let out = self.out.unwrap_or_else(|| paths::target().join("images"));
-        let profile = if self.debug { Profile::Debug } else { Profile::Dist };
+        let profile = match (self.debug, self.dist) {
+            (true, _) => Profile::Debug,
+            (_, true) => Profile::Dist,
+            _ => Profile::Release,
+        };
         let binaries = binaries::build(profile)?;
         let registry = self.registry.map_or_else(distribution, Ok)?;
         let named = |name: &str| format!("{}/{name}:{}", self.prefix, self.tag);
         let stack = Image::make(&STACK, named("stack"), &stack_files(&binaries.slug)?)?;
-        let programs = WorkflowFiles { binaries: &binaries, registry: &registry };
+        let buildkit = BuildKit::ensure()?;
+        let programs =
+            WorkflowFiles { workflow: &binaries.workflow, registry: &registry, buildkit: &buildkit };
         let workflow = Image::make(&WORKFLOW, named("workflow"), &programs.files())?;
         for image in [stack, workflow] {
             image.save(&out)?;
@@ -70,12 +80,14 @@ pub fn distribution() -> anyhow::Result<PathBuf> {
     Ok(Programs::ensure_only(|program| program == PROGRAM)?.path(PROGRAM))
 }
 
-/// What one of the two images is made of, besides our own files.
+/// Parts of one of the images, besides our own files.
 pub struct Recipe {
     /// Its folder below `images/` and in the cache.
     pub folder: &'static str,
     /// Shell commands that make users and folders of the base.
     prepare: &'static str,
+    /// Patterns of files of its packages that nothing in it uses.
+    unused: &'static [&'static str],
     start: archive::Start,
 }
 
@@ -103,23 +115,23 @@ pub struct Image {
 }
 
 impl Image {
-    /// Makes the image of these files, and its base where that is not in the cache.
+    /// Makes the image of these files, and its base if that is not in the cache.
     pub fn make(recipe: &Recipe, name: String, files: &Files) -> anyhow::Result<Self> {
-        let Recipe { folder, prepare, start } = recipe;
+        let Recipe { folder, prepare, unused, start } = recipe;
         let cache = paths::cache().join(folder);
         std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
-        // Two chores at once would bootstrap twice.
+        // Without the lock, two chores at once would bootstrap twice.
         let lock = File::create(cache.join("lock")).context("cannot make the lock file")?;
         lock.lock().with_context(|| format!("cannot lock {}", cache.display()))?;
 
         let packages = paths::checkout().join("images").join(folder).join("packages.txt");
-        let base = base::ensure(&packages, prepare, &cache)?;
+        let base = base::ensure(&packages, prepare, unused, &cache)?;
         let top = files::layer(files)?;
         let described = archive::describe(start, &[&base, &top]);
         Ok(Self { name, described, base, top })
     }
 
-    /// Where [`Image::save`] writes: `<its last name>.tar`.
+    /// Output file of [`Image::save`]: `<its last name>.tar`.
     pub fn archive(&self, folder: &Path) -> PathBuf {
         let last = self.name.rsplit('/').next().unwrap_or(&self.name);
         folder.join(format!("{}.tar", last.split(':').next().unwrap_or(last)))

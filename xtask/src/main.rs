@@ -39,11 +39,11 @@ enum Chore {
     Images(images::Images),
     /// Make the stack image that buildpack builds run in.
     Stack(stack::Stack),
-    /// Measure: `push`, `roll`, `deploy`, `memory` or `api`.
+    /// Measure: `push`, `roll`, `deploy`, `memory`, `api`, `router` or `hostile`.
     Bench(bench::Bench),
-    /// Try what nobody would write: `api`, `router` or `annotations`.
+    /// Test with random input: `api`, `router` or `annotations`.
     Fuzz(fuzz::Fuzz),
-    /// Examine how the router speaks: `h2spec` or `tls`.
+    /// Test the router's protocols: `h2spec` or `tls`.
     Wire(wire::Wire),
     /// A real Kubernetes for tests: `up`, `down`, `status`, `kubectl`, `exec` or `load`.
     Cluster(cluster::ClusterChore),

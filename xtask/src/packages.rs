@@ -1,10 +1,10 @@
-//! Debian packages that chores need: installed when missing, by root or with sudo.
+//! Debian packages that chores need: installed if missing, by root or with sudo.
 
 use std::process::Command;
 
 use crate::progress;
 
-/// What the chores need, as a program to look for and the package that brings it.
+/// Programs that the chores need, each with the package that has it.
 pub const DOCKER: (&str, &str) = ("dockerd", "docker.io");
 pub const GIT: (&str, &str) = ("git", "git");
 pub const SSH: (&str, &str) = ("ssh", "openssh-client");
@@ -21,6 +21,7 @@ pub const NETWORK_PLUGINS: (&str, &str) = ("portmap", "containernetworking-plugi
 pub const IPROUTE: (&str, &str) = ("ip", "iproute2");
 pub const NFTABLES: (&str, &str) = ("nft", "nftables");
 pub const IPTABLES: (&str, &str) = ("iptables", "iptables");
+pub const IPSET: (&str, &str) = ("ipset", "ipset");
 pub const CONNTRACK: (&str, &str) = ("conntrack", "conntrack");
 pub const SLIRP4NETNS: (&str, &str) = ("slirp4netns", "slirp4netns");
 pub const SKOPEO: (&str, &str) = ("skopeo", "skopeo");
@@ -39,7 +40,7 @@ pub const TASKSET: (&str, &str) = ("taskset", "util-linux");
 pub fn ensure(wanted: &[(&str, &str)]) -> anyhow::Result<()> {
     let mut missing: Vec<&str> =
         wanted.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
-    // A daemon that answers is as good as one of our own.
+    // If a daemon responds, none is installed: it may come from elsewhere than Debian's package.
     if progress::succeeds(Command::new("docker").arg("version")) {
         missing.retain(|package| *package != DOCKER.1);
     }

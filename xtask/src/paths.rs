@@ -1,4 +1,4 @@
-//! Where things lie: the checkout, what was built, and what is kept outside.
+//! Paths: the checkout, build output, and files kept outside.
 
 use std::path::{Path, PathBuf};
 
@@ -13,13 +13,13 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| checkout().join("target"), PathBuf::from)
 }
 
-/// Downloads and other things that are dear to make again; outside the checkout.
+/// Downloads and other files that are slow to make again; outside of the checkout.
 pub fn cache() -> PathBuf {
     let cache_home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     cache_home.unwrap_or_else(|| home().join(".cache")).join("workflow")
 }
 
-/// State of platforms that chores started.
+/// State of platforms that chores have started.
 pub fn state() -> PathBuf {
     let state_home = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     state_home.unwrap_or_else(|| home().join(".local/state")).join("workflow")
@@ -27,4 +27,9 @@ pub fn state() -> PathBuf {
 
 fn home() -> PathBuf {
     std::env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from)
+}
+
+/// The cargo that runs this program, else the one in `PATH`.
+pub fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
 }

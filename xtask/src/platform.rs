@@ -1,4 +1,4 @@
-//! A platform that a chore runs in the background: started, found again, stopped, wiped away.
+//! A platform that a chore runs in the background: started, found again, stopped, removed.
 
 mod http;
 
@@ -15,7 +15,7 @@ pub use http::get;
 use crate::binaries::Binaries;
 use crate::{daemon, paths, progress};
 
-/// Longest time from start to the first answer of the API.
+/// Longest time from start to the first response of the API.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Longest time from TERM to the end; the platform's own bound is 20 s.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
@@ -23,7 +23,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(40);
 /// Port that `deis` writes into remotes.
 const REMOTE_PORT: u16 = 2222;
 
-/// A platform by name: all its state lies in one folder.
+/// A platform with a name: all its state is in one folder.
 #[derive(Debug, Clone)]
 pub struct Platform {
     folder: PathBuf,
@@ -36,7 +36,7 @@ impl Platform {
         Self { folder: paths::state().join(name), http_port, ssh_port }
     }
 
-    /// Starts it unless it already runs from exactly these programs.
+    /// Starts it unless it already runs from these very programs.
     pub fn ensure_running(&self, binaries: &Binaries) -> anyhow::Result<()> {
         let stamp = stamp(binaries)?;
         if self.pid().is_some() {
@@ -51,7 +51,7 @@ impl Platform {
             let mut child = self.spawn(binaries)?;
             std::fs::write(self.path("pid"), child.id().to_string())?;
             std::fs::write(self.path("programs"), stamp)?;
-            // Asked as our child: what /proc tells is empty for a moment while `setsid` becomes the platform.
+            // Checked as our child: its entry in /proc is empty for a moment while `setsid` becomes the platform.
             self.wait_for_api(|| matches!(child.try_wait(), Ok(None)))
         })
     }
@@ -73,7 +73,7 @@ impl Platform {
             .context("cannot start workflow")
     }
 
-    /// 8443 beside 8000.
+    /// HTTPS port: 8443 for 8000.
     fn https_port(&self) -> u16 {
         self.http_port + 443
     }
@@ -105,7 +105,7 @@ impl Platform {
         Ok(())
     }
 
-    /// Stops it with TERM and waits. Nothing to do where it does not run.
+    /// Stops it with TERM and waits; does nothing if it does not run.
     pub fn stop(&self) -> anyhow::Result<()> {
         let Some(pid) = self.pid() else { return Ok(()) };
         progress::step("Stop the platform", || {
@@ -131,7 +131,7 @@ impl Platform {
         }
     }
 
-    /// The process, if it lives and is ours.
+    /// Id of the process, if it runs this platform.
     pub fn pid(&self) -> Option<u32> {
         let pid: u32 = std::fs::read_to_string(self.path("pid")).ok()?.trim().parse().ok()?;
         let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
@@ -151,7 +151,7 @@ impl Platform {
         format!("http://deis.localhost:{}", self.http_port)
     }
 
-    /// Variables that let `deis` and `git` speak to this platform and to nothing else.
+    /// Variables with which `deis` and `git` use this platform and no other.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mut ssh = format!(
             "ssh -i {} -o IdentitiesOnly=yes -o UserKnownHostsFile={} -o StrictHostKeyChecking=accept-new",
@@ -159,14 +159,14 @@ impl Platform {
             self.path("known_hosts").display(),
         );
         if self.ssh_port != REMOTE_PORT {
-            // The first port counts: that of the remote's URL comes after it.
+            // ssh uses the first port; that of the remote's URL comes later.
             ssh.push_str(&format!(" -p {}", self.ssh_port));
         }
         vec![("DEIS_PROFILE", self.path("client.json").display().to_string()), ("GIT_SSH_COMMAND", ssh)]
     }
 }
 
-/// Tells whether the programs were built anew.
+/// Text that differs once the programs were built again.
 fn stamp(binaries: &Binaries) -> anyhow::Result<String> {
     let metadata = std::fs::metadata(&binaries.workflow)
         .with_context(|| format!("{} was not built", binaries.workflow.display()))?;
@@ -178,7 +178,7 @@ pub fn make_private_folder(folder: &std::path::Path) -> anyhow::Result<()> {
     Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?)
 }
 
-/// Reads a secret of this platform's, made at random on first use.
+/// Reads a random secret of this platform, made on first use.
 pub fn password(platform: &Platform) -> anyhow::Result<String> {
     use std::io::{Read as _, Write as _};
     let path = platform.path("password");

@@ -1,4 +1,4 @@
-//! A PostgreSQL of our own for the tests: in a temporary folder, on a port of its own, gone afterwards.
+//! A PostgreSQL for the tests: in a temporary folder, on a free port, removed afterwards.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -43,7 +43,7 @@ impl Postgres {
             ["--username=workflow", "--auth=trust", "--encoding=UTF8", "--no-sync", "--no-instructions"];
         let here = |program: &OsStr| Ok(Command::new(program));
         progress::output(unprivileged(&initdb, &here)?.args(options).arg("--pgdata").arg(&data))?;
-        // Whoever reaches the address may come in: it is the loopback one, or of a network for tests.
+        // Every client that reaches the address is trusted: it is the loopback one, or of a network for tests.
         let mut rules = File::options().append(true).open(data.join("pg_hba.conf"))?;
         writeln!(rules, "host all all 0.0.0.0/0 trust")?;
         let listen = format!("listen_addresses={address}");
@@ -68,7 +68,7 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// A server where the tests may make databases.
+    /// URL of the server, where tests may create databases.
     pub fn url(&self) -> String {
         format!("postgres://workflow@{}/postgres", self.address)
     }

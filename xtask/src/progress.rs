@@ -1,11 +1,11 @@
-//! What a person sees of a chore: steps with their time, commands, and what a failed one said.
+//! Terminal output of a chore: steps with their time, commands, and the output of a failed one.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-/// Says what begins, runs it, and says how long it took.
+/// Prints the title, runs the work, and prints its duration.
 pub fn step<T>(title: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     println!("==> {title}");
     let begun = Instant::now();
@@ -19,7 +19,7 @@ pub fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-/// Runs a command whose output goes straight to the person.
+/// Runs a command whose output goes to the terminal.
 pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let line = shown(command);
     let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot run `{line}`"))?;
@@ -29,7 +29,7 @@ pub fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a command and gives back what it printed; its errors are part of ours.
+/// Runs a command and returns its output; its stderr is part of the error.
 pub fn output(command: &mut Command) -> anyhow::Result<String> {
     let line = shown(command);
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run `{line}`"))?;
@@ -40,16 +40,16 @@ pub fn output(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether a command can be run and succeeds.
+/// Returns true if a command can be run and succeeds.
 pub fn succeeds(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }
 
-/// The command, ended when it takes longer than `limit`.
+/// The command, which is ended when it takes longer than `limit`.
 pub fn within(limit: Duration, command: &Command) -> Command {
     let mut bounded = Command::new("timeout");
-    // In the foreground, so that a person's Ctrl-C still reaches it.
+    // In the foreground, so that Ctrl-C still reaches it.
     bounded.args(["--foreground", &limit.as_secs().to_string()]);
     bounded.arg(command.get_program()).args(command.get_args());
     bounded.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -60,14 +60,14 @@ pub fn within(limit: Duration, command: &Command) -> Command {
     bounded
 }
 
-/// The command as a person would type it.
+/// The command as it would be typed.
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     words.join(" ")
 }
 
-/// Waits until `ready` holds, looking every 50 ms, for at most `limit`.
+/// Waits until `ready` returns true, checking every 50 ms, for at most `limit`.
 pub fn wait_until(limit: Duration, mut ready: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + limit;
     while Instant::now() < deadline {

@@ -1,22 +1,27 @@
-//! `cargo xtask stack`: the stack image in Docker.
+//! `cargo xtask stack`: the images of builds in Docker, the stack's and the one that builds Dockerfiles.
 //!
-//! Where Docker has the lower layer, only the upper one is sent.
+//! If Docker has the lower layer, only the upper one is sent.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-use crate::images::{self, Image, Layer, archive};
+use crate::images::{self, BUILDER, BuildKit, Image, Layer, archive};
 use crate::{binaries, progress};
 
-/// The name under which the platform looks for the stack.
+/// Name under which the platform finds the stack.
 pub const STACK_IMAGE: &str = "deis/stack:latest";
+
+/// Name under which the platform finds the image that builds Dockerfiles.
+pub const BUILDER_IMAGE: &str = "deis/builder:latest";
+/// Label of volumes with layouts of base images, which all platforms of a daemon share.
+const BASES_LABEL: &str = "io.deis.base-image";
 
 /// `cargo xtask stack`
 #[derive(Debug, clap::Args)]
 pub struct Stack {
-    /// Take this `slug` instead of building it.
+    /// Use this `slug` instead of building it.
     #[arg(long)]
     slug: Option<PathBuf>,
 }
@@ -28,7 +33,7 @@ impl Stack {
     }
 }
 
-/// What the image is made of.
+/// Parts of the image.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
     pub image: String,
@@ -43,27 +48,35 @@ impl StackOptions {
     }
 }
 
-/// Makes the image unless Docker has exactly this one.
+/// Makes both images unless Docker has these very images.
 pub fn ensure(options: &StackOptions) -> anyhow::Result<()> {
     let files = images::stack_files(&options.slug)?;
-    let image = Image::make(&images::STACK, options.image.clone(), &files)?;
+    ensure_image(&Image::make(&images::STACK, options.image.clone(), &files)?)?;
+    let files = BuildKit::ensure()?.builder_files(&options.slug);
+    ensure_image(&Image::make(&BUILDER, BUILDER_IMAGE.to_owned(), &files)?)
+}
+
+fn ensure_image(image: &Image) -> anyhow::Result<()> {
     let stored = Stored::find(&image.name)?;
     if stored.as_ref().is_some_and(|stored| image.described.is_stored_as(&stored.id)) {
-        println!("    the stack image {} is up to date", image.name);
+        println!("    the image {} is up to date", image.name);
         return Ok(());
     }
     let has_base = stored.as_ref().is_some_and(|stored| stored.layers.contains(&image.base.digest));
     let sent = has_base
-        && progress::step("Update the stack image's upper layer", || load(&image, &[&image.top])).is_ok();
+        && progress::step(&format!("Update the upper layer of the image {}", image.name), || {
+            load(image, &[&image.top])
+        })
+        .is_ok();
     if !sent {
-        progress::step(&format!("Load the stack image {}", image.name), || {
-            load(&image, &[&image.base, &image.top])
+        progress::step(&format!("Load the image {}", image.name), || {
+            load(image, &[&image.base, &image.top])
         })?;
     }
     stored.map_or(Ok(()), |old| old.forget_if_unnamed())
 }
 
-/// Loads the image; layers that are not sent must be in Docker already. No file is written.
+/// Loads the image; layers that are not `sent` must be in Docker already. No file is written.
 fn load(image: &Image, sent: &[&Layer]) -> anyhow::Result<()> {
     let mut docker = Command::new("docker")
         .args(["load", "--quiet"])
@@ -81,15 +94,23 @@ fn load(image: &Image, sent: &[&Layer]) -> anyhow::Result<()> {
     sent
 }
 
-/// Removes the image from Docker; slugs that stand on it keep its layers.
+/// Removes the images from Docker; slugs that are based on the stack keep its layers.
 pub fn remove() -> anyhow::Result<()> {
-    if Stored::find(STACK_IMAGE)?.is_some() {
-        progress::output(Command::new("docker").args(["image", "rm", STACK_IMAGE]))?;
+    let label = format!("label={BASES_LABEL}");
+    let volumes =
+        progress::output(Command::new("docker").args(["volume", "ls", "--quiet", "--filter", &label]))?;
+    for volume in volumes.lines() {
+        progress::output(Command::new("docker").args(["volume", "rm", "--force", volume]))?;
+    }
+    for image in [STACK_IMAGE, BUILDER_IMAGE] {
+        if Stored::find(image)?.is_some() {
+            progress::output(Command::new("docker").args(["image", "rm", image]))?;
+        }
     }
     Ok(())
 }
 
-/// What Docker says about an image that it has.
+/// Docker's description of an image that it has.
 struct Stored {
     id: String,
     layers: Vec<String>,
@@ -114,7 +135,7 @@ impl Stored {
         let unnamed =
             progress::output(Command::new("docker").args(tags)).is_ok_and(|count| count.trim() == "0");
         if unnamed && !progress::succeeds(Command::new("docker").args(["image", "rm", &self.id])) {
-            println!("    the stack image before it, {}, is still in use and stays", self.id);
+            println!("    the image before it, {}, is still in use and stays", self.id);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask wire`: the router examined by programs that others wrote for it.
+//! `cargo xtask wire`: the router tested by conformance programs of others.
 
 mod edge;
 mod h2spec;
@@ -6,16 +6,16 @@ mod tls;
 
 use clap::Subcommand;
 
-/// Examine how the router speaks: `h2spec` or `tls`.
+/// Test the router's protocols: `h2spec` or `tls`.
 #[derive(Debug, clap::Args)]
 pub struct Wire {
     #[command(subcommand)]
-    what: What,
+    what: WireCheck,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Hold HTTP/2 to RFC 9113 with h2spec, built from its pins the first time.
+enum WireCheck {
+    /// Test HTTP/2 against RFC 9113 with h2spec, built from its pins the first time.
     H2spec,
     /// Look for weak TLS with testssl.sh; some minutes.
     Tls,
@@ -24,13 +24,13 @@ enum What {
 impl Wire {
     pub fn run(&self) -> anyhow::Result<()> {
         match &self.what {
-            What::H2spec => h2spec::run(),
-            What::Tls => tls::run(),
+            WireCheck::H2spec => h2spec::run(),
+            WireCheck::Tls => tls::run(),
         }
     }
 }
 
-/// What `cargo xtask test` runs of it.
+/// Part of it that `cargo xtask test` runs.
 pub fn h2spec() -> anyhow::Result<()> {
     h2spec::run()
 }

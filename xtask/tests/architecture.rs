@@ -7,20 +7,43 @@ use std::process::Command;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("api", &[]),
+    // Shares of connections by source: every listener counts alike.
+    ("listener", &[]),
     ("store", &["domain"]),
-    ("engine", &["domain"]),
-    ("controller", &["api", "domain", "engine", "store"]),
-    ("builder", &["api", "domain", "engine"]),
-    ("router", &["domain", "engine"]),
-    ("logger", &["domain", "engine"]),
+    // Connections to what users name: one connector checks them all.
+    ("outbound", &["domain"]),
+    // A client of registries, and archives of images.
+    ("oci", &["domain", "outbound"]),
+    // Contract of engines: traits, the steps of builds, and the shared code of both engines.
+    ("engine", &["domain", "oci", "outbound"]),
+    ("engine-docker", &["domain", "engine", "oci", "outbound", "registry"]),
+    ("engine-kubernetes", &["domain", "engine", "oci", "outbound", "registry"]),
+    ("controller", &["api", "domain", "engine", "listener", "outbound", "store"]),
+    ("builder", &["api", "domain", "engine", "listener"]),
+    ("router", &["domain", "engine", "listener"]),
+    ("logger", &["domain", "engine", "listener"]),
     ("slug", &["domain"]),
     // Tokens of the managed registry follow the same rules as the credentials that the engine hands out.
-    ("registry", &["domain"]),
+    ("registry", &["domain", "listener"]),
     ("deis", &["api"]),
     // The only place where everything meets: settings and wiring.
     (
         "workflow",
-        &["api", "builder", "controller", "domain", "engine", "logger", "registry", "router", "store"],
+        &[
+            "api",
+            "builder",
+            "controller",
+            "domain",
+            "engine",
+            "engine-docker",
+            "engine-kubernetes",
+            "listener",
+            "logger",
+            "oci",
+            "registry",
+            "router",
+            "store",
+        ],
     ),
     // They run binaries. xtask makes the stack image by the same pure code as engines read it with.
     ("e2e", &[]),
@@ -30,7 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// External crates that only one crate may use, so that nothing else knows what is underneath.
 const CONFINED: &[(&str, &str)] = &[
-    ("bollard", "engine"),
+    ("bollard", "engine-docker"),
     ("sqlx", "store"),
     ("russh", "builder"),
     // Certificates that nobody brings.
@@ -41,10 +64,15 @@ const CONFINED: &[(&str, &str)] = &[
     ("tokio-tungstenite", "api controller"),
     // Logins by a directory.
     ("ldap3", "controller"),
-    // The user's own terminal; and sockets that a restarted program takes over.
-    ("rustix", "deis workflow"),
-    ("kube", "engine"),
-    ("k8s-openapi", "engine"),
+    // The user's own terminal; sockets that a restarted program takes over; limits of a process that was started.
+    ("rustix", "builder deis workflow"),
+    ("kube", "engine-kubernetes"),
+    ("k8s-openapi", "engine-kubernetes"),
+    // Other HTTP clients than the connector for what users name: the typed client of the API, and the certificate
+    // authority that the operator names.
+    ("ureq", "api"),
+    ("reqwest", ""),
+    ("hyper-rustls", "controller outbound"),
     // Answers on their way to visitors.
     ("zstd", "router"),
 ];
@@ -74,6 +102,58 @@ fn libraries_of_the_edge_stay_in_their_crate() {
             );
         }
     }
+}
+
+/// Sources that open connections of their own, and to whom: none of these addresses can a user name. What users name
+/// goes through `outbound`.
+const CONNECTING: &[(&str, &str)] = &[
+    ("api/src/client/terminal/connection.rs", "the controller, as its client names it"),
+    ("controller/src/auto_certs/transport.rs", "the certificate authority of the operator"),
+    ("controller/src/logger.rs", "the logger"),
+    ("engine/src/conformance/load.rs", "a workload of the suite"),
+    ("engine-docker/src/probe.rs", "a container that is probed"),
+    ("engine-docker/src/sessions/wire.rs", "Docker"),
+    ("oci/src/connector.rs", "the platform's registry; guarded for all others"),
+    ("oci/src/transport.rs", "the platform's registry; guarded for all others"),
+    ("logger/src/client.rs", "the logger"),
+    ("outbound/src/connector.rs", "what users name, checked"),
+    ("outbound/src/notify.rs", "what users name, checked"),
+    ("registry/src/front.rs", "Distribution behind it"),
+    ("registry/src/node_proxy.rs", "the managed registry"),
+    ("router/src/passthrough.rs", "the builder"),
+    ("router/src/phases/forward.rs", "a backend of the route table"),
+    ("router/src/upstream.rs", "a backend of the route table"),
+    ("server/src/roles/registry.rs", "Distribution behind it"),
+];
+
+#[test]
+fn whoever_opens_connections_is_known_and_takes_no_address_of_a_user() {
+    let crates =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a checkout").join("crates");
+    let opens = ["TcpStream::connect(", "legacy::Client", "HttpConnector::new"];
+    for file in sources(&crates) {
+        let path = file.strip_prefix(&crates).expect("below it").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&file).expect("a source is text");
+        // Connections of a source's own tests are not checked.
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let is_known = CONNECTING.iter().any(|(known, _)| *known == path);
+        let is_ours = path.contains("/src/") && !path.ends_with("/tests.rs");
+        assert!(
+            is_known || !is_ours || !opens.iter().any(|word| text.contains(word)),
+            "`{path}` opens connections: if a user can name the address, use the crate `outbound`"
+        );
+    }
+}
+
+/// Every Rust file below a folder.
+fn sources(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let of = |path: std::path::PathBuf| match path.is_dir() {
+        true => sources(&path),
+        false => vec![path],
+    };
+    let is_source = |path: &std::path::PathBuf| path.extension().is_some_and(|ending| ending == "rs");
+    entries.flat_map(of).filter(is_source).collect()
 }
 
 #[test]

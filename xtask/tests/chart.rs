@@ -98,6 +98,7 @@ fn what_cannot_be_is_refused_with_the_value_that_is_wrong() {
         (vec!["domain=a.example.com", "controler.replicas=1"], "controler"),
         (vec!["domain=a.example.com", "registry.enabled=false"], "registry.external"),
         (vec!["domain=a.example.com", "database.url=mysql://x"], "database/url"),
+        (vec!["domain=a.example.com", "image.digest=sha256:12"], "image/digest"),
         (vec!["domain=a.example.com", "acme.email=a@b.com"], "acme.termsAgreed"),
         (vec!["domain=a.example.com", "acme.challenges={dns-01}"], "acme/challenges"),
         (vec!["domain=a.example.com", "ldap.endpoint=ldap.example.com"], "ldap/endpoint"),
@@ -109,7 +110,7 @@ fn what_cannot_be_is_refused_with_the_value_that_is_wrong() {
     }
 }
 
-/// What Helm sends to the cluster, without what is random.
+/// Manifests that Helm sends to the cluster, without random values.
 fn rendered(values: &[&str]) -> String {
     let output = run(&["template", "workflow", "--namespace", "deis"], values);
     assert!(output.status.success(), "{}", both(&output));

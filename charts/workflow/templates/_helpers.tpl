@@ -1,9 +1,63 @@
 {{- define "workflow.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ include "workflow.reference" (dict "root" . "image" .Values.image) }}
+{{- end }}
+
+{{/* By digest where one is given: the tag is then for people. */}}
+{{- define "workflow.reference" -}}
+{{ .image.repository }}{{ if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag | default .root.Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{/* ClusterRole that the controller binds for itself in the namespaces of apps. */}}
+{{- define "workflow.appsRole" -}}
+{{ .Release.Namespace }}:deis-apps
+{{- end }}
+
+{{/* The networks of .list that are of IPv6, or of IPv4, as JSON. */}}
+{{- define "workflow.networksOf" -}}
+{{- $found := list }}
+{{- range .list }}{{ if eq (contains ":" .) $.six }}{{ $found = append $found . }}{{ end }}{{ end }}
+{{- toJson $found }}
+{{- end }}
+
+{{/* What apps and builds do not reach besides metadata: API servers, as they are at this moment, and what the operator lists. */}}
+{{- define "workflow.closed" -}}
+{{- $closed := list }}
+{{- range .Values.networkPolicies.closedAddresses }}{{ $closed = append $closed . }}{{ end }}
+{{- if ne (toString .Values.networkPolicies.closeAPIServer) "false" }}
+{{- $slice := lookup "discovery.k8s.io/v1" "EndpointSlice" "default" "kubernetes" }}
+{{- range $endpoint := $slice.endpoints }}
+{{- range $address := $endpoint.addresses }}
+{{- range $port := $slice.ports }}
+{{- $closed = append $closed (dict "cidr" (printf "%s/%s" $address (ternary "128" "32" (contains ":" $address))) "port" (int $port.port)) }}
+{{- end }}{{ end }}{{ end }}{{ end }}
+{{- toJson $closed }}
+{{- end }}
+
+{{/* Rules of a NetworkPolicy: all addresses but metadata, and those of .closed but for the ports that are not. */}}
+{{- define "workflow.outside" -}}
+{{- $networks := .root.Values.networkPolicies.metadataAddresses }}
+{{- range .closed }}{{ $networks = append $networks .cidr }}{{ end }}
+{{- $six := include "workflow.networksOf" (dict "list" $networks "six" true) }}
+- to:
+    - ipBlock: { cidr: 0.0.0.0/0, except: {{ include "workflow.networksOf" (dict "list" $networks "six" false) }} }
+    - ipBlock: { cidr: "::/0", except: {{ $six }} }
+{{- range .closed }}
+{{- if .port }}
+- to: [{ ipBlock: { cidr: {{ .cidr | quote }} } }]
+  ports:
+    {{- if gt (int .port) 1 }}
+    - { protocol: TCP, port: 1, endPort: {{ sub (int .port) 1 }} }
+    {{- end }}
+    {{- if lt (int .port) 65535 }}
+    - { protocol: TCP, port: {{ add (int .port) 1 }}, endPort: 65535 }
+    {{- end }}
+    - { protocol: UDP, port: 1, endPort: 65535 }
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "workflow.stackImage" -}}
-{{ .Values.stackImage.repository }}:{{ .Values.stackImage.tag | default .Chart.AppVersion }}
+{{ include "workflow.reference" (dict "root" . "image" .Values.stackImage) }}
 {{- end }}
 
 {{- define "workflow.labels" -}}
@@ -120,6 +174,8 @@ readinessProbe:
 - { name: WORKFLOW_PRE_STOP_SLEEP, value: {{ .Values.apps.preStopSleepSeconds | quote }} }
 - { name: WORKFLOW_NODE_FAILURE, value: {{ .Values.apps.nodeFailureSeconds | quote }} }
 - { name: WORKFLOW_NETWORK_POLICIES, value: {{ .Values.networkPolicies.enabled | quote }} }
+- { name: WORKFLOW_METADATA_ADDRESSES, value: {{ join "," .Values.networkPolicies.metadataAddresses | quote }} }
+- { name: WORKFLOW_CLOSED_ADDRESSES, value: {{ include "workflow.closed" . | quote }} }
 {{- with .Values.apps.defaultQuota }}
 - { name: KUBERNETES_NAMESPACE_DEFAULT_QUOTA_SPEC, value: {{ toJson . | quote }} }
 {{- end }}
@@ -151,8 +207,7 @@ readinessProbe:
 {{- end }}
 {{- with .bindDN }}
 - { name: LDAP_BIND_DN, value: {{ . | quote }} }
-- name: LDAP_BIND_PASSWORD
-  valueFrom: { secretKeyRef: { name: {{ required "set ldap.existingSecret" $.Values.ldap.existingSecret }}, key: password } }
+- { name: LDAP_BIND_PASSWORD_FILE, value: /var/run/secrets/deis/ldap/password }
 {{- end }}
 - { name: LDAP_USER_BASEDN, value: {{ required "set ldap.userBaseDN" .userBaseDN | quote }} }
 - { name: LDAP_USER_FILTER, value: {{ .userAttribute | quote }} }
@@ -160,6 +215,9 @@ readinessProbe:
 {{- end }}
 
 {{- define "workflow.registryEnv" -}}
+{{- with .Values.allowOutbound }}
+- { name: WORKFLOW_ALLOW_OUTBOUND, value: {{ join "," . | quote }} }
+{{- end }}
 {{- with .Values.registry.insecureHosts }}
 - { name: WORKFLOW_INSECURE_REGISTRIES, value: {{ join "," . | quote }} }
 {{- end }}

@@ -1,13 +1,16 @@
-//! Apps (api.md 4.5).
+//! Apps (docs/spec/api.md 4.5).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// An app as the API returns it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct App {
+    /// Id of the app; an app that is created again under the same name has another.
     pub uuid: String,
+    /// Name of the app.
     pub id: String,
     pub owner: String,
     /// Replicas wanted per process type.

@@ -1,4 +1,4 @@
-//! Registration, login, passwords and tokens (api.md 4.2).
+//! Registration, login, passwords and tokens (docs/spec/api.md 4.2).
 
 use serde::{Deserialize, Serialize};
 

@@ -2,18 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Automatic certificates of an app: its choice, and the state of each domain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AutoCerts {
     pub app: String,
-    /// Whether the app's domains are to get them.
+    /// True if the app wants automatic certificates.
     pub enabled: bool,
-    /// Whether the platform gets any.
+    /// True if the platform offers them.
     pub offered: bool,
     /// By name.
     pub domains: Vec<AutoDomain>,
 }
 
+/// State of the automatic certificate of one domain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AutoDomain {
@@ -23,15 +25,17 @@ pub struct AutoDomain {
     pub state: String,
     /// Name of the certificate that it is served with.
     pub certificate: Option<String>,
+    /// End of the validity of the certificate that is served.
     pub expires: Option<String>,
-    /// Why the last try failed.
+    /// Reason of the last failure.
     pub error: Option<String>,
+    /// Time of the last try.
     pub tried: Option<String>,
     pub next_try: Option<String>,
 }
 
 /// Body of `POST /v2/apps/{app}/certs/auto/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AutoCertsWish {
+pub struct AutoCertsChange {
     pub enabled: bool,
 }

@@ -1,10 +1,12 @@
-//! Certificates (api.md 4.15).
+//! Certificates (docs/spec/api.md 4.15).
 
 use serde::{Deserialize, Serialize};
 
+/// A certificate as the API returns it, without its PEM texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Cert {
+    /// Number of the certificate, unique on the platform.
     pub id: u64,
     pub owner: String,
     /// Names of the domains that it is attached to.
@@ -20,7 +22,9 @@ pub struct Cert {
     /// SHA-256 of the certificate as upper-case hex pairs with colons.
     #[serde(default)]
     pub fingerprint: String,
+    /// End of its validity.
     pub expires: Option<String>,
+    /// Start of its validity.
     pub starts: Option<String>,
     #[serde(default)]
     pub issuer: String,
@@ -34,9 +38,12 @@ pub struct Cert {
 /// Body of `POST /v2/certs/`. Neither text is ever answered back.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewCert {
-    /// PEM; own certificate first, a chain may follow.
+    /// PEM; a chain may be with it.
     pub certificate: String,
     /// PEM.
     pub key: String,
     pub name: String,
+    /// Adds it even where it has expired.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }

@@ -24,6 +24,7 @@ mod terminal;
 mod users;
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,17 +35,24 @@ use ureq::{Agent, AsSendBody, Body};
 use crate::hooks::BUILDER_AUTH_HEADER;
 
 pub use error::ClientError;
-pub use lines::Lines;
+pub use lines::LineStream;
 pub use network::{Address, CONNECT_TIMEOUT};
 #[cfg(feature = "terminal")]
-pub use terminal::{Receiver, Sender, Terminal};
+pub use terminal::{Terminal, TerminalReceiver, TerminalSender};
 
 /// Longest answer that is read.
 const ANSWER_SIZE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 type VersionHook = Box<dyn Fn(&str) + Send + Sync>;
 
-/// Speaks to one controller with one set of credentials.
+/// Client of one controller, with one set of credentials.
+///
+/// # Errors
+///
+/// Requests return [`ClientError::Status`] for a status outside 200 to 399, [`ClientError::Redirected`] for a
+/// write that is redirected (reads follow redirects), [`ClientError::Untrusted`] for a certificate that is not
+/// trusted, [`ClientError::Transport`] where no whole answer came, and [`ClientError::Decode`] for an answer of
+/// another shape. [`ClientError::may_pass`] says whether a retry may help.
 pub struct Client {
     agent: Agent,
     address: Address,
@@ -55,14 +63,14 @@ pub struct Client {
     on_api_version: Option<VersionHook>,
 }
 
-/// What proves who asks. Never shown by `Debug`.
+/// Credentials of the caller. `Debug` never shows them.
 enum Credentials {
     None,
     Token(String),
     BuilderKey(String),
 }
 
-/// Whether redirects are followed: for reads alone, as following one would turn a write into a read.
+/// Redirect policy: only reads follow one, as following would turn a write into a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Follow {
     Yes,
@@ -70,7 +78,7 @@ enum Follow {
 }
 
 /// A status and the whole body.
-struct Answer {
+struct ResponseText {
     status: u16,
     body: String,
 }
@@ -102,6 +110,7 @@ impl Client {
         self
     }
 
+    /// Replaces the `User-Agent` that is sent with each request.
     #[must_use]
     pub fn with_user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
@@ -115,11 +124,16 @@ impl Client {
         self
     }
 
+    /// Address of the controller.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
     /// Checks that a controller answers here: it must ask for credentials when none are sent.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] for any status but 401: another server answers here.
     pub fn probe(&self) -> Result<(), ClientError> {
         let answer = self.exchange(self.anonymous("/v2/").body(()), Follow::No)?;
         match answer.status {
@@ -128,7 +142,11 @@ impl Client {
         }
     }
 
-    /// Asks for the health of the platform, without credentials.
+    /// Checks that the platform is up, without credentials.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] with the body of `/healthz` where it is not.
     pub fn healthz(&self) -> Result<(), ClientError> {
         accepted(self.exchange(self.anonymous("/healthz").body(()), Follow::Yes)?).map(drop)
     }
@@ -143,11 +161,11 @@ impl Client {
     }
 
     /// An answer without an end, line by line.
-    fn get_lines(&self, path: &str) -> Result<Lines, ClientError> {
+    fn get_lines(&self, path: &str) -> Result<LineStream, ClientError> {
         let request = self.request(Method::GET, path).body(());
         let (what, response) = self.send(request, Follow::Yes)?;
         match response.status().as_u16() {
-            200..=299 => Ok(Lines::new(what, response.into_body())),
+            200..=299 => Ok(LineStream::new(what, response.into_body())),
             status => {
                 let body = read(response).map_err(|source| transport(&what, source))?;
                 Err(ClientError::Status { status, body })
@@ -173,6 +191,14 @@ impl Client {
     fn delete(&self, path: &str) -> Result<(), ClientError> {
         let request = self.request(Method::DELETE, path).body(());
         accepted(self.exchange(request, Follow::No)?).map(drop)
+    }
+
+    /// The same for what must not keep the caller waiting.
+    fn delete_within(&self, path: &str, time: Duration) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, path).body(());
+        let request = request.map_err(|source| ClientError::Request { source })?;
+        let request = self.agent.configure_request(request).timeout_global(Some(time)).build();
+        accepted(self.exchange(Ok(request), Follow::No)?).map(drop)
     }
 
     fn delete_with(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
@@ -202,11 +228,11 @@ impl Client {
         &self,
         request: Result<Request<B>, ureq::http::Error>,
         follow: Follow,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<ResponseText, ClientError> {
         let (what, response) = self.send(request, follow)?;
         let status = response.status().as_u16();
         let body = read(response).map_err(|source| transport(&what, source))?;
-        Ok(Answer { status, body })
+        Ok(ResponseText { status, body })
     }
 
     /// Sends a request; gives what was asked and the answer, whose body is yet to be read.
@@ -220,12 +246,24 @@ impl Client {
         if follow == Follow::No {
             request = self.agent.configure_request(request).max_redirects(0).build();
         }
-        let response = self.agent.run(request).map_err(|source| transport(&what, source))?;
+        let response = self.agent.run(request).map_err(|source| self.unreached(&what, source))?;
         self.note_api_version(&response);
         if let (Follow::No, Some(location)) = (follow, redirect_target(&response)) {
             return Err(ClientError::Redirected { location });
         }
         Ok((what, response))
+    }
+
+    fn unreached(&self, what: &str, source: ureq::Error) -> ClientError {
+        let reason = match &source {
+            ureq::Error::Io(error) => error::distrust(error),
+            ureq::Error::Rustls(error) => error::distrust(error),
+            _ => None,
+        };
+        match reason {
+            Some(reason) => ClientError::Untrusted { host: self.address.authority(), reason },
+            None => transport(what, source),
+        }
     }
 
     fn note_api_version(&self, response: &Response<Body>) {
@@ -256,7 +294,7 @@ fn redirect_target(response: &Response<Body>) -> Option<String> {
     Some(location.to_str().ok()?.to_owned())
 }
 
-fn accepted(answer: Answer) -> Result<String, ClientError> {
+fn accepted(answer: ResponseText) -> Result<String, ClientError> {
     match answer.status {
         200..=399 => Ok(answer.body),
         status => Err(ClientError::Status { status, body: answer.body }),

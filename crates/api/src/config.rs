@@ -1,4 +1,4 @@
-//! Config: values, limits, tags, registry and health checks of an app (api.md 4.7).
+//! Config: values, limits, tags, registry and health checks of an app (docs/spec/api.md 4.7).
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -39,4 +39,7 @@ pub struct Config {
     pub termination_grace_period: Map<String, Value>,
     pub created: String,
     pub updated: String,
+    /// Memory limit of process types that `memory` does not name, where the operator set one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_memory: Option<String>,
 }

@@ -1,7 +1,7 @@
-//! What the builder asks and tells the controller, on an internal listener with a key of its own.
+//! Hooks of the builder, on an internal listener with a key of its own (docs/spec/api.md 4.20).
 //!
-//! Grown from api.md 4.20. What differs, and why: keys are looked up whole and by app, so that the
-//! answer says whether this key may touch exactly this app; a build's `image` is the pinned image.
+//! Unlike the original's hooks they look up whole keys and check access to exactly one app, and a build's `image` is the
+//! pinned image.
 
 use std::collections::BTreeMap;
 
@@ -32,11 +32,14 @@ pub struct AccessQuestion {
 
 /// Answer to [`AccessQuestion`]: 200 with this; 403 or 404 else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Access {
+pub struct RepositoryAccess {
     pub app: String,
     /// Id of the app: an app that was destroyed and made again under its name shares no repository with the old one.
     #[serde(default)]
     pub uuid: String,
+    /// The branch whose pushes deploy, `*` for any; `None` until one was deployed or chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
 }
 
 /// Body of `POST /v2/hooks/config/`; the answer is [`crate::config::Config`].
@@ -62,14 +65,21 @@ pub struct BuildDone {
     /// Exposed TCP ports of the image.
     #[serde(default)]
     pub ports: Vec<u16>,
+    /// The branch that was pushed; an app that has no deploy branch keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
 }
 
 /// Answer to [`BuildDone`], given when the deploy has succeeded; 400 with a detail when it failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Released {
+pub struct BuildOutcome {
     pub release: ReleasedVersion,
+    /// Warning for the pusher of a successful deploy after which nothing serves the app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
+/// The release that a build became.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleasedVersion {
     pub version: u64,

@@ -1,7 +1,8 @@
-//! SSH keys (api.md 4.4).
+//! SSH keys (docs/spec/api.md 4.4).
 
 use serde::{Deserialize, Serialize};
 
+/// An SSH key as the API returns it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Key {
@@ -9,7 +10,9 @@ pub struct Key {
     pub owner: String,
     pub created: String,
     pub updated: String,
+    /// Name that the user gave the key, unique on the platform.
     pub id: String,
+    /// The line of `authorized_keys`: type, base64, comment.
     pub public: String,
     /// MD5 of the key blob as colon-separated hex pairs; for display only.
     pub fingerprint: String,

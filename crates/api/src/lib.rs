@@ -1,6 +1,6 @@
 //! Wire types of the REST API `/v2`, one file per resource, and a typed client (feature `client`).
 //!
-//! Field order is the order on the wire (api.md section 4). Times stay texts here: UTC, whole seconds,
+//! Field order is the order on the wire (docs/spec/api.md 4). Times stay texts here: UTC, whole seconds,
 //! `2017-01-14T23:55:59Z`. What a field means and what is allowed in it is decided in `domain`.
 
 pub mod apps;
@@ -24,24 +24,26 @@ pub mod settings;
 pub mod terminal;
 pub mod tls;
 pub mod users;
+pub mod visible;
 pub mod whitelist;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Version of this API, sent with each answer as `DEIS_API_VERSION`.
 pub const API_VERSION: &str = "2.3";
-/// Version of the platform that the API stands for, sent as `DEIS_PLATFORM_VERSION`.
+/// Version of the platform that provides this API, sent as `DEIS_PLATFORM_VERSION`.
 pub const PLATFORM_VERSION: &str = "2.3.0";
 /// Results on a page where the request names no `limit`.
 pub const PAGE_LIMIT_DEFAULT: u64 = 100;
 
-/// One page of a list (api.md 1.5).
+/// One page of a list (docs/spec/api.md 1.5).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// Results in all, on every page together.
     pub count: u64,
     /// Absolute URL of the next page.
     pub next: Option<String>,
+    /// Absolute URL of the page before.
     pub previous: Option<String>,
     pub results: Vec<T>,
 }

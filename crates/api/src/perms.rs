@@ -1,4 +1,4 @@
-//! Collaborators of an app and administrators (api.md 4.3, 4.6).
+//! Collaborators of an app and administrators (docs/spec/api.md 4.3, 4.6).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,8 @@
-//! Releases (api.md 4.9).
+//! Releases (docs/spec/api.md 4.9).
 
 use serde::{Deserialize, Serialize};
 
+/// A release as the API returns it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Release {

@@ -1,7 +1,8 @@
-//! Services: paths of an app that go to another process type (api.md 4.19).
+//! Services: paths of an app that go to another process type (docs/spec/api.md 4.19).
 
 use serde::{Deserialize, Serialize};
 
+/// Paths of an app whose requests go to another process type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Service {
@@ -10,13 +11,14 @@ pub struct Service {
     pub path_pattern: String,
 }
 
+/// Answer of `GET /v2/apps/{app}/services/`, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Services {
     pub services: Vec<Service>,
 }
 
-/// Body of DELETE.
+/// Body of `DELETE /v2/apps/{app}/services/`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceName {
     pub procfile_type: String,

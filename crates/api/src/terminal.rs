@@ -1,6 +1,6 @@
-//! Sessions over a WebSocket: a process with somebody in front of it (docs/terminal-protocol.md).
+//! Sessions over a WebSocket: an interactive process (docs/terminal-protocol.md).
 //!
-//! Each message is binary. Its first byte is a channel, the rest is what goes through it.
+//! Each message is binary. Its first byte is the channel, the rest is the content.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 pub const SUBPROTOCOL: &str = "v1.terminal.deis";
 /// Longest message in either direction.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
-/// Seconds between the server's pings, and of silence after which either side gives the other up.
+/// Seconds between two pings of a side.
 pub const PING_SECONDS: u64 = 20;
+/// Seconds of silence after which either side ends the session.
 pub const SILENCE_SECONDS_MAX: u64 = 60;
 
-/// Why a session was closed.
+/// Close codes of a session (RFC 6455 section 7.4); those from 4000 up are the protocol's own.
 pub mod close {
+    /// The process has ended; its exit code was sent.
     pub const ENDED: u16 = 1000;
     /// The controller stops; the process was ended.
     pub const AWAY: u16 = 1001;
@@ -23,31 +25,37 @@ pub mod close {
     pub const FAILED: u16 = 1011;
     /// The session has lasted as long as one may.
     pub const TIME_OVER: u16 = 4000;
-    /// Nothing was heard from the other side.
+    /// The other side was silent for too long.
     pub const SILENT: u16 = 4001;
+    /// The user's access has ended: the token, the right to the app, or the app.
+    pub const FORBIDDEN: u16 = 4003;
 }
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
-    /// What is typed.
+    /// Input of the user.
     Stdin(Vec<u8>),
+    /// Output of the process; with a terminal, all of it.
     Stdout(Vec<u8>),
+    /// Output to stderr of a process without a terminal.
     Stderr(Vec<u8>),
-    /// The last message of the server's.
+    /// The last message of the server.
     End(End),
+    /// New size of the terminal.
     Resize(Size),
-    /// The first message of the client's.
+    /// The first message of the client.
     Start(Start),
-    /// Nothing more will be typed.
+    /// End of the input.
     EndOfInput,
 }
 
-/// What to run.
+/// Command to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
+    /// Command line for a shell.
     pub command: String,
-    /// Without one the process has pipes.
+    /// Size of the terminal; `None` gives the process pipes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<Size>,
     /// Kind of terminal, as in `TERM`.
@@ -62,7 +70,7 @@ pub struct Size {
     pub rows: u16,
 }
 
-/// How the process ended, or why there was none.
+/// Exit of the process, or the reason why there was none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,7 +79,7 @@ pub struct End {
     pub error: Option<String>,
 }
 
-/// Why bytes are no message.
+/// A message that is not a frame of the protocol.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     #[error("an empty message has no channel")]
@@ -91,6 +99,7 @@ const START: u8 = 5;
 const END_OF_INPUT: u8 = 6;
 
 impl Frame {
+    /// Message of this frame: the byte of its channel, then the content.
     pub fn encode(&self) -> Vec<u8> {
         let json = |channel, value: serde_json::Result<Vec<u8>>| {
             joined(channel, &value.expect("texts and numbers can be written"))
@@ -106,6 +115,13 @@ impl Frame {
         }
     }
 
+    /// Parses a message of the other side.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Empty`] and [`FrameError::Channel`] for a message without a known channel,
+    /// [`FrameError::Content`] for content that its channel does not take. Each ends the session with
+    /// [`close::WRONG`].
     pub fn decode(message: &[u8]) -> Result<Self, FrameError> {
         let (channel, content) = message.split_first().ok_or(FrameError::Empty)?;
         let unreadable = |source| FrameError::Content { channel: *channel, source };

@@ -1,7 +1,8 @@
-//! Whether an app is served over HTTPS alone (api.md 4.18).
+//! HTTPS enforcement of an app (docs/spec/api.md 4.18).
 
 use serde::{Deserialize, Serialize};
 
+/// HTTPS enforcement of an app as the API returns it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Tls {

@@ -1,7 +1,8 @@
-//! Users (api.md 4.1).
+//! Users (docs/spec/api.md 4.1).
 
 use serde::{Deserialize, Serialize};
 
+/// An account as the API returns it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct User {
@@ -11,6 +12,7 @@ pub struct User {
     pub first_name: String,
     #[serde(default, deserialize_with = "crate::null_as_default")]
     pub last_name: String,
+    /// True for an administrator; `is_staff` has the same value.
     pub is_superuser: bool,
     pub is_staff: bool,
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! Addresses that may reach an app (api.md 4.17).
+//! Addresses that may reach an app (docs/spec/api.md 4.17).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What the builder asks the controller: whose key, may they, with which config, is it released?
+//! Requests to the controller: the owner of a key, access to an app, the app's config, and the release.
 //!
 //! The texts of refusals are made here, in one place.
 
@@ -6,24 +6,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::client::{Address, Client, ClientError};
-use api::hooks::{Access, BuildDone, Released};
+use api::hooks::{BuildDone, BuildOutcome, RepositoryAccess};
 use domain::AppName;
+use domain::branch::DeployBranch;
+use tokio::sync::Semaphore;
 
 use crate::{BuilderError, BuilderSettings};
 
-/// Longest wait for an answer that the controller has at hand.
+/// Longest wait for a response that the controller has ready.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// How often a question is asked while the controller does not answer, and the first pause in between.
+/// Keys that are looked up at once.
+const LOOKUPS_MAX: usize = 16;
+/// Number of requests while the controller does not answer, and the first pause between them.
 const TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// The controller's internal listener.
-pub(crate) struct Hooks {
+pub(crate) struct HooksClient {
     client: Arc<Client>,
     release_deadline: Duration,
+    /// Anybody may ask whose a key is: questions of strangers take no more threads than these.
+    lookups: Semaphore,
 }
 
-/// Why the controller's answer is no yes. The text is what the pusher sees.
+/// A refusal or failure of the controller. The text is shown to the pusher.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AccessError {
     #[error("{user} may not use the app `{app}`; ask its owner for `deis perms:create {user} -a {app}`")]
@@ -45,7 +51,7 @@ pub(crate) enum AccessError {
     Refused { status: u16 },
 }
 
-impl Hooks {
+impl HooksClient {
     pub(crate) fn new(settings: &BuilderSettings) -> Result<Self, BuilderError> {
         let url = &settings.hooks_url;
         let wrong =
@@ -53,17 +59,18 @@ impl Hooks {
         let address = Address::parse(url).map_err(wrong)?;
         let client = Client::new(address, true).with_builder_key(settings.builder_key.as_str());
         let release_deadline = Duration::from_secs(u64::from(settings.release_deadline_seconds));
-        Ok(Self { client: Arc::new(client), release_deadline })
+        Ok(Self { client: Arc::new(client), release_deadline, lookups: Semaphore::new(LOOKUPS_MAX) })
     }
 
     /// The owner of an SSH key; `None` where nobody has it.
     pub(crate) async fn key_owner(&self, public: String) -> Result<Option<String>, AccessError> {
+        let _turn = self.lookups.acquire().await.map_err(|_| AccessError::Unreachable)?;
         let owner = self.ask(move |client| client.hook_key_owner(&public)).await;
         owner.map(|owner| owner.map(|owner| owner.username)).map_err(|error| unexpected(&error))
     }
 
-    /// Whether the user may push to and clone exactly this app.
-    pub(crate) async fn access(&self, user: &str, app: &AppName) -> Result<Access, AccessError> {
+    /// Checks that the user may push to and clone exactly this app.
+    pub(crate) async fn access(&self, user: &str, app: &AppName) -> Result<RepositoryAccess, AccessError> {
         let (name, repository) = (user.to_owned(), app.to_string());
         let answer = self.ask(move |client| client.hook_access(&name, &repository)).await;
         let access = answer.map_err(|error| denied(&error, user, app))?;
@@ -91,7 +98,7 @@ impl Hooks {
     }
 
     /// Releases a build; answers when the deploy has ended. Asked once only: a second one would be a second release.
-    pub(crate) async fn release(&self, build: BuildDone) -> Result<Released, AccessError> {
+    pub(crate) async fn release(&self, build: BuildDone) -> Result<BuildOutcome, AccessError> {
         let client = Arc::clone(&self.client);
         let asked = tokio::task::spawn_blocking(move || client.hook_build(&build));
         match tokio::time::timeout(self.release_deadline, asked).await {
@@ -124,6 +131,14 @@ impl Hooks {
     }
 }
 
+/// The branch whose pushes deploy, where one was deployed or chosen.
+pub(crate) fn deploy_branch(access: &RepositoryAccess) -> Result<Option<DeployBranch>, AccessError> {
+    access.branch.as_deref().map(DeployBranch::parse).transpose().map_err(|error| {
+        tracing::warn!(%error, "the controller's answer names no branch");
+        AccessError::Unreachable
+    })
+}
+
 fn denied(error: &Option<ClientError>, user: &str, app: &AppName) -> AccessError {
     match error.as_ref().and_then(ClientError::status) {
         Some(403) => AccessError::Forbidden { user: user.to_owned(), app: app.clone() },
@@ -151,7 +166,7 @@ fn detail(error: &ClientError) -> String {
     })
 }
 
-/// Values are texts; older clients could set numbers and truth values.
+/// Values are texts; older clients could set numbers and booleans.
 fn text(value: serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text,

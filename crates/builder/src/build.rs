@@ -1,26 +1,30 @@
-//! From a received commit to a running release, while git's hook waits for the verdict.
+//! From a received commit to a running release, while git's hook waits for the decision.
 //!
-//! Goes on to its end when the pusher goes away. A failure leaves the running release alone.
+//! Continues to its end when the pusher disconnects. A failure leaves the running release alone.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use api::hooks::BuildDone;
+use api::hooks::{BuildDone, BuildOutcome};
 use bytes::Bytes;
 use domain::build::{BuildJob, BuildKind, BuiltImage};
+use domain::submodules::{Submodule, Unfetched};
 use engine::{EngineError, JobError};
 use tokio::sync::mpsc;
 
 use crate::Builder;
 use crate::access::AccessError;
 use crate::git::Quarantine;
-use crate::hook::Question;
-use crate::pusher::{Lines, Pusher};
+use crate::hook::HookRequest;
+use crate::limits::GitTask;
+use crate::pointers::list;
+use crate::pusher::{LineSplitter, Pusher};
 use crate::pushes::Push;
-use crate::records::Stage;
-use crate::refs::{self, Plan, RefError};
-use crate::source::{Found, Objects, SourceError};
+use crate::records::PushStage;
+use crate::refs::{self, PushPlan, RefError, RefUpdate, RefsBefore};
+use crate::shallow::pushed_ends;
+use crate::source::{Objects, SourceError, SourceSummary};
 
 /// Presence turns the pack's cache off and removes what was kept.
 const DISABLE_CACHE: &str = "DEIS_DISABLE_CACHE";
@@ -28,12 +32,12 @@ const DISABLE_CACHE: &str = "DEIS_DISABLE_CACHE";
 const BUILD_ARGS_ENABLED: &str = "DEIS_DOCKER_BUILD_ARGS_ENABLED";
 /// Pieces of output that wait for a slow pusher; then the build waits.
 const OUTPUT_PIECES_MAX: usize = 64;
-/// What an engine may need beyond the build's deadline to clean up.
+/// Time that an engine may need beyond the build's deadline to clean up.
 const CLEANUP_MAX: Duration = Duration::from_secs(60);
 
-/// Why a push is rejected; the text is what the pusher sees.
+/// A rejected push; the text is shown to the pusher.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Stop {
+pub(crate) enum PushError {
     #[error(transparent)]
     Refs(#[from] RefError),
     #[error(transparent)]
@@ -49,12 +53,12 @@ pub(crate) enum Stop {
     #[error("the build could not run, giving up: {reason}")]
     NotRun { reason: String },
     #[error("the builder cannot note the build: {0}; is its disk full?")]
-    Note(#[source] std::io::Error),
+    Record(#[source] std::io::Error),
     #[error("the platform is stopping; push again when it is back")]
     Stopping,
 }
 
-/// How long each part of a push took.
+/// Duration of each part of a push.
 struct Times {
     receive: Duration,
     build: Duration,
@@ -65,55 +69,81 @@ struct Times {
 pub(crate) async fn run(
     builder: &Builder,
     push: &Push,
-    question: &Question,
+    question: &HookRequest,
     pusher: &mut Pusher,
-) -> Result<(), Stop> {
-    let quarantine: &Quarantine = &question.quarantine;
-    let objects = Objects { git: &builder.git, repository: &push.repository, quarantine };
-    let existing = objects.existing_refs().await?;
-    let (branch, commit) = match refs::plan(&question.updates, &existing)? {
-        Plan::Build { branch, commit } => (branch, commit),
-        Plan::Keep => {
-            pusher.say("Only tags were pushed; nothing is built. Push a branch to deploy.").await;
+) -> Result<(), PushError> {
+    let mut quarantine = question.quarantine.clone();
+    quarantine.extend(pushed_ends(&push.repository));
+    let objects = Objects { git: &builder.git, repository: &push.repository, quarantine: &quarantine };
+    let (existing, head) = tokio::try_join!(objects.existing_refs(), objects.head())?;
+    let before = RefsBefore { refs: &existing, chosen: push.branch.as_ref(), head: head.as_deref() };
+    let plan = refs::plan(&question.updates, &before)?;
+    objects.check_branches(&question.updates).await?;
+    let (branch, commit, others) = match plan {
+        PushPlan::Build { branch, commit, others } => (branch, commit, others),
+        PushPlan::Keep { branch, adds, mistaken_tag } => {
+            // Only the built commit is looked at otherwise.
+            objects.check_history(&question.updates).await?;
+            report_kept(pusher, &branch, adds, mistaken_tag).await;
             return Ok(());
         }
     };
+    if !others.is_empty() {
+        let others = list(&others, others.len());
+        pusher.say(&format!("Only kept, as the branch `{branch}` deploys this app: {others}")).await;
+    }
+    let pushed = PushedCommit { updates: &question.updates, branch: &branch, commit: &commit };
     tokio::select! {
-        ended = build_and_release(builder, push, &objects, &commit, pusher) => ended?,
-        () = builder.stopping.cancelled() => return Err(Stop::Stopping),
+        ended = build_and_release(builder, push, &objects, pushed, pusher) => ended?,
+        () = builder.stopping.cancelled() => return Err(PushError::Stopping),
     }
     point_head_at(&objects, &branch).await;
     Ok(())
+}
+
+/// Commit to build.
+#[derive(Clone, Copy)]
+struct PushedCommit<'a> {
+    updates: &'a [RefUpdate],
+    branch: &'a str,
+    commit: &'a str,
 }
 
 async fn build_and_release(
     builder: &Builder,
     push: &Push,
     objects: &Objects<'_>,
-    commit: &str,
+    PushedCommit { updates, branch, commit }: PushedCommit<'_>,
     pusher: &mut Pusher,
-) -> Result<(), Stop> {
+) -> Result<(), PushError> {
     let receive = push.started.elapsed();
     pusher.say("Starting build... but first, coffee!").await;
     let found = objects.inspect(commit).await?;
+    let names = objects.check_tree(commit, builder.settings.source_entries_max);
+    let (links, ()) = tokio::try_join!(names, objects.check_history(updates))?;
+    let (submodules, empty) = objects.submodules(commit, &links).await?;
+    report_empty_submodules(pusher, &empty).await;
     let config = builder.hooks.config(&push.user, &push.app).await?;
     let sha = &commit[..8];
-    let noted = builder.records.begin(&push.app, sha).map_err(Stop::Note)?;
+    let noted = builder.records.begin(&push.app, sha).map_err(PushError::Record)?;
     pusher.log("INFO", &format!("build {sha} begins, pushed by {}", push.user));
 
     let began = Instant::now();
-    let built = build(builder, objects, job(builder, push, sha, &found, config), commit, pusher).await?;
+    let built =
+        build(builder, objects, job(builder, push, sha, &found, submodules, config), commit, pusher).await?;
     let build = began.elapsed();
     for line in ["Build complete.", "Launching app.", "Launching..."] {
         pusher.say(line).await;
     }
 
-    noted.note(Stage::Releasing).map_err(Stop::Note)?;
+    noted.note(PushStage::Releasing).map_err(PushError::Record)?;
     let began = Instant::now();
-    let release = builder.hooks.release(done(push, sha, found, built));
+    let release = builder.hooks.release(done(push, (sha, branch), found, built));
     let (_, silent) = mpsc::channel(1);
-    let version = watched(pusher, builder.settings.dots_interval, silent, release).await?.release.version;
-    say_done(push, version, pusher).await;
+    let BuildOutcome { release, warning } =
+        watched(pusher, builder.settings.dots_interval, silent, release).await?;
+    let version = release.version;
+    report_release(push, version, warning, pusher).await;
     Times { receive, build, launch: began.elapsed() }.trace(push, sha, version);
     Ok(())
 }
@@ -125,20 +155,20 @@ async fn build(
     job: BuildJob,
     commit: &str,
     pusher: &mut Pusher,
-) -> Result<BuiltImage, Stop> {
-    let (source, broken) = objects.archive(commit, builder.settings.source_bytes_max)?;
+) -> Result<BuiltImage, PushError> {
     let (sender, output) = mpsc::channel(OUTPUT_PIECES_MAX);
+    let (source, broken) = objects.archive(commit, builder.settings.source_bytes_max, sender.clone())?;
     let deadline = Duration::from_secs(u64::from(job.deadline_seconds)) + CLEANUP_MAX;
     let work = tokio::time::timeout(deadline, builder.jobs.build(&job, source, sender));
     let ended = watched(pusher, builder.settings.dots_interval, output, work).await;
     let ended = ended.unwrap_or(Err(JobError::TimedOut { seconds: job.deadline_seconds }));
     ended.map_err(|error| match broken.get() {
-        Some(reason) => Stop::NotRun { reason: reason.clone() },
+        Some(reason) => PushError::NotRun { reason: reason.clone() },
         None => stop(error),
     })
 }
 
-/// Waits for `work`; passes its output on and breaks long silences with dots, as networks cut what is silent.
+/// Waits for `work`; passes its output on and breaks long silences with dots, as networks cut idle connections.
 async fn watched<T>(
     pusher: &mut Pusher,
     silence: Duration,
@@ -146,7 +176,7 @@ async fn watched<T>(
     work: impl Future<Output = T>,
 ) -> T {
     tokio::pin!(work);
-    let mut lines = Lines::default();
+    let mut lines = LineSplitter::default();
     let ended = loop {
         tokio::select! {
             biased;
@@ -168,12 +198,41 @@ async fn show(pusher: &mut Pusher, lines: impl IntoIterator<Item = String>) {
     }
 }
 
-async fn say_done(push: &Push, version: u64, pusher: &mut Pusher) {
+/// Prints why nothing is built.
+async fn report_kept(pusher: &mut Pusher, branch: &str, adds: bool, mistaken_tag: Option<String>) {
+    let push = format!("Push a branch to deploy, as in `git push deis {branch}`.");
+    match (mistaken_tag, adds) {
+        (Some(tag), _) => {
+            for line in [
+                format!("`{tag}` is a tag now, and no branch was pushed; nothing is built."),
+                format!("Remove it with `git push deis :refs/tags/{tag}`, if a branch was meant, and"),
+                format!("deploy with `git push deis 'HEAD:refs/heads/{branch}'`."),
+            ] {
+                pusher.say(&line).await;
+            }
+        }
+        (None, true) => pusher.say(&format!("No branch was pushed; nothing is built. {push}")).await,
+        (None, false) => pusher.say("Only removed; nothing is built, and the app runs on.").await,
+    }
+}
+
+async fn report_empty_submodules(pusher: &mut Pusher, empty: &[Unfetched]) {
+    for unfetched in empty {
+        pusher.build_output(&format!(" !     {unfetched}")).await;
+    }
+}
+
+/// The log of the app has the warning from the controller.
+async fn report_release(push: &Push, version: u64, warning: Option<String>, pusher: &mut Pusher) {
     let app = &push.app;
     pusher.log("INFO", &format!("{app}:v{version} deployed, pushed by {}", push.user));
     let done = format!("Done, {app}:v{version} deployed to Workflow");
-    for line in [&done, "", "Use `deis open` to see it in a browser, `deis help` for what else there is.", ""]
-    {
+    pusher.say(&done).await;
+    if let Some(warning) = warning {
+        pusher.say("").await;
+        pusher.say(&format!(" !     WARNING: {warning}")).await;
+    }
+    for line in ["", "Use `deis open` to see it in a browser, `deis help` for what else there is.", ""] {
         pusher.say(line).await;
     }
 }
@@ -182,13 +241,15 @@ fn job(
     builder: &Builder,
     push: &Push,
     sha: &str,
-    found: &Found,
+    found: &SourceSummary,
+    submodules: Vec<Submodule>,
     config: BTreeMap<String, String>,
 ) -> BuildJob {
     BuildJob {
         app: push.app.clone(),
         sha: sha.to_owned(),
         kind: found.kind,
+        submodules,
         cache: !config.contains_key(DISABLE_CACHE),
         build_args: config.contains_key(BUILD_ARGS_ENABLED),
         env: config,
@@ -196,10 +257,10 @@ fn job(
     }
 }
 
-/// What the controller is told. The source's Procfile wins over the process types of the pack.
-fn done(push: &Push, sha: &str, found: Found, built: BuiltImage) -> BuildDone {
+/// Body of the build hook. The source's Procfile wins over the process types of the pack.
+fn done(push: &Push, (sha, branch): (&str, &str), found: SourceSummary, built: BuiltImage) -> BuildDone {
     let BuiltImage { image, ports, user: _, process_types } = built;
-    let Found { kind, procfile } = found;
+    let SourceSummary { kind, procfile } = found;
     let is_dockerfile = kind == BuildKind::Dockerfile;
     let fallback = if is_dockerfile { BTreeMap::new() } else { process_types };
     let procfile = procfile.unwrap_or(fallback);
@@ -211,27 +272,31 @@ fn done(push: &Push, sha: &str, found: Found, built: BuiltImage) -> BuildDone {
         procfile: procfile.into_iter().map(|(process, command)| (process.into(), command)).collect(),
         dockerfile: if is_dockerfile { "true".to_owned() } else { String::new() },
         ports,
+        branch: Some(branch.to_owned()),
     }
 }
 
-fn stop(error: JobError) -> Stop {
+fn stop(error: JobError) -> PushError {
     match error {
-        JobError::Failed { exit_code } => Stop::Failed { exit_code },
-        JobError::TimedOut { seconds } => Stop::TimedOut { seconds },
-        JobError::Refused { reason } => Stop::NotRun { reason },
+        JobError::Failed { exit_code } => PushError::Failed { exit_code },
+        JobError::TimedOut { seconds } => PushError::TimedOut { seconds },
+        JobError::Refused { reason } => PushError::NotRun { reason },
         JobError::Engine(error @ EngineError::Unreachable { .. }) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "a build could not run");
-            Stop::NotRun { reason: format!("{error}; try again in a minute") }
+            PushError::NotRun { reason: format!("{error}; try again in a minute") }
         }
-        JobError::Engine(error @ EngineError::Refused { .. }) => Stop::NotRun { reason: error.to_string() },
+        JobError::Engine(error @ EngineError::Refused { .. }) => {
+            PushError::NotRun { reason: error.to_string() }
+        }
     }
 }
 
-/// What `git clone` checks out is what was deployed last.
+/// Sets HEAD, so that `git clone` checks out the last deployed branch.
 async fn point_head_at(objects: &Objects<'_>, branch: &str) {
     let target = format!("refs/heads/{branch}");
     let none = Quarantine::new();
-    let command = objects.git.about(objects.repository, &none, &["symbolic-ref", "HEAD", &target]);
+    let command =
+        objects.git.about(GitTask::Read, objects.repository, &none, &["symbolic-ref", "HEAD", &target]);
     if let Err(error) = objects.git.answer(command).await {
         tracing::debug!(%error, "HEAD stays where it was");
     }

@@ -1,4 +1,4 @@
-//! What an SSH client may ask for. Everything else is refused before anything is touched.
+//! Commands of SSH clients. Everything else is refused before anything is touched.
 
 use domain::AppName;
 
@@ -7,7 +7,7 @@ const COMMAND_LENGTH_MAX: usize = 256;
 
 /// A command that is served.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Command {
+pub(crate) enum SshCommand {
     Ping,
     /// `git push`.
     ReceivePack(AppName),
@@ -15,12 +15,12 @@ pub(crate) enum Command {
     UploadPack(AppName),
 }
 
-/// Why a command is refused; the text is what the client sees.
+/// A refused command; the text is shown to the client.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CommandError {
     #[error("only `git push`, `git fetch` and `git clone` are served here")]
     Unknown,
-    /// The client is git and shows the text best in git's own way.
+    /// The client is git, which shows the text best in its own format.
     #[error(
         "`{0}` is not the name of an app: a name starts with a letter and has a-z, 0-9 and hyphens only; \
          correct the remote with `deis git:remote -a <app>`"
@@ -28,7 +28,7 @@ pub(crate) enum CommandError {
     Repository(String),
 }
 
-impl Command {
+impl SshCommand {
     /// Parses the text of an `exec` request. Nothing in it ever reaches a shell.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, CommandError> {
         let text = std::str::from_utf8(text).map_err(|_| CommandError::Unknown)?;
@@ -52,7 +52,7 @@ fn app_of(repository: &str) -> Result<AppName, CommandError> {
     AppName::parse(name).map_err(|_| CommandError::Repository(printable(bare)))
 }
 
-/// What a terminal may be shown of a text that a client made up.
+/// Form of a client's text that is safe to show on a terminal.
 fn printable(text: &str) -> String {
     text.chars().filter(|letter| letter.is_ascii_graphic() || *letter == ' ').take(80).collect()
 }
@@ -66,10 +66,10 @@ mod tests {
         let app = || AppName::parse("blog").unwrap();
         for text in ["'/blog.git'", "/blog.git", "blog.git", "blog", "'blog'"] {
             let push = format!("git-receive-pack {text}");
-            assert_eq!(Command::parse(push.as_bytes()), Ok(Command::ReceivePack(app())), "{text}");
+            assert_eq!(SshCommand::parse(push.as_bytes()), Ok(SshCommand::ReceivePack(app())), "{text}");
         }
-        assert_eq!(Command::parse(b"git-upload-pack '/blog.git'"), Ok(Command::UploadPack(app())));
-        assert_eq!(Command::parse(b"ping"), Ok(Command::Ping));
+        assert_eq!(SshCommand::parse(b"git-upload-pack '/blog.git'"), Ok(SshCommand::UploadPack(app())));
+        assert_eq!(SshCommand::parse(b"ping"), Ok(SshCommand::Ping));
     }
 
     #[test]
@@ -94,7 +94,7 @@ mod tests {
         ];
         for repository in hostile {
             let text = format!("git-receive-pack {repository}");
-            let refused = Command::parse(text.as_bytes());
+            let refused = SshCommand::parse(text.as_bytes());
             assert!(matches!(refused, Err(CommandError::Repository(_))), "{repository:?}: {refused:?}");
         }
     }
@@ -105,8 +105,8 @@ mod tests {
         let commands =
             ["", "sh", "git-upload-archive 'blog'", "git-receive-pack", "ping ", "git-shell -c x", &long];
         for text in commands {
-            assert_eq!(Command::parse(text.as_bytes()), Err(CommandError::Unknown), "{text:?}");
+            assert_eq!(SshCommand::parse(text.as_bytes()), Err(CommandError::Unknown), "{text:?}");
         }
-        assert_eq!(Command::parse(b"git-receive-pack \xff"), Err(CommandError::Unknown));
+        assert_eq!(SshCommand::parse(b"git-receive-pack \xff"), Err(CommandError::Unknown));
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::hook::{MESSAGE_BYTES_MAX, Question};
+use crate::hook::{HookRequest, MESSAGE_BYTES_MAX};
 use crate::host_keys::make_private_folder;
 use crate::pusher::Pusher;
 use crate::pushes::Push;
@@ -42,7 +42,7 @@ pub(crate) fn bind(data_dir: &Path) -> Result<Control, BuilderError> {
         elsewhere = Some(folder);
         path
     };
-    // What is there was left by a builder that was killed.
+    // An orphan of a builder that was killed.
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).map_err(|source| cannot(&path, source))?;
     let private = std::fs::Permissions::from_mode(0o600);
@@ -83,10 +83,10 @@ async fn answer(builder: Arc<Builder>, stream: UnixStream) {
     pusher.end(ended.is_ok()).await;
 }
 
-async fn asked(builder: &Builder, read: OwnedReadHalf) -> Option<(Question, Arc<Push>)> {
+async fn asked(builder: &Builder, read: OwnedReadHalf) -> Option<(HookRequest, Arc<Push>)> {
     let mut line = Vec::new();
     BufReader::new(read).take(MESSAGE_BYTES_MAX).read_until(b'\n', &mut line).await.ok()?;
-    let question: Question = serde_json::from_slice(&line).ok()?;
+    let question: HookRequest = serde_json::from_slice(&line).ok()?;
     let push = builder.pushes.take(&question.token)?;
     Some((question, push))
 }

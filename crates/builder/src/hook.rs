@@ -12,27 +12,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::refs::{REFS_MAX, RefUpdate};
 
-/// Where the builder listens, and which push this is.
+/// Variables with the builder's socket and the id of the push.
 pub(crate) const SOCKET_VARIABLE: &str = "WORKFLOW_PUSH_SOCKET";
 pub(crate) const TOKEN_VARIABLE: &str = "WORKFLOW_PUSH_TOKEN";
-/// What git says about the objects that it has not accepted yet.
+/// Git's variables about objects in quarantine.
 const QUARANTINE_VARIABLES: [&str; 3] =
     ["GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH"];
 /// Longest line on the socket, and longest input of the hook.
 pub(crate) const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 
-/// What the hook tells the builder, as one line of JSON.
+/// Request of the hook to the builder, one line of JSON.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Question {
+pub(crate) struct HookRequest {
     pub token: String,
     pub quarantine: BTreeMap<String, PathBuf>,
     pub updates: Vec<RefUpdate>,
 }
 
-/// What the builder answers: any number of lines to show, then the end.
+/// Response of the builder: any number of lines to show, then the end.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Answer {
+pub(crate) enum HookReply {
     Say(String),
     End { accepted: bool },
 }
@@ -53,7 +53,7 @@ fn ask() -> Result<bool, String> {
     let variable = |name: &str| std::env::var(name).map_err(|_| "this hook runs in a push only".to_owned());
     let (socket, token) = (variable(SOCKET_VARIABLE)?, variable(TOKEN_VARIABLE)?);
     let gone = |_| "the platform stopped while this push was under way; push again".to_owned();
-    let question = Question { token, quarantine: quarantine()?, updates: updates()? };
+    let question = HookRequest { token, quarantine: quarantine()?, updates: updates()? };
     let mut line = serde_json::to_vec(&question).map_err(|error| error.to_string())?;
     line.push(b'\n');
     let mut stream = UnixStream::connect(socket).map_err(gone)?;
@@ -69,8 +69,8 @@ fn relay(mut answers: impl BufRead) -> Option<bool> {
         answers.by_ref().take(MESSAGE_BYTES_MAX).read_line(&mut line).ok()?;
         match serde_json::from_str(&line).ok()? {
             // A pusher who is gone does not end the push.
-            Answer::Say(text) => drop(writeln!(std::io::stderr(), "{text}")),
-            Answer::End { accepted } => return Some(accepted),
+            HookReply::Say(text) => drop(writeln!(std::io::stderr(), "{text}")),
+            HookReply::End { accepted } => return Some(accepted),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The server's own SSH keys: made on first start, kept for good, so that clients go on trusting us. In a
+//! The server's SSH host keys: made on first start and kept, so that clients continue to trust the server. In a
 //! cluster they come from a Secret, which outlives the builder's volume.
 
 use std::fs::{self, File, OpenOptions};
@@ -11,9 +11,10 @@ use russh::keys::{Algorithm, EcdsaCurve, PrivateKey, decode_secret_key};
 
 use crate::BuilderError;
 
-/// Files of keys; one that is not there is made, except RSA, which is only taken over.
+/// Files of keys; one that is not there is made.
 const ED25519: &str = "ssh-host-ed25519-key";
 const ECDSA: &str = "ssh-host-ecdsa-key";
+/// Host key of older platforms: not used, since its signatures can be timed (RUSTSEC-2023-0071).
 const RSA: &str = "ssh-host-rsa-key";
 
 /// The keys in `folder`. A file that cannot be read stops the start: a new key would lock out every client.
@@ -28,21 +29,29 @@ pub(crate) fn load_or_make(folder: &Path) -> Result<Vec<PrivateKey>, BuilderErro
             None => make(&path, algorithm)?,
         });
     }
-    keys.extend(load(&folder.join(RSA))?);
+    warn_of_rsa(folder);
     Ok(keys)
 }
 
 /// The keys in a folder that is not ours to write to; at least one must be there.
 pub(crate) fn load_given(folder: &Path) -> Result<Vec<PrivateKey>, BuilderError> {
     let mut keys = Vec::new();
-    for name in [ED25519, ECDSA, RSA] {
+    for name in [ED25519, ECDSA] {
         keys.extend(load(&folder.join(name))?);
     }
     if keys.is_empty() {
-        let reason = format!("none of {ED25519}, {ECDSA}, {RSA} is in the folder");
+        let reason = format!("neither {ED25519} nor {ECDSA} is in the folder");
         return Err(BuilderError::HostKey { path: folder.to_owned(), reason });
     }
+    warn_of_rsa(folder);
     Ok(keys)
+}
+
+fn warn_of_rsa(folder: &Path) {
+    let path = folder.join(RSA);
+    if path.exists() {
+        tracing::warn!("the RSA host key {} is not used; clients are shown the others", path.display());
+    }
 }
 
 /// Makes a folder that only we may enter.
@@ -113,7 +122,7 @@ mod tests {
     fn given_keys_are_read_in_the_forms_that_a_chart_makes_and_none_is_made() {
         let folder = tempfile::tempdir().unwrap();
         assert!(load_given(folder.path()).is_err());
-        // What sprig's genPrivateKey gives for "ed25519" and "ecdsa".
+        // Output of sprig's genPrivateKey for "ed25519" and "ecdsa".
         fs::write(folder.path().join(ED25519), include_str!("../tests/keys/ed25519.pkcs8.pem")).unwrap();
         fs::write(folder.path().join(ECDSA), include_str!("../tests/keys/ecdsa.sec1.pem")).unwrap();
 
@@ -122,6 +131,15 @@ mod tests {
         let ecdsa = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
         assert_eq!(keys.iter().map(PrivateKey::algorithm).collect::<Vec<_>>(), [Algorithm::Ed25519, ecdsa]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn an_rsa_host_key_is_left_alone_and_is_not_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(RSA), "anything").unwrap();
+
+        assert_eq!(load_or_make(&folder.path().join("ssh")).unwrap().len(), 2);
+        assert!(load_given(folder.path()).unwrap_err().to_string().contains("neither"));
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Git over SSH: takes pushes, has them built, has the result released.
+//! Git over SSH: receives pushes, builds them, releases the result.
 //!
-//! The way of a push: `ssh` (a connection) -> `session` (whose key?) -> `command` (what is asked?) ->
-//! `access` (may they?) -> `receive` (`git receive-pack` into a quarantine) -> `hook` (git's
-//! pre-receive hook, a process that only talks to `control`) -> `refs` and `source` (what to build) ->
-//! `build` (the engine builds, the controller releases, `pusher` tells both ends).
+//! The steps of a push: `ssh` (a connection) -> `session` (authentication) -> `command` (git's command) ->
+//! `access` (authorization) -> `receive` (`git receive-pack` into a quarantine) -> `hook` (git's pre-receive hook,
+//! a process that only talks to `control`) -> `refs` and `source` (the commit to build) -> `build` (the engine
+//! builds, the controller releases, `pusher` reports).
 //!
-//! The builder never reads the database and never talks to a container engine but through `Jobs`.
+//! The builder never reads the database, and uses a container engine only through `Jobs`.
 
 mod access;
 mod build;
@@ -13,9 +13,15 @@ mod command;
 mod control;
 mod copies;
 mod git;
+mod handshake_limit;
 mod hook;
 mod host_keys;
+mod limits;
 mod locks;
+mod memory;
+mod metered;
+mod pointers;
+mod progress;
 mod pusher;
 mod pushes;
 mod receive;
@@ -25,13 +31,17 @@ mod relay;
 mod repositories;
 mod session;
 mod settings;
+mod shallow;
+mod shares;
 mod source;
 mod ssh;
 mod sweep;
+mod tree;
 
 use std::sync::Arc;
 
 use engine::{Bundles, Jobs, Logs};
+use listener::{ConnectionLimit, ConnectionLimits};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -40,22 +50,32 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 pub use hook::hook_main;
 pub use settings::{BuilderError, BuilderSettings};
 
-use crate::access::Hooks;
+use crate::access::HooksClient;
 use crate::git::Git;
+use crate::handshake_limit::HandshakeLimit;
 use crate::locks::AppLocks;
 use crate::pushes::Pushes;
 use crate::records::Records;
 use crate::repositories::Repositories;
+use crate::shares::Shares;
 
-/// What every connection shares.
+/// State that all connections share.
 struct Builder {
     settings: BuilderSettings,
-    hooks: Hooks,
+    hooks: HooksClient,
     git: Git,
     repositories: Repositories,
     records: Records,
     locks: AppLocks,
     pushes: Pushes,
+    /// SSH connections that have not authenticated, and those that have: by source and by user.
+    waiting: HandshakeLimit,
+    connections: ConnectionLimit,
+    users: Shares,
+    /// Pushes from the first byte to the release, those of them that git unpacks, and fetches.
+    pushing: Shares,
+    unpacking: Shares,
+    fetching: Shares,
     jobs: Arc<dyn Jobs>,
     logs: Arc<dyn Logs>,
     /// Copies of what was pushed, where this disk is only a cache.
@@ -64,7 +84,7 @@ struct Builder {
     work: TaskTracker,
     /// Ends builds under way.
     stopping: CancellationToken,
-    /// Where the git hook finds us.
+    /// Socket on which the git hook reaches the builder.
     control_path: std::path::PathBuf,
 }
 
@@ -101,7 +121,7 @@ pub async fn run(
         closing.clone(),
     )));
 
-    // A closed channel means that the one who could stop us is gone.
+    // A closed channel means that the sender of the stop signal is gone.
     let _ = shutdown.wait_for(|stop| *stop).await;
     closing.cancel();
     drop(sweep);
@@ -110,6 +130,15 @@ pub async fn run(
     let _ = tokio::time::timeout(ssh::GOODBYE_MAX, ssh).await;
     drop(control);
     Ok(())
+}
+
+/// Authenticated connections. What a proxy passes on without saying for whom has the unspecified address.
+fn connections(settings: &BuilderSettings) -> ConnectionLimit {
+    ConnectionLimit::new(ConnectionLimits {
+        total_max: settings.connections_max,
+        by_source_max: settings.connections_by_source_max,
+        without_share: vec!["0.0.0.0/32".parse().expect("a range")],
+    })
 }
 
 /// git runs in another folder than we do.
@@ -127,11 +156,21 @@ impl Builder {
         logs: Arc<dyn Logs>,
         bundles: Option<Arc<dyn Bundles>>,
     ) -> Result<Self, BuilderError> {
-        let hooks = Hooks::new(&settings)?;
+        let hooks = HooksClient::new(&settings)?;
         let git = Git::new(&settings)?;
         let repositories = Repositories::new(settings.data_dir.join("repositories"))?;
         let records = Records::new(settings.data_dir.join("builds"))?;
+        let unpacking = memory::unpacking_max(memory::total_bytes(), settings.git_memory_bytes);
         Ok(Self {
+            waiting: HandshakeLimit::new(
+                settings.unauthenticated_max,
+                settings.unauthenticated_by_source_max,
+            ),
+            connections: connections(&settings),
+            users: Shares::new(settings.connections_max, settings.connections_by_user_max),
+            pushing: Shares::new(settings.pushes_max, settings.pushes_by_user_max),
+            unpacking: Shares::new(unpacking, unpacking.div_ceil(4)),
+            fetching: Shares::new(settings.fetches_max, settings.fetches_by_user_max),
             settings,
             hooks,
             git,
@@ -148,7 +187,7 @@ impl Builder {
         })
     }
 
-    /// Waits for the pushes under way; those that take too long are told to push again.
+    /// Waits for the pushes under way; those that take too long are asked to push again.
     async fn drain(&self, drain_timeout: std::time::Duration) {
         self.work.close();
         if tokio::time::timeout(drain_timeout, self.work.wait()).await.is_err() {

@@ -8,26 +8,26 @@ use domain::AppName;
 /// The apps that are being pushed to.
 #[derive(Clone, Default)]
 pub(crate) struct AppLocks {
-    held: Arc<Mutex<HashSet<AppName>>>,
+    locked: Arc<Mutex<HashSet<AppName>>>,
 }
 
 /// Held until dropped.
 pub(crate) struct AppLock {
     app: AppName,
-    held: Arc<Mutex<HashSet<AppName>>>,
+    locked: Arc<Mutex<HashSet<AppName>>>,
 }
 
 impl AppLocks {
     /// The lock of the app, unless another push holds it. Nobody queues.
     pub(crate) fn try_lock(&self, app: &AppName) -> Option<AppLock> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.insert(app.clone()).then(|| AppLock { app: app.clone(), held: Arc::clone(&self.held) })
+        let mut held = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(app.clone()).then(|| AppLock { app: app.clone(), locked: Arc::clone(&self.locked) })
     }
 }
 
 impl Drop for AppLock {
     fn drop(&mut self) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.app);
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.app);
     }
 }
 

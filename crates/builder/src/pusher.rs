@@ -1,8 +1,9 @@
-//! What the pusher sees, and the copy of it that goes to the app's log (components.md 1.9).
+//! Output for the pusher, and its copy for the app's log (docs/spec/components.md 1.9).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::visible::{Color, visible_line};
 use domain::AppName;
 use domain::logs::{LogLine, LogSource};
 use engine::Logs;
@@ -10,7 +11,7 @@ use jiff::Timestamp;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::OwnedWriteHalf;
 
-use crate::hook::Answer;
+use crate::hook::HookReply;
 
 /// Moves the cursor over git's `remote: `, so that the line looks like our own.
 const COLUMN_ONE: &str = "\x1b[1G";
@@ -18,7 +19,7 @@ const COLUMN_ONE: &str = "\x1b[1G";
 pub(crate) const LINE_BYTES_MAX: usize = 16 << 10;
 /// Lines of one build that go to the app's log; a chatty build must not push out what the app said.
 const LOGGED_LINES_MAX: usize = 400;
-/// Longest wait for a pusher who reads nothing; the build goes on without them.
+/// Longest wait for a pusher that reads nothing; the build continues without it.
 const WRITE_MAX: Duration = Duration::from_secs(30);
 
 /// One end of a push.
@@ -35,9 +36,11 @@ impl Pusher {
         Self { hook: Some(hook), logs, app, logged_lines: 0 }
     }
 
-    /// A line of ours, for the pusher alone.
+    /// A line for the pusher alone. What a build or a file of the user's put into it is shown, not obeyed: others push
+    /// to the same app.
     pub(crate) async fn say(&mut self, text: &str) {
-        self.send(&Answer::Say(format!("{COLUMN_ONE}{text}"))).await;
+        let text = visible_line(text, Color::Dropped);
+        self.send(&HookReply::Say(format!("{COLUMN_ONE}{text}"))).await;
     }
 
     /// A line of the build, for both.
@@ -51,11 +54,12 @@ impl Pusher {
         self.say(text).await;
     }
 
-    /// Why the push is refused: keeps git's `remote: `.
+    /// Reason of a refusal: keeps git's `remote: `.
     pub(crate) async fn fail(&mut self, text: &str) {
         self.log("ERROR", text);
         for line in text.lines() {
-            self.send(&Answer::Say(format!("error: {line}"))).await;
+            let line = visible_line(line, Color::Dropped);
+            self.send(&HookReply::Say(format!("error: {line}"))).await;
         }
     }
 
@@ -65,12 +69,12 @@ impl Pusher {
 
     /// Ends the hook, and with it the push.
     pub(crate) async fn end(mut self, accepted: bool) {
-        self.send(&Answer::End { accepted }).await;
+        self.send(&HookReply::End { accepted }).await;
     }
 
-    async fn send(&mut self, answer: &Answer) {
+    async fn send(&mut self, answer: &HookReply) {
         let Some(hook) = &mut self.hook else { return };
-        let mut line = serde_json::to_vec(answer).expect("an answer is text and truth values");
+        let mut line = serde_json::to_vec(answer).expect("an answer is text and booleans");
         line.push(b'\n');
         let written = tokio::time::timeout(WRITE_MAX, hook.write_all(&line)).await;
         if !matches!(written, Ok(Ok(()))) {
@@ -95,11 +99,11 @@ pub(crate) fn write_log(logs: &dyn Logs, app: &AppName, level: &str, text: &str)
 
 /// Cuts the stream of a build's output into lines.
 #[derive(Default)]
-pub(crate) struct Lines {
+pub(crate) struct LineSplitter {
     unfinished: Vec<u8>,
 }
 
-impl Lines {
+impl LineSplitter {
     /// The lines that end within `bytes`.
     pub(crate) fn add(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
@@ -133,7 +137,7 @@ mod tests {
 
     #[test]
     fn output_is_cut_into_lines_wherever_the_pieces_end() {
-        let mut lines = Lines::default();
+        let mut lines = LineSplitter::default();
 
         assert_eq!(lines.add(b"one\r\ntw"), ["one"]);
         assert_eq!(lines.add(b"o\n 10%\r 90%\r100%\n\nlast"), ["two", "100%", ""]);
@@ -141,9 +145,28 @@ mod tests {
         assert_eq!(lines.rest(), None);
     }
 
+    #[tokio::test]
+    async fn a_build_does_not_control_the_terminal_of_who_pushes() {
+        use tokio::io::AsyncReadExt as _;
+
+        let (hook, mut client) = tokio::net::UnixStream::pair().expect("a pair of sockets");
+        let app = AppName::parse("blog").expect("a good name");
+        let mut pusher = Pusher::new(hook.into_split().1, Arc::new(engine::fake::FakeEngine::new()), app);
+
+        pusher.build_output("\u{1b}[32mok\u{1b}[0m \u{1b}[2J\u{9b}H\u{202e}").await;
+        pusher.fail("no \u{1b}]0;title\u{7}").await;
+        drop(pusher);
+
+        let mut told = String::new();
+        client.read_to_string(&mut told).await.expect("text");
+        let shown = told.replace("\\\\", "\\");
+        assert!(shown.contains("[1Gok \\x1b[2J\\u{9b}H\\u{202e}"), "{told}");
+        assert!(shown.contains("error: no \\x1b]0;title\\x07"), "{told}");
+    }
+
     #[test]
     fn a_line_without_end_is_cut() {
-        let mut lines = Lines::default();
+        let mut lines = LineSplitter::default();
 
         assert!(lines.add(&vec![b'x'; 10 * LINE_BYTES_MAX]).is_empty());
         assert_eq!(lines.add(b"\n")[0].len(), LINE_BYTES_MAX);

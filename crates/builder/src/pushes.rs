@@ -1,4 +1,4 @@
-//! Pushes under way: what links a `git receive-pack` to the hook that it starts.
+//! Pushes under way: the link between a `git receive-pack` and the hook that it starts.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use domain::AppName;
+use domain::branch::DeployBranch;
 use tokio_util::sync::CancellationToken;
 
 use crate::locks::AppLock;
@@ -16,6 +17,8 @@ pub(crate) struct Push {
     pub app: AppName,
     pub user: String,
     pub repository: PathBuf,
+    /// The branch whose pushes deploy, where one was deployed or chosen.
+    pub branch: Option<DeployBranch>,
     pub started: Instant,
     /// Set when git has taken the pack in and has started the hook.
     pub received: CancellationToken,
@@ -31,17 +34,17 @@ pub(crate) struct Pushes {
 }
 
 /// Takes the push from the list when `git receive-pack` has ended.
-pub(crate) struct Expected<'a> {
+pub(crate) struct ExpectedPush<'a> {
     pushes: &'a Pushes,
     pub token: String,
 }
 
 impl Pushes {
     /// Expects a hook for this push, under a number that only our git process learns.
-    pub(crate) fn expect(&self, push: &Arc<Push>) -> Expected<'_> {
+    pub(crate) fn expect(&self, push: &Arc<Push>) -> ExpectedPush<'_> {
         let token = format!("{:032x}", rand::random::<u128>());
         self.lock().insert(token.clone(), Arc::clone(push));
-        Expected { pushes: self, token }
+        ExpectedPush { pushes: self, token }
     }
 
     /// The push that the hook belongs to; each has one hook.
@@ -54,7 +57,7 @@ impl Pushes {
     }
 }
 
-impl Drop for Expected<'_> {
+impl Drop for ExpectedPush<'_> {
     fn drop(&mut self) {
         self.pushes.lock().remove(&self.token);
     }

@@ -1,4 +1,4 @@
-//! Notes about builds under way, so that one that was cut off by a crash is reported and not forgotten.
+//! Records of builds under way, so that one that a crash interrupted is reported.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -17,10 +17,10 @@ pub(crate) struct Records {
     folder: PathBuf,
 }
 
-/// How far a push had come.
+/// Stage of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Stage {
+pub(crate) enum PushStage {
     Building,
     Releasing,
 }
@@ -29,11 +29,11 @@ pub(crate) enum Stage {
 struct Record {
     app: AppName,
     sha: String,
-    stage: Stage,
+    stage: PushStage,
 }
 
 /// The note about one build; dropping it takes the note away.
-pub(crate) struct Noted {
+pub(crate) struct PushRecord {
     path: PathBuf,
     app: AppName,
     sha: String,
@@ -46,14 +46,14 @@ impl Records {
     }
 
     /// Notes that a build begins.
-    pub(crate) fn begin(&self, app: &AppName, sha: &str) -> std::io::Result<Noted> {
+    pub(crate) fn begin(&self, app: &AppName, sha: &str) -> std::io::Result<PushRecord> {
         let path = self.folder.join(format!("{app}.json"));
-        let noted = Noted { path, app: app.clone(), sha: sha.to_owned() };
-        noted.note(Stage::Building)?;
+        let noted = PushRecord { path, app: app.clone(), sha: sha.to_owned() };
+        noted.note(PushStage::Building)?;
         Ok(noted)
     }
 
-    /// Tells the logs of builds that were under way when the platform stopped.
+    /// Logs the builds that were under way when the platform stopped.
     pub(crate) fn report_interrupted(&self, logs: &dyn Logs) {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         for entry in entries.flatten() {
@@ -69,8 +69,10 @@ impl Record {
     fn report(&self) -> String {
         let sha = &self.sha;
         match self.stage {
-            Stage::Building => format!("build {sha} failed: the platform stopped while it ran; push again"),
-            Stage::Releasing => format!(
+            PushStage::Building => {
+                format!("build {sha} failed: the platform stopped while it ran; push again")
+            }
+            PushStage::Releasing => format!(
                 "build {sha} was being released when the platform stopped; if `deis releases` does not show it, \
                  push again"
             ),
@@ -78,9 +80,9 @@ impl Record {
     }
 }
 
-impl Noted {
+impl PushRecord {
     /// Written beside its place and moved there: never half a note.
-    pub(crate) fn note(&self, stage: Stage) -> std::io::Result<()> {
+    pub(crate) fn note(&self, stage: PushStage) -> std::io::Result<()> {
         let record = Record { app: self.app.clone(), sha: self.sha.clone(), stage };
         let unfinished = self.path.with_extension("new");
         let mut file = File::create(&unfinished)?;
@@ -90,7 +92,7 @@ impl Noted {
     }
 }
 
-impl Drop for Noted {
+impl Drop for PushRecord {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }

@@ -12,8 +12,9 @@ use domain::AppName;
 use crate::BuilderError;
 use crate::copies::Copies;
 use crate::host_keys::make_private_folder;
+use crate::limits::GitTask;
 
-/// Stands in for the id where the controller tells none.
+/// Used as the id where the controller sends none.
 const NO_ID: &str = "0";
 
 /// `<root>/<app>/<id>.git`.
@@ -63,11 +64,11 @@ impl Repositories {
 }
 
 /// Removes what a push that was killed left: quarantines, half packs, locks. Only under the app's lock.
-pub(crate) fn remove_leftovers(repository: &Path) {
+pub(crate) fn remove_orphans(repository: &Path) {
     let objects = repository.join("objects");
     remove_where(&objects, |name| name.starts_with("tmp_objdir-") || name.starts_with("incoming-"));
     remove_where(&objects.join("pack"), |name| name.starts_with("tmp_") || name.starts_with(".tmp-"));
-    remove_where(repository, |name| name.ends_with(".lock"));
+    remove_where(repository, |name| name.ends_with(".lock") || name.starts_with("shallow_"));
     remove_locks(&repository.join("refs"));
 }
 
@@ -81,13 +82,10 @@ async fn create(
     let git = copies.git;
     let unfinished = tempfile::Builder::new().prefix(".new-").tempdir_in(folder)?;
     let made = unfinished.path().join("repository.git");
-    let command = git.command([
-        "init".as_ref(),
-        "--quiet".as_ref(),
-        "--bare".as_ref(),
-        "--template=".as_ref(),
-        made.as_os_str(),
-    ]);
+    let command = git.command(
+        GitTask::Read,
+        ["init".as_ref(), "--quiet".as_ref(), "--bare".as_ref(), "--template=".as_ref(), made.as_os_str()],
+    );
     let output = git.answer(command).await?;
     if !output.status.success() {
         return Err(Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
@@ -113,9 +111,9 @@ fn repositories_in(folder: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.extension().is_some_and(|extension| extension == "git")).collect()
 }
 
-fn remove_where(folder: &Path, is_leftover: impl Fn(&str) -> bool) {
+fn remove_where(folder: &Path, is_orphan: impl Fn(&str) -> bool) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(&is_leftover) {
+        if entry.file_name().to_str().is_some_and(&is_orphan) {
             let path = entry.path();
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }

@@ -1,62 +1,92 @@
-//! The pushed commit: what is in it, and its files as a tar stream.
+//! The pushed commit: its content, and its files as a tar stream.
 //!
-//! The commit is not accepted yet, so every question goes to git with the hook's quarantine.
+//! The commit is not accepted yet, so every git process gets the hook's quarantine.
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use domain::ProcessType;
 use domain::build::BuildKind;
 use domain::procfile::{self, ProcfileError};
+use domain::submodules::{Gitlink, Gitmodules, Submodule, Unfetched};
 use futures_util::stream::try_unfold;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::ChildStdout;
+use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
 
 use crate::git::{Git, Quarantine};
+use crate::limits::{GitCommand, GitProcess, GitTask};
+use crate::pointers::Pointers;
+use crate::refs::RefUpdate;
+use crate::shallow::SHALLOW_VARIABLE;
+use crate::tree::{TreeBounds, TreeCheck, TreeError};
 
 /// Largest Procfile that is read.
 const PROCFILE_BYTES_MAX: u64 = 64 << 10;
+/// Largest commit that is read: its message, mostly.
+const COMMIT_BYTES_MAX: u64 = 1 << 20;
+/// Longest time that looking through a source's names may take.
+const TREE_MAX: Duration = Duration::from_secs(60);
+/// Longest answer about the objects of one push.
+const ANSWERS_BYTES_MAX: u64 = 1 << 20;
+/// Paths and URLs of all submodules; they go to the build in one variable (`MAX_ARG_STRLEN` is 128 KiB).
+const SUBMODULES_TEXT_BYTES_MAX: usize = 32 << 10;
 /// Bytes of the archive that are handed on at once.
 const PIECE_BYTES: usize = 64 << 10;
 /// The id of a tree without files.
 const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
-/// Where the pushed objects are.
+/// Location of the pushed objects.
 pub(crate) struct Objects<'a> {
     pub git: &'a Git,
     pub repository: &'a Path,
     pub quarantine: &'a Quarantine,
 }
 
-/// What the root of the source says about the build.
+/// Build kind and Procfile, read from the root of the source.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct SourceSummary {
     pub kind: BuildKind,
     /// `None` where there is no Procfile.
     pub procfile: Option<BTreeMap<ProcessType, String>>,
 }
 
-/// Why a source cannot be built; the text is what the pusher sees.
+/// A source that cannot be built; the text is shown to the pusher.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
-    #[error("`{0}` is not a commit; push a branch, as in `git push deis main`")]
-    NoCommit(String),
+    #[error(
+        "the branch `{branch}` is given `{id}`, which is not a commit; push a commit, as in `git push deis HEAD:{branch}` \
+         or, for the commit of a tag, `git push deis 'v1^{{}}:{branch}'`"
+    )]
+    NotForBranch { branch: String, id: String },
+    #[error("the commit {0} is larger than 1 MiB; shorten its message, as in `git commit --amend`")]
+    LargeCommit(String),
+    #[error(
+        "the history of {0} is incomplete; run `git fsck`, and `git fetch --unshallow` if it comes from a shallow clone, \
+         then push again"
+    )]
+    Shallow(String),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     #[error("the commit {0} has no files; add some with `git add`, commit and push again")]
     Empty(String),
     #[error(transparent)]
     Procfile(#[from] ProcfileError),
     #[error("Procfile: it is no text file of at most 64 KiB; each line of it is `<type>: <command>`")]
     NoProcfile,
+    #[error("the submodules have more than {} KiB of paths and URLs; have fewer", SUBMODULES_TEXT_BYTES_MAX >> 10)]
+    Submodules,
     #[error("git cannot read what was pushed: {0}; push again")]
     Git(#[source] Error),
 }
 
-/// What `git cat-file` knows about an object.
+/// Facts of `git cat-file` about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Object {
     id: String,
@@ -65,15 +95,118 @@ struct Object {
 }
 
 impl Objects<'_> {
-    /// The names of all refs that are there already.
-    pub(crate) async fn existing_refs(&self) -> Result<Vec<String>, SourceError> {
-        let command = self.command(&["for-each-ref", "--format=%(refname)"]);
+    /// All refs that are there already, with their ids.
+    pub(crate) async fn existing_refs(&self) -> Result<BTreeMap<String, String>, SourceError> {
+        let command = self.command(&["for-each-ref", "--format=%(objectname) %(refname)"]);
         let output = self.git.answer(command).await.map_err(SourceError::Git)?;
-        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+        let text = String::from_utf8_lossy(&output.stdout);
+        let refs = text.lines().filter_map(|line| line.split_once(' '));
+        Ok(refs.map(|(id, name)| (name.to_owned(), id.to_owned())).collect())
     }
 
-    /// Decides how the commit is built (components.md 1.7) and reads its Procfile before anything slow begins.
-    pub(crate) async fn inspect(&self, commit: &str) -> Result<Found, SourceError> {
+    /// Checks that a branch points to a commit and nothing else; git itself would check it only after the release.
+    pub(crate) async fn check_branches(&self, updates: &[RefUpdate]) -> Result<(), SourceError> {
+        let branches: Vec<_> =
+            updates.iter().filter_map(|update| Some((update.pushed_branch()?, &update.new))).collect();
+        if branches.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<_> = branches.iter().map(|(_, id)| (*id).clone()).collect();
+        let objects = self.objects(&asked).await.map_err(SourceError::Git)?;
+        for (index, (branch, id)) in branches.iter().enumerate() {
+            let object = objects.get(index).and_then(Option::as_ref);
+            if object.is_none_or(|object| object.kind != "commit") {
+                return Err(SourceError::NotForBranch {
+                    branch: (*branch).to_owned(),
+                    id: id[..8].to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The branch that HEAD names; it need not exist.
+    pub(crate) async fn head(&self) -> Result<Option<String>, SourceError> {
+        let command = self.command(&["symbolic-ref", "--quiet", "HEAD"]);
+        let output = self.git.answer(command).await.map_err(SourceError::Git)?;
+        let name = String::from_utf8_lossy(&output.stdout);
+        Ok(name.trim().strip_prefix("refs/heads/").map(str::to_owned))
+    }
+
+    /// Checks the new part of the histories of `updates`. For a shallow clone git itself does so only after the
+    /// release, so it is done here, up to the ends that the client named.
+    pub(crate) async fn check_history(&self, updates: &[RefUpdate]) -> Result<(), SourceError> {
+        let pushed = updates.iter().filter(|update| !update.is_deletion()).map(|update| update.new.as_str());
+        let Some(one) = pushed.clone().next() else { return Ok(()) };
+        let is_shallow = self.quarantine.contains_key(SHALLOW_VARIABLE);
+        let how = if is_shallow { "--objects" } else { "--count" };
+        let words = ["rev-list", "--quiet", how].into_iter().chain(pushed).chain(["--not", "--all"]);
+        let command = self.command(&words.collect::<Vec<_>>());
+        let output = self.git.answer(command).await.map_err(SourceError::Git)?;
+        if output.status.success() { Ok(()) } else { Err(SourceError::Shallow(one[..8].to_owned())) }
+    }
+
+    /// Looks through the names of the source before anything unpacks it; gives back its submodules.
+    pub(crate) async fn check_tree(
+        &self,
+        commit: &str,
+        entries_max: u64,
+    ) -> Result<Vec<Gitlink>, SourceError> {
+        let mut git = self.command(&["ls-tree", "-r", "-t", "-z", "--full-tree", commit]);
+        git.command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let search = async {
+            let mut process = git.start().map_err(SourceError::Git)?;
+            let mut output =
+                process.stdout().ok_or_else(|| SourceError::Git(ErrorKind::BrokenPipe.into()))?;
+            let mut check = TreeCheck::new(TreeBounds::with_entries(entries_max));
+            let mut piece = BytesMut::with_capacity(PIECE_BYTES);
+            while output.read_buf(&mut piece).await.map_err(SourceError::Git)? > 0 {
+                check.add(&piece)?;
+                piece.clear();
+            }
+            let status = process.wait().await.map_err(SourceError::Git)?;
+            if status.success() {
+                Ok(check.into_submodules())
+            } else {
+                Err(SourceError::Git(Error::other("its list of files breaks off")))
+            }
+        };
+        let late = |_| SourceError::Git(ErrorKind::TimedOut.into());
+        tokio::time::timeout(TREE_MAX, search).await.map_err(late)?
+    }
+
+    /// The submodules that the build fetches, and those whose folders stay empty.
+    pub(crate) async fn submodules(
+        &self,
+        commit: &str,
+        links: &[Gitlink],
+    ) -> Result<(Vec<Submodule>, Vec<Unfetched>), SourceError> {
+        let (mut fetched, mut empty) = (Vec::new(), Vec::new());
+        if links.is_empty() {
+            return Ok((fetched, empty));
+        }
+        let blob = format!("{commit}:.gitmodules");
+        let command = self.command(&["config", "--blob", &blob, "--no-includes", "--null", "--list"]);
+        // Without the file, or where it is none, git prints nothing.
+        let listed = self.git.answer(command).await.map_err(SourceError::Git)?.stdout;
+        let modules = Gitmodules::parse(&listed);
+        for link in links {
+            match modules.submodule(link, None) {
+                Ok(submodule) => fetched.push(submodule),
+                Err(unfetched) => empty.push(unfetched),
+            }
+        }
+        let text_bytes: usize =
+            fetched.iter().map(|Submodule { path, url, .. }| path.len() + url.len()).sum();
+        if text_bytes > SUBMODULES_TEXT_BYTES_MAX {
+            return Err(SourceError::Submodules);
+        }
+        Ok((fetched, empty))
+    }
+
+    /// Decides how the commit is built (docs/spec/components.md 1.7) and reads its Procfile before anything slow
+    /// begins.
+    pub(crate) async fn inspect(&self, commit: &str) -> Result<SourceSummary, SourceError> {
         let asked = [
             commit.to_owned(),
             format!("{commit}^{{tree}}"),
@@ -84,8 +217,8 @@ impl Objects<'_> {
         let [this, tree, dockerfile, procfile] = &objects[..] else {
             return Err(SourceError::Git(ErrorKind::UnexpectedEof.into()));
         };
-        if this.as_ref().is_none_or(|object| object.kind != "commit") {
-            return Err(SourceError::NoCommit(commit.to_owned()));
+        if this.as_ref().is_some_and(|object| object.size_bytes > COMMIT_BYTES_MAX) {
+            return Err(SourceError::LargeCommit(commit[..8].to_owned()));
         }
         if tree.as_ref().is_none_or(|tree| tree.id == EMPTY_TREE) {
             return Err(SourceError::Empty(commit[..8].to_owned()));
@@ -96,7 +229,7 @@ impl Objects<'_> {
             Some(object) => Some(self.procfile(object).await?),
             None => None,
         };
-        Ok(Found { kind, procfile })
+        Ok(SourceSummary { kind, procfile })
     }
 
     async fn procfile(&self, object: &Object) -> Result<BTreeMap<ProcessType, String>, SourceError> {
@@ -111,45 +244,67 @@ impl Objects<'_> {
 
     /// Looks names up; `None` where there is no such object.
     async fn objects(&self, names: &[String]) -> std::io::Result<Vec<Option<Object>>> {
-        let mut command = self.command(&["cat-file", "--batch-check", "--follow-symlinks"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn()?;
-        let mut input = child.stdin.take().ok_or(ErrorKind::BrokenPipe)?;
-        input.write_all(format!("{}\n", names.join("\n")).as_bytes()).await?;
-        drop(input);
-        let output = child.wait_with_output().await?;
-        Ok(parse_objects(&output.stdout))
+        let mut git = self.command(&["cat-file", "--batch-check", "--follow-symlinks"]);
+        git.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = git.start()?;
+        let mut input = process.stdin().ok_or(ErrorKind::BrokenPipe)?;
+        let output = process.stdout().ok_or(ErrorKind::BrokenPipe)?;
+        let asked = format!("{}\n", names.join("\n"));
+        let mut answers = Vec::new();
+        // Both at once: either side would wait for the other with a full pipe.
+        let told = async {
+            input.write_all(asked.as_bytes()).await?;
+            drop(input);
+            Ok::<_, Error>(())
+        };
+        let mut output = output.take(ANSWERS_BYTES_MAX);
+        let read = output.read_to_end(&mut answers);
+        let both = async { tokio::try_join!(told, read) };
+        tokio::time::timeout(TREE_MAX, both).await.map_err(Error::other)??;
+        process.wait().await?;
+        Ok(parse_objects(&answers))
     }
 
-    /// The files of the commit as a tar stream, and where to learn afterwards why it broke off.
+    /// The files of the commit as a tar stream, and where to learn afterwards why it broke off. At its end `lines` gets
+    /// what the pusher should know about the files.
     pub(crate) fn archive(
         &self,
         commit: &str,
         bytes_max: u64,
-    ) -> Result<(engine::Source, Arc<OnceLock<String>>), SourceError> {
-        let mut command = self.command(&["archive", "--format=tar", commit]);
-        command.stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().map_err(SourceError::Git)?;
-        let output = child.stdout.take().ok_or_else(|| SourceError::Git(ErrorKind::BrokenPipe.into()))?;
+        lines: mpsc::Sender<Bytes>,
+    ) -> Result<(engine::SourceStream, Arc<OnceLock<String>>), SourceError> {
+        let mut git = self.command(&["archive", "--format=tar", commit]);
+        git.command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = git.start().map_err(SourceError::Git)?;
+        let output = process.stdout().ok_or_else(|| SourceError::Git(ErrorKind::BrokenPipe.into()))?;
         let failure = Arc::new(OnceLock::new());
-        let archive =
-            Archive { child, output, left_bytes: bytes_max, bytes_max, failure: Arc::clone(&failure) };
+        let archive = Archive {
+            process,
+            output,
+            left_bytes: bytes_max,
+            bytes_max,
+            failure: Arc::clone(&failure),
+            pointers: Pointers::default(),
+            lines,
+        };
         let pieces = try_unfold(archive, Archive::next);
         Ok((Box::pin(StreamReader::new(Box::pin(pieces))), failure))
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        self.git.about(self.repository, self.quarantine, arguments)
+    fn command(&self, arguments: &[&str]) -> GitCommand {
+        self.git.about(GitTask::Read, self.repository, self.quarantine, arguments)
     }
 }
 
-/// A `git archive` under way. Its end only counts when git says that it was the end.
+/// A `git archive` under way. Its end only counts if git exits without an error.
 struct Archive {
-    child: Child,
+    process: GitProcess,
     output: ChildStdout,
     left_bytes: u64,
     bytes_max: u64,
     failure: Arc<OnceLock<String>>,
+    pointers: Pointers,
+    lines: mpsc::Sender<Bytes>,
 }
 
 impl Archive {
@@ -164,12 +319,21 @@ impl Archive {
                 )));
             };
             self.left_bytes = left_bytes;
+            self.pointers.add(&piece);
             return Ok(Some((piece.freeze(), self)));
         }
-        if self.child.wait().await?.success() {
+        if self.process.wait().await?.success() {
+            for line in self.pointers.report() {
+                // A receiver that is gone needs no line.
+                let _ = self.lines.send(Bytes::from(line + "\n")).await;
+            }
             Ok(None)
         } else {
-            Err(self.failed("git cannot read the files of the commit; push again".to_owned()))
+            Err(self.failed(
+                "git cannot read the files of the commit within its limits of memory and time; leave big files out of \
+                 the repository"
+                    .to_owned(),
+            ))
         }
     }
 

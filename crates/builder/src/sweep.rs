@@ -1,7 +1,6 @@
 //! Removes the repositories of apps that are gone and packs those that stay.
 
 use std::collections::HashSet;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use domain::AppName;
 use crate::Builder;
 use crate::access::AccessError;
 use crate::git::Quarantine;
+use crate::limits::GitTask;
 
 const INTERVAL: Duration = Duration::from_secs(3_600);
 /// Longest time that packing one repository may take; until then its app takes no push.
@@ -55,10 +55,10 @@ fn remove(builder: &Builder, app: &AppName) {
 /// Does nothing until a repository holds thousands of loose objects. Under the lock, as it moves what pushes write.
 async fn pack(builder: &Builder, app: &AppName) {
     for repository in builder.repositories.of(app) {
-        let mut command = builder.git.about(&repository, &Quarantine::new(), &["gc", "--auto", "--quiet"]);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        match tokio::time::timeout(PACK_MAX, command.status()).await {
-            Ok(Ok(status)) if status.success() => {}
+        let arguments = ["gc", "--auto", "--quiet"];
+        let git = builder.git.about(GitTask::Maintain, &repository, &Quarantine::new(), &arguments);
+        match git.output(PACK_MAX).await {
+            Ok(output) if output.status.success() => {}
             ended => tracing::warn!(%app, ?ended, "cannot pack a repository"),
         }
     }

@@ -21,8 +21,8 @@ pub fn check(server: &str, warned: &AtomicBool) {
     }
 }
 
-/// What to do about the server's version; nothing where it will do: the same major version and at least our
-/// minor one, both as numbers.
+/// Advice for the server's version; `None` for a compatible one: the same major version and at least the client's
+/// minor version, both compared as numbers.
 fn advice(client: &str, server: &str) -> Option<&'static str> {
     let (Some((client_major, client_minor)), Some((major, minor))) = (numbers(client), numbers(server))
     else {

@@ -1,4 +1,4 @@
-//! Which app is meant, where its git remote is, and under which URL it answers.
+//! The app of a command, its git remote, and its URL.
 
 use api::client::Address;
 
@@ -7,15 +7,15 @@ use crate::git;
 /// Port of git over SSH.
 const GIT_PORT: u16 = 2222;
 
-/// Where an app's code is pushed to.
+/// Target of an app's pushes.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Builder {
+pub struct BuilderRemote {
     host: String,
-    /// What the URL of a remote holds when it leads here.
+    /// Part of a remote's URL that identifies the builder.
     sign: String,
 }
 
-impl Builder {
+impl BuilderRemote {
     /// The builder beside a controller.
     ///
     /// Its host has `-builder` behind the first label. On one machine, where the platform domain is `localhost`, it
@@ -49,7 +49,7 @@ impl Builder {
 /// The app of the current folder: by its git remote, else by the folder's name.
 pub fn detect(controller: &Address) -> String {
     let remotes = git::remotes().unwrap_or_default();
-    Builder::beside(controller).app_of(&remotes).unwrap_or_else(folder_name)
+    BuilderRemote::beside(controller).app_of(&remotes).unwrap_or_else(folder_name)
 }
 
 fn folder_name() -> String {
@@ -57,7 +57,7 @@ fn folder_name() -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
-/// The host under which an app answers: a name without a dot stands beside the controller.
+/// Host of an app: a name without a dot replaces the first label of the controller's host.
 pub fn host(controller: &Address, domain: &str) -> String {
     let authority = controller.authority();
     match authority.split_once('.') {
@@ -80,13 +80,13 @@ mod tests {
 
     #[test]
     fn the_remote_leads_to_the_builder_beside_the_controller() {
-        let builder = Builder::beside(&address("http://deis.example.com:80"));
+        let builder = BuilderRemote::beside(&address("http://deis.example.com:80"));
         assert_eq!(builder.remote_url("foo"), "ssh://git@deis-builder.example.com:2222/foo.git");
     }
 
     #[test]
     fn on_one_machine_the_remote_leads_to_localhost() {
-        let builder = Builder::beside(&address("http://deis.localhost:8000"));
+        let builder = BuilderRemote::beside(&address("http://deis.localhost:8000"));
         assert_eq!(builder.remote_url("foo"), "ssh://git@localhost:2222/foo.git");
         let found =
             builder.app_of(&remotes(&["ssh://git@localhost:22/no.git", "ssh://git@localhost:2222/foo.git"]));
@@ -95,13 +95,13 @@ mod tests {
 
     #[test]
     fn a_domain_that_only_ends_like_localhost_is_no_machine_of_its_own() {
-        let builder = Builder::beside(&address("http://deis.my.localhost:8000"));
+        let builder = BuilderRemote::beside(&address("http://deis.my.localhost:8000"));
         assert_eq!(builder.remote_url("foo"), "ssh://git@deis-builder.my.localhost:2222/foo.git");
     }
 
     #[test]
     fn the_first_remote_whose_url_holds_the_builder_names_the_app() {
-        let builder = Builder::beside(&address("http://deis.example.com"));
+        let builder = BuilderRemote::beside(&address("http://deis.example.com"));
         let urls = [
             "git@github.com:a/b.git",
             "ssh://git@deis-builder.example.com:2222/first.git",

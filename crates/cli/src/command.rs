@@ -1,24 +1,24 @@
-//! What a command is: a row of a table that parsing, help and completions are made from.
+//! A command: a row of the table from which parsing, help and completions are made.
 
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 
 /// A noun and what can be done with it.
-pub struct Group {
+pub struct CommandGroup {
     pub name: &'static str,
     /// The command that the bare group runs; without one it prints its help.
     pub default: Option<&'static str>,
     pub commands: &'static [Command],
 }
 
-pub type Run = fn(&Context, &Matches) -> Outcome;
+pub type RunFn = fn(&Context, &Matches) -> CommandResult;
 
 #[derive(Clone, Copy)]
 pub struct Command {
     /// `group:action`.
     pub name: &'static str,
-    /// What follows the name on the usage line.
+    /// Rest of the usage line after the name.
     pub usage: &'static str,
     pub summary: &'static str,
     /// More sentences for the help, or nothing.
@@ -29,10 +29,10 @@ pub struct Command {
     pub exclusive: &'static [(&'static str, &'static str)],
     /// Pairs of options whose first needs the second.
     pub dependent: &'static [(&'static str, &'static str)],
-    /// Whether a `--` before the arguments is swallowed.
+    /// Accepts and drops a `--` before the arguments.
     pub takes_dashes: bool,
     pub examples: &'static [&'static str],
-    pub run: Run,
+    pub run: RunFn,
 }
 
 #[derive(Clone, Copy)]
@@ -62,7 +62,7 @@ pub struct Opt {
 }
 
 impl Command {
-    pub const fn new(name: &'static str, usage: &'static str, summary: &'static str, run: Run) -> Self {
+    pub const fn new(name: &'static str, usage: &'static str, summary: &'static str, run: RunFn) -> Self {
         Self {
             name,
             usage,
@@ -154,7 +154,7 @@ impl Opt {
 /// The app to work on.
 pub const APP: Opt =
     valued(Some('a'), "app", "app", "the app; by default the one that the git remote here leads to");
-/// How many rows to list.
+/// Number of rows to list.
 pub const LIMIT: Opt = valued(Some('l'), "limit", "num", "the most rows to show");
 /// JSON for scripts.
 pub const OUTPUT: Opt =

@@ -29,10 +29,10 @@ pub mod users;
 pub mod version;
 pub mod whitelist;
 
-use crate::command::{Command, Group};
+use crate::command::{Command, CommandGroup};
 
 /// In the order of the help.
-pub const GROUPS: &[Group] = &[
+pub const GROUPS: &[CommandGroup] = &[
     access_log::GROUP,
     apps::GROUP,
     auth::GROUP,

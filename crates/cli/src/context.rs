@@ -1,4 +1,4 @@
-//! What a command works with: the profile, a client that is logged in, and the app that is meant.
+//! Context of a command: the profile, a client that is logged in, and the app.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,21 +6,21 @@ use std::sync::atomic::AtomicBool;
 
 use api::client::{Address, Client};
 
-use crate::app::{self, Builder};
-use crate::failure::{Failure, Outcome};
+use crate::app::{self, BuilderRemote};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::profile::{self, Profile};
 use crate::{api_version, commands};
 
 /// One run of the client.
 pub struct Context {
-    /// What `-c` or `--config=` named.
+    /// Value of `-c` or `--config=`.
     pub profile: Option<String>,
     warned: Arc<AtomicBool>,
 }
 
 /// A profile and the client that speaks for it.
-pub struct Session {
+pub struct ApiSession {
     pub profile: Profile,
     pub client: Client,
 }
@@ -29,7 +29,7 @@ pub struct Session {
 pub struct AppSession {
     pub client: Client,
     pub app: String,
-    /// Whether the app was found by the current folder, not named.
+    /// Found by the current folder instead of an option.
     pub detected: bool,
     limit: i64,
 }
@@ -39,23 +39,23 @@ impl Context {
         Self { profile, warned: Arc::default() }
     }
 
-    pub fn profile_path(&self) -> Outcome<PathBuf> {
+    pub fn profile_path(&self) -> CommandResult<PathBuf> {
         profile::path(self.profile.as_deref())
     }
 
-    pub fn load_profile(&self) -> Outcome<Profile> {
+    pub fn load_profile(&self) -> CommandResult<Profile> {
         Profile::load(&self.profile_path()?)
     }
 
-    pub fn session(&self) -> Outcome<Session> {
+    pub fn session(&self) -> CommandResult<ApiSession> {
         let profile = self.load_profile()?;
         let client = self.client(&profile)?;
-        Ok(Session { profile, client })
+        Ok(ApiSession { profile, client })
     }
 
     /// The session for the app that `--app` or the current folder names.
-    pub fn app_session(&self, matches: &Matches) -> Outcome<AppSession> {
-        let Session { profile, client } = self.session()?;
+    pub fn app_session(&self, matches: &Matches) -> CommandResult<AppSession> {
+        let ApiSession { profile, client } = self.session()?;
         let (app, detected) = match matches.value("app") {
             Some(app) if !app.is_empty() => (app.to_owned(), false),
             _ => (app::detect(client.address()), true),
@@ -64,7 +64,7 @@ impl Context {
     }
 
     /// A client for the profile's controller, with its token if it has one.
-    pub fn client(&self, profile: &Profile) -> Outcome<Client> {
+    pub fn client(&self, profile: &Profile) -> CommandResult<Client> {
         let address = Address::parse(&profile.controller)?;
         let warned = Arc::clone(&self.warned);
         let client = Client::new(address, profile.ssl_verify)
@@ -77,21 +77,21 @@ impl Context {
     }
 }
 
-impl Session {
-    /// How many rows to list.
-    pub fn limit(&self, matches: &Matches) -> Outcome<i64> {
+impl ApiSession {
+    /// Number of rows to list.
+    pub fn limit(&self, matches: &Matches) -> CommandResult<i64> {
         limit(&self.profile, matches)
     }
 }
 
 impl AppSession {
-    /// How many rows to list.
+    /// Number of rows to list.
     pub fn limit(&self) -> i64 {
         self.limit
     }
 
-    pub fn builder(&self) -> Builder {
-        Builder::beside(self.client.address())
+    pub fn builder(&self) -> BuilderRemote {
+        BuilderRemote::beside(self.client.address())
     }
 
     pub fn remote_url(&self) -> String {
@@ -99,7 +99,7 @@ impl AppSession {
     }
 
     /// The URL of the app by its first domain, which may lack a scheme.
-    pub fn url(&self) -> Outcome<String> {
+    pub fn url(&self) -> CommandResult<String> {
         let domains = self.client.domains(&self.app, 1)?;
         match domains.results.first() {
             Some(domain) => Ok(app::host(self.client.address(), &domain.domain)),
@@ -108,7 +108,7 @@ impl AppSession {
     }
 }
 
-fn limit(profile: &Profile, matches: &Matches) -> Outcome<i64> {
+fn limit(profile: &Profile, matches: &Matches) -> CommandResult<i64> {
     let number = matches.number("limit")?;
     Ok(number.filter(|number| *number >= 0).unwrap_or_else(|| profile.limit()))
 }

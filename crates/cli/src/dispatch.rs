@@ -1,10 +1,10 @@
-//! Finds out which command a line means and runs it (cli.md section 1).
+//! Finds out which command a line means and runs it (docs/spec/cli.md 1).
 
-use crate::command::{Command, Group};
+use crate::command::{Command, CommandGroup};
 use crate::commands::{self, shortcuts};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::grammar::{self, Parsed};
+use crate::failure::{CommandResult, Failure};
+use crate::grammar::{self, ParsedCommand};
 use crate::terminal::{self, say};
 use crate::{help, plugin};
 
@@ -21,11 +21,11 @@ pub fn run(words: Vec<String>) -> u8 {
     let name = shortcuts::expanded(first);
     let (profile, rest) = without_profile(rest);
     match meaning(name, &rest) {
-        Meaning::Overview => ok(say_all(&help::overview())),
-        Meaning::Group(group) => ok(say_all(&help::group(group))),
-        Meaning::Command(command) => run_command(command, &rest, profile),
-        Meaning::UnknownAction => wrong(&format!("{NO_MATCH}{USAGE}")),
-        Meaning::UnknownGroup => match plugin::find(name, &rest) {
+        CommandMatch::Overview => ok(print_all(&help::overview())),
+        CommandMatch::Group(group) => ok(print_all(&help::group(group))),
+        CommandMatch::Command(command) => run_command(command, &rest, profile),
+        CommandMatch::UnknownAction => wrong(&format!("{NO_MATCH}{USAGE}")),
+        CommandMatch::UnknownGroup => match plugin::find(name, &rest) {
             Some(plugin) => plugin.run(),
             None => wrong(&format!("{NO_MATCH}{USAGE}")),
         },
@@ -68,51 +68,51 @@ fn without_profile(words: &[String]) -> (Option<String>, Vec<String>) {
     (profile, kept)
 }
 
-enum Meaning {
+enum CommandMatch {
     Overview,
-    Group(&'static Group),
+    Group(&'static CommandGroup),
     Command(&'static Command),
     UnknownAction,
     UnknownGroup,
 }
 
-fn meaning(name: &str, rest: &[String]) -> Meaning {
+fn meaning(name: &str, rest: &[String]) -> CommandMatch {
     if name == "help" {
-        return Meaning::Overview;
+        return CommandMatch::Overview;
     }
     let group_name = name.split(':').next().unwrap_or(name);
     let Some(group) = commands::GROUPS.iter().find(|group| group.name == group_name) else {
-        return Meaning::UnknownGroup;
+        return CommandMatch::UnknownGroup;
     };
     let command = |name: &str| group.commands.iter().find(|command| command.name == name);
     if let Some(command) = command(name) {
-        return Meaning::Command(command);
+        return CommandMatch::Command(command);
     }
     let asks_help = rest.first().is_some_and(|word| matches!(word.as_str(), "-h" | "--help"));
     match group.default.and_then(command) {
-        _ if name != group.name => Meaning::UnknownAction,
-        Some(default) if !asks_help => Meaning::Command(default),
-        _ => Meaning::Group(group),
+        _ if name != group.name => CommandMatch::UnknownAction,
+        Some(default) if !asks_help => CommandMatch::Command(default),
+        _ => CommandMatch::Group(group),
     }
 }
 
 fn run_command(command: &Command, words: &[String], profile: Option<String>) -> u8 {
     match grammar::parse(command, words) {
-        Parsed::Help => ok(say_all(&help::command(command))),
-        Parsed::Wrong(reason) => {
+        ParsedCommand::Help => ok(print_all(&help::command(command))),
+        ParsedCommand::Wrong(reason) => {
             let reason = reason.map(|reason| reason + "\n").unwrap_or_default();
             wrong(&format!("{reason}{}\n", command.usage_line()))
         }
-        Parsed::Run(matches) => ok((command.run)(&Context::new(profile), &matches)),
+        ParsedCommand::Run(matches) => ok((command.run)(&Context::new(profile), &matches)),
     }
 }
 
-fn say_all(text: &str) -> Outcome {
+fn print_all(text: &str) -> CommandResult {
     say!("{text}");
     Ok(())
 }
 
-fn ok(outcome: Outcome) -> u8 {
+fn ok(outcome: CommandResult) -> u8 {
     match outcome {
         Ok(()) => 0,
         Err(Failure::Exit(code)) => code,

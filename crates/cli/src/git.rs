@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 
 /// A remote that git pushes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,19 +12,19 @@ pub struct Remote {
 }
 
 /// The remotes that git pushes to, in git's order.
-pub fn remotes() -> Outcome<Vec<Remote>> {
+pub fn remotes() -> CommandResult<Vec<Remote>> {
     Ok(push_remotes(&run(&["remote", "-v"])?))
 }
 
-pub fn add_remote(name: &str, url: &str) -> Outcome {
+pub fn add_remote(name: &str, url: &str) -> CommandResult {
     run(&["remote", "add", name, url]).map(drop)
 }
 
-pub fn remove_remote(name: &str) -> Outcome {
+pub fn remove_remote(name: &str) -> CommandResult {
     run(&["remote", "remove", name]).map(drop)
 }
 
-fn run(words: &[&str]) -> Outcome<String> {
+fn run(words: &[&str]) -> CommandResult<String> {
     let failed =
         |why: &str| Failure::new(format!("Error when running 'git {}'\n{}", words.join(" "), why.trim()));
     let output = Command::new("git")

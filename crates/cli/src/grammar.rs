@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use crate::command::{Arity, Command, Opt};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 
 const HELP: Opt = crate::command::flag(Some('h'), "help", "print this help");
 
-/// What the user asked of a command.
+/// Result of parsing the arguments of a command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Parsed {
+pub enum ParsedCommand {
     Run(Matches),
     Help,
     /// The call is wrong; the reason where it can be named.
@@ -30,13 +30,13 @@ impl Matches {
         self.options.get(option).map(String::as_str)
     }
 
-    /// Whether an option was given.
+    /// Returns true if an option was given.
     pub fn has(&self, option: &str) -> bool {
         self.options.contains_key(option)
     }
 
     /// The whole number that an option holds.
-    pub fn number(&self, option: &str) -> Outcome<Option<i64>> {
+    pub fn number(&self, option: &str) -> CommandResult<Option<i64>> {
         let Some(text) = self.value(option) else { return Ok(None) };
         let wrong =
             || Failure::new(format!("could not convert {text} to int: --{option} takes a whole number"));
@@ -52,33 +52,33 @@ impl Matches {
         &self.words
     }
 
-    /// Whether the answer is wanted as JSON.
+    /// Returns true if the output is to be JSON.
     pub fn wants_json(&self) -> bool {
         self.value("output") == Some("json")
     }
 }
 
 /// Parses the words behind the name of `command`.
-pub fn parse(command: &Command, words: &[String]) -> Parsed {
-    let mut reading = Reading { command, matches: Matches::default(), wrong: None, help: false };
+pub fn parse(command: &Command, words: &[String]) -> ParsedCommand {
+    let mut reading = CommandParser { command, matches: Matches::default(), wrong: None, help: false };
     reading.read(words);
-    let Reading { matches, wrong, help, .. } = reading;
+    let CommandParser { matches, wrong, help, .. } = reading;
     match wrong.or_else(|| mismatch(command, &matches)) {
-        _ if help => Parsed::Help,
-        Some(reason) => Parsed::Wrong(reason),
-        None => Parsed::Run(matches),
+        _ if help => ParsedCommand::Help,
+        Some(reason) => ParsedCommand::Wrong(reason),
+        None => ParsedCommand::Run(matches),
     }
 }
 
-struct Reading<'a> {
+struct CommandParser<'a> {
     command: &'a Command,
     matches: Matches,
-    /// The first fault, with its reason where there is one. Reading goes on, as help may still be asked for.
+    /// The first fault, with its reason if there is one. Parsing continues, as `--help` may follow.
     wrong: Option<Option<String>>,
     help: bool,
 }
 
-impl Reading<'_> {
+impl CommandParser<'_> {
     fn read(&mut self, words: &[String]) {
         let mut rest = words.iter();
         while let Some(word) = rest.next() {
@@ -163,7 +163,7 @@ impl Reading<'_> {
     }
 }
 
-/// What the command takes, help included.
+/// Options of a command, help included.
 pub fn options(command: &Command) -> impl Iterator<Item = Opt> + use<> {
     command.options.iter().copied().chain([HELP])
 }
@@ -208,14 +208,14 @@ mod tests {
         .options(&[APP])
         .takes_dashes();
 
-    fn parsed(command: &Command, line: &str) -> Parsed {
+    fn parsed(command: &Command, line: &str) -> ParsedCommand {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         parse(command, &words)
     }
 
     fn matched(command: &Command, line: &str) -> Matches {
         match parsed(command, line) {
-            Parsed::Run(matches) => matches,
+            ParsedCommand::Run(matches) => matches,
             other => panic!("`{line}` gave {other:?}"),
         }
     }
@@ -241,14 +241,14 @@ mod tests {
     fn an_ambiguous_prefix_is_refused_and_a_whole_name_wins() {
         assert_eq!(
             parsed(&PLAIN, "--al"),
-            Parsed::Wrong(Some("--al is not a unique prefix: --all, --alias?".to_owned()))
+            ParsedCommand::Wrong(Some("--al is not a unique prefix: --all, --alias?".to_owned()))
         );
         assert!(matched(&PLAIN, "--all").has("all"));
     }
 
     #[test]
     fn the_reason_is_named_where_it_is_known() {
-        let wrong = |reason: &str| Parsed::Wrong(Some(reason.to_owned()));
+        let wrong = |reason: &str| ParsedCommand::Wrong(Some(reason.to_owned()));
         assert_eq!(parsed(&PLAIN, "--all=true"), wrong("--all must not have an argument"));
         assert_eq!(parsed(&PLAIN, "--app"), wrong("--app requires argument"));
         assert_eq!(parsed(&PLAIN, "-o yaml"), wrong("--output must be text or json"));
@@ -258,17 +258,17 @@ mod tests {
     #[test]
     fn unknown_options_and_surplus_or_missing_arguments_are_wrong() {
         for line in ["--bogus", "-x", "one two"] {
-            assert_eq!(parsed(&PLAIN, line), Parsed::Wrong(None), "{line}");
+            assert_eq!(parsed(&PLAIN, line), ParsedCommand::Wrong(None), "{line}");
         }
-        assert_eq!(parsed(&DASHES, "-a foo"), Parsed::Wrong(None));
+        assert_eq!(parsed(&DASHES, "-a foo"), ParsedCommand::Wrong(None));
     }
 
     #[test]
     fn help_wins_over_every_fault_before_the_dashes() {
         for line in ["-h", "--help", "--bogus -h", "one two three --he"] {
-            assert_eq!(parsed(&PLAIN, line), Parsed::Help, "{line}");
+            assert_eq!(parsed(&PLAIN, line), ParsedCommand::Help, "{line}");
         }
-        assert_eq!(parsed(&DASHES, "-a foo ls -h"), Parsed::Help);
+        assert_eq!(parsed(&DASHES, "-a foo ls -h"), ParsedCommand::Help);
         assert_eq!(matched(&DASHES, "-a foo -- ls -h").words(), ["ls", "-h"]);
     }
 

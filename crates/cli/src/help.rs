@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::command::{Argument, Arity, Command, Group, Opt};
+use crate::command::{Argument, Arity, Command, CommandGroup, Opt};
 use crate::commands::{self, shortcuts};
 use crate::grammar;
 
@@ -45,7 +45,7 @@ pub fn overview() -> String {
 }
 
 /// The commands of one group.
-pub fn group(group: &Group) -> String {
+pub fn group(group: &CommandGroup) -> String {
     let mut text = format!("Valid commands for {}:\n\n", group.name);
     let width = group.commands.iter().map(|command| command.name.len()).max().unwrap_or(0) + 4;
     for command in group.commands {
@@ -107,7 +107,7 @@ mod tests {
     fn whatever_lists_or_shows_does_so_in_json_too() {
         let shows = |name: &str| {
             let action = name.split(':').nth(1).unwrap_or(name);
-            matches!(action, "list" | "info" | "auto" | "whoami" | "version")
+            matches!(action, "list" | "info" | "auto" | "whoami" | "version" | "branch")
         };
         for command in commands::GROUPS.iter().flat_map(|group| group.commands) {
             let takes_output = command.options.iter().any(|option| option.long == "output");

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::terminal::sayln;
 
 /// `=== title`, and how many of all are shown where that is not all of them.
@@ -50,8 +50,8 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
-/// `key=value` words as a map: exactly one `=`, nothing empty. `example` shows what is right.
-pub fn pairs(words: &[String], example: &str) -> Outcome<Map<String, Value>> {
+/// Parses `key=value` arguments: exactly one `=`, nothing empty. `example` is part of the error.
+pub fn pairs(words: &[String], example: &str) -> CommandResult<Map<String, Value>> {
     let pair = |word: &String| match word.split_once('=') {
         Some((key, value)) if !key.is_empty() && !value.is_empty() && !value.contains('=') => {
             Ok((key.to_owned(), Value::from(value)))
@@ -88,7 +88,7 @@ fn tabbed_row(row: &[String], stops: &[usize]) -> String {
 }
 
 /// Prints what scripts asked for with `--output=json`.
-pub fn json(value: &impl Serialize) -> Outcome {
+pub fn json(value: &impl Serialize) -> CommandResult {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Failure::new(format!("the answer cannot be written as JSON: {error}")))?;
     sayln!("{text}");

@@ -1,11 +1,12 @@
 //! `deis`: the command-line client of the platform.
 //!
-//! It knows nothing but the API and git. What the user typed is understood in `dispatch` and `grammar`; what it
-//! does is in `commands`, one file per group.
+//! It knows nothing but the API and git. `dispatch` and `grammar` parse the arguments; `commands` has one file per
+//! group.
 
 mod api_version;
 mod app;
 mod command;
+mod command_line;
 mod commands;
 mod context;
 mod dispatch;
@@ -24,6 +25,18 @@ mod terminal;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
-    ExitCode::from(dispatch::run(words.collect()))
+    let mut words = Vec::new();
+    for word in std::env::args_os().skip(1) {
+        match word.into_string() {
+            Ok(word) => words.push(word),
+            Err(word) => {
+                terminal::complain(&format!(
+                    "Error: the argument '{}' is not UTF-8\n",
+                    word.to_string_lossy()
+                ));
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::from(dispatch::run(words))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 
 /// Rows of a list where the profile sets none.
 const RESPONSE_LIMIT_DEFAULT: i64 = 100;
@@ -24,13 +24,13 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// How many rows a list has when the user names no number.
+    /// Number of rows of a list when the user names none.
     pub fn limit(&self) -> i64 {
         if self.response_limit > 0 { self.response_limit } else { RESPONSE_LIMIT_DEFAULT }
     }
 
     /// Reads a profile that must exist.
-    pub fn load(path: &Path) -> Outcome<Self> {
+    pub fn load(path: &Path) -> CommandResult<Self> {
         match Self::find(path)? {
             Some(profile) => Ok(profile),
             None => Err(Failure::new(format!(
@@ -42,7 +42,7 @@ impl Profile {
     }
 
     /// Reads a profile if there is one.
-    pub fn find(path: &Path) -> Outcome<Option<Self>> {
+    pub fn find(path: &Path) -> CommandResult<Option<Self>> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -56,7 +56,7 @@ impl Profile {
     }
 
     /// Writes the profile, readable by its owner alone, in one step.
-    pub fn save(&self, path: &Path) -> Outcome {
+    pub fn save(&self, path: &Path) -> CommandResult {
         let write = || -> io::Result<()> {
             make_folder(&home_folder()?)?;
             replace(path, serde_json::to_string(self)?.as_bytes())
@@ -66,7 +66,7 @@ impl Profile {
 }
 
 /// The file that holds the profile; the option is stronger than `DEIS_PROFILE`.
-pub fn path(option: Option<&str>) -> Outcome<PathBuf> {
+pub fn path(option: Option<&str>) -> CommandResult<PathBuf> {
     let environment = std::env::var("DEIS_PROFILE").ok();
     let choice = option.or(environment.as_deref()).unwrap_or("client");
     if is_path(choice) {

@@ -1,6 +1,6 @@
 //! The spinner behind a text such as `Creating build... `.
 //!
-//! Frames go to a terminal alone; elsewhere the text stands by itself.
+//! Frames are written to a terminal only; elsewhere the text stands alone.
 
 use std::fmt;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -14,12 +14,12 @@ const FRAME_TIME: Duration = Duration::from_millis(400);
 const ERASE: &str = "\u{8}\u{8}\u{8}";
 
 /// Work in progress; the spinner ends with it.
-pub struct Progress {
+pub struct Spinner {
     started: Instant,
     spinner: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
-impl Progress {
+impl Spinner {
     /// Prints `text` and starts to spin behind it.
     pub fn start(text: fmt::Arguments<'_>) -> Self {
         say!("{text}");
@@ -47,7 +47,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for Spinner {
     fn drop(&mut self) {
         self.stop();
     }
@@ -59,11 +59,11 @@ fn spin() -> (Sender<()>, JoinHandle<()>) {
         say!("{}", FRAMES[0]);
         for frame in FRAMES.iter().cycle().skip(1) {
             match stopped.recv_timeout(FRAME_TIME) {
-                Err(RecvTimeoutError::Timeout) => say!("{ERASE}{frame}"),
+                Err(RecvTimeoutError::Timeout) => terminal::control(&format!("{ERASE}{frame}")),
                 _ => break,
             }
         }
-        say!("{ERASE}");
+        terminal::control(ERASE);
     });
     (stop, thread)
 }

@@ -2,11 +2,11 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::terminal::say;
 
 /// Asks for one word; an empty line or the end of the input gives an empty text.
-pub fn word(question: &str) -> Outcome<String> {
+pub fn word(question: &str) -> CommandResult<String> {
     say!("{question}");
     let mut line = String::new();
     io::stdin().read_line(&mut line).map_err(|error| Failure::new(format!("reading stdin: {error}")))?;
@@ -14,7 +14,7 @@ pub fn word(question: &str) -> Outcome<String> {
 }
 
 /// The value that was given, or else the answer to a question.
-pub fn given_or_word(given: Option<&str>, question: &str) -> Outcome<String> {
+pub fn given_or_word(given: Option<&str>, question: &str) -> CommandResult<String> {
     match given {
         Some(text) if !text.is_empty() => Ok(text.to_owned()),
         _ => word(question),
@@ -22,7 +22,7 @@ pub fn given_or_word(given: Option<&str>, question: &str) -> Outcome<String> {
 }
 
 /// Asks for a password without echo. `option` can give it where there is no terminal.
-pub fn password(question: &str, option: &str) -> Outcome<String> {
+pub fn password(question: &str, option: &str) -> CommandResult<String> {
     say!("{question}");
     if !io::stdin().is_terminal() {
         return Err(Failure::new(format!(
@@ -33,6 +33,6 @@ pub fn password(question: &str, option: &str) -> Outcome<String> {
 }
 
 /// Asks a question whose answer is no unless it is `y`.
-pub fn yes(question: &str) -> Outcome<bool> {
+pub fn yes(question: &str) -> CommandResult<bool> {
     Ok(matches!(word(question)?.as_str(), "y" | "Y"))
 }

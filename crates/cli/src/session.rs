@@ -1,22 +1,22 @@
-//! A command on the platform with the user in front of it: `run -it`, `ps:exec`.
+//! An interactive command on the platform: `run -it`, `ps:exec`.
 //!
-//! What is typed goes there as it is typed, what comes back is shown as it comes, and the client ends with
-//! the command's exit code.
+//! Input is sent as it is typed, output is shown as it comes, and the client exits with the command's exit code.
 
 mod raw;
 
-use std::io::{Read as _, Write};
+use std::io::{IsTerminal as _, Read as _, Write};
 use std::thread;
 use std::time::Duration;
 
-use api::client::{Client, ClientError, Receiver, Sender, Terminal};
+use api::client::{Client, ClientError, Terminal, TerminalReceiver, TerminalSender};
 use api::terminal::{End, Frame, PING_SECONDS, Start};
+use api::visible::{Color, VisiblePieces};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::interval;
 
 use crate::command::{Opt, flag};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::terminal;
 use raw::{Raw, Resized};
@@ -30,33 +30,36 @@ const WAITING_MAX: usize = 8;
 /// As a shell reports a process that SIGPIPE ended.
 const READER_GONE: u8 = 141;
 
-/// How the user and the command are connected.
+/// Connection between user and command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode {
     pub has_terminal: bool,
     pub takes_input: bool,
+    /// Handling of colors where the command has no terminal.
+    pub color: Color,
 }
 
 impl Mode {
     pub fn of(matches: &Matches) -> Self {
         let has_terminal = matches.has("tty");
-        Self { has_terminal, takes_input: has_terminal || matches.has("interactive") }
+        let takes_input = has_terminal || matches.has("interactive");
+        Self { has_terminal, takes_input, color: terminal::color_of(matches) }
     }
 
-    /// Whether the command is only run, without anybody in front of it.
+    /// Returns true for a command without input and terminal.
     pub fn is_plain(self) -> bool {
         !self.takes_input
     }
 }
 
-/// What to open.
-pub enum Place<'a> {
+/// Target of a session.
+pub enum TerminalTarget<'a> {
     OneOff { app: &'a str },
     Pod { app: &'a str, process_type: &'a str, pod: &'a str },
 }
 
 /// Runs the command to its end.
-pub fn run(client: &Client, place: &Place<'_>, command: String, mode: Mode) -> Outcome {
+pub fn run(client: &Client, place: &TerminalTarget<'_>, command: String, mode: Mode) -> CommandResult {
     if mode.has_terminal && !terminal::stdin_is_terminal() {
         return Err(Failure::new("stdin is no terminal; leave out -t, or use -i alone to pipe something in"));
     }
@@ -76,10 +79,10 @@ pub fn run(client: &Client, place: &Place<'_>, command: String, mode: Mode) -> O
     }
 }
 
-async fn open(client: &Client, place: &Place<'_>) -> Result<Terminal, ClientError> {
+async fn open(client: &Client, place: &TerminalTarget<'_>) -> Result<Terminal, ClientError> {
     match place {
-        Place::OneOff { app } => client.run_in_terminal(app).await,
-        Place::Pod { app, process_type, pod } => client.exec(app, process_type, pod).await,
+        TerminalTarget::OneOff { app } => client.run_in_terminal(app).await,
+        TerminalTarget::Pod { app, process_type, pod } => client.exec(app, process_type, pod).await,
     }
 }
 
@@ -93,27 +96,29 @@ fn too_old(error: ClientError) -> Failure {
     }
 }
 
-async fn converse(opened: Terminal, command: String, mode: Mode) -> Outcome<End> {
+async fn converse(opened: Terminal, command: String, mode: Mode) -> CommandResult<End> {
     let (mut sender, receiver) = opened.split();
     let terminal = mode.has_terminal.then(raw::size);
     let term = std::env::var("TERM").unwrap_or_default();
     sender.send(&Frame::Start(Start { command, terminal, term })).await?;
-    // From here on the terminal is given back on every way out.
+    // From here on the terminal is restored on every return.
     let _raw = if mode.has_terminal { Some(Raw::enter()?) } else { None };
     tokio::select! {
-        end = show(receiver) => end,
+        end = show(receiver, mode) => end,
         failure = type_in(sender, mode) => Err(failure),
         code = raw::ended_by_signal() => Err(Failure::Exit(code)),
     }
 }
 
 /// Shows what the command says, up to its end.
-async fn show(mut receiver: Receiver) -> Outcome<End> {
+async fn show(mut receiver: TerminalReceiver, mode: Mode) -> CommandResult<End> {
+    let mut shown = OutputView::new(mode);
     while let Some(frame) = receiver.next().await? {
         if let Frame::End(end) = frame {
             return Ok(end);
         }
-        // Aside, as whoever reads may take their time, while the server wants to hear that we are there.
+        // In a task of its own, as writing may block while the server expects pings.
+        let frame = shown.passed_on(frame);
         let written = spawn_blocking(move || match frame {
             Frame::Stdout(bytes) => write(&mut std::io::stdout().lock(), &bytes),
             Frame::Stderr(bytes) => write(&mut std::io::stderr().lock(), &bytes),
@@ -126,13 +131,41 @@ async fn show(mut receiver: Receiver) -> Outcome<End> {
     Err(Failure::new("the connection to the controller broke, which ended the command"))
 }
 
+/// Output of a command on its way to the user. With `-t` the command controls the user's terminal. Otherwise
+/// control characters are written out before they reach a terminal.
+struct OutputView {
+    stdout: Option<VisiblePieces>,
+    stderr: Option<VisiblePieces>,
+    color: Color,
+}
+
+impl OutputView {
+    fn new(mode: Mode) -> Self {
+        let guarded = |is_terminal: bool| (is_terminal && !mode.has_terminal).then(VisiblePieces::default);
+        let stdout = guarded(terminal::stdout_is_terminal());
+        Self { stdout, stderr: guarded(std::io::stderr().is_terminal()), color: mode.color }
+    }
+
+    fn passed_on(&mut self, frame: Frame) -> Frame {
+        match (frame, &mut self.stdout, &mut self.stderr) {
+            (Frame::Stdout(bytes), Some(pieces), _) => {
+                Frame::Stdout(pieces.add(&bytes, self.color).into_bytes())
+            }
+            (Frame::Stderr(bytes), _, Some(pieces)) => {
+                Frame::Stderr(pieces.add(&bytes, self.color).into_bytes())
+            }
+            (frame, ..) => frame,
+        }
+    }
+}
+
 fn write(to: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
     to.write_all(bytes)?;
     to.flush()
 }
 
-/// Sends what is typed and how large the terminal is; ends only where that fails.
-async fn type_in(mut sender: Sender, mode: Mode) -> Failure {
+/// Sends input and the size of the terminal; returns only on a failure.
+async fn type_in(mut sender: TerminalSender, mode: Mode) -> Failure {
     let mut typed = typed(mode.takes_input);
     let mut resized = Resized::new(mode.has_terminal);
     let mut pings = interval(Duration::from_secs(PING_SECONDS));
@@ -142,7 +175,7 @@ async fn type_in(mut sender: Sender, mode: Mode) -> Failure {
             bytes = typed.recv() => match bytes {
                 Some(bytes) if bytes.is_empty() => Some(Frame::EndOfInput),
                 Some(bytes) => Some(Frame::Stdin(bytes)),
-                // Its end was told.
+                // The end of the input was sent.
                 None => std::future::pending().await,
             },
             size = resized.next() => Some(Frame::Resize(size)),
@@ -152,7 +185,7 @@ async fn type_in(mut sender: Sender, mode: Mode) -> Failure {
             None => sender.ping().await,
         };
         if sent.is_err() {
-            // The other half says why.
+            // The receiving half has the reason.
             return std::future::pending().await;
         }
     }

@@ -1,16 +1,16 @@
-//! What `cargo xtask bench api` measures: the real API over HTTP on a real database with so many apps, and an engine
-//! in memory, so that nothing but the controller's own work is in the figures.
+//! Server for `cargo xtask bench api`: the real API over HTTP on a real database with a given number of apps, and
+//! an engine in memory, so that the figures contain nothing but the controller's own work.
 //!
 //! `bench_world DATABASE_URL APPS` seeds, prints `ready PORT TOKEN`, and serves until its input ends.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
-use controller::{Controller, ControllerSettings, Parts, Secret};
+use controller::{Controller, ControllerParts, ControllerSettings, Secret};
 use domain::AppName;
 use domain::config::{Config, ConfigPatch, Texts};
 use domain::sealing::SealingKey;
-use domain::users::Joining;
+use domain::users::AddCondition;
 use engine::fake::FakeEngine;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Failure> {
     let store = Store::open(url, SealingKey::new(&[7; 32])).await?;
     seed(&store, apps.parse()?).await?;
     let engine = Arc::new(FakeEngine::new());
-    let controller = Controller::new(Parts {
+    let controller = Controller::new(ControllerParts {
         store,
         engine: engine.clone(),
         jobs: engine.clone(),
@@ -56,7 +56,7 @@ async fn main() -> Result<(), Failure> {
 async fn seed(store: &Store, apps: usize) -> Result<(), Failure> {
     let now = Timestamp::now();
     let user = NewUser::named("alice", "none: nobody logs in", now);
-    store.add_user(user, Joining::Anyhow).await?;
+    store.add_user(user, AddCondition::Anyhow).await?;
     store.add_token("alice", &hex::encode(Sha256::digest(TOKEN)), now).await?;
     for number in 0..apps {
         let id = AppName::parse(&format!("app-{number:05}"))?;

@@ -1,21 +1,21 @@
-//! Certificates that the platform gets by itself from an ACME certificate authority (RFC 8555).
+//! Automatic certificates from an ACME certificate authority (RFC 8555).
 //!
-//! A pass reads from the store which domains are due and gives each a worker of its own, so that none waits for
-//! another. It takes no hint about what changed, and every step is recorded before the next: what a kill
-//! interrupts is gone on with by whoever leads then.
+//! A pass reads the due domains from the store and gives each a worker of its own, so that none waits for another.
+//! It does not depend on events, and every step is recorded before the next: after a kill the next leader
+//! continues.
 
 mod authority;
 mod order;
+mod order_error;
 mod transport;
-mod trouble;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use domain::auto_certs::{Standing, standing};
+use domain::auto_certs::{DomainState, standing};
 use jiff::Timestamp;
-use store::AutoDomain;
+use store::AutoDomainRecord;
 use tokio::task::{Id, JoinSet};
 
 use crate::Controller;
@@ -28,7 +28,7 @@ const WORKERS_MAX: usize = 16;
 /// Works for as long as this controller leads; rests for ever where there is no authority.
 pub async fn run(controller: Controller) -> Infallible {
     let Some(settings) = controller.settings.acme.clone() else { return std::future::pending().await };
-    let mut auto_certs = AutoCerts::new(controller, settings);
+    let mut auto_certs = AutoCertsWorker::new(controller, settings);
     loop {
         auto_certs.pass(Timestamp::now()).await;
         auto_certs.something_happens().await;
@@ -36,14 +36,14 @@ pub async fn run(controller: Controller) -> Infallible {
 }
 
 /// Workers and the domains that they have. Dropping it ends them where they are.
-pub struct AutoCerts {
+pub struct AutoCertsWorker {
     controller: Controller,
     authority: Arc<Authority>,
     workers: JoinSet<()>,
     busy: HashMap<Id, String>,
 }
 
-impl AutoCerts {
+impl AutoCertsWorker {
     pub fn new(controller: Controller, settings: AcmeSettings) -> Self {
         let authority = Arc::new(Authority::new(settings));
         Self { controller, authority, workers: JoinSet::new(), busy: HashMap::new() }
@@ -61,10 +61,12 @@ impl AutoCerts {
         self.workers.len()
     }
 
-    fn start(&mut self, domain: AutoDomain, now: Timestamp) {
+    fn start(&mut self, domain: AutoDomainRecord, now: Timestamp) {
         let standing = standing(&domain.domain, domain.served.as_ref(), &domain.progress, now);
         let is_busy = self.busy.values().any(|busy| *busy == domain.domain);
-        if is_busy || self.busy.len() >= WORKERS_MAX || !matches!(standing, Standing::Due | Standing::Ordered)
+        if is_busy
+            || self.busy.len() >= WORKERS_MAX
+            || !matches!(standing, DomainState::Due | DomainState::Ordered)
         {
             return;
         }
@@ -94,7 +96,7 @@ impl AutoCerts {
         tokio::select! {
             () = controller.certs_wanted.notified() => {}
             _ = self.worker_ends(), if is_busy => {}
-            () = tokio::time::sleep(controller.settings.look_for_work_every) => {}
+            () = tokio::time::sleep(controller.settings.poll_interval) => {}
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The deployer: brings each app to its newest wish and keeps it there.
+//! The deployer: brings each app to its newest deploy and keeps it there.
 //!
-//! It takes no hint about what changed: a pass reads from the store which apps have work and gives each
-//! one worker. What a kill interrupts is therefore carried on by the next start in the ordinary way.
-//! Images of releases stay, as any release can be rolled back to; they go with the app.
+//! It does not depend on events: a pass reads from the store which apps have work and gives each one worker. After
+//! a kill the next start continues in the ordinary way. Images of releases stay, as any release can be rolled back
+//! to; they are removed with the app.
 
 mod converge;
 mod engine_call;
@@ -24,18 +24,18 @@ use tokio::task::{Id, JoinError, JoinSet};
 pub use leading::run_while_leading;
 pub(crate) use rollout::plan_settings;
 pub use routing::RoutingError;
-pub use waiting::Ended;
+pub use waiting::DeployOutcome;
 
 use crate::Controller;
-use rollout::Trouble;
+use rollout::DeployError;
 
 /// Apps that are worked on at the same time; workers mostly wait.
 const WORKERS_MAX: usize = 64;
-/// First and longest pause before apps with trouble are tried again.
+/// First and longest pause before failed apps are tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
 
-/// Runs until `shutdown`. What is under way then is carried on by the next start.
+/// Runs until `shutdown`. The next start continues deploys under way.
 pub async fn run(controller: Controller, shutdown: impl Future<Output = ()>) {
     let mut deployer = Deployer::new(controller);
     tokio::pin!(shutdown);
@@ -51,15 +51,15 @@ pub async fn run(controller: Controller, shutdown: impl Future<Output = ()>) {
 /// Workers and what they have to do.
 pub struct Deployer {
     controller: Controller,
-    workers: JoinSet<Result<(), Trouble>>,
+    workers: JoinSet<Result<(), DeployError>>,
     busy: HashMap<Id, AppName>,
-    /// Apps of which nobody has checked yet that the engine runs what it should.
+    /// Apps whose state at the engine has not been checked yet.
     unsettled: BTreeSet<AppName>,
-    /// Apps whose worker met trouble; they rest until the next retry.
+    /// Apps whose worker failed; they rest until the next retry.
     resting: BTreeSet<AppName>,
     is_first_pass: bool,
     retry_pause: Duration,
-    /// Bumped by each wake-up, so that workers look for newer wishes.
+    /// Bumped by each wake-up, so that workers look for newer deploys.
     ticks: watch::Sender<u64>,
 }
 
@@ -114,7 +114,7 @@ impl Deployer {
 
     /// Waits for a reason to make another pass.
     async fn something_happens(&mut self) {
-        let pass_every = self.controller.settings.look_for_work_every;
+        let pass_every = self.controller.settings.poll_interval;
         let pause = if self.resting.is_empty() { pass_every } else { self.retry_pause };
         tokio::select! {
             () = self.controller.wake.notified() => self.ticks.send_modify(|count| *count += 1),
@@ -131,17 +131,17 @@ impl Deployer {
         self.unsettled.append(&mut self.resting);
     }
 
-    fn ended(&mut self, ended: Result<(Id, Result<(), Trouble>), JoinError>) {
-        let (worker, trouble) = match ended {
+    fn ended(&mut self, ended: Result<(Id, Result<(), DeployError>), JoinError>) {
+        let (worker, reason) = match ended {
             Ok((worker, Ok(()))) => (worker, None),
-            Ok((worker, Err(trouble))) => (worker, Some(trouble.to_string())),
+            Ok((worker, Err(error))) => (worker, Some(error.to_string())),
             Err(panic) => (panic.id(), Some(panic.to_string())),
         };
         let Some(app) = self.busy.remove(&worker) else { return };
-        match trouble {
+        match reason {
             None => self.retry_pause = RETRY_FIRST,
-            Some(trouble) => {
-                tracing::warn!(%app, trouble, "app is not as wanted yet, will try again");
+            Some(reason) => {
+                tracing::warn!(%app, reason, "app is not as wanted yet, will try again");
                 self.resting.insert(app);
             }
         }

@@ -1,5 +1,5 @@
 //! The directory (LDAP) that knows passwords besides the platform: search for the user, then bind as the entry
-//! that was found (api.md 4.2).
+//! that was found (docs/spec/api.md 4.2).
 //!
 //! Each question has a connection of its own, encrypted unless the operator gave that up, and a bound in time.
 //! Referrals are not followed: a password goes nowhere but to the server that the operator named.
@@ -14,15 +14,16 @@ use ldap3::{
 };
 use rustls::ClientConfig;
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::turns::{TurnError, TurnLimits, Turns};
 use crate::{Secret, trusted};
 
-/// How long the directory may take for one login.
+/// Longest time of the directory for one login.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
-/// Logins that ask the directory at the same time; others wait for their turn.
+/// Logins that ask the directory at the same time; some others wait for their turn.
 const AT_ONCE_MAX: usize = 16;
+const WAITING_MAX: usize = 64;
 /// One more than a name may have.
 const ENTRIES_MAX: i32 = 2;
 
@@ -32,15 +33,15 @@ const SIZE_EXCEEDED: u32 = 4;
 const REFERRAL: u32 = 10;
 const NO_SUCH_OBJECT: u32 = 32;
 const INVALID_CREDENTIALS: u32 = 49;
-/// The server is at fault, not who logs in: operationsError, busy, unavailable, other.
-const TROUBLE: [u32; 4] = [1, 51, 52, 80];
+/// Result codes that are a fault of the server, not of the login: operationsError, busy, unavailable, other.
+const SERVER_FAULTS: [u32; 4] = [1, 51, 52, 80];
 
-/// What an operator says of the directory.
+/// Settings of the directory.
 #[derive(Debug, Clone)]
 pub struct DirectorySettings {
     /// `ldaps://host[:port]`, or `ldap://host[:port]`.
     pub endpoint: String,
-    /// Whether `ldap://` is encrypted before anything is said (StartTLS).
+    /// Encrypts `ldap://` before the first request (StartTLS).
     pub start_tls: bool,
     /// PEM bundle of the authorities that the server's certificate is checked against; `None`: the system's.
     pub ca_bundle: Option<Vec<u8>>,
@@ -58,13 +59,12 @@ pub struct DirectorySettings {
 pub struct Directory {
     settings: Arc<DirectorySettings>,
     tls: Arc<ClientConfig>,
-    turns: Arc<Semaphore>,
+    turns: Turns,
 }
 
-/// Why a directory cannot be used as it is described. The text names what is wrong, without a value that may
-/// be a secret.
+/// An unusable description of a directory. The text names the fault, without a value that may be a secret.
 #[derive(Debug, thiserror::Error)]
-pub enum DirectoryRefused {
+pub enum DirectorySettingsError {
     #[error("endpoint `{0}`: expected ldaps://host[:port] or ldap://host[:port]")]
     Endpoint(String),
     #[error("user attribute `{0}`: expected the name of one attribute, such as uid or sAMAccountName")]
@@ -79,7 +79,7 @@ pub enum DirectoryRefused {
     Authorities(#[source] rustls::Error),
 }
 
-/// Why the directory said nothing. Trying again may help.
+/// A directory that did not answer. A retry may help.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     #[error("the directory did not answer within {0:?}")]
@@ -92,24 +92,44 @@ pub enum DirectoryError {
     },
     #[error("the directory refused to {what} with code {code}: {text}")]
     Refused { what: &'static str, code: u32, text: String },
+    /// It was not asked.
+    #[error(transparent)]
+    Overload(#[from] DirectoryOverload),
 }
 
+/// Others ask the directory first.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct DirectoryOverload(pub(crate) TurnError);
+
 impl Directory {
-    pub fn new(settings: DirectorySettings) -> Result<Self, DirectoryRefused> {
+    pub fn new(settings: DirectorySettings) -> Result<Self, DirectorySettingsError> {
         check(&settings)?;
         let tls = Arc::new(tls(settings.ca_bundle.as_deref())?);
-        let turns = Arc::new(Semaphore::new(AT_ONCE_MAX));
+        let turns =
+            TurnLimits { at_once_max: AT_ONCE_MAX, waiting_max: WAITING_MAX, wait_max: settings.timeout };
+        let turns = Turns::new(turns);
         Ok(Self { settings: Arc::new(settings), tls, turns })
     }
 
-    /// Who has this name and password; `None` if there is no such user, or the password is another.
+    /// Finds the user with this name and password; `None` if there is no such user, or the password is wrong.
     pub async fn who(&self, username: &str, password: &str) -> Result<Option<Person>, DirectoryError> {
+        self.who_in_turn(username, password, 0).await
+    }
+
+    /// The same for an attempt that goes so far behind others.
+    pub(crate) async fn who_in_turn(
+        &self,
+        username: &str,
+        password: &str,
+        rank: u32,
+    ) -> Result<Option<Person>, DirectoryError> {
         // A bind without a password is one without a name, which servers allow (RFC 4513, 5.1.2).
         if username.is_empty() || password.is_empty() {
             return Ok(None);
         }
         let asked = async {
-            let _turn = self.turns.acquire().await.expect("nobody closes it");
+            let _turn = self.turns.take(rank).await.map_err(DirectoryOverload)?;
             self.ask(username, password).await
         };
         timeout(self.settings.timeout, asked)
@@ -131,7 +151,7 @@ impl Directory {
         Ok(has_password(&mut server, &entry.dn, password).await?.then_some(person))
     }
 
-    /// A connection, as the one who searches. It ends when the handle is dropped.
+    /// Connects and binds as the searching account. The connection ends when the handle is dropped.
     async fn connect(&self) -> Result<Ldap, DirectoryError> {
         let settings =
             LdapConnSettings::new().set_starttls(self.settings.start_tls).set_config(Arc::clone(&self.tls));
@@ -177,7 +197,7 @@ async fn has_password(server: &mut Ldap, dn: &str, password: &str) -> Result<boo
     let bound = server.simple_bind(dn, password).await.map_err(failed(what))?;
     match bound.rc {
         SUCCESS => Ok(true),
-        code if TROUBLE.contains(&code) => refused(what, bound).map(|()| false),
+        code if SERVER_FAULTS.contains(&code) => refused(what, bound).map(|()| false),
         code => {
             if code != INVALID_CREDENTIALS {
                 tracing::info!(
@@ -203,37 +223,37 @@ fn refused(what: &'static str, result: LdapResult) -> Result<(), DirectoryError>
     }
 }
 
-fn check(settings: &DirectorySettings) -> Result<(), DirectoryRefused> {
+fn check(settings: &DirectorySettings) -> Result<(), DirectorySettingsError> {
     let DirectorySettings { endpoint, searcher, users_below, name_attribute, .. } = settings;
     let address = ["ldaps://", "ldap://"].iter().find_map(|scheme| endpoint.strip_prefix(scheme));
     let address = address.unwrap_or_default().trim_end_matches('/');
     let is_host = |char: char| char.is_ascii_alphanumeric() || "-._:[]".contains(char);
     if address.is_empty() || address.starts_with(':') || !address.chars().all(is_host) {
-        return Err(DirectoryRefused::Endpoint(endpoint.clone()));
+        return Err(DirectorySettingsError::Endpoint(endpoint.clone()));
     }
     if !is_attribute(name_attribute) {
-        return Err(DirectoryRefused::Attribute(name_attribute.clone()));
+        return Err(DirectorySettingsError::Attribute(name_attribute.clone()));
     }
     if users_below.trim().is_empty() {
-        return Err(DirectoryRefused::NoBase);
+        return Err(DirectorySettingsError::NoBase);
     }
     if searcher.as_ref().is_some_and(|(_, password)| password.expose().is_empty()) {
-        return Err(DirectoryRefused::NoPassword);
+        return Err(DirectorySettingsError::NoPassword);
     }
     Ok(())
 }
 
-/// How the server's certificate is checked: always, by its name and an authority that is trusted.
-fn tls(ca_bundle: Option<&[u8]>) -> Result<ClientConfig, DirectoryRefused> {
+/// Verification of the server's certificate: always, by its name and a trusted authority.
+fn tls(ca_bundle: Option<&[u8]>) -> Result<ClientConfig, DirectorySettingsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider knows the default versions");
     let Some(bundle) = ca_bundle else {
-        let builder = builder.with_platform_verifier().map_err(DirectoryRefused::Authorities)?;
+        let builder = builder.with_platform_verifier().map_err(DirectorySettingsError::Authorities)?;
         return Ok(builder.with_no_client_auth());
     };
-    let roots = trusted::authorities(bundle).map_err(DirectoryRefused::Bundle)?;
+    let roots = trusted::authorities(bundle).map_err(DirectorySettingsError::Bundle)?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 

@@ -1,6 +1,7 @@
-//! The list of routes. Who may enter each is in `domain::access`; how that is checked, in `url`.
+//! The list of routes. `domain::access` has the access rules, `url` checks them.
 
 mod access;
+mod access_watch;
 mod admin_perms;
 mod answer;
 mod apps;
@@ -44,7 +45,10 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use axum::routing::get;
 
+pub(crate) use body::BODY_BYTES_MAX;
+
 use crate::Controller;
+pub(crate) use access_watch::AccessVersion;
 use url::{Url, at};
 
 /// Everything that users reach. The builder's hooks are not among it.
@@ -53,7 +57,7 @@ pub fn public_router(controller: Controller) -> Router {
     finished(mounted(public_urls(), health, &controller), controller)
 }
 
-/// What the builder reaches, for the internal listener only.
+/// The builder's hooks, for the internal listener only.
 pub fn hooks_router(controller: Controller) -> Router {
     finished(mounted(hook_urls(), Router::new(), &controller), controller)
 }
@@ -62,7 +66,7 @@ fn public_urls() -> Vec<Url> {
     [people_urls(), app_urls(), release_urls(), process_urls()].into_iter().flatten().collect()
 }
 
-/// The root, users and what is theirs.
+/// The root, users and their own resources.
 fn people_urls() -> Vec<Url> {
     vec![
         at("/v2/").exactly().get(root::root),
@@ -71,7 +75,7 @@ fn people_urls() -> Vec<Url> {
         at("/v2/auth/login/").exactly().post(auth::login),
         at("/v2/auth/whoami").get(users::whoami),
         at("/v2/auth/passwd").post(auth::passwd),
-        at("/v2/auth/tokens/").exactly().post(auth::regenerate),
+        at("/v2/auth/tokens/").exactly().post(auth::regenerate).delete(auth::logout),
         at("/v2/auth/cancel").delete(auth::cancel),
         at("/v2/users").get(users::list),
         at("/v2/admin/perms").get(admin_perms::list).post(admin_perms::grant),
@@ -87,7 +91,7 @@ fn people_urls() -> Vec<Url> {
     ]
 }
 
-/// Apps, and what is set on them without a release.
+/// Apps, and their settings without a release.
 fn app_urls() -> Vec<Url> {
     vec![
         at("/v2/apps").get(apps::list).post(apps::create),
@@ -104,7 +108,7 @@ fn app_urls() -> Vec<Url> {
     ]
 }
 
-/// What makes releases, and releases.
+/// Releases, and the resources whose changes make them.
 fn release_urls() -> Vec<Url> {
     vec![
         at("/v2/apps/{app}/config").get(config::info).post(config::change),
@@ -116,7 +120,7 @@ fn release_urls() -> Vec<Url> {
     ]
 }
 
-/// What runs.
+/// Processes.
 fn process_urls() -> Vec<Url> {
     vec![
         at("/v2/apps/{app}/scale").post(scale::scale),

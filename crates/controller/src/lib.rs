@@ -1,23 +1,28 @@
 //! The controller: the REST API and the reconcilers behind it.
 //!
 //! A handler reads, decides by a rule of `domain`, records, and wakes the deployer; it never makes
-//! anything run itself. What became of a wish is read from the store.
+//! anything run itself. The outcome of a change is read from the store.
 
 pub mod auto_certs;
 mod certificates;
+mod changes;
+mod concurrency_limits;
+pub mod crashes;
 mod deploy_hooks;
 pub mod deployer;
 pub mod directory;
 mod http;
 mod logger;
 mod logins;
+mod password_policy;
 mod passwords;
-mod rooms;
+pub mod retention;
 mod serve;
 mod settings;
+mod tidying;
 mod tokens;
 mod trusted;
-mod wishes;
+mod turns;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -30,17 +35,19 @@ use store::Store;
 use tokio::sync::{Notify, watch};
 
 pub use http::{hook_methods, hooks_router, public_methods, public_router};
-pub use serve::serve;
+pub use password_policy::{PASSWORD_CHARS_MIN, PasswordPolicy};
+pub use serve::{api_limits, hooks_limits, serve, serve_within};
 pub use settings::{AcmeSettings, ControllerSettings, RegistrationMode, Secret};
 
+use concurrency_limits::ConcurrencyLimits;
 use deploy_hooks::DeployHooks;
+use http::AccessVersion;
 use logger::Logger;
 use logins::Logins;
 use passwords::Passwords;
-use rooms::Rooms;
 
-/// What the controller stands on.
-pub struct Parts {
+/// Dependencies of the controller.
+pub struct ControllerParts {
     pub store: Store,
     pub engine: Arc<dyn Engine>,
     pub jobs: Arc<dyn Jobs>,
@@ -64,21 +71,26 @@ pub struct Controller {
     pub wake: Arc<Notify>,
     /// Wakes what gets certificates.
     pub(crate) certs_wanted: Arc<Notify>,
+    /// Wakes what tidies the database: rows were removed.
+    pub(crate) room_freed: Arc<Notify>,
     /// Bumped when a deploy or a removal has ended.
     pub(crate) ended: watch::Sender<u64>,
-    /// Apps of which the engine could not be told something; the deployer does.
+    /// Apps for which a call of the engine failed; the deployer repeats it.
     pub(crate) unsettled: Arc<Mutex<BTreeSet<AppName>>>,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) logins: Arc<Logins>,
     pub(crate) deploy_hooks: DeployHooks,
-    pub(crate) rooms: Rooms,
+    pub(crate) limits: ConcurrencyLimits,
+    /// Notifies long requests that a user lost access.
+    pub(crate) access_version: AccessVersion,
     /// `None` on a platform without one.
     pub(crate) logger: Option<Logger>,
 }
 
 impl Controller {
-    pub fn new(parts: Parts) -> Self {
-        let Parts { store, engine, jobs, terminals, images, logs, settings } = parts;
+    pub fn new(parts: ControllerParts) -> Self {
+        let ControllerParts { store, engine, jobs, terminals, images, logs, settings } = parts;
+        let deploy_hooks = DeployHooks::new(&settings.deploy_hook_urls);
         let logger = settings.logger_url.as_deref().map(|url| Logger::new(url, settings.logger_key.clone()));
         Self {
             store,
@@ -90,23 +102,34 @@ impl Controller {
             settings: Arc::new(settings),
             wake: Arc::new(Notify::new()),
             certs_wanted: Arc::new(Notify::new()),
+            room_freed: Arc::default(),
             ended: watch::Sender::new(0),
             unsettled: Arc::default(),
             passwords: Arc::new(Passwords::new()),
             logins: Arc::default(),
-            deploy_hooks: DeployHooks::default(),
-            rooms: Rooms::default(),
+            deploy_hooks,
+            limits: ConcurrencyLimits::default(),
+            access_version: AccessVersion::default(),
             logger,
         }
     }
 
     /// Adds a line to the app's log, as the controller.
     pub(crate) fn say(&self, app: &AppName, text: impl Into<String>) {
+        self.log(app, "INFO", text.into());
+    }
+
+    /// Adds a line to an app's log that asks its users to do something.
+    pub(crate) fn warn(&self, app: &AppName, text: impl Into<String>) {
+        self.log(app, "WARN", text.into());
+    }
+
+    fn log(&self, app: &AppName, level: &str, text: String) {
         self.logs.write(LogLine {
             time: Timestamp::now(),
             app: app.clone(),
-            source: LogSource::Platform { component: "controller".to_owned(), level: "INFO".to_owned() },
-            text: text.into(),
+            source: LogSource::Platform { component: "controller".to_owned(), level: level.to_owned() },
+            text,
         });
     }
 }

@@ -1,4 +1,4 @@
-//! The logger as the API asks it: the kept lines of one app (components.md 7.3).
+//! The logger as the API asks it: the kept lines of one app (docs/spec/components.md 7.3).
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const KEY_HEADER: &str = "X-Deis-Logger-Auth";
 const LINES_DEFAULT: u64 = 100;
 /// Largest answer that is relayed; the logger keeps less than this for an app.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
-/// How often the logger is asked before it counts as unreachable, and the first pause in between.
+/// Number of requests to the logger before it counts as unreachable, and the first pause between them.
 const TRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest wait for one answer.

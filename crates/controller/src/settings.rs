@@ -5,9 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 use domain::auto_certs::ChallengeKind;
+use domain::domains::DOMAINS_PER_APP;
 pub use domain::users::RegistrationMode;
 
 use crate::directory::Directory;
+use crate::password_policy::PasswordPolicy;
 
 /// A text that must never reach a log.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,19 +37,23 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What an operator decides about the controller (api.md 7).
+/// Settings of the controller (docs/spec/api.md 7).
 #[derive(Debug, Clone)]
 pub struct ControllerSettings {
     pub registration_mode: RegistrationMode,
+    /// Rule for new passwords.
+    pub password_policy: PasswordPolicy,
     /// Names that no app may have.
     pub reserved_names: BTreeSet<String>,
+    /// Domains that an app may have, its own name among them.
+    pub domains_per_app: u32,
     /// Apps are reached as `<app>.<platform_domain>`.
     pub platform_domain: String,
     /// Shared with the builder, for the internal listener.
     pub builder_key: Secret,
-    /// Where the logger answers, such as `http://127.0.0.1:9002`.
+    /// URL of the logger, such as `http://127.0.0.1:9002`.
     pub logger_url: Option<String>,
-    /// What the logger asks of those who read lines.
+    /// Key for reading lines from the logger.
     pub logger_key: Option<Secret>,
     /// Seconds that each batch of replicas has to get ready.
     pub deploy_timeout_seconds: u32,
@@ -57,24 +63,28 @@ pub struct ControllerSettings {
     pub grace_seconds: u32,
     /// Former versions of a process type that an engine which keeps any keeps; `None` leaves it to the engine.
     pub revisions_kept: Option<u32>,
-    /// Whether processes are told their replica's address.
+    /// Sets the address of the replica in the environment.
     pub expose_addresses: bool,
+    /// Memory limit of process types without one of their own, as users write limits; `None` leaves them without.
+    pub default_memory: Option<String>,
+    /// Builds of an app whose images are kept, to be rolled back to.
+    pub builds_kept: u32,
     /// Seconds that a deploy waits for an engine that does not answer, before it fails.
-    pub engine_patience_seconds: u32,
-    /// Longest time without a look for work. Short where others record wishes in the same database, which wake
+    pub engine_timeout_seconds: u32,
+    /// Longest time between two reads of the records for work. Short where others record changes in the same database, which wake
     /// nobody here.
-    pub look_for_work_every: Duration,
-    /// Whether process types that a new Procfile no longer has are removed.
+    pub poll_interval: Duration,
+    /// Removes process types that a new Procfile no longer has.
     pub procfile_missing_remove: bool,
-    /// Whether a build without Procfile is refused when the app had one.
+    /// Refuses a build without a Procfile when the app had one.
     pub reject_if_procfile_missing: bool,
     /// Tags that each new app gets.
     pub default_tags: BTreeMap<String, String>,
-    /// Told about each release. A URL may hold a password or token.
+    /// URLs called about each release. A URL may hold a password or token.
     pub deploy_hook_urls: Vec<Secret>,
-    /// Signs what deploy hooks are told.
+    /// Signs the calls of deploy hooks.
     pub deploy_hook_secret: Option<Secret>,
-    /// Where certificates come from that nobody brings; `None` leaves them to users.
+    /// Certificate authority for automatic certificates; `None` leaves certificates to users.
     pub acme: Option<AcmeSettings>,
     /// Knows passwords besides the platform.
     pub directory: Option<Directory>,
@@ -85,13 +95,13 @@ pub struct ControllerSettings {
 pub struct AcmeSettings {
     /// Its directory, an `https` URL.
     pub directory: String,
-    /// Whom it tells what an operator must know.
+    /// Address for the authority's notices to the operator.
     pub email: String,
-    /// Whom to trust when it is asked, PEM; `None` means whom the system trusts.
+    /// Trusted authorities for connections to it, PEM; `None` means those of the system.
     pub ca_bundle: Option<String>,
-    /// Ways to show whose a domain is, taken in turn.
+    /// Challenges, taken in turn.
     pub challenges: Vec<ChallengeKind>,
-    /// What all routers get to learn of a challenge.
+    /// Time for all routers to learn of a challenge.
     pub settle: Duration,
 }
 
@@ -113,7 +123,9 @@ impl ControllerSettings {
         let reserved = ["deis", "deis-builder", "deis-workflow-manager", "grafana"];
         Self {
             registration_mode: RegistrationMode::default(),
+            password_policy: PasswordPolicy::default(),
             reserved_names: reserved.map(str::to_owned).into(),
+            domains_per_app: DOMAINS_PER_APP,
             platform_domain: platform_domain.into(),
             builder_key,
             logger_url: None,
@@ -123,8 +135,10 @@ impl ControllerSettings {
             grace_seconds: 30,
             revisions_kept: None,
             expose_addresses: false,
-            engine_patience_seconds: 60,
-            look_for_work_every: Duration::from_secs(30),
+            default_memory: None,
+            builds_kept: domain::retention::BUILDS_KEPT_DEFAULT,
+            engine_timeout_seconds: 60,
+            poll_interval: Duration::from_secs(30),
             procfile_missing_remove: true,
             reject_if_procfile_missing: false,
             default_tags: BTreeMap::new(),
@@ -133,5 +147,11 @@ impl ControllerSettings {
             acme: None,
             directory: None,
         }
+    }
+
+    /// The default memory limit in bytes.
+    pub(crate) fn default_memory_bytes(&self) -> Option<u64> {
+        let (_, limit) = domain::config::memory_bytes(self.default_memory.as_deref()?);
+        (limit > 0).then_some(limit)
     }
 }

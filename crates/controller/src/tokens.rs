@@ -10,7 +10,7 @@ pub(crate) fn new_token() -> String {
     hex::encode(rand::random::<[u8; TOKEN_BYTES]>())
 }
 
-/// What is recorded of a token. Without salt: a token is random enough, and has to be looked up by it.
+/// Stored form of a token. Without salt: a token is random enough, and is looked up by its hash.
 pub(crate) fn hash(token: &str) -> String {
     hex::encode(Sha256::digest(token))
 }

@@ -1,10 +1,10 @@
-//! Whom to trust when others are asked over TLS.
+//! Trusted authorities for TLS connections.
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-/// The authorities in a PEM bundle, of which there must be one at least; else what is wrong with it.
+/// Reads the authorities of a PEM bundle, at least one; the error describes the fault.
 pub fn authorities(bundle: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(bundle) {

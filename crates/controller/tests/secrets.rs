@@ -33,7 +33,7 @@ const HOOK_SECRET: &str = "planted-hook-secret";
 const HOOK_TOKEN: &str = "planted-hook-token";
 const PUSHED: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// What was logged.
+/// Captured log output.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

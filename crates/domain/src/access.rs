@@ -1,13 +1,13 @@
-//! Who may do what: a row for each thing that the API does. What has no row is refused to everybody.
+//! Access rules: a row for each method of the API. A method without a row is refused to everybody.
 //!
-//! The order of checks is that of api.md 3: an app that does not exist is missing for everybody, one of
+//! The order of checks is that of docs/spec/api.md 3: an app that does not exist is missing for everybody, one of
 //! somebody else is forbidden.
 
-/// What a caller is to the platform, and to the app that a request is about.
+/// The caller's relation to the platform and to the app of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum Relation {
     Anonymous,
-    /// The builder, who shows a key of its own.
+    /// The builder, which has a key of its own.
     Builder,
     /// A user who has nothing to do with the app.
     Stranger,
@@ -16,18 +16,18 @@ pub enum Standing {
     Admin,
 }
 
-/// Whom a thing is for.
+/// The callers that a method is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
+pub enum AccessRule {
     /// Everybody, with or without credentials.
     Anyone,
-    /// Every user; what it shows and changes is the caller's own.
+    /// Every user; only the caller's own data is shown and changed.
     User,
     /// Administrators.
     Admin,
-    /// Who may use the app: its owner, collaborators and administrators.
+    /// Users of the app: its owner, collaborators and administrators.
     UseApp,
-    /// Who may share, give away and take away: the app's owner and administrators.
+    /// The app's owner and administrators: they share, transfer and delete.
     OwnApp,
     /// The same, and the user whom the path names.
     OwnAppOrNamed,
@@ -35,26 +35,26 @@ pub enum Rule {
     Builder,
 }
 
-impl Rule {
-    /// Whether the thing is for somebody of this standing.
-    pub fn admits(self, standing: Standing) -> bool {
-        let is_user = standing >= Standing::Stranger;
+impl AccessRule {
+    /// Returns true if the rule lets a caller of this standing in.
+    pub fn admits(self, standing: Relation) -> bool {
+        let is_user = standing >= Relation::Stranger;
         match self {
             Self::Anyone => true,
-            // Whether the path names the caller is for who reads the path.
+            // The handler, which reads the path, checks the named user.
             Self::User | Self::OwnAppOrNamed => is_user,
-            Self::Admin => standing == Standing::Admin,
-            Self::UseApp => standing >= Standing::Collaborator,
-            Self::OwnApp => standing >= Standing::Owner,
-            Self::Builder => standing == Standing::Builder,
+            Self::Admin => standing == Relation::Admin,
+            Self::UseApp => standing >= Relation::Collaborator,
+            Self::OwnApp => standing >= Relation::Owner,
+            Self::Builder => standing == Relation::Builder,
         }
     }
 }
 
-use Rule::{Admin, Anyone, Builder, OwnApp, OwnAppOrNamed, UseApp, User};
+use AccessRule::{Admin, Anyone, Builder, OwnApp, OwnAppOrNamed, UseApp, User};
 
 /// Method, path and whom it is for. A HEAD is a GET.
-pub const TABLE: &[(&str, &str, Rule)] = &[
+pub const TABLE: &[(&str, &str, AccessRule)] = &[
     // People.
     ("GET", "/v2/", User),
     ("GET", "/v2/openapi.json", Anyone),
@@ -63,6 +63,7 @@ pub const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/v2/auth/whoami", User),
     ("POST", "/v2/auth/passwd", User),
     ("POST", "/v2/auth/tokens/", User),
+    ("DELETE", "/v2/auth/tokens/", User), // the token that comes with the request
     ("DELETE", "/v2/auth/cancel", User),
     ("GET", "/v2/users", Admin),
     ("GET", "/v2/admin/perms", Admin),
@@ -124,7 +125,7 @@ pub const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/v2/apps/{app}/pods/{type}/{name}", UseApp),
     ("POST", "/v2/apps/{app}/pods/{type}/{name}/restart", UseApp),
     ("GET", "/v2/apps/{app}/pods/{type}/{name}/exec", UseApp),
-    // The builder, who asks for a user: that user must be able to use the app.
+    // The builder, on behalf of a user who must have access to the app.
     ("POST", "/v2/hooks/key", Builder),
     ("POST", "/v2/hooks/access", Builder),
     ("POST", "/v2/hooks/config", Builder),
@@ -132,8 +133,8 @@ pub const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/v2/hooks/apps", Builder),
 ];
 
-/// Whom a thing is for; `None` for what nobody may do.
-pub fn rule(method: &str, path: &str) -> Option<Rule> {
+/// Finds the rule of a method; `None` means that nobody may call it.
+pub fn rule(method: &str, path: &str) -> Option<AccessRule> {
     let method = if method == "HEAD" { "GET" } else { method };
     TABLE.iter().find(|(name, row, _)| *name == method && *row == path).map(|(_, _, rule)| *rule)
 }
@@ -152,10 +153,10 @@ mod tests {
     #[test]
     fn whoever_deletes_something_of_an_app_owns_it() {
         for (method, path, rule) in TABLE.iter().filter(|row| row.1.starts_with("/v2/apps/{app}")) {
-            let is_for_collaborators = rule.admits(Standing::Collaborator) && *rule != OwnAppOrNamed;
+            let is_for_collaborators = rule.admits(Relation::Collaborator) && *rule != OwnAppOrNamed;
             let shares = *path == "/v2/apps/{app}/perms" && *method == "POST";
             assert_eq!(is_for_collaborators, *method != "DELETE" && !shares, "{method} {path}");
-            assert!(!rule.admits(Standing::Anonymous), "{method} {path}");
+            assert!(!rule.admits(Relation::Anonymous), "{method} {path}");
         }
     }
 
@@ -164,13 +165,13 @@ mod tests {
         for (_, path, rule) in TABLE {
             assert_eq!(rule == &Builder, path.starts_with("/v2/hooks/"), "{path}");
         }
-        assert!(!Builder.admits(Standing::Admin));
+        assert!(!Builder.admits(Relation::Admin));
     }
 
-    /// The door judges a URL before it looks at the method.
+    /// Access to a URL is checked before the method.
     #[test]
     fn methods_of_one_path_differ_only_in_what_they_ask_of_an_app() {
-        let coarse = |rule: Rule| match rule {
+        let coarse = |rule: AccessRule| match rule {
             UseApp | OwnApp | OwnAppOrNamed => User,
             other => other,
         };

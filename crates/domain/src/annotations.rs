@@ -1,7 +1,7 @@
-//! Settings written as text by people: annotations of Kubernetes, and the same keys on a command line.
+//! Settings written as text: annotations of Kubernetes, and the same keys on a command line.
 //!
-//! Read kindly: booleans in any case, blanks around anything, the units of nginx. What cannot be read is
-//! left out and told, and harms nothing else.
+//! Parsing is lenient: booleans in any case, surrounding blanks, the units of nginx. A setting that cannot be read
+//! is ignored and reported, and the others hold.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,25 +10,26 @@ use crate::networks::Network;
 
 /// Longest time that a setting may be; much longer ones end beyond the clock.
 const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
-/// How much of a text is repeated in a complaint about it.
+/// Longest part of a text that a complaint repeats.
 const SHOWN_CHARS_MAX: usize = 80;
 
 /// Texts by name.
 pub type Annotations = BTreeMap<String, String>;
 
 /// Reads settings whose names begin with one prefix, and remembers what was wrong.
-pub struct Reader<'a> {
+pub struct AnnotationReader<'a> {
     texts: &'a Annotations,
     prefix: &'a str,
     wrong: Vec<String>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> AnnotationReader<'a> {
+    /// Reads the settings whose names begin with `prefix`.
     pub fn new(texts: &'a Annotations, prefix: &'a str) -> Self {
         Self { texts, prefix, wrong: Vec::new() }
     }
 
-    /// What could not be read, in words that name the setting.
+    /// The complaints, each with the name of its setting.
     pub fn into_wrong(self) -> Vec<String> {
         self.wrong
     }
@@ -56,7 +57,7 @@ impl<'a> Reader<'a> {
         Some(text).filter(|text| !text.is_empty())
     }
 
-    /// What `parse` makes of the text, else a complaint that `expected` was expected.
+    /// Parses the text of a key, or adds a complaint that `expected` was expected.
     pub fn read<T>(&mut self, key: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let value = parse(self.text(key)?);
         if value.is_none() {
@@ -65,6 +66,7 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// Parses a boolean: `true`, `on`, `false` or `off`, in any case.
     pub fn switch(&mut self, key: &str) -> Option<bool> {
         self.read(key, "true or false", |text| match text.to_ascii_lowercase().as_str() {
             "true" | "on" => Some(true),
@@ -73,16 +75,19 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Parses a number that its type can hold.
     pub fn number<N: std::str::FromStr>(&mut self, key: &str) -> Option<N> {
         self.read(key, "a number in range", |text| text.parse().ok())
     }
 
+    /// Parses a duration above zero, such as `30s`, `500ms` or `20m`.
     pub fn duration(&mut self, key: &str) -> Option<Duration> {
         self.read(key, "a time above zero such as 30s, 500ms or 20m, at most 10y", |text| {
             duration(text).filter(|time| !time.is_zero() && *time <= DURATION_MAX)
         })
     }
 
+    /// Parses a size in bytes, such as `512k`, `50m` or `1g`, in powers of 1024.
     pub fn size(&mut self, key: &str) -> Option<u64> {
         self.read(key, "a size such as 512k, 50m or 1g", size)
     }
@@ -106,7 +111,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A text as it is told to people: as long as a line may be.
+/// Form of a text for a message: of limited length.
 fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -170,7 +175,7 @@ mod tests {
             ("list", " a, ,b "),
             ("empty", ""),
         ]);
-        let mut reader = Reader::new(&texts, "x/");
+        let mut reader = AnnotationReader::new(&texts, "x/");
 
         assert_eq!(
             (reader.switch("yes"), reader.switch("no"), reader.switch("none")),
@@ -195,7 +200,7 @@ mod tests {
             ("networks", "10.0.0.0/8, office"),
             ("odd", "1"),
         ]);
-        let mut reader = Reader::new(&texts, "x/");
+        let mut reader = AnnotationReader::new(&texts, "x/");
 
         assert_eq!(reader.switch("switch"), None);
         assert_eq!(

@@ -2,10 +2,10 @@
 
 use crate::names::AppName;
 
-/// How many names there are.
+/// Number of names that can be generated.
 pub const GENERATED_NAMES: usize = ADJECTIVES.len() * NOUNS.len();
 
-/// The made-up name of this number, an adjective of six letters and a noun of eight (api.md 4.5).
+/// The made-up name of this number, an adjective of six letters and a noun of eight (docs/spec/api.md 4.5).
 /// Numbers wrap around at [`GENERATED_NAMES`].
 pub fn generated_name(number: usize) -> AppName {
     let adjective = ADJECTIVES[number / NOUNS.len() % ADJECTIVES.len()];

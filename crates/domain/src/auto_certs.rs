@@ -10,19 +10,19 @@ use jiff::{SignedDuration, Timestamp};
 /// refuses a name for an hour after five failures; with these there are at most [`TRIES_AN_HOUR_MAX`].
 const REST_FIRST: SignedDuration = SignedDuration::from_mins(10);
 const REST_LONGEST: SignedDuration = SignedDuration::from_hours(12);
-/// How soon after the last try a user may ask for another one.
+/// Shortest time after the last try until a user may ask for another one.
 const ASKED_AGAIN_MIN: SignedDuration = SignedDuration::from_mins(15);
 /// Rest after a failure that is not the domain's: the authority, or the platform itself, did not do its part.
 const REST_FOR_OTHERS: SignedDuration = SignedDuration::from_mins(1);
 const REST_FOR_OTHERS_LONGEST: SignedDuration = SignedDuration::from_hours(1);
-/// An authority may ask for more patience than we have by ourselves; Let's Encrypt for a week.
+/// An authority may ask for a longer pause than ours; Let's Encrypt for a week.
 const REST_ASKED_FOR_LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Most orders of one domain that fail within an hour.
 pub const TRIES_AN_HOUR_MAX: usize = 5;
 /// Longest part of a certificate's name that comes from its domain.
 const NAME_CHARS_MAX: usize = 200;
 
-/// How a host is to show whose it is.
+/// The ways for a host to prove its control of a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChallengeKind {
     Http01,
@@ -51,23 +51,23 @@ impl fmt::Display for ChallengeKind {
     }
 }
 
-/// The way to take after so many failures: in turn, as a firewall may keep the authority from one of them.
+/// Kind of the next challenge after so many failures: alternating, as a firewall may block one of them.
 pub fn challenge_kind(allowed: &[ChallengeKind], failures: u32) -> Option<ChallengeKind> {
     allowed.iter().cycle().nth(failures as usize % allowed.len().max(1)).copied()
 }
 
 /// The certificate that a domain is served with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Served {
+pub struct ServedCertificate {
     pub name: String,
     pub expires: Timestamp,
     /// When the next one is due; `None` for one that a user brought.
     pub renew_at: Option<Timestamp>,
 }
 
-/// How the newest order of a domain goes.
+/// State of a domain's newest order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct OrderProgress {
     /// The authority has an order of ours that has not ended.
     pub is_ordered: bool,
     /// Failures since the last certificate.
@@ -78,9 +78,9 @@ pub struct Progress {
     pub next_try: Option<Timestamp>,
 }
 
-/// How a domain stands.
+/// State of a domain's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum DomainState {
     /// A name under the platform's domain: served with the platform's certificate.
     Platform,
     /// Needs DNS-01, which is not offered.
@@ -91,30 +91,35 @@ pub enum Standing {
     Issued,
     /// One is to be had now.
     Due,
-    /// The order is on its way.
+    /// The order is in progress.
     Ordered,
     /// It failed; there is a next try.
     Resting,
 }
 
-/// Decides how a domain stands at `now`.
-pub fn standing(domain: &str, served: Option<&Served>, progress: &Progress, now: Timestamp) -> Standing {
+/// Decides the state of a domain at `now`.
+pub fn standing(
+    domain: &str,
+    served: Option<&ServedCertificate>,
+    progress: &OrderProgress,
+    now: Timestamp,
+) -> DomainState {
     if domain.starts_with("*.") {
-        return if served.is_some() { Standing::Uploaded } else { Standing::Wildcard };
+        return if served.is_some() { DomainState::Uploaded } else { DomainState::Wildcard };
     }
     let renew_at = match served {
-        Some(Served { renew_at: None, .. }) => return Standing::Uploaded,
-        Some(Served { renew_at: Some(renew_at), .. }) => Some(*renew_at),
-        None if !domain.contains('.') => return Standing::Platform,
+        Some(ServedCertificate { renew_at: None, .. }) => return DomainState::Uploaded,
+        Some(ServedCertificate { renew_at: Some(renew_at), .. }) => Some(*renew_at),
+        None if !domain.contains('.') => return DomainState::Platform,
         None => None,
     };
     if renew_at.is_some_and(|renew_at| now < renew_at) {
-        return Standing::Issued;
+        return DomainState::Issued;
     }
     if progress.next_try.is_some_and(|next_try| now < next_try) {
-        return Standing::Resting;
+        return DomainState::Resting;
     }
-    if progress.is_ordered { Standing::Ordered } else { Standing::Due }
+    if progress.is_ordered { DomainState::Ordered } else { DomainState::Due }
 }
 
 /// When a certificate is to be followed by the next one: with a third of its time left.
@@ -123,12 +128,12 @@ pub fn renew_at(starts: Timestamp, expires: Timestamp) -> Timestamp {
     expires.checked_sub(third).unwrap_or(expires)
 }
 
-/// Whose failure it was.
+/// The side that caused a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The domain's: it did not answer as it should, or the authority issues nothing for it.
     Domain,
-    /// The authority's or the platform's, which `asked` for this much patience.
+    /// The authority's or the platform's, which `asked` for a pause this long.
     Elsewhere { asked: Option<SignedDuration> },
 }
 
@@ -148,12 +153,12 @@ pub fn next_try(fault: Fault, failures: u32, now: Timestamp) -> Timestamp {
 }
 
 /// When a domain that rests is tried again after a user has asked for it.
-pub fn asked_again(progress: &Progress, now: Timestamp) -> Option<Timestamp> {
+pub fn asked_again(progress: &OrderProgress, now: Timestamp) -> Option<Timestamp> {
     let soonest = progress.tried.and_then(|tried| tried.checked_add(ASKED_AGAIN_MIN).ok()).unwrap_or(now);
     progress.next_try.map(|next_try| next_try.min(soonest.max(now)))
 }
 
-/// What the certificate of a domain is called; the first number whose name is free is taken.
+/// Name of a domain's certificate; the caller counts `number` up until the name is free.
 pub fn cert_name(domain: &str, number: u32) -> String {
     let plain = |character: char| if character.is_ascii_alphanumeric() { character } else { '-' };
     let name: String = domain.to_ascii_lowercase().chars().map(plain).take(NAME_CHARS_MAX).collect();
@@ -168,38 +173,38 @@ mod tests {
         Timestamp::from_second(minutes * 60).expect("a time")
     }
 
-    fn served(renew_at: Option<Timestamp>) -> Served {
-        Served { name: "auto-www-foo-com".to_owned(), expires: at(1_000), renew_at }
+    fn served(renew_at: Option<Timestamp>) -> ServedCertificate {
+        ServedCertificate { name: "auto-www-foo-com".to_owned(), expires: at(1_000), renew_at }
     }
 
-    fn failed(failures: u32, next_try: Timestamp) -> Progress {
-        Progress { failures, next_try: Some(next_try), ..Progress::default() }
+    fn failed(failures: u32, next_try: Timestamp) -> OrderProgress {
+        OrderProgress { failures, next_try: Some(next_try), ..OrderProgress::default() }
     }
 
     #[test]
     fn a_domain_is_due_without_a_certificate_and_again_near_its_end() {
-        let new = Progress::default();
-        let standing = |domain, served: Option<Served>, progress: &Progress| {
+        let new = OrderProgress::default();
+        let standing = |domain, served: Option<ServedCertificate>, progress: &OrderProgress| {
             super::standing(domain, served.as_ref(), progress, at(100))
         };
 
-        assert_eq!(standing("www.foo.com", None, &new), Standing::Due);
-        assert_eq!(standing("www.foo.com", Some(served(Some(at(101)))), &new), Standing::Issued);
-        assert_eq!(standing("www.foo.com", Some(served(Some(at(100)))), &new), Standing::Due);
-        assert_eq!(standing("www.foo.com", Some(served(None)), &new), Standing::Uploaded);
-        assert_eq!(standing("www.foo.com", None, &failed(1, at(101))), Standing::Resting);
-        assert_eq!(standing("www.foo.com", None, &failed(1, at(100))), Standing::Due);
-        let ordered = Progress { is_ordered: true, ..Progress::default() };
-        assert_eq!(standing("www.foo.com", None, &ordered), Standing::Ordered);
+        assert_eq!(standing("www.foo.com", None, &new), DomainState::Due);
+        assert_eq!(standing("www.foo.com", Some(served(Some(at(101)))), &new), DomainState::Issued);
+        assert_eq!(standing("www.foo.com", Some(served(Some(at(100)))), &new), DomainState::Due);
+        assert_eq!(standing("www.foo.com", Some(served(None)), &new), DomainState::Uploaded);
+        assert_eq!(standing("www.foo.com", None, &failed(1, at(101))), DomainState::Resting);
+        assert_eq!(standing("www.foo.com", None, &failed(1, at(100))), DomainState::Due);
+        let ordered = OrderProgress { is_ordered: true, ..OrderProgress::default() };
+        assert_eq!(standing("www.foo.com", None, &ordered), DomainState::Ordered);
     }
 
     #[test]
     fn wildcards_and_names_of_the_platform_get_none() {
-        let new = Progress::default();
+        let new = OrderProgress::default();
 
-        assert_eq!(standing("*.foo.com", None, &new, at(1)), Standing::Wildcard);
-        assert_eq!(standing("*.foo.com", Some(&served(None)), &new, at(1)), Standing::Uploaded);
-        assert_eq!(standing("blog", None, &new, at(1)), Standing::Platform);
+        assert_eq!(standing("*.foo.com", None, &new, at(1)), DomainState::Wildcard);
+        assert_eq!(standing("*.foo.com", Some(&served(None)), &new, at(1)), DomainState::Uploaded);
+        assert_eq!(standing("blog", None, &new, at(1)), DomainState::Platform);
     }
 
     #[test]
@@ -215,7 +220,7 @@ mod tests {
             failures += 1;
             tries.push(now);
             let next = next_try(Fault::Domain, failures, now);
-            let progress = Progress { tried: Some(now), ..failed(failures, next) };
+            let progress = OrderProgress { tried: Some(now), ..failed(failures, next) };
             now = asked_again(&progress, now).expect("it rests");
         }
 

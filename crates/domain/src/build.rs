@@ -1,4 +1,4 @@
-//! Builds: what a build job gets and what it gives back, and what a release keeps of it.
+//! Builds: the input and output of a build job, and the part of it that a release keeps.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::Image;
 use crate::names::{AppName, ProcessType};
+use crate::submodules::Submodule;
 
-/// How source becomes an image (components.md 1.7).
+/// Kind of a build (docs/spec/components.md 1.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BuildKind {
@@ -24,10 +25,12 @@ pub struct BuildJob {
     /// First eight characters of the commit.
     pub sha: String,
     pub kind: BuildKind,
+    /// Fetched into the source before the build begins.
+    pub submodules: Vec<Submodule>,
     /// The app's config; reaches user code as files (buildpack) or build arguments (Dockerfile),
     /// never as the environment of the platform's own program.
     pub env: BTreeMap<String, String>,
-    /// Whether to keep the pack's cache; `false` also removes what was kept.
+    /// Keeps the cache of the pack; `false` also removes a cache that was kept.
     pub cache: bool,
     /// Passes `env` as Docker build arguments (`DEIS_DOCKER_BUILD_ARGS_ENABLED`).
     pub build_args: bool,
@@ -47,22 +50,22 @@ pub struct BuiltImage {
     pub process_types: BTreeMap<ProcessType, String>,
 }
 
-/// What a release runs: an image and how its processes are started. Immutable once recorded.
+/// Content of a release: an image and the commands of its processes. Immutable once recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     pub image: Image,
-    /// What users see as the build's `image`: the reference that they gave, or the pinned image.
+    /// The build's `image` in the API: the reference that the user gave, or the pinned image.
     pub reference: String,
     /// First eight characters of the commit; empty for an image that a user brought.
     pub sha: String,
     pub procfile: BTreeMap<ProcessType, String>,
-    /// Whether a Dockerfile made it.
+    /// Made from a Dockerfile.
     pub dockerfile: bool,
     /// Exposed TCP ports, ascending.
     pub ports: Vec<u16>,
 }
 
-/// Where a build came from (api.md 4.8).
+/// Origin of a build (docs/spec/api.md 4.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     Buildpack,
@@ -71,6 +74,7 @@ pub enum Origin {
 }
 
 impl Build {
+    /// Origin, as the recorded fields show it: `dockerfile`, else a `sha`, else an image.
     pub fn origin(&self) -> Origin {
         match (self.dockerfile, self.sha.is_empty()) {
             (true, _) => Origin::Dockerfile,
@@ -91,6 +95,8 @@ pub struct OneOff {
     pub command: Option<Vec<String>>,
     pub args: Option<Vec<String>>,
     pub env: BTreeMap<String, String>,
+    /// As of a workload's replicas.
+    pub user: Option<u32>,
     pub limits: crate::deployment::Limits,
     pub tags: BTreeMap<String, String>,
     pub pull_policy: Option<crate::deployment::PullPolicy>,
@@ -100,9 +106,9 @@ pub struct OneOff {
     pub deadline_seconds: u32,
 }
 
-/// How a one-off process ended.
+/// Result of a one-off process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finished {
+pub struct ProcessResult {
     pub exit_code: i64,
     /// stdout and stderr as they came, UTF-8 (other bytes replaced).
     pub output: String,

@@ -1,4 +1,4 @@
-//! Certificates: their names, and what is told of them (api.md 4.15). Reading them is the controller's.
+//! Certificates: their names and facts (docs/spec/api.md 4.15). The controller parses them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Longest name of a certificate, in characters.
 pub const CERT_NAME_LENGTH_MAX: usize = 253;
 
-/// Why a text is no name for a certificate. The display text is what the API answers.
+/// An invalid certificate name. The display text is the answer of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("Can only contain a-z (lowercase), 0-9 and hyphens")]
 pub struct CertNameError;
@@ -20,7 +20,7 @@ pub fn check_name(name: &str) -> Result<(), CertNameError> {
     if !name.is_empty() && name.bytes().all(is_well) { Ok(()) } else { Err(CertNameError) }
 }
 
-/// What a certificate says of itself.
+/// Facts read from a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertFacts {
     pub common_name: Option<String>,
@@ -55,7 +55,7 @@ pub struct AttachedCert {
     pub name: String,
     /// In the form that domains are kept in; may start with `*.`.
     pub domains: Vec<String>,
-    /// Shared, so that nobody reads it again who knows it.
+    /// Shared, so that it is read once.
     pub pair: Arc<Pair>,
 }
 

@@ -1,14 +1,14 @@
-//! Challenges of certificate authorities (RFC 8555): how somebody who asks for a certificate shows that a host is
-//! theirs. Routers answer them from their table; the controller makes them.
+//! Challenges of certificate authorities (RFC 8555), by which the holder of a host proves control of it. The
+//! controller makes them; routers answer them from their table.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a host answers HTTP-01 (RFC 8555 section 8.3).
+/// Path prefix of HTTP-01 responses (RFC 8555 section 8.3).
 pub const HTTP_PREFIX: &str = "/.well-known/acme-challenge/";
 /// The protocol in which a host answers TLS-ALPN-01 (RFC 8737).
 pub const ALPN: &[u8] = b"acme-tls/1";
 
-/// What a host answers, whichever way it is asked. Nothing of it is secret.
+/// A host's response to a challenge, of either kind. Nothing of it is secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Challenge {
     /// A full host name.
@@ -25,7 +25,7 @@ impl Challenge {
         is_good.then(|| Self { host: host.to_owned(), key_authorization: key_authorization.to_owned() })
     }
 
-    /// What the authority asks for.
+    /// The token that the authority requests.
     pub fn token(&self) -> &str {
         self.key_authorization.split('.').next().unwrap_or_default()
     }

@@ -1,11 +1,13 @@
 //! Config: the variables, limits, tags, registry account, health checks and hooks of an app.
 //!
-//! A config is never edited: a patch makes the next one (api.md 4.7). What a group means for a
+//! A config is never edited: a patch makes the next one (docs/spec/api.md 4.7). What a group means for a
 //! running process is decided in `workload_plan`.
 
 mod limits;
+mod parts;
 mod patch;
 mod probes;
+mod size;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -18,14 +20,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use limits::{cpu_millis, memory_bytes};
+pub use parts::PARTS_MAX;
 pub use patch::ConfigPatch;
 pub use probes::{PROBES_OF_ROUTABLE, probes};
+pub use size::CONFIG_BYTES_MAX;
 pub(crate) use summary::changes;
 
 /// A group whose values are texts.
 pub type Texts = BTreeMap<String, String>;
 /// Process type (or `web/cmd`), then `livenessProbe` or `readinessProbe`, then the probe as given.
 pub type Healthchecks = BTreeMap<String, BTreeMap<String, Value>>;
+
+/// The group of probes in the API.
+const HEALTHCHECK: &str = "healthcheck";
 
 /// Everything about an app that its users set and that makes a release.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -55,7 +62,7 @@ pub enum Group {
     TerminationGracePeriod,
 }
 
-/// Why a config cannot be changed as asked. The display text is what the API answers as `detail`.
+/// A config change that was refused. The display text is the `detail` of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// All messages about all groups.
@@ -76,6 +83,7 @@ pub struct RegistryAccount {
 }
 
 impl Group {
+    /// All groups; the health checks are not one of them.
     pub const ALL: [Self; 8] = [
         Self::Values,
         Self::Memory,
@@ -108,6 +116,7 @@ impl Config {
         Self { tags: default_tags.clone(), ..Self::default() }
     }
 
+    /// Names and values of a group.
     pub fn texts(&self, group: Group) -> &Texts {
         match group {
             Group::Values => &self.values,
@@ -148,12 +157,12 @@ impl Config {
         self.values.get(name)?.parse().ok()
     }
 
-    /// A variable that must be a truth; validated when it was set.
-    pub fn truth(&self, name: &str) -> Option<bool> {
-        crate::truth::truth_of_variable(self.values.get(name)?)
+    /// A variable that must be a boolean; validated when it was set.
+    pub fn bool_value(&self, name: &str) -> Option<bool> {
+        crate::bool_text::bool_of_variable(self.values.get(name)?)
     }
 
-    /// What to answer when no node carries all tags of this config, which followed `before`.
+    /// Message for tags that no node carries; `before` is the config before the change.
     pub fn no_node_matches(&self, before: &Self) -> String {
         let pairs = |tags: Vec<(&String, &String)>| {
             let pairs: Vec<_> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -176,6 +185,6 @@ impl fmt::Debug for Config {
         for group in Group::ALL {
             map.entry(&group.name(), &self.texts(group).keys().collect::<Vec<_>>());
         }
-        map.entry(&"healthcheck", &self.healthcheck.keys().collect::<Vec<_>>()).finish()
+        map.entry(&HEALTHCHECK, &self.healthcheck.keys().collect::<Vec<_>>()).finish()
     }
 }

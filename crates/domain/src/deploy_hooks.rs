@@ -1,9 +1,9 @@
-//! Deploy hooks: what others are told about each new release (api.md 5.9).
+//! Deploy hooks: requests to the operator's URLs about each new release (docs/spec/api.md 5.9).
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
 
-/// A release as hooks are told of it.
+/// Facts about a release for hooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseFacts {
     pub app: String,
@@ -40,14 +40,7 @@ pub fn signature(url: &str, secret: &str) -> String {
 /// Scheme, host and path of a hook: what else is in its URL may be a secret.
 pub fn shown(hook: &str) -> String {
     let end = hook.find(['?', '#']).unwrap_or(hook.len());
-    match hook[..end].split_once("://") {
-        Some((scheme, rest)) => {
-            let path = rest.find('/').unwrap_or(rest.len());
-            let host = rest[..path].rsplit('@').next().unwrap_or_default();
-            format!("{scheme}://{host}{}", &rest[path..])
-        }
-        None => hook[..end].to_owned(),
-    }
+    crate::urls::without_credentials(&hook[..end])
 }
 
 fn form_encoded(text: &str) -> String {

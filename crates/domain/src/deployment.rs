@@ -1,4 +1,4 @@
-//! Workloads: what an engine is told to run, complete and free of Kubernetes and Docker.
+//! Workloads: the complete input of an engine, free of Kubernetes and Docker.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::names::{AppName, ProcessType};
 /// Replicas of a process type that may be starting at the same time, where nobody says otherwise.
 pub const BATCH_DEFAULT: u32 = 4;
 
-/// Where processes that ask for it find the address that others reach them at.
+/// Variable with the address of the replica, for processes that ask for it.
 pub const ADDRESS_VARIABLE: &str = "POD_IP";
 
 /// One process type of one app.
@@ -64,7 +64,7 @@ pub struct Workload {
     /// Former versions that an engine which keeps any keeps; `None` leaves it to the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revisions_kept: Option<u32>,
-    /// Whether the process finds its replica's address in [`ADDRESS_VARIABLE`].
+    /// Sets [`ADDRESS_VARIABLE`] to the replica's address.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub knows_address: bool,
 }
@@ -73,7 +73,7 @@ fn batch_default() -> u32 {
     BATCH_DEFAULT
 }
 
-/// Left out of what is kept, so that wishes of versions that did not know of batches stay the same.
+/// Skipped in stored records, so that records of versions without batches stay the same.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_batch_default(batch: &u32) -> bool {
     *batch == BATCH_DEFAULT
@@ -85,10 +85,12 @@ fn is_batch_default(batch: &u32) -> bool {
 pub enum PullPolicy {
     /// At each start, so that a node shows its right to the image each time.
     Always,
+    /// Only where the node does not have it.
     IfNotPresent,
 }
 
 impl PullPolicy {
+    /// Both policies.
     pub const ALL: [Self; 2] = [Self::Always, Self::IfNotPresent];
 
     /// Its name in settings, which is that of Kubernetes.
@@ -99,12 +101,13 @@ impl PullPolicy {
         }
     }
 
+    /// Parses the name of a policy as Kubernetes spells it.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|policy| policy.name() == text)
     }
 }
 
-/// How many replicas to run.
+/// Number of replicas to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replicas {
@@ -156,7 +159,7 @@ pub struct Probe {
     pub failure_threshold: u32,
 }
 
-/// What a probe does.
+/// Action of a probe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProbeAction {

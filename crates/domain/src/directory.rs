@@ -1,4 +1,4 @@
-//! Users of a directory (LDAP): how one is looked for, and what the platform keeps of what is found (api.md 4.2).
+//! Users of a directory (LDAP): the search for one, and the stored part of the entry (docs/spec/api.md 4.2).
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use crate::users::{
     EMAIL_LENGTH_MAX, REAL_NAME_LENGTH_MAX, USERNAME_LENGTH_MAX, check_email, check_username,
 };
 
-/// Stands where the hash of a password would be, and fits none: the directory knows it.
+/// Stored in place of a password hash, and matching no password: the directory has the password.
 pub const NO_PASSWORD: &str = "!";
 
 /// Attributes that are read besides the one with the name.
 pub const ATTRIBUTES: [&str; 3] = ["givenName", "sn", "mail"];
 
-/// What the directory says of a user.
+/// A user's entry in the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     pub username: String,
@@ -21,7 +21,7 @@ pub struct Person {
     pub email: String,
 }
 
-/// Why an entry of the directory is no user here.
+/// A directory entry that cannot become a user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PersonError {
     #[error("the name that was typed is not in its attribute `{attribute}` as it was typed")]
@@ -30,7 +30,7 @@ pub enum PersonError {
     Name { name: String },
 }
 
-/// Whether this can be the name of an attribute (RFC 4512, without options).
+/// Returns true for a valid attribute name (RFC 4512, without options).
 pub fn is_attribute(name: &str) -> bool {
     let starts_well = name.starts_with(|first: char| first.is_ascii_alphabetic());
     starts_well && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -48,9 +48,14 @@ pub fn user_filter(attribute: &str, username: &str) -> String {
     format!("({attribute}={value})")
 }
 
-/// Reads the entry that was found for `typed`. The name is written as the directory has it. Nothing but the
-/// case of letters may differ, though directories find more than that: guesses are counted by what is typed.
-/// What does not fit the platform's records is shortened or left out.
+/// Reads the entry that was found for `typed`. The name is spelled as in the directory. Only the case of letters
+/// may differ, though directories match more than that: guesses are counted by the typed name. Values that do not
+/// fit the platform's records are shortened or left out.
+///
+/// # Errors
+///
+/// [`PersonError::Nameless`] where the attribute does not have the typed name, [`PersonError::Name`] where that
+/// cannot be a username.
 pub fn person(
     attribute: &str,
     typed: &str,

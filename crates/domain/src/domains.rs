@@ -1,30 +1,35 @@
-//! Domains: host names that an app claims besides its own, and who may claim which.
+//! Domains: host names that an app claims besides its own, and the rules for claims.
 //!
-//! Texts are those of api.md 4.14; what is refused because it is the platform's or another app's is
-//! decided in architecture.md, "Hosts".
+//! Texts and rules: docs/spec/api.md 4.14.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 
+use crate::lookalikes;
 use crate::names::AppName;
 
 /// Longest host name in the DNS, in characters (RFC 1035 2.3.4).
 const NAME_LENGTH_MAX: usize = 253;
 /// Longest label, in characters.
 const LABEL_LENGTH_MAX: usize = 63;
+/// Characters that no label may contain: all of ASCII but letters, digits, hyphens, and the underscore of service
+/// names (RFC 2782; allowed by RFC 2181 section 11).
+const DENIED: AsciiDenyList = AsciiDenyList::new(true, " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~");
+/// Domains that an app may have where the operator says nothing else.
+pub const DOMAINS_PER_APP: u32 = 100;
+
 /// Longest text that is worth converting: four bytes for each character that a name can have.
 const INPUT_BYTES_MAX: usize = 4 * NAME_LENGTH_MAX;
 
-/// A host name as it is kept: lower case, A-labels, no trailing dot; may start with `*.`.
+/// A host name in its stored form: lower case, A-labels, no trailing dot; may start with `*.`.
 ///
 /// Without a dot it means the name under the platform domain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DomainName(String);
 
-/// Why a domain cannot be had. The display text is what the API answers.
+/// A domain that was refused. The display text is the answer of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DomainError {
     #[error("Hostname can't only be a wildcard")]
@@ -39,12 +44,18 @@ pub enum DomainError {
     Taken,
     #[error("The domain {input} is already in use by another app")]
     TakenOnceNormalised { input: String },
-    #[error("The domain {host} overlaps with one that an application of another user has")]
+    #[error("The domain {host} overlaps with or lies below one that an application of another user has")]
     Overlaps { host: String },
     #[error(
         "{host} is a name of the platform: under {platform_domain}, this app may only have {app}.{platform_domain}"
     )]
     Platform { host: String, platform_domain: String, app: AppName },
+    #[error("{host} is a public suffix, under which anybody may have names; nobody can claim it")]
+    PublicSuffix { host: String },
+    #[error("{host} is easily taken for a name of the platform; choose another")]
+    Lookalike { host: String },
+    #[error("An app may have {most} domains; remove one first")]
+    TooMany { most: u32 },
     #[error(
         "{host} covers names of the platform domain {platform_domain}; choose a wildcard under a domain of your own"
     )]
@@ -53,6 +64,11 @@ pub enum DomainError {
 
 impl DomainName {
     /// Reads a host name as a user typed it, in Unicode or ASCII.
+    ///
+    /// # Errors
+    ///
+    /// [`DomainError::OnlyWildcard`], [`DomainError::NotAce`], [`DomainError::NumericEnd`] or
+    /// [`DomainError::TooLong`] (docs/spec/api.md 4.14).
     pub fn parse(input: &str) -> Result<Self, DomainError> {
         if input.len() > INPUT_BYTES_MAX {
             return Err(DomainError::TooLong);
@@ -77,11 +93,12 @@ impl DomainName {
         Ok(Self(format!("{wildcard}{host}")))
     }
 
+    /// The name in its stored form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What to answer when this name, typed as `input`, is already claimed.
+    /// Error for a name that is already claimed; `input` is the name as typed.
     pub fn taken(&self, input: &str) -> DomainError {
         if input == self.0 {
             DomainError::Taken
@@ -90,9 +107,20 @@ impl DomainName {
         }
     }
 
-    /// Whether one of the two is a wildcard over the other.
+    /// Returns true if one of the two is a wildcard over the other.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.covers(other) || other.covers(self)
+    }
+
+    /// Returns true if this name, a wildcard or not, lies below the other. A bare label is a name under the
+    /// platform domain, not a top-level domain.
+    pub fn lies_below(&self, other: &Self) -> bool {
+        let parent = other.without_wildcard();
+        parent.contains('.') && is_below(&self.0, parent)
+    }
+
+    fn without_wildcard(&self) -> &str {
+        self.0.strip_prefix("*.").unwrap_or(&self.0)
     }
 
     /// A wildcard covers every name below it, however deep.
@@ -100,16 +128,14 @@ impl DomainName {
         self.0.strip_prefix("*.").is_some_and(|parent| is_below(other.as_str(), parent))
     }
 
-    /// Refuses names of the platform and of its other apps, and wildcards over them.
+    /// Refuses names of the platform and of its other apps, wildcards over them, look-alikes of them, and public
+    /// suffixes.
     ///
-    /// `reserved` are names that no app may have. Whether a bare label is the name of another app is
-    /// for the store to find out together with the write.
-    pub fn check_free_of_platform(
-        &self,
-        app: &AppName,
-        platform_domain: &str,
-        reserved: &BTreeSet<String>,
-    ) -> Result<(), DomainError> {
+    /// # Errors
+    ///
+    /// [`DomainError::CoversPlatform`], [`DomainError::Platform`], [`DomainError::PublicSuffix`] or
+    /// [`DomainError::Lookalike`].
+    pub fn check_free_of_platform(&self, app: &AppName, platform_domain: &str) -> Result<(), DomainError> {
         let own_host = format!("{app}.{platform_domain}");
         if self.0 == app.as_str() || self.0 == own_host {
             return Ok(());
@@ -124,15 +150,29 @@ impl DomainName {
                 platform_domain: platform_domain.to_owned(),
             });
         }
-        let is_reserved = reserved.contains(&self.0);
-        if is_reserved || self.0 == platform_domain || is_below(&self.0, platform_domain) {
+        // A bare label means the name under the platform domain.
+        let is_bare = !self.0.contains('.');
+        if is_bare || self.0 == platform_domain || is_below(&self.0, platform_domain) {
             return Err(DomainError::Platform {
                 host: self.0.clone(),
                 platform_domain: platform_domain.to_owned(),
                 app: app.clone(),
             });
         }
+        if self.is_public_suffix() {
+            return Err(DomainError::PublicSuffix { host: self.0.clone() });
+        }
+        if lookalikes::poses_below(self.without_wildcard(), platform_domain) {
+            return Err(DomainError::Lookalike { host: self.0.clone() });
+        }
         Ok(())
+    }
+
+    /// Returns true for a public suffix, a wildcard over one, and a wildcard over a top-level domain that no list
+    /// has.
+    fn is_public_suffix(&self) -> bool {
+        let name = self.without_wildcard();
+        !name.contains('.') || psl::suffix_str(name).is_some_and(|suffix| suffix == name)
     }
 }
 
@@ -142,7 +182,7 @@ impl fmt::Display for DomainName {
     }
 }
 
-/// Whether `name` lies below `parent` in the tree of names.
+/// Returns true if `name` is a subdomain of `parent`.
 fn is_below(name: &str, parent: &str) -> bool {
     name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
 }
@@ -151,8 +191,8 @@ fn is_below(name: &str, parent: &str) -> bool {
 fn to_ascii(name: &str) -> Result<String, &'static str> {
     // Hyphens in the third and fourth place are left alone: app names and real hosts have them.
     let host = Uts46::new()
-        .to_ascii(name.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Ignore)
-        .map_err(|_| "labels may hold letters, digits and inner hyphens only")?;
+        .to_ascii(name.as_bytes(), DENIED, Hyphens::CheckFirstLast, DnsLength::Ignore)
+        .map_err(|_| "labels may hold letters, digits, underscores and inner hyphens only")?;
     for label in host.split('.') {
         if label.is_empty() {
             return Err("a label is empty");
@@ -173,8 +213,7 @@ mod tests {
     }
 
     fn check(host: &str) -> Result<(), DomainError> {
-        let reserved = ["deis", "deis-builder"].map(str::to_owned).into();
-        DomainName::parse(host)?.check_free_of_platform(&app(), "apps.example.com", &reserved)
+        DomainName::parse(host)?.check_free_of_platform(&app(), "apps.example.com")
     }
 
     #[test]
@@ -190,6 +229,8 @@ mod tests {
             ("xn--MLAUT-jva.com", "xn--mlaut-jva.com"),
             ("r4---sn.foo.com", "r4---sn.foo.com"),
             ("1.2.3.4a", "1.2.3.4a"),
+            ("My_App.foo.com", "my_app.foo.com"),
+            ("_acme.foo.com", "_acme.foo.com"),
         ] {
             assert_eq!(DomainName::parse(input).as_ref().map(DomainName::as_str), Ok(kept), "{input}");
         }
@@ -207,8 +248,8 @@ mod tests {
         for input in [
             "foo.*.com",
             "*.foo.*.com",
-            "a_b.com",
             "a b",
+            "a$b.com",
             "-a.com",
             "a-.com",
             "a..com",
@@ -234,8 +275,12 @@ mod tests {
             "blog.apps.example.com",
             "www.foo.com",
             "*.foo.com",
-            "other",
             "example.com",
+            "my_app.example.org",
+            "foo.co.uk",
+            "*.foo.co.uk",
+            "foo.github.io",
+            "exemple.com",
             "*.www.example.com",
             "myapps.example.com",
         ] {
@@ -244,6 +289,8 @@ mod tests {
         for platform in [
             "deis",
             "deis-builder",
+            "other",
+            "com",
             "apps.example.com",
             "deis.apps.example.com",
             "shop.apps.example.com",
@@ -254,6 +301,26 @@ mod tests {
         }
         for wide in ["*.apps.example.com", "*.example.com", "*.com"] {
             assert!(matches!(check(wide), Err(DomainError::CoversPlatform { .. })), "{wide}");
+        }
+        for suffix in [
+            "*.net",
+            "*.co.uk",
+            "co.uk",
+            "CO.UK.",
+            "github.io",
+            "*.github.io",
+            "*.foo.ck",
+            "*.internal",
+            "公司.cn",
+            "*.公司.cn",
+            "*.xn--p1ai",
+        ] {
+            assert!(matches!(check(suffix), Err(DomainError::PublicSuffix { .. })), "{suffix}");
+        }
+        for posing in
+            ["apps.examp1e.com", "www.apps.exаmple.com", "*.apps.exаmple.com", "dels.apps.example.c0m"]
+        {
+            assert!(matches!(check(posing), Err(DomainError::Lookalike { .. })), "{posing}");
         }
     }
 
@@ -267,6 +334,22 @@ mod tests {
         assert!(!name("*.foo.com").overlaps(&name("foo.com")));
         assert!(!name("*.foo.com").overlaps(&name("myfoo.com")));
         assert!(!name("www.foo.com").overlaps(&name("www.foo.com")));
+    }
+
+    #[test]
+    fn a_name_lies_below_another_whether_either_is_a_wildcard() {
+        let name = |text| DomainName::parse(text).expect("a good domain");
+
+        for (below, above) in
+            [("www.foo.com", "foo.com"), ("*.www.foo.com", "foo.com"), ("*.foo.com", "foo.com")]
+        {
+            assert!(name(below).lies_below(&name(above)), "{below} {above}");
+        }
+        assert!(name("a.b.foo.com").lies_below(&name("*.foo.com")));
+        for (one, other) in [("foo.com", "foo.com"), ("foo.com", "www.foo.com"), ("myfoo.com", "foo.com")] {
+            assert!(!name(one).lies_below(&name(other)), "{one} {other}");
+        }
+        assert!(!name("www.blog").lies_below(&name("blog")));
     }
 
     #[test]

@@ -1,5 +1,4 @@
-//! How the edge treats requests: what a router and an app may set (docs/router.md has the table), and what
-//! becomes of both together.
+//! Edge settings of a router and of an app (docs/router.md has the table), and how the two are merged.
 //!
 //! The keys are those that Deis had for its nginx. [`router_rules`] and [`app_rules`] read them;
 //! [`SiteRules::of`] decides what holds for one app.
@@ -13,7 +12,7 @@ mod site;
 use std::time::Duration;
 
 pub use backend::{Protocol, ProxyHeader};
-pub use limits::{Bound, BoundRules, LimitRules, Limits, Pace};
+pub use limits::{BoundRules, LimitRules, RequestBound, RequestLimits, RequestRate};
 use serde::{Deserialize, Serialize};
 
 pub use read::{APP_KEYS, ROUTER_KEYS, app_rules, router_rules};
@@ -21,18 +20,21 @@ pub use site::{SiteRules, TlsVersion};
 
 use crate::networks::Network;
 
-/// What a router is told for all apps.
+/// Settings of a router, for all apps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouterRules {
-    /// How long an app may stay silent.
+    /// Longest silence of an app.
     pub timeout: Duration,
     /// Largest request body; `None` has no bound.
     pub body_bytes_max: Option<u64>,
+    /// Request bodies come in as a whole before a replica is asked; otherwise they stream.
+    #[serde(default = "yes")]
+    pub request_buffering: bool,
     pub gzip: Gzip,
-    /// Where answers are compressed, zstd is offered beside gzip.
+    /// Offers zstd beside gzip where responses are compressed.
     pub zstd: bool,
     pub limits: LimitRules,
-    /// Proxies in front that are believed about who asks and how.
+    /// Proxies in front that are trusted about the client's address and scheme.
     pub trusted_proxies: Vec<Network>,
     /// Connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
@@ -43,7 +45,7 @@ pub struct RouterRules {
     pub whitelists_enforced: bool,
     /// Gets the requests for hosts of nobody.
     pub default_app: Option<String>,
-    /// Visitors come back to the replica that answered them before.
+    /// Sends clients back to the replica that answered them before.
     pub sticky: bool,
     pub request_ids: bool,
     pub request_start: bool,
@@ -52,8 +54,13 @@ pub struct RouterRules {
     pub hsts: Hsts,
     pub tls_minimum: TlsVersion,
     pub referrer_policy: Option<String>,
-    /// Requests are told in the log of the app that they are for.
+    /// Logs requests in the log of their app.
     pub access_log: bool,
+}
+
+/// Default of fields that older stored tables lack.
+fn yes() -> bool {
+    true
 }
 
 impl Default for RouterRules {
@@ -61,6 +68,7 @@ impl Default for RouterRules {
         Self {
             timeout: Duration::from_secs(1_300),
             body_bytes_max: Some(1 << 30),
+            request_buffering: true,
             gzip: Gzip::default(),
             zstd: true,
             limits: LimitRules::default(),
@@ -143,7 +151,7 @@ impl Default for Hsts {
     }
 }
 
-/// What an app has otherwise; `None` leaves it to the router.
+/// Settings of an app; `None` leaves the router's value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppRules {
     pub connect_timeout: Option<Duration>,
@@ -151,6 +159,7 @@ pub struct AppRules {
     /// `Some(None)` has no bound.
     #[serde(with = "nested")]
     pub body_bytes_max: Option<Option<u64>>,
+    pub request_buffering: Option<bool>,
     pub gzip: Option<bool>,
     pub zstd: Option<bool>,
     pub limits: LimitRules,

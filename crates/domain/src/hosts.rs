@@ -1,7 +1,7 @@
 //! Host names of requests: how one is read, and which route it means.
 //!
 //! Platform hosts come before app hosts, app hosts before custom domains; among equal custom domains
-//! the older claim wins (architecture.md, "Hosts").
+//! the older claim wins (docs/spec/components.md 5.3).
 
 use std::collections::HashMap;
 
@@ -31,9 +31,9 @@ pub fn parse_host(authority: &str) -> Option<String> {
 /// Finds the route of a host in constant time per label.
 #[derive(Debug, Default)]
 pub struct HostIndex {
-    exact: HashMap<String, Claimed>,
+    exact: HashMap<String, HostClaim>,
     /// Keyed by what follows `*.`.
-    wildcard: HashMap<String, Claimed>,
+    wildcard: HashMap<String, HostClaim>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,12 +44,14 @@ struct Rank {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Claimed {
+struct HostClaim {
     rank: Rank,
     route: usize,
 }
 
 impl HostIndex {
+    /// Indexes all hosts of a table. A host that several routes claim goes to the platform, then to an app's own
+    /// name, then to the oldest claim.
     pub fn new(table: &RouteTable) -> Self {
         let mut index = Self::default();
         for (position, route) in table.routes.iter().enumerate() {
@@ -58,17 +60,17 @@ impl HostIndex {
                 RouteOwner::App(_) => 1,
             };
             for host in &route.own_hosts {
-                index.claim(host, Claimed { rank: Rank { class, since_ms: 0 }, route: position });
+                index.claim(host, HostClaim { rank: Rank { class, since_ms: 0 }, route: position });
             }
             for domain in &route.domains {
                 let rank = Rank { class: 2, since_ms: domain.since_ms };
-                index.claim(&domain.host, Claimed { rank, route: position });
+                index.claim(&domain.host, HostClaim { rank, route: position });
             }
         }
         index
     }
 
-    fn claim(&mut self, host: &str, claimed: Claimed) {
+    fn claim(&mut self, host: &str, claimed: HostClaim) {
         let (names, name) = match host.strip_prefix("*.") {
             Some(parent) => (&mut self.wildcard, parent),
             None => (&mut self.exact, host),

@@ -1,6 +1,6 @@
 //! Images: what every build ends as, pinned by digest.
 //!
-//! Where an image is stored is the engine's business: no registry's host appears here.
+//! The engine decides where an image is stored: no registry's host appears here.
 
 use std::fmt;
 
@@ -40,6 +40,7 @@ impl Digest {
         &self.0["sha256:".len()..]
     }
 
+    /// The digest with its algorithm, `sha256:<64 hex>`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -75,6 +76,7 @@ pub enum Image {
 }
 
 impl Image {
+    /// The digest that pins the image.
     pub fn digest(&self) -> &Digest {
         match self {
             Self::Built { digest, .. } | Self::External { digest, .. } => digest,

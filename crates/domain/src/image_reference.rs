@@ -16,7 +16,7 @@ const TAG_LENGTH_MAX: usize = 128;
 /// The host that a reference without one means.
 const DOCKER_HUB: &str = "docker.io";
 
-/// Parts of the platform: images `deis/<part>` of theirs are no apps (api.md 5.3).
+/// Parts of the platform: images `deis/<part>` of theirs are no apps (docs/spec/api.md 5.3).
 const PLATFORM_PARTS: &[&str] = &[
     "builder",
     "controller",
@@ -44,7 +44,7 @@ pub struct ImageReference {
     pub digest: Option<Digest>,
 }
 
-/// Why a text is no reference.
+/// An invalid image reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     #[error("it is empty")]
@@ -67,6 +67,12 @@ pub enum ReferenceError {
 
 impl ImageReference {
     /// Parses a reference as a user typed it.
+    /// A reference without tag and digest gets the tag `latest`.
+    ///
+    /// # Errors
+    ///
+    /// The [`ReferenceError`] of the first part that is not valid; [`ReferenceError::Id`] for an image id, which
+    /// names no repository.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         if text.is_empty() {
             return Err(ReferenceError::Empty);
@@ -106,7 +112,7 @@ impl ImageReference {
         }
     }
 
-    /// Whether this is an image of the platform itself, whatever registry it comes from.
+    /// Returns true for an image of the platform itself, from any registry.
     pub fn is_part_of_platform(&self) -> bool {
         let words: Vec<&str> = self.path.split('/').collect();
         words.windows(2).any(|pair| pair[0] == "deis" && PLATFORM_PARTS.contains(&pair[1]))
@@ -115,13 +121,13 @@ impl ImageReference {
     /// The app whose image this is, when the reference points into `namespace`, the first part of
     /// the names of all images that this platform made: `<namespace>/<app>`.
     ///
-    /// What follows the app's name is ignored, so that no spelling slips through.
+    /// The rest after the app's name is ignored, so that no spelling slips through.
     pub fn app_in(&self, namespace: &str) -> Option<&str> {
         let rest = self.path.strip_prefix(namespace)?.strip_prefix('/')?;
         Some(rest.split('/').next().unwrap_or(rest))
     }
 
-    /// Whether an app may use this image: all but those that the platform made for other apps.
+    /// Returns true if the app may use this image: all images but those that the platform made for other apps.
     pub fn may_be_used_by(&self, app: &AppName, namespace: &str) -> bool {
         self.app_in(namespace).is_none_or(|owner| owner == app.as_str())
     }
@@ -140,12 +146,12 @@ impl fmt::Display for ImageReference {
     }
 }
 
-/// Where the platform keeps an image for an app: `<namespace>/<app>:<hex of the digest>`.
+/// Name under which the platform keeps an image for an app: `<namespace>/<app>:<hex of the digest>`.
 pub fn kept_name(namespace: &str, app: &AppName, image: &Image) -> String {
     format!("{namespace}/{app}:{}", image.digest().hex())
 }
 
-/// Whether Docker could take the text for an image's id, which any unique beginning of it names.
+/// Returns true if Docker could read the text as an image id, of which any unique prefix is enough.
 fn is_id(text: &str) -> bool {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     hex.len() <= 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())

@@ -1,7 +1,7 @@
-//! SSH public keys as users give them: a line of `authorized_keys`.
+//! SSH public keys as users enter them: a line of `authorized_keys`.
 //!
-//! A key is known by its blob. Comments differ between copies of one key, and MD5 can be made to
-//! collide, so neither tells keys apart.
+//! Keys are compared by their blob. Comments differ between copies of one key, and MD5 has collisions, so neither
+//! identifies a key.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -19,7 +19,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Why a text is no public key. The display text is what the API answers.
+/// An invalid public key. The display text is the answer of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error("Key contains invalid base64 chars")]
@@ -37,6 +37,11 @@ pub struct PublicKey {
 
 impl PublicKey {
     /// Parses one line of `authorized_keys` (without options).
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Lines`] for more than one line, [`KeyError::Base64`] where the second word is missing or is not
+    /// base64.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         if text.contains(['\n', '\r']) {

@@ -1,4 +1,4 @@
-//! Names that cannot be wrong: parsed once at the door, trusted afterwards.
+//! Names that are always valid: parsed once on entry, trusted afterwards.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Longest app name, in characters: it becomes a DNS label and a Kubernetes namespace (RFC 1123).
 pub const APP_NAME_LENGTH_MAX: usize = 63;
 
-/// Why a text is no name. The display text is what the API answers.
+/// An invalid name. The display text is the answer of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     #[error(
@@ -22,13 +22,17 @@ pub enum NameError {
 }
 
 /// Name of an app, unique on the platform: `^[a-z]([a-z0-9-]*[a-z0-9])?$`, at most 63 characters
-/// (api.md 4.5).
+/// (docs/spec/api.md 4.5).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AppName(String);
 
 impl AppName {
     /// Parses a name as a user typed it.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::AppTooLong`] above [`APP_NAME_LENGTH_MAX`] characters, else [`NameError::App`].
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.chars().count() > APP_NAME_LENGTH_MAX {
             return Err(NameError::AppTooLong);
@@ -43,18 +47,23 @@ impl AppName {
         }
     }
 
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Name of a process type, a key of the Procfile: `^[a-z0-9]+(-[a-z0-9]+)*$` (api.md 4.7).
+/// Name of a process type, a key of the Procfile: `^[a-z0-9]+(-[a-z0-9]+)*$` (docs/spec/api.md 4.7).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ProcessType(String);
 
 impl ProcessType {
     /// Parses a process type as a Procfile or a user gives it.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::ProcessType`].
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let words_well = text.split('-').all(|word| !word.is_empty());
         if words_well && text.bytes().all(is_label_byte) {
@@ -79,11 +88,12 @@ impl ProcessType {
         Self("run".to_owned())
     }
 
-    /// Whether the router may send requests to processes of this type (api.md 5.1).
+    /// Returns true if the router may send requests to processes of this type (docs/spec/api.md 5.1).
     pub fn is_routable(&self) -> bool {
         self.0 == "web" || self.0 == "cmd"
     }
 
+    /// The process type as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -14,6 +14,7 @@ pub struct Network {
 }
 
 impl Network {
+    /// Parses an IPv4 or IPv6 address with an optional number of bits; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
@@ -29,7 +30,7 @@ impl Network {
         (bits <= bits_max).then_some(Self { address, bits })
     }
 
-    /// Whether the address lies in the network; IPv4 in IPv6 is IPv4.
+    /// Returns true if the address lies in the network; an IPv4-mapped IPv6 address counts as IPv4.
     pub fn covers(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::crashes::Crashes;
 use crate::names::{AppName, ProcessType};
 
 /// One running replica, whatever the engine calls it.
@@ -16,9 +17,11 @@ pub struct Pod {
     pub release: u64,
     pub state: PodState,
     pub started: Option<Timestamp>,
+    /// Unrequested exits of its process; `None` if there was none.
+    pub crashes: Option<Crashes>,
 }
 
-/// State of a pod (api.md 4.11).
+/// State of a pod (docs/spec/api.md 4.11).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PodState {
@@ -51,7 +54,7 @@ impl PodState {
     }
 }
 
-/// Which pods of an app an operation means.
+/// Selection of an app's pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PodSelection {
     All,
@@ -60,7 +63,7 @@ pub enum PodSelection {
 }
 
 /// The pods that users see: those of one release, newest start first. One-off pods are none of them,
-/// and neither are those that have ended (api.md 4.11).
+/// and neither are those that have ended (docs/spec/api.md 4.11).
 pub fn listed(pods: Vec<Pod>, release: u64, selection: &PodSelection) -> Vec<Pod> {
     let mut shown: Vec<_> = pods
         .into_iter()
@@ -74,7 +77,7 @@ pub fn listed(pods: Vec<Pod>, release: u64, selection: &PodSelection) -> Vec<Pod
 }
 
 impl PodSelection {
-    /// Whether the pod is one of those that are meant.
+    /// Returns true if the selection includes the pod.
     pub fn selects(&self, pod: &Pod) -> bool {
         match self {
             Self::All => true,
@@ -103,6 +106,7 @@ mod tests {
             release,
             state,
             started: started.map(|second| Timestamp::from_second(second).expect("a near moment")),
+            crashes: None,
         }
     }
 

@@ -1,7 +1,8 @@
-//! Procfiles: process types and their commands (components.md 1.10).
+//! Procfiles: process types and their commands (docs/spec/components.md 1.10).
 //!
-//! A Procfile is a YAML map; where it is not valid YAML, it is read in the looser line format
-//! (`name: command`, `#` comments), in which a command may hold anything.
+//! Each line is an entry, `name: command`, independent of other lines. The command extends to the end of its line:
+//! a `#` in it belongs to the shell. Of YAML, which the original read, the forms that users write are supported: a
+//! value in quotes as a whole, the block forms `|` and `>`, and continuation lines with deeper indentation.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ pub const PROCFILE_BYTES_MAX: usize = 64 * 1024;
 /// Process types and their commands.
 pub type Procfile = BTreeMap<ProcessType, String>;
 
-/// Why a text is no Procfile.
+/// An invalid Procfile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProcfileError {
     #[error("Procfile is longer than {} KB", PROCFILE_BYTES_MAX / 1024)]
@@ -29,65 +30,81 @@ pub enum ProcfileError {
 }
 
 /// Reads a Procfile.
+///
+/// # Errors
+///
+/// [`ProcfileError::TooLong`] above [`PROCFILE_BYTES_MAX`]; every other [`ProcfileError`] names the line.
 pub fn parse(text: &str) -> Result<Procfile, ProcfileError> {
     if text.len() > PROCFILE_BYTES_MAX {
         return Err(ProcfileError::TooLong);
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    match parse_yaml(text) {
-        Some(entries) if each_has_a_line(text, &entries) => checked(text, entries),
-        // A command may look like YAML of another kind, such as a list.
-        Some(_) | None => parse_lines(text),
-    }
-}
-
-/// The map of a YAML document, where it is one from texts to texts.
-fn parse_yaml(text: &str) -> Option<BTreeMap<String, String>> {
-    serde_saphyr::from_str(text).ok()
-}
-
-/// Whether each entry is one that a reader of lines would see, too, by its name. `{a: b}` is none.
-fn each_has_a_line(text: &str, entries: &BTreeMap<String, String>) -> bool {
-    entries.keys().all(|name| line_of(text, name).is_some())
-}
-
-fn checked(text: &str, entries: BTreeMap<String, String>) -> Result<Procfile, ProcfileError> {
-    let mut procfile = Procfile::new();
-    for (name, command) in entries {
-        let line = line_of(text, &name).unwrap_or(1);
-        let process = process_type(&name, line)?;
-        if command.trim().is_empty() {
-            return Err(ProcfileError::NoCommand { line, name });
-        }
-        procfile.insert(process, command.trim().to_owned());
-    }
-    Ok(procfile)
-}
-
-/// Number of the line that begins with this name, counted from 1.
-fn line_of(text: &str, name: &str) -> Option<usize> {
-    let names_it = |line: &str| {
-        let rest = line.trim_start().trim_start_matches(['"', '\'']).strip_prefix(name);
-        rest.is_some_and(|rest| rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':'))
-    };
-    text.lines().position(names_it).map(|index| index + 1)
-}
-
-fn parse_lines(text: &str) -> Result<Procfile, ProcfileError> {
+    let lines: Vec<_> = text.lines().collect();
     let mut procfile = Procfile::new();
     let mut first_lines = BTreeMap::new();
-    for (index, line) in text.lines().enumerate() {
-        let (number, line) = (index + 1, line.trim());
-        if line.is_empty() || line.starts_with('#') || line == "---" {
+    let mut next = 0;
+    while let Some(line) = lines.get(next) {
+        let number = next + 1;
+        next += 1;
+        if is_empty(line) || line.trim_end() == "---" {
             continue;
         }
-        let (process, command) = parse_line(number, line)?;
+        let (process, command) = parse_line(number, line.trim())?;
+        let further = &lines[next..next + further_in(line, &lines[next..])];
+        next += further.len();
+        let command = whole_command(command, further);
+        if command.is_empty() {
+            return Err(ProcfileError::NoCommand { line: number, name: process.to_string() });
+        }
         if let Some(first) = first_lines.insert(process.clone(), number) {
             return Err(ProcfileError::Twice { line: number, name: process.to_string(), first });
         }
-        procfile.insert(process, command.to_owned());
+        procfile.insert(process, command);
     }
     Ok(procfile)
+}
+
+/// A blank line or a comment.
+fn is_empty(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty() || line.starts_with('#')
+}
+
+/// Number of following lines that continue an entry: they are indented further and are no entries themselves.
+fn further_in(entry: &str, following: &[&str]) -> usize {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let is_block = entry.split_once(':').is_some_and(|(_, value)| is_block(value.trim()));
+    let belongs = |line: &&&str| match is_block {
+        true => line.trim().is_empty() || indent(line) > indent(entry),
+        false => indent(line) > indent(entry) && !is_empty(line) && parse_line(0, line.trim()).is_err(),
+    };
+    following.iter().take_while(belongs).count()
+}
+
+/// Marker of a YAML block: `|` or `>`, with a modifier for the last line break.
+fn is_block(value: &str) -> bool {
+    matches!(value, "|" | ">" | "|-" | ">-" | "|+" | ">+")
+}
+
+/// The command of an entry with the lines that belong to it, without the quotes of a value quoted as a whole.
+fn whole_command(value: &str, further: &[&str]) -> String {
+    let further = further.iter().map(|line| line.trim()).filter(|line| !line.is_empty());
+    if is_block(value) {
+        let separator = if value.starts_with('|') { "\n" } else { " " };
+        return further.collect::<Vec<_>>().join(separator);
+    }
+    let all = std::iter::once(value).chain(further).filter(|part| !part.is_empty());
+    let command = all.collect::<Vec<_>>().join(" ");
+    unquoted(&command).unwrap_or(command)
+}
+
+/// The text of a value that is one quoted scalar of YAML; `None` where the quotes are the shell's.
+fn unquoted(command: &str) -> Option<String> {
+    if !command.starts_with(['"', '\'']) {
+        return None;
+    }
+    let text: String = serde_saphyr::from_str(command).ok()?;
+    Some(text.trim().to_owned())
 }
 
 fn parse_line(number: usize, line: &str) -> Result<(ProcessType, &str), ProcfileError> {
@@ -97,14 +114,12 @@ fn parse_line(number: usize, line: &str) -> Result<(ProcessType, &str), Procfile
     };
     let (name, command) = line.split_once(':').ok_or_else(not_an_entry)?;
     let name = name.trim_end();
+    let in_quotes = |quote: char| name.strip_prefix(quote).and_then(|name| name.strip_suffix(quote));
+    let name = in_quotes('"').or_else(|| in_quotes('\'')).unwrap_or(name);
     if name.is_empty() || name.contains(char::is_whitespace) {
         return Err(not_an_entry());
     }
-    let process = process_type(name, number)?;
-    match command.trim() {
-        "" => Err(ProcfileError::NoCommand { line: number, name: name.to_owned() }),
-        command => Ok((process, command)),
-    }
+    Ok((process_type(name, number)?, command.trim()))
 }
 
 fn process_type(name: &str, line: usize) -> Result<ProcessType, ProcfileError> {
@@ -150,6 +165,34 @@ mod tests {
     }
 
     #[test]
+    fn a_line_means_the_same_whatever_other_lines_say() {
+        let alone = "web: python show.py \"issue #7\" --title='a #b'";
+        let command = "python show.py \"issue #7\" --title='a #b'";
+        for other in [
+            "",
+            "clock: \"tick\"",
+            "clock: npm run start: all",
+            "clock: [a]",
+            "clock: a # b",
+            "clock: |\n  x\n  y",
+        ] {
+            for text in [format!("{alone}\n{other}\n"), format!("{other}\n{alone}\n")] {
+                let entries = read(&text).expect("a Procfile");
+                assert!(entries.contains(&("web".to_owned(), command.to_owned())), "{text}: {entries:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_may_go_on_in_lines_further_in() {
+        assert_eq!(
+            read("web: gunicorn app\n  --bind x\n\n# next\nclock: |\n  one\n\n  two\nlast: a\n"),
+            commands(&[("clock", "one\ntwo"), ("last", "a"), ("web", "gunicorn app --bind x")])
+        );
+        assert_eq!(read("  web: a\n  worker: b\n"), commands(&[("web", "a"), ("worker", "b")]));
+    }
+
+    #[test]
     fn lines_that_are_no_yaml_are_read_too() {
         for (line, command) in [
             ("web: npm run start: all", "npm run start: all"),
@@ -162,6 +205,9 @@ mod tests {
             ("web: true", "true"),
             ("web: 5", "5"),
             ("web : run", "run"),
+            ("web: a # b", "a # b"),
+            ("web: &x run", "&x run"),
+            ("'web': run", "run"),
         ] {
             assert_eq!(read(line), commands(&[("web", command)]), "{line}");
         }

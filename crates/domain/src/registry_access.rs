@@ -1,8 +1,8 @@
-//! Who may do what in the managed registry.
+//! Access to the managed registry.
 //!
-//! Every credential is derived from one key, so that whoever issues tokens needs neither the controller nor
-//! a database: nodes pull while both are down. An app's credential pulls that app's images and nothing
-//! else; a build's ends with the build. Follows the scopes of the registry token specification.
+//! Every credential is derived from one key, so that the issuer of tokens needs neither the controller nor a
+//! database: nodes pull while both are down. An app's credential pulls that app's images and nothing else; a
+//! build's expires with the build. Follows the scopes of the registry token specification.
 
 use std::fmt;
 
@@ -73,23 +73,24 @@ pub enum Account {
 }
 
 impl AccessKey {
+    /// The key that a secret of the platform makes; every part of the platform has the same.
     pub fn new(secret: impl Into<Vec<u8>>) -> Self {
         Self(secret.into())
     }
 
-    /// What an app's pods pull with.
+    /// Pull credential of an app's pods.
     pub fn for_app(&self, app: &AppName) -> Credential {
         Credential { username: format!("{APP_PREFIX}{app}"), password: self.hex(&["app", app.as_str()]) }
     }
 
-    /// What a build pushes with, until this second of the Unix epoch.
+    /// Push credential of a build, valid until this second of the Unix epoch.
     pub fn for_build(&self, app: &AppName, expires_at: i64) -> Credential {
         let until = expires_at.to_string();
         let mac = self.hex(&["build", app.as_str(), &until]);
         Credential { username: format!("{BUILD_PREFIX}{app}"), password: format!("{until}.{mac}") }
     }
 
-    /// What the platform's own processes use.
+    /// Credential of the platform's own processes.
     pub fn for_controller(&self) -> Credential {
         Credential { username: CONTROLLER.to_owned(), password: self.hex(&[CONTROLLER]) }
     }
@@ -99,7 +100,7 @@ impl AccessKey {
         self.mac(&["token signature"]).finalize().into_bytes().into()
     }
 
-    /// Who has this name and password at this second of the Unix epoch.
+    /// Finds the account of this name and password at this second of the Unix epoch.
     pub fn identify(&self, username: &str, password: &str, now: i64) -> Option<Account> {
         if username == CONTROLLER {
             return self.is(&[CONTROLLER], password).then_some(Account::Controller);
@@ -137,7 +138,7 @@ impl AccessKey {
     }
 }
 
-/// What can be done with a repository.
+/// Actions on a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     Pull,
@@ -146,6 +147,7 @@ pub enum Action {
 }
 
 impl Action {
+    /// Name of the action in scopes of the token protocol.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pull => "pull",
@@ -167,8 +169,8 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Reads `repository:<name>:<action>,...`, several joined by blanks. What is not a repository or no
-    /// action of ours is left out: nobody gets it.
+    /// Reads `repository:<name>:<action>,...`, several separated by blanks. Other resources and unknown actions
+    /// are left out: nobody gets them.
     pub fn parse_all(text: &str) -> Vec<Self> {
         text.split(' ').filter(|scope| scope.len() <= SCOPE_BYTES_MAX).filter_map(Self::parse).collect()
     }
@@ -182,7 +184,7 @@ impl Scope {
     }
 }
 
-/// The part of what is wanted that an account may do; `None` is someone without a credential.
+/// The part of the wanted scope that an account may use; `None` is a caller without a credential.
 pub fn granted(account: Option<&Account>, wanted: &Scope) -> Vec<Action> {
     let may = allowed(account, &wanted.repository);
     wanted.actions.iter().copied().filter(|action| may.contains(action)).collect()

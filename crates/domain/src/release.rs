@@ -1,13 +1,13 @@
 //! Releases: the immutable, numbered versions of an app.
 //!
 //! `git push`, `pull`, `config:set` and `rollback` all end here. A release is never edited; going back
-//! means making a new release with the build and config of an old one (api.md 4.9).
+//! means making a new release with the build and config of an old one (docs/spec/api.md 4.9).
 
 use crate::build::Build;
 use crate::config::{Config, ConfigError, ConfigPatch, Texts, changes};
-use crate::structure::{Structure, after_build};
+use crate::structure::Formation;
 
-/// What an app is on when a change is decided: its newest release that has not failed.
+/// State of an app when a change is decided: its newest release that has not failed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Current<'a> {
     /// Highest number of all releases, failed ones included.
@@ -18,13 +18,13 @@ pub struct Current<'a> {
     pub owner: &'a str,
     pub config: &'a Config,
     pub build: Option<&'a Build>,
-    /// Replicas wanted now.
-    pub structure: &'a Structure,
+    /// Its process counts.
+    pub formation: &'a Formation,
 }
 
-/// What a user wants of the next release.
+/// A change that makes the next release.
 #[derive(Debug, Clone)]
-pub enum Change<'a> {
+pub enum ChangeRequest<'a> {
     /// A build was made, or an image was brought; this always makes a release.
     Built {
         build: Build,
@@ -37,11 +37,11 @@ pub enum Change<'a> {
     },
     /// The release to go back to was found by [`rollback_target`].
     RolledBack {
-        target: Target<'a>,
+        target: RollbackTarget<'a>,
     },
 }
 
-/// What happens when a Procfile is missing (api.md 5.2).
+/// Handling of a missing Procfile (docs/spec/api.md 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcfileRules {
     /// Refuses a build without a Procfile when the one before had one.
@@ -52,7 +52,7 @@ pub struct ProcfileRules {
 
 /// A release to go back to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Target<'a> {
+pub struct RollbackTarget<'a> {
     pub version: u64,
     pub failed: bool,
     pub build: Option<&'a Build>,
@@ -69,11 +69,11 @@ pub struct NextRelease {
     pub config: Option<Config>,
     /// A new build, where the change brought one.
     pub build: Option<Build>,
-    /// Replicas wanted from now on; `None` without a build, as nothing is deployed then.
-    pub structure: Option<Structure>,
+    /// Process counts from now on; `None` without a build, as nothing is deployed then.
+    pub formation: Option<Formation>,
 }
 
-/// Why there is no next release. The display text is what the API answers.
+/// A change that makes no release. The display text is the answer of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReleaseError {
     #[error("{user} changed nothing - release stopped")]
@@ -103,19 +103,28 @@ pub fn initial_summary(user: &str, config: &Config) -> String {
 }
 
 /// Decides the release that follows `current` after `change`, made by `user`.
+///
+/// # Errors
+///
+/// [`ReleaseError::ProcfileMissing`] for a build, [`ReleaseError::Config`] or [`ReleaseError::Unchanged`] for a
+/// config, [`ReleaseError::RollbackToFailed`] for a rollback.
 pub fn next_release(
     user: &str,
     current: &Current<'_>,
-    change: Change<'_>,
+    change: ChangeRequest<'_>,
 ) -> Result<NextRelease, ReleaseError> {
     match change {
-        Change::Built { build, uuid, rules } => built(user, current, build, uuid, *rules),
-        Change::Configured { patch, default_tags } => configured(user, current, patch, default_tags),
-        Change::RolledBack { target } => rolled_back(user, current, &target),
+        ChangeRequest::Built { build, uuid, rules } => built(user, current, build, uuid, *rules),
+        ChangeRequest::Configured { patch, default_tags } => configured(user, current, patch, default_tags),
+        ChangeRequest::RolledBack { target } => rolled_back(user, current, &target),
     }
 }
 
-/// Which release a user means who wants to go back: without a number, the one before the current.
+/// Version of the rollback target: the given number, or the release before the current one.
+///
+/// # Errors
+///
+/// [`ReleaseError::RollbackBelowFirst`] or [`ReleaseError::RollbackToInitial`].
 pub fn rollback_target(current_version: u64, wanted: Option<i64>) -> Result<u64, ReleaseError> {
     let before = i64::try_from(current_version).unwrap_or(i64::MAX) - 1;
     match wanted.unwrap_or(before) {
@@ -147,7 +156,7 @@ fn built(
         summary: format!("{user} deployed {what}"),
         summary_if_failed: format!("{user} deployed {} which failed", first(uuid, 7)),
         config: None,
-        structure: Some(after_build(current.structure, current.build, &build)),
+        formation: Some(current.formation.after_build(current.build, &build)),
         build: Some(build),
     })
 }
@@ -169,22 +178,26 @@ fn configured(
         summary_if_failed: format!("{user} deployed a config that failed"),
         config: Some(config),
         build: None,
-        structure: current.build.map(|_| current.structure.clone()),
+        formation: current.build.map(|_| current.formation.clone()),
     })
 }
 
-fn rolled_back(user: &str, current: &Current<'_>, target: &Target<'_>) -> Result<NextRelease, ReleaseError> {
+fn rolled_back(
+    user: &str,
+    current: &Current<'_>,
+    target: &RollbackTarget<'_>,
+) -> Result<NextRelease, ReleaseError> {
     if target.failed {
         return Err(ReleaseError::RollbackToFailed);
     }
-    let structure = target.build.map(|build| after_build(current.structure, current.build, build));
+    let formation = target.build.map(|build| current.formation.after_build(current.build, build));
     Ok(NextRelease {
         version: current.newest_version + 1,
         summary: format!("{user} rolled back to v{}", target.version),
         summary_if_failed: format!("{} performed roll back to a release that failed", current.owner),
         config: None,
         build: None,
-        structure,
+        formation,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::challenges::Challenge;
 use crate::edge::{AppRules, Protocol, RouterRules};
 use crate::names::{AppName, ProcessType};
 
-/// How an app wants to be reached; replaced as a whole by the controller.
+/// Routing of an app; the controller replaces it as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppRouting {
     pub app: AppName,
@@ -26,25 +26,28 @@ pub struct AppRouting {
     pub maintenance: bool,
     /// `false` takes the app out of the table: its hosts answer 404.
     pub routable: bool,
-    /// Tell requests in the app's log.
+    /// Logs requests in the app's log.
     #[serde(default)]
     pub access_log: bool,
     /// Addresses and networks that may ask; empty means everyone.
     pub whitelist: Vec<String>,
     /// Answer plain HTTP with 301 to HTTPS.
     pub https_enforced: bool,
-    /// What domains are served with over HTTPS; others with the platform's certificate.
+    /// Certificates of domains for HTTPS; other hosts use the platform's certificate.
     #[serde(default)]
     pub certificates: Vec<AttachedCert>,
     /// Process types that some paths go to instead, ordered by type.
     #[serde(default)]
     pub services: Vec<PathService>,
-    /// What custom domains answer to certificate authorities.
+    /// Responses of custom domains to certificate authorities.
     #[serde(default)]
     pub challenges: Vec<Challenge>,
+    /// Owner of the app: apps of one owner may reach one another inside a cluster.
+    #[serde(default)]
+    pub owner: Option<String>,
 }
 
-/// Paths that go to a process type of their own; which are meant is said by [`crate::services`].
+/// Paths that go to a process type of their own; [`crate::services`] matches them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathService {
     pub process: ProcessType,
@@ -67,9 +70,9 @@ pub struct RouteTable {
     pub version: u64,
     /// Shared with the tables before and after, as far as nothing has changed.
     pub routes: Vec<Arc<Route>>,
-    /// How routers are to work, where they are told so while they run.
+    /// Settings of routers, where they can change while routers run.
     pub rules: Arc<RouterRules>,
-    /// What all hosts without a certificate of their own are served with.
+    /// Certificate of all hosts without one of their own.
     pub platform_certificate: Option<Arc<Pair>>,
 }
 
@@ -86,14 +89,14 @@ pub struct Route {
     pub https_enforced: bool,
     /// Domains are full host names here.
     pub certificates: Vec<AttachedCert>,
-    /// What the app wants to have otherwise than the router has it.
+    /// Settings of the app that differ from the router's.
     pub rules: AppRules,
     /// Replicas that should be serving; above zero, requests wait for a first backend.
     pub wanted: u32,
     pub backends: Vec<Backend>,
     /// Paths that go elsewhere.
     pub services: Vec<ServiceRoute>,
-    /// What its hosts answer to certificate authorities, before anything else.
+    /// Responses of its hosts to certificate authorities, checked before everything else.
     pub challenges: Vec<Challenge>,
 }
 
@@ -122,10 +125,10 @@ impl Route {
     }
 }
 
-/// Where some paths of a route go.
+/// Target of some paths of a route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceRoute {
-    /// Patterns, joined by commas; which paths they mean is said by [`crate::services`].
+    /// Patterns, separated by commas; [`crate::services`] matches them.
     pub path_pattern: String,
     /// As those of the route.
     pub wanted: u32,
@@ -134,7 +137,7 @@ pub struct ServiceRoute {
     pub protocol: Option<Protocol>,
 }
 
-/// Whose route it is. Platform hosts win over app hosts, app hosts over custom domains.
+/// Owner of a route. Platform hosts win over app hosts, app hosts over custom domains.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RouteOwner {
     /// A part of the platform, such as `deis` for the API.
@@ -151,7 +154,7 @@ pub struct Backend {
     pub release: u64,
 }
 
-/// What a router tells the engine, so that draining knows when a backend is idle.
+/// A router's report to the engine, by which draining knows when a backend is idle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RouterReport {
     /// The table version that every worker of this router has taken over.

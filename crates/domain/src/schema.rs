@@ -1,4 +1,4 @@
-//! Shapes of JSON values that users send, with faults in the words of a JSON schema validator (api.md 4.7).
+//! Validation of JSON values that users send, with the messages of a JSON schema validator (docs/spec/api.md 4.7).
 
 use serde_json::{Map, Value};
 

@@ -1,7 +1,8 @@
-//! Sealing: how secrets are kept at rest.
+//! Sealing: encryption of secrets at rest.
 //!
-//! A sealed text carries the id of its key, so that a wrong key is told apart from damage and a platform can have
-//! several: the newest seals, all of them open. XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha); the nonce comes from the caller.
+//! A sealed text carries the id of its key, so that a wrong key can be told from damage and a platform can have
+//! several keys: the newest seals, all of them open. XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha); the caller
+//! provides the nonce.
 
 use std::fmt;
 
@@ -9,7 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use sha2::Digest as _;
+use hmac::{Hmac, Mac as _};
+use sha2::{Digest as _, Sha256};
 
 /// Bytes of a nonce; draw them at random for each sealing.
 pub const NONCE_BYTES: usize = 24;
@@ -19,6 +21,7 @@ pub const NONCE_BYTES: usize = 24;
 pub struct SealingKey {
     cipher: XChaCha20Poly1305,
     id: String,
+    fingerprints: Hmac<Sha256>,
 }
 
 /// The keys of a platform: the newest seals, all of them open.
@@ -28,7 +31,7 @@ pub struct SealingKeys {
     older: Vec<SealingKey>,
 }
 
-/// Keys as they are kept were not to be read. The text says nothing of what was found: it may be a key.
+/// Stored keys that could not be read. The message contains nothing of the text, which may be a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
     #[error("expected keys of 64 hex digits, one a line, the newest first")]
@@ -37,10 +40,10 @@ pub enum KeysError {
     TooMany,
 }
 
-/// Most keys that a platform has at a time; two, but for those who rotate and never tidy up.
+/// Most keys that a platform has at a time; two, unless old keys are never removed after rotations.
 pub const KEYS_MAX: usize = 16;
 
-/// Why a text could not be opened.
+/// A text that could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealingError {
     #[error("value is not sealed by this platform")]
@@ -52,9 +55,14 @@ pub enum SealingError {
 }
 
 impl SealingKey {
+    /// A key from 256 random bits.
     pub fn new(key: &[u8; 32]) -> Self {
-        let id = hex::encode(&sha2::Sha256::digest(key)[..4]);
-        Self { cipher: XChaCha20Poly1305::new(&(*key).into()), id }
+        let id = hex::encode(&Sha256::digest(key)[..4]);
+        let fingerprints = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes any key");
+        // A key of its own for each purpose (NIST SP 800-108, with HMAC as the function).
+        let own = fingerprints.chain_update("workflow fingerprints").finalize().into_bytes();
+        let fingerprints = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&own).expect("HMAC takes any key");
+        Self { cipher: XChaCha20Poly1305::new(&(*key).into()), id, fingerprints }
     }
 
     /// Public name of the key: eight hex digits of its hash.
@@ -74,7 +82,20 @@ impl SealingKey {
         format!("{}{}", prefix(&self.id), STANDARD.encode(body))
     }
 
+    /// Deterministic name of `plain` in `context`, to find it again: 32 hex digits that reveal nothing without the
+    /// key.
+    pub fn fingerprint(&self, context: &str, plain: &[u8]) -> String {
+        let place = Sha256::digest(context);
+        let hash = self.fingerprints.clone().chain_update(place).chain_update(plain).finalize().into_bytes();
+        hex::encode(&hash[..16])
+    }
+
     /// Opens what [`SealingKey::seal`] made for the same context.
+    ///
+    /// # Errors
+    ///
+    /// [`SealingError::Malformed`] for a text that is not sealed, [`SealingError::OtherKey`] for the text of
+    /// another key, [`SealingError::Damaged`] where the text or the context was changed.
     pub fn open(&self, context: &str, sealed: &str) -> Result<Vec<u8>, SealingError> {
         let mut parts = sealed.splitn(3, ':');
         let (Some("v1"), Some(id), Some(body)) = (parts.next(), parts.next(), parts.next()) else {
@@ -93,7 +114,11 @@ impl SealingKey {
 }
 
 impl SealingKeys {
-    /// Reads keys as they are kept: 64 hex digits a line, the newest first.
+    /// Parses stored keys: 64 hex digits a line, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError::TooMany`] above [`KEYS_MAX`], [`KeysError::Malformed`] for other lines and for no key at all.
     pub fn parse(text: &str) -> Result<Self, KeysError> {
         let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         if lines.len() > KEYS_MAX {
@@ -118,7 +143,7 @@ impl SealingKeys {
         self.older.iter().map(SealingKey::id)
     }
 
-    /// What a text sealed with the newest key begins with.
+    /// Prefix of texts that are sealed with the newest key.
     pub fn newest_prefix(&self) -> String {
         prefix(self.newest.id())
     }
@@ -128,13 +153,26 @@ impl SealingKeys {
         self.newest.seal(context, plain, nonce)
     }
 
+    /// A name by the newest key; see [`SealingKey::fingerprint`].
+    pub fn fingerprint(&self, context: &str, plain: &[u8]) -> String {
+        self.newest.fingerprint(context, plain)
+    }
+
     /// Opens what any of the keys has sealed for the same context.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SealingKey::open`]; [`SealingError::OtherKey`] where none of the keys has sealed it.
     pub fn open(&self, context: &str, sealed: &str) -> Result<Vec<u8>, SealingError> {
         let its_own = |key: &&SealingKey| sealed.starts_with(&prefix(&key.id));
         self.older.iter().find(its_own).unwrap_or(&self.newest).open(context, sealed)
     }
 
     /// Seals anew what an older key has sealed; `None` where the newest has.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SealingKeys::open`].
     pub fn reseal(
         &self,
         context: &str,

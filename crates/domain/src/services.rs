@@ -1,4 +1,4 @@
-//! Services: paths of an app that go to another process type than the rest (api.md 4.19).
+//! Services: paths of an app that go to another process type than the rest (docs/spec/api.md 4.19).
 //!
 //! A pattern is what may stand in a `location` of nginx, and the choice is nginx's:
 //!
@@ -8,8 +8,8 @@
 //!    the longest beginning, unless that is written `^~ /a`. A pattern without a modifier that has signs of an
 //!    expression in it, such as `/v[12]/`, is one that fits from the start of the path on.
 //!
-//! Where patterns of two services are equally good, the first in the list counts. The query does not; of `%xx` it
-//! is what they mean that does.
+//! If patterns of two services match equally well, the first in the list wins. The query is ignored; `%xx` is decoded
+//! before matching.
 
 use std::borrow::Cow;
 
@@ -21,12 +21,12 @@ use crate::names::{NameError, ProcessType};
 pub const PATTERN_LENGTH_MAX: usize = 4096;
 /// Largest expression, compiled: what fits in a request's time.
 const EXPRESSION_BYTES_MAX: usize = 64 * 1024;
-/// What may stand before a pattern, apart by a blank, as in a `location` of nginx.
+/// Modifiers before a pattern, separated by a blank, as in an nginx `location`.
 const MODIFIERS: [&str; 4] = ["=", "~", "~*", "^~"];
-/// What tells an expression from the beginning of a path; a dot alone does not.
+/// Characters that make a pattern an expression instead of a path prefix; a dot alone does not.
 const SIGNS: [char; 12] = ['\\', '*', '+', '?', '(', ')', '[', ']', '{', '|', '^', '$'];
 
-/// Why a service is refused. The display text is what the API answers.
+/// A service that was refused. The display text is the answer of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
     #[error(transparent)]
@@ -36,12 +36,16 @@ pub enum ServiceError {
 }
 
 /// Reads the process type of a service and checks its patterns, which are joined by commas.
+///
+/// # Errors
+///
+/// [`ServiceError::Type`] or [`ServiceError::Pattern`].
 pub fn parse(procfile_type: &str, path_pattern: &str) -> Result<ProcessType, ServiceError> {
     let process = ProcessType::parse(procfile_type)?;
     if are_patterns(path_pattern) { Ok(process) } else { Err(ServiceError::Pattern) }
 }
 
-/// Whether these are patterns joined by commas.
+/// Returns true for valid patterns joined by commas.
 pub fn are_patterns(path_pattern: &str) -> bool {
     path_pattern.chars().count() <= PATTERN_LENGTH_MAX
         && path_pattern.split(',').all(|text| Pattern::parse(text).is_some())
@@ -108,7 +112,7 @@ impl Pattern {
         if rest.is_empty() || rest.contains(char::is_control) {
             return None;
         }
-        // Also what is taken as it stands has to be an expression: the API says so.
+        // A pattern that is matched literally must be a valid expression, too: the API promises it.
         let expression = compiled(rest, modifier == "~*")?;
         Some(match modifier {
             "=" => Self::Exact(rest.to_owned()),

@@ -1,17 +1,19 @@
-//! App settings: how an app is reached and scaled, changed without a release (api.md 4.16).
+//! App settings: how an app is reached and scaled, changed without a release (docs/spec/api.md 4.16).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::bool_text::bool_or_null;
+use crate::branch::DeployBranch;
 use crate::names::ProcessType;
 use crate::schema::{integer, object, required};
 use crate::structure::REPLICAS_MAX;
-use crate::truth::truth_or_null;
 use crate::whitelist::{self, WhitelistError};
 
 const AUTOSCALE: &str = "autoscale";
+const GIT_BRANCH: &str = "git_branch";
 const LABEL: &str = "label";
 const WHITELIST: &str = "whitelist";
 /// Highest share of the requested CPU that a rule can aim at, in percent.
@@ -23,17 +25,21 @@ const LABEL_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AppSettings {
-    /// Visitors get the maintenance page.
+    /// Clients get the maintenance page.
     pub maintenance: bool,
-    /// Visitors reach the app at all.
+    /// Clients can reach the app.
     pub routable: bool,
-    /// Requests are told in the app's log.
+    /// Requests are logged in the app's log.
     pub access_log: bool,
-    /// Who may reach it; empty means everyone.
+    /// Networks of allowed clients; empty means everyone.
     pub whitelist: Vec<String>,
     pub autoscale: Autoscale,
     /// Notes of the users, of any kind.
     pub label: Map<String, Value>,
+    /// The branch whose pushes deploy. `None` until one was deployed or chosen: then the one that was deployed last, as
+    /// far as the builder knows it, else the first of [`crate::branch::FIRST_BRANCHES`] that is pushed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git_branch: Option<DeployBranch>,
 }
 
 /// Rules by process type.
@@ -56,6 +62,7 @@ impl Default for AppSettings {
             whitelist: Vec::new(),
             autoscale: Autoscale::new(),
             label: Map::new(),
+            git_branch: None,
         }
     }
 }
@@ -77,7 +84,7 @@ impl Default for RunSettings {
     }
 }
 
-/// What a user wants changed; everything in it is valid by itself.
+/// A change requested by a user; each field is valid by itself.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SettingsPatch {
     maintenance: Option<bool>,
@@ -86,6 +93,7 @@ pub struct SettingsPatch {
     whitelist: Option<Vec<String>>,
     autoscale: BTreeMap<ProcessType, Option<AutoscaleRule>>,
     label: Map<String, Value>,
+    git_branch: Option<DeployBranch>,
 }
 
 /// A change of the settings.
@@ -98,7 +106,7 @@ pub enum SettingsChange<'a> {
     Dismissed(&'a [String]),
 }
 
-/// Why settings cannot be changed as asked. The display text is what the API answers as `detail`.
+/// A change of settings that was refused. The display text is the `detail` of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// All messages about all fields.
@@ -118,6 +126,12 @@ pub enum SettingsError {
 
 impl AppSettings {
     /// The settings that follow `self` after `change` by `user`.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError::Unchanged`] where nothing would change, [`SettingsError::NotSet`] for a removal of what is
+    /// not set, [`SettingsError::Whitelist`] for a whitelist that would be refused, [`SettingsError::Invalid`] for
+    /// labels that are too large.
     pub fn changed(&self, user: &str, change: SettingsChange<'_>) -> Result<Self, SettingsError> {
         let next = match change {
             SettingsChange::Patched(patch) => self.patched(patch)?,
@@ -136,11 +150,15 @@ impl AppSettings {
     }
 
     fn patched(&self, patch: &SettingsPatch) -> Result<Self, SettingsError> {
-        let SettingsPatch { maintenance, routable, access_log, whitelist, autoscale, label } = patch;
+        let SettingsPatch { maintenance, routable, access_log, whitelist, autoscale, label, git_branch } =
+            patch;
         let mut next = self.clone();
         next.maintenance = maintenance.unwrap_or(self.maintenance);
         next.routable = routable.unwrap_or(self.routable);
         next.access_log = access_log.unwrap_or(self.access_log);
+        if git_branch.is_some() {
+            next.git_branch.clone_from(git_branch);
+        }
         if let Some(whitelist) = whitelist {
             next.whitelist.clone_from(whitelist);
         }
@@ -168,13 +186,26 @@ impl AppSettings {
 
     /// The part that decides what runs, in an app with these services.
     pub fn of_running(&self, services: BTreeSet<ProcessType>) -> RunSettings {
-        let Self { maintenance: _, routable, access_log: _, whitelist: _, autoscale, label: _ } = self;
+        let Self {
+            maintenance: _,
+            routable,
+            access_log: _,
+            whitelist: _,
+            autoscale,
+            label: _,
+            git_branch: _,
+        } = self;
         RunSettings { routable: *routable, autoscale: autoscale.clone(), services }
     }
 }
 
 impl SettingsPatch {
     /// Reads a patch as the API takes it; unknown members are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError::Invalid`] with all messages about all fields; [`SettingsError::MinTooLow`] or
+    /// [`SettingsError::MaxBelowMin`] for an autoscale rule where all other fields are valid.
     pub fn parse(body: &Map<String, Value>) -> Result<Self, SettingsError> {
         let mut patch = Self::default();
         let mut faults = Vec::new();
@@ -184,8 +215,8 @@ impl SettingsPatch {
             ("access_log", &mut patch.access_log),
         ];
         for (name, field) in switches {
-            match truth_or_null(body.get(name).unwrap_or(&Value::Null)) {
-                Ok(truth) => *field = truth,
+            match bool_or_null(body.get(name).unwrap_or(&Value::Null)) {
+                Ok(value) => *field = value,
                 Err(fault) => faults.push((name, fault)),
             }
         }
@@ -193,6 +224,14 @@ impl SettingsPatch {
             None => {}
             Some(Ok(addresses)) => patch.whitelist = Some(addresses),
             Some(Err(fault)) => faults.push((WHITELIST, fault)),
+        }
+        match body.get(GIT_BRANCH) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(text)) => match DeployBranch::parse(text) {
+                Ok(branch) => patch.git_branch = Some(branch),
+                Err(error) => faults.push((GIT_BRANCH, error.to_string())),
+            },
+            Some(_) => faults.push((GIT_BRANCH, "Not a valid string.".to_owned())),
         }
         match body.get(LABEL) {
             None => {}

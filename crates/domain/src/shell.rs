@@ -1,4 +1,4 @@
-//! How a shell text of the user's is run inside a replica: the same on every engine.
+//! Shell commands of users inside a replica, the same on every engine.
 
 /// bash where the image has it, as the texts may expect, else sh.
 pub fn shell(text: &str) -> Vec<String> {
@@ -6,10 +6,25 @@ pub fn shell(text: &str) -> Vec<String> {
     ["/bin/sh", "-c", choose, text].map(str::to_owned).to_vec()
 }
 
+/// Loggable form of a command: its program. Arguments and variables may hold secrets, and so may a text whose
+/// first word is no plain name.
+pub fn program_name(text: &str) -> String {
+    let program = text.split_ascii_whitespace().next().unwrap_or("");
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./+-".contains(&byte);
+    if program.is_empty() || program.len() > PROGRAM_LENGTH_MAX || !program.bytes().all(is_plain) {
+        "a command".to_owned()
+    } else {
+        format!("'{program}'")
+    }
+}
+
+/// Longest name of a program in a log.
+const PROGRAM_LENGTH_MAX: usize = 64;
+
 /// Names the processes of a session, so that all of them are found when it ends.
 const MARK: &str = "DEIS_SESSION";
 /// Pause between asking the processes of a session to end and making them.
-const PATIENCE_SECONDS: u32 = 2;
+const GRACE_SECONDS: u32 = 2;
 
 /// A command of a session inside a replica; its processes carry `mark` in their environment.
 pub fn marked(mark: &str, term: &str, command: &[String]) -> Vec<String> {
@@ -26,8 +41,8 @@ pub fn mark_of(words: &[String]) -> Option<String> {
     }
 }
 
-/// What ends all processes of a session, as a terminal does that is hung up. No engine ends a command inside a
-/// replica when nobody is connected to it any more.
+/// Command that ends all processes of a session, as a terminal does on hang-up. No engine ends a command inside a
+/// replica when its client disconnects.
 pub fn hang_up(mark: &str) -> Vec<String> {
     let signal = |name: &str| {
         format!(
@@ -35,11 +50,11 @@ pub fn hang_up(mark: &str) -> Vec<String> {
              *{MARK}=$1*) kill -{name} ${{p#/proc/}};; esac; done 2>/dev/null"
         )
     };
-    let text = format!("{}; sleep {PATIENCE_SECONDS}; {}", signal("HUP"), signal("KILL"));
+    let text = format!("{}; sleep {GRACE_SECONDS}; {}", signal("HUP"), signal("KILL"));
     ["/bin/sh", "-c", &text, "sh", mark].map(str::to_owned).to_vec()
 }
 
-/// What the first process of a container does in which others are started: it waits until it is ended.
+/// First process of a container in which others are started: it waits until it is ended.
 pub fn idle() -> Vec<String> {
     ["/bin/sh", "-c", "trap 'exit 0' TERM; read _; sleep 100000 & wait"].map(str::to_owned).to_vec()
 }
@@ -54,6 +69,15 @@ mod tests {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         command
+    }
+
+    #[test]
+    fn a_log_tells_the_program_and_never_its_arguments() {
+        assert_eq!(program_name("bash"), "'bash'");
+        assert_eq!(program_name("  ./manage.py createuser --password s3cret"), "'./manage.py'");
+        for text in ["", "PASSWORD=s3cret env", "$(cat s3cret)", "'s3 cret'", "curl|sh", &"s".repeat(100)] {
+            assert_eq!(program_name(text), "a command", "{text}");
+        }
     }
 
     #[test]

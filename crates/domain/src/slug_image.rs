@@ -11,17 +11,19 @@ use serde::{Deserialize, Serialize};
 use crate::image::Digest;
 use crate::names::ProcessType;
 
-/// Label of the stack's config: its layers with their sizes, as JSON. `docker inspect` tells the
-/// digests but not the sizes, and a manifest needs both.
+/// Label of the stack's config: its layers with their sizes, as JSON. `docker inspect` shows the digests but not
+/// the sizes, and a manifest needs both.
 pub const STACK_LAYERS_LABEL: &str = "io.deis.stack.layers";
 /// Label of a slug image: its process types, as a JSON object.
 pub const PROCESS_TYPES_LABEL: &str = "io.deis.process-types";
 /// The slug's own user and group, also of build containers.
 pub const SLUG_USER: &str = "2000:2000";
+/// Id of that user and of its group.
 pub const SLUG_USER_ID: u32 = 2000;
-/// Where a buildpack app listens unless its config says otherwise (api.md 5.4).
+/// Port of a buildpack app unless its config sets one (docs/spec/api.md 5.4).
 pub const SLUG_PORT: u16 = 5000;
 
+/// Media type of an image manifest (OCI image spec, media types).
 pub const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER_MEDIA_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
@@ -36,7 +38,7 @@ pub struct Layer {
     pub size_bytes: u64,
 }
 
-/// What a slug image takes over from the stack image.
+/// Parts of the stack image that a slug image inherits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
     pub architecture: String,
@@ -46,7 +48,7 @@ pub struct Stack {
     pub layers: Vec<Layer>,
 }
 
-/// Why an image cannot be a stack.
+/// An image that cannot be a stack.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StackError {
     #[error("the stack image's config is not an OCI image config: {0}")]
@@ -62,6 +64,10 @@ pub enum StackError {
 
 impl Stack {
     /// Reads a stack from its OCI config.
+    ///
+    /// # Errors
+    ///
+    /// [`StackError::Malformed`], or those of [`Stack::from_parts`].
     pub fn from_config(config_json: &[u8]) -> Result<Self, StackError> {
         let config: ImageConfig =
             serde_json::from_slice(config_json).map_err(|error| StackError::Malformed(error.to_string()))?;
@@ -72,6 +78,11 @@ impl Stack {
 
     /// Reads a stack from what an engine says about a stored image; `layers_label` is the value of
     /// [`STACK_LAYERS_LABEL`] and `diff_ids` the layers that the image really has.
+    ///
+    /// # Errors
+    ///
+    /// [`StackError::NoLayersLabel`] for an image that is not a stack, [`StackError::OtherLayers`] for a label
+    /// that does not describe these layers.
     pub fn from_parts(
         architecture: String,
         os: String,

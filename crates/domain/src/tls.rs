@@ -1,10 +1,10 @@
-//! Whether an app is served over HTTPS alone (api.md 4.18).
+//! HTTPS enforcement of an app (docs/spec/api.md 4.18).
 
 use serde_json::Value;
 
-use crate::truth::truth_or_null;
+use crate::bool_text::bool_or_null;
 
-/// Why the wish is not taken. The display text is what the API answers.
+/// A setting that was refused. The display text is the answer of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
     #[error("{0}")]
@@ -13,21 +13,29 @@ pub enum TlsError {
     Unchanged { user: String },
 }
 
-/// Reads `https_enforced` of a body; an absent one leaves it open.
+/// Reads `https_enforced` of a body; `None` where it is absent or null.
+///
+/// # Errors
+///
+/// [`TlsError::Invalid`].
 pub fn parse_enforcement(value: Option<&Value>) -> Result<Option<bool>, TlsError> {
-    truth_or_null(value.unwrap_or(&Value::Null)).map_err(TlsError::Invalid)
+    bool_or_null(value.unwrap_or(&Value::Null)).map_err(TlsError::Invalid)
 }
 
-/// Decides what is enforced after `wish`. Leaving it open is always taken.
+/// Decides the enforcement after `enforced`; `None` is always accepted.
+///
+/// # Errors
+///
+/// [`TlsError::Unchanged`] where it has that value already.
 pub fn next_enforcement(
     user: &str,
     current: Option<bool>,
-    wish: Option<bool>,
+    enforced: Option<bool>,
 ) -> Result<Option<bool>, TlsError> {
-    if wish.is_some() && wish == current {
+    if enforced.is_some() && enforced == current {
         return Err(TlsError::Unchanged { user: user.to_owned() });
     }
-    Ok(wish)
+    Ok(enforced)
 }
 
 #[cfg(test)]
@@ -35,8 +43,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_wish_again_changes_nothing_unless_it_leaves_it_open() {
-        let next = |current, wish| next_enforcement("alice", current, wish);
+    fn the_same_setting_again_changes_nothing_unless_it_leaves_it_open() {
+        let next = |current, enforced| next_enforcement("alice", current, enforced);
 
         assert_eq!(next(None, Some(false)), Ok(Some(false)));
         assert_eq!(next(Some(true), Some(false)), Ok(Some(false)));

@@ -1,4 +1,4 @@
-//! Users: which names and addresses are valid, who may register, who may change whom.
+//! Users: valid names and addresses, and the rules of registration.
 
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ pub const EMAIL_LENGTH_MAX: usize = 254;
 /// Longest first or last name, in characters.
 pub const REAL_NAME_LENGTH_MAX: usize = 30;
 
-/// Why a text is no username or address. The display text is what the API answers.
+/// An invalid username or address. The display text is the answer of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
     #[error(
@@ -42,7 +42,7 @@ fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len()) && characters && !label.starts_with('-') && !label.ends_with('-')
 }
 
-/// Who may register (api.md 4.2).
+/// Users that may register (docs/spec/api.md 4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RegistrationMode {
     /// Anyone.
@@ -71,16 +71,16 @@ impl FromStr for RegistrationMode {
 
 /// On what condition a user is added. It holds in the very write that adds the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joining {
+pub enum AddCondition {
     /// In any case.
     Anyhow,
     /// Only while nobody is an administrator.
     OnlyAsFirst,
 }
 
-/// Why somebody may not register.
+/// A registration that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RegistrationRefused {
+pub enum RegistrationError {
     #[error("Registration is disabled")]
     Disabled,
     #[error("Authentication credentials were not provided.")]
@@ -89,7 +89,7 @@ pub enum RegistrationRefused {
     NoAdmin,
 }
 
-/// Who asks for a new user.
+/// The caller of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registrar {
     Anonymous,
@@ -97,20 +97,25 @@ pub enum Registrar {
     Admin,
 }
 
-/// Decides whether a registration may be tried; `has_admin` says whether anybody is one.
+/// Decides whether a registration may be tried; `has_admin` is true if there is an administrator.
+///
+/// # Errors
+///
+/// [`RegistrationError::Disabled`], or in mode [`RegistrationMode::AdminOnly`] [`RegistrationError::Anonymous`]
+/// and [`RegistrationError::NoAdmin`].
 pub fn registration(
     mode: RegistrationMode,
     registrar: Registrar,
     has_admin: bool,
-) -> Result<Joining, RegistrationRefused> {
+) -> Result<AddCondition, RegistrationError> {
     match (mode, registrar) {
-        (RegistrationMode::Disabled, _) => Err(RegistrationRefused::Disabled),
+        (RegistrationMode::Disabled, _) => Err(RegistrationError::Disabled),
         (RegistrationMode::Enabled, _) | (RegistrationMode::AdminOnly, Registrar::Admin) => {
-            Ok(Joining::Anyhow)
+            Ok(AddCondition::Anyhow)
         }
-        (RegistrationMode::AdminOnly, _) if !has_admin => Ok(Joining::OnlyAsFirst),
-        (RegistrationMode::AdminOnly, Registrar::Anonymous) => Err(RegistrationRefused::Anonymous),
-        (RegistrationMode::AdminOnly, Registrar::User) => Err(RegistrationRefused::NoAdmin),
+        (RegistrationMode::AdminOnly, _) if !has_admin => Ok(AddCondition::OnlyAsFirst),
+        (RegistrationMode::AdminOnly, Registrar::Anonymous) => Err(RegistrationError::Anonymous),
+        (RegistrationMode::AdminOnly, Registrar::User) => Err(RegistrationError::NoAdmin),
     }
 }
 
@@ -144,16 +149,16 @@ mod tests {
         use RegistrationMode::{AdminOnly, Disabled, Enabled};
 
         for registrar in [Anonymous, User, Admin] {
-            assert_eq!(registration(Enabled, registrar, true), Ok(Joining::Anyhow));
+            assert_eq!(registration(Enabled, registrar, true), Ok(AddCondition::Anyhow));
             for has_admin in [false, true] {
-                assert_eq!(registration(Disabled, registrar, has_admin), Err(RegistrationRefused::Disabled));
+                assert_eq!(registration(Disabled, registrar, has_admin), Err(RegistrationError::Disabled));
             }
         }
-        assert_eq!(registration(AdminOnly, Anonymous, false), Ok(Joining::OnlyAsFirst));
-        assert_eq!(registration(AdminOnly, User, false), Ok(Joining::OnlyAsFirst));
-        assert_eq!(registration(AdminOnly, Admin, true), Ok(Joining::Anyhow));
-        assert_eq!(registration(AdminOnly, Anonymous, true), Err(RegistrationRefused::Anonymous));
-        assert_eq!(registration(AdminOnly, User, true), Err(RegistrationRefused::NoAdmin));
+        assert_eq!(registration(AdminOnly, Anonymous, false), Ok(AddCondition::OnlyAsFirst));
+        assert_eq!(registration(AdminOnly, User, false), Ok(AddCondition::OnlyAsFirst));
+        assert_eq!(registration(AdminOnly, Admin, true), Ok(AddCondition::Anyhow));
+        assert_eq!(registration(AdminOnly, Anonymous, true), Err(RegistrationError::Anonymous));
+        assert_eq!(registration(AdminOnly, User, true), Err(RegistrationError::NoAdmin));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Whitelist: the addresses and networks that may reach an app (api.md 4.16 and 4.17).
+//! Whitelist: the addresses and networks that may reach an app (docs/spec/api.md 4.16 and 4.17).
 
 use crate::networks::Network;
 
@@ -7,7 +7,7 @@ const ADDRESS_LENGTH_MAX: usize = 50;
 /// Most entries of one app; each request is compared with all of them.
 pub const ADDRESSES_MAX: usize = 1000;
 
-/// Why an entry or a list is refused. The display text is what the API answers.
+/// An entry or a list that was refused. The display text is the answer of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WhitelistError {
     #[error("The address {0} is not valid")]
@@ -21,6 +21,10 @@ pub enum WhitelistError {
 }
 
 /// Checks one entry: an address (`10.1.2.3`), a network or an address within one (`10.1.2.3/8`).
+///
+/// # Errors
+///
+/// [`WhitelistError::TooLong`] or [`WhitelistError::NotAnAddress`].
 pub fn check_address(text: &str) -> Result<(), WhitelistError> {
     if text.chars().count() > ADDRESS_LENGTH_MAX {
         return Err(WhitelistError::TooLong);
@@ -29,6 +33,10 @@ pub fn check_address(text: &str) -> Result<(), WhitelistError> {
 }
 
 /// A list without repetitions, in the order of first mention.
+///
+/// # Errors
+///
+/// [`WhitelistError::TooMany`] above [`ADDRESSES_MAX`].
 pub fn distinct(addresses: impl IntoIterator<Item = String>) -> Result<Vec<String>, WhitelistError> {
     let mut list: Vec<String> = Vec::new();
     for address in addresses {
@@ -42,7 +50,11 @@ pub fn distinct(addresses: impl IntoIterator<Item = String>) -> Result<Vec<Strin
     Ok(list)
 }
 
-/// `list` without `gone`, all of which must be on it.
+/// `list` without `gone`.
+///
+/// # Errors
+///
+/// [`WhitelistError::NotListed`] with those of `gone` that are not on the list.
 pub fn without(list: &[String], gone: &[String]) -> Result<Vec<String>, WhitelistError> {
     let unknown: Vec<_> = gone.iter().filter(|address| !list.contains(address)).cloned().collect();
     if !unknown.is_empty() {

@@ -1,4 +1,4 @@
-//! Workload plan: the workloads that one release of an app means (api.md 5.4 to 5.6, 6.7).
+//! Workload plan: the workloads that one release of an app means (docs/spec/api.md 5.4 to 5.6, 6.7).
 //!
 //! The same release, structure and settings always give the same workloads, so that applying them
 //! again changes nothing.
@@ -17,23 +17,24 @@ use crate::names::{AppName, ProcessType};
 use crate::settings::{AutoscaleRule, RunSettings};
 use crate::slug_image::SLUG_USER_ID;
 use crate::structure::Structure;
+use crate::times::second;
 
-/// Where a process of a slug image listens.
+/// Port of a process of a slug image.
 const SLUG_PORT: u16 = 5000;
 /// Longest time that an app can ask for, in seconds; more is a slip.
 const SECONDS_MAX: u32 = 24 * 60 * 60;
 /// Most replicas of a process type that an app can have starting at the same time.
 const BATCH_MAX: u32 = 100;
-/// How long a one-off process may take.
+/// Time limit of a one-off process.
 pub const RUN_SECONDS_MAX: u32 = 20 * 60;
-/// The same for one that somebody sits in front of.
+/// Time limit of a session.
 pub const SESSION_SECONDS_MAX: u32 = 8 * 60 * 60;
-/// What starts commands in a slug's environment.
+/// Program that starts commands in a slug's environment.
 const SLUG_RUN: [&str; 3] = ["/usr/bin/slug", "run", "--"];
 
 /// A release as it is to run.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan<'a> {
+pub struct WorkloadPlan<'a> {
     pub app: &'a AppName,
     pub version: u64,
     pub summary: &'a str,
@@ -44,7 +45,7 @@ pub struct Plan<'a> {
     pub settings: PlanSettings,
 }
 
-/// What the operator decided, for apps that do not decide it themselves.
+/// The operator's defaults for apps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanSettings {
     pub deploy_timeout_seconds: u32,
@@ -53,19 +54,25 @@ pub struct PlanSettings {
     pub deploy_batches: u32,
     /// Former versions that an engine which keeps any keeps; `None` leaves it to the engine.
     pub revisions_kept: Option<u32>,
-    /// Whether processes are told their replica's address.
+    /// Sets the address of the replica in the environment.
     pub expose_addresses: bool,
+    /// Memory limit of process types that have none of their own; `None` leaves them without one.
+    pub default_memory_bytes: Option<u64>,
 }
 
-/// Why a release cannot run at all. The display text is what the API answers.
+/// A release that cannot run. The display text is the answer of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     #[error("Expose a port or make the app non routable by changing the process type")]
     NoPort,
 }
 
-impl Plan<'_> {
+impl WorkloadPlan<'_> {
     /// The workloads of all process types, those at 0 included.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::NoPort`] for a process type that must listen and has no port.
     pub fn workloads(&self, structure: &Structure) -> Result<Vec<Workload>, PlanError> {
         structure.iter().map(|(process, replicas)| self.workload(process, *replicas)).collect()
     }
@@ -126,6 +133,7 @@ impl Plan<'_> {
             command,
             args: Some(args),
             env: self.env(),
+            user: self.user(),
             limits: self.limits(&ProcessType::run()),
             tags: self.config.tags.clone(),
             pull_policy: self.pull_policy(),
@@ -134,7 +142,7 @@ impl Plan<'_> {
         }
     }
 
-    /// A one-off process that somebody sits in front of: its command is whole, whatever the image's entrypoint.
+    /// A one-off process with a terminal or input: its command is complete, whatever the image's entrypoint.
     pub fn session(&self, name: String, command_line: &str) -> OneOff {
         let shell = || [shell(), vec![command_line.to_owned()]].concat();
         let command = match self.build.origin() {
@@ -164,10 +172,7 @@ impl Plan<'_> {
             ("DEIS_APP".to_owned(), self.app.to_string()),
             ("WORKFLOW_RELEASE".to_owned(), format!("v{}", self.version)),
             ("WORKFLOW_RELEASE_SUMMARY".to_owned(), self.summary.to_owned()),
-            (
-                "WORKFLOW_RELEASE_CREATED_AT".to_owned(),
-                self.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            ),
+            ("WORKFLOW_RELEASE_CREATED_AT".to_owned(), second(self.created)),
         ]);
         if !self.build.sha.is_empty() {
             env.insert("SOURCE_VERSION".to_owned(), self.build.sha.clone());
@@ -184,7 +189,7 @@ impl Plan<'_> {
         (self.build.origin() == Origin::Buildpack).then_some(SLUG_USER_ID)
     }
 
-    /// What to start, as the image's entrypoint and command.
+    /// Entrypoint and command of a process; `None` leaves the image's.
     fn command(&self, process: &ProcessType) -> (Option<Vec<String>>, Option<Vec<String>>) {
         if self.build.origin() == Origin::Buildpack {
             return (None, Some(vec![process.to_string()]));
@@ -195,7 +200,7 @@ impl Plan<'_> {
         }
         match own {
             Some(line) => (Some(shell()), Some(vec![line.clone()])),
-            // A leftover of an older Procfile: it has nothing to run and normally rests at 0.
+            // An orphan of an older Procfile: it has nothing to run and normally rests at 0.
             None => (Some(shell()), Some(vec!["start".to_owned(), process.to_string()])),
         }
     }
@@ -206,7 +211,11 @@ impl Plan<'_> {
             let some = |amount: u64| (amount > 0).then_some(amount);
             (some(request), some(limit))
         };
-        let (memory_request_bytes, memory_limit_bytes) = given(&self.config.memory, memory_bytes);
+        let own = given(&self.config.memory, memory_bytes);
+        let default =
+            self.settings.default_memory_bytes.filter(|_| !self.config.memory.contains_key(process.as_str()));
+        // Nothing is reserved for the default: Kubernetes takes the limit for the request where none is given.
+        let (memory_request_bytes, memory_limit_bytes) = default.map_or(own, |limit| (Some(0), Some(limit)));
         let (cpu_request_millis, cpu_limit_millis) = given(&self.config.cpu, cpu_millis);
         Limits { memory_request_bytes, memory_limit_bytes, cpu_request_millis, cpu_limit_millis }
     }
@@ -261,14 +270,14 @@ impl Plan<'_> {
 
     /// A variable of that name which the app sets itself wins.
     fn knows_address(&self) -> bool {
-        let own = self.config.truth("DEIS_EXPOSE_POD_IP");
+        let own = self.config.bool_value("DEIS_EXPOSE_POD_IP");
         let is_set = self.config.values.contains_key(ADDRESS_VARIABLE);
         own.unwrap_or(self.settings.expose_addresses) && !is_set
     }
 }
 
-/// What runs `command_line` in a container of this build that runs already, with the environment that its
-/// processes have.
+/// Command line that runs `command_line` in a running container of this build, with the environment of its
+/// processes.
 pub fn inside(build: &Build, command_line: &str) -> Vec<String> {
     match build.origin() {
         Origin::Buildpack => SLUG_RUN.iter().chain([&command_line]).map(|word| (*word).to_owned()).collect(),

@@ -1,12 +1,12 @@
-//! Annotations by chance: what people write as settings of routers and apps is read or told, and harms nothing else.
+//! Random annotations: settings of routers and apps are read or reported, and harm nothing else.
 //!
-//! `cargo xtask fuzz annotations --minutes N` goes on for longer than a test may, from a seed of its own:
-//! `WORKFLOW_FUZZ_SECONDS` and `WORKFLOW_FUZZ_SEED` tell both.
+//! `cargo xtask fuzz annotations --minutes N` runs for longer than a test may, from a seed of its own:
+//! `WORKFLOW_FUZZ_SECONDS` and `WORKFLOW_FUZZ_SEED` pass both.
 
 use std::time::{Duration, Instant};
 
 use domain::AppName;
-use domain::annotations::{Annotations, Reader};
+use domain::annotations::{AnnotationReader, Annotations};
 use domain::edge::{APP_KEYS, AppRules, ROUTER_KEYS, RouterRules, SiteRules, app_rules, router_rules};
 use domain::routing::{Route, RouteOwner};
 use proptest::collection::btree_map;
@@ -21,7 +21,7 @@ const YEAR: Duration = Duration::from_secs(366 * 86_400);
 /// Kubernetes shows no longer message at an object.
 const COMPLAINT_BYTES_MAX: usize = 512;
 
-/// Lists, of which the good words count and the bad ones are told.
+/// Lists of which valid entries count and invalid ones are reported.
 const LISTS: [&str; 2] = ["proxyRealIpCidrs", "defaultWhitelist"];
 
 const VALUES: [&str; 34] = [
@@ -73,7 +73,7 @@ fn texts(keys: &'static [&'static str]) -> impl Strategy<Value = Annotations> {
 }
 
 fn read_app(texts: &Annotations) -> (AppRules, Vec<String>) {
-    let mut reader = Reader::new(texts, PREFIX);
+    let mut reader = AnnotationReader::new(texts, PREFIX);
     (app_rules(&mut reader), reader.into_wrong())
 }
 
@@ -97,7 +97,7 @@ fn check(router: &Annotations, app: &Annotations) -> Result<(), TestCaseError> {
     let (rules, wrong) = router_rules(router, PREFIX);
     let (own, own_wrong) = read_app(app);
 
-    // What is told is left out, and only that.
+    // Only the settings with a complaint are left out.
     prop_assert_eq!(&router_rules(&readable(router, &wrong), PREFIX).0, &rules);
     prop_assert_eq!(&read_app(&readable(app, &own_wrong)).0, &own);
     for line in wrong.iter().chain(&own_wrong) {
@@ -108,7 +108,7 @@ fn check(router: &Annotations, app: &Annotations) -> Result<(), TestCaseError> {
     check_site(&rules, own)
 }
 
-/// What holds for the requests of the app must be something that a router can do.
+/// The effective settings of an app must be usable by a router.
 fn check_site(rules: &RouterRules, own: AppRules) -> Result<(), TestCaseError> {
     let owner = RouteOwner::Platform("x".to_owned());
     let route = Route { rules: own, ..Route::plain(owner, "x.test".to_owned(), Vec::new()) };

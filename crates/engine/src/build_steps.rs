@@ -1,11 +1,12 @@
-//! The platform's own steps of a build in a cluster, run in the build's pod: take the source, carry out a
-//! Dockerfile, send the result.
+//! The platform's own steps of a build in a cluster, run in the build's pod: receive the source, build a
+//! Dockerfile, upload the result.
 //!
-//! User code runs between the first and the last in a container of its own. What it leaves is read like a
-//! stranger's: through no link, within bounds. Only the last step can write to the registry.
+//! User code runs between the first and the last in a container of its own. Its output is read as untrusted:
+//! through no link, within limits. Only the last step can write to the registry.
 
 mod cache;
 mod dockerfile;
+mod layers;
 mod receive;
 mod upload;
 
@@ -14,21 +15,26 @@ use std::path::{Path, PathBuf};
 
 use domain::build::BuildKind;
 use domain::registry_access::cache_repository;
+use domain::submodules::Submodule;
 use domain::{AppName, Digest, ProcessType};
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use tokio_util::io::ReaderStream;
 
-use crate::oci::{Access, Login, Repository, Transport};
+use oci::{Access, Login, Repository, Transport};
 
-/// Where the pod's volume is, in every step.
+/// Mount path of the pod's volume in every step.
 pub const WORKSPACE: &str = "/workspace";
-/// What the source ends with, after the archive: without it the source was cut off.
+/// Marker after the source archive: without it the source was cut off.
 pub const SOURCE_END: &[u8] = b"deis: this is the end of the source\n";
-/// Variables of the steps' containers.
+/// Variable of a step's container with the JSON of its [`Spec`].
 pub const SPEC_VARIABLE: &str = "DEIS_BUILD_SPEC";
+/// Variable of a step's container with the password for the registry.
 pub const PASSWORD_VARIABLE: &str = "DEIS_BUILD_PASSWORD";
+
+/// Tags in the cache repository: the cache of packs, and layers of Dockerfiles.
+pub const CACHE_TAGS: [&str; 2] = [cache::TAG, layers::TAG];
 
 /// Exit code of a step that says on its last line what the user must change.
 pub const EXIT_REFUSED: i32 = 65;
@@ -37,15 +43,16 @@ const EXIT_FAILED: i32 = 70;
 /// One of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Takes the source from standard input and fetches the cache.
+    /// Takes the source from standard input and fetches what the build before kept.
     Receive,
     /// Carries out a Dockerfile.
     Dockerfile,
-    /// Sends image and cache to the registry.
+    /// Sends the image, and what the next build may use again, to the registry.
     Upload,
 }
 
 impl Step {
+    /// Name of the step on a command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Receive => "receive",
@@ -67,24 +74,27 @@ impl std::str::FromStr for Step {
     }
 }
 
-/// What the steps must know. Nothing in it is a secret.
+/// Parameters of the steps. Nothing in it is a secret of the platform's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spec {
     pub app: AppName,
     pub kind: BuildKind,
+    pub submodules: Vec<Submodule>,
     /// The registry, as pods reach it: scheme, host, port.
     pub registry_url: String,
-    /// What all its repositories begin with; empty or with a slash at its end.
+    /// Prefix of all its repositories; empty or with a slash at its end.
     pub registry_prefix: String,
-    /// What nodes call the registry.
+    /// The registry's host for nodes.
     pub node_host: String,
-    /// Where the stack's layers are, and under which tag or digest.
+    /// Repository of the stack's layers, and its tag or digest.
     pub stack_repository: String,
     pub stack_version: String,
-    /// Whether caches are kept.
+    /// Keeps caches.
     pub cache: bool,
-    /// Whether the config is passed on as build arguments.
+    /// Passes the config on as build arguments.
     pub build_args: bool,
+    /// Allows a `# syntax=` line to load another frontend of BuildKit.
+    pub frontends: bool,
     pub slug_bytes_max: u64,
     pub cache_bytes_max: u64,
     /// Registries that speak plain HTTP.
@@ -92,30 +102,30 @@ pub struct Spec {
     pub username: String,
 }
 
-/// What a build made: the last line of the last step.
+/// Result of a build: the last line of the last step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Built {
+pub struct BuildOutput {
     pub image_digest: Digest,
     pub ports: Vec<u16>,
     pub user: String,
     pub process_types: BTreeMap<ProcessType, String>,
 }
 
-/// Why a step did not do its part.
+/// A failed step.
 #[derive(Debug, thiserror::Error)]
 enum StepError {
     /// The user must change something.
     #[error("{0}")]
     Refused(String),
-    /// A program that carried out the user's wishes ended with this code.
+    /// The user's program ended with this code.
     #[error("exited with code {0}")]
     Exited(i32),
     #[error("{what}: {source}")]
     Io { what: String, source: std::io::Error },
     #[error(transparent)]
-    Registry(#[from] crate::oci::OciError),
+    Registry(#[from] oci::OciError),
     #[error(transparent)]
-    Archive(#[from] crate::oci::ArchiveError),
+    Archive(#[from] oci::ArchiveError),
 }
 
 impl StepError {
@@ -138,7 +148,8 @@ impl<T> OrFailed<T> for std::io::Result<T> {
     }
 }
 
-/// Runs a step and gives back the process's exit code. The spec is JSON of [`Spec`].
+/// Runs a step and returns the exit code for its process: 0, [`EXIT_REFUSED`], the exit code of the user's
+/// program, or 70 for other errors, whose text is printed. The spec is JSON of [`Spec`].
 pub async fn run(step: Step, spec: &str, password: Option<String>) -> i32 {
     let spec: Spec = match serde_json::from_str(spec) {
         Ok(spec) => spec,
@@ -147,7 +158,7 @@ pub async fn run(step: Step, spec: &str, password: Option<String>) -> i32 {
             return EXIT_FAILED;
         }
     };
-    let pod = Pod { spec, password, workspace: PathBuf::from(WORKSPACE), transport: Transport::new() };
+    let pod = BuildPod { spec, password, workspace: PathBuf::from(WORKSPACE), transport: Transport::new() };
     let done = match step {
         Step::Receive => receive::receive(&pod).await,
         Step::Dockerfile => dockerfile::build(&pod).await,
@@ -165,14 +176,14 @@ pub async fn run(step: Step, spec: &str, password: Option<String>) -> i32 {
 }
 
 /// A step's surroundings.
-struct Pod {
+struct BuildPod {
     spec: Spec,
     password: Option<String>,
     workspace: PathBuf,
     transport: Transport,
 }
 
-impl Pod {
+impl BuildPod {
     fn folder(&self, name: &str) -> PathBuf {
         self.workspace.join(name)
     }
@@ -189,13 +200,13 @@ impl Pod {
     }
 }
 
-/// Whether a folder is there and is one, not a link to one.
+/// Returns true for a folder that is not a link to one.
 fn is_folder(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// The digest of a file's content, read piece by piece.
-pub(crate) async fn digest_of_file(file: std::fs::File) -> std::io::Result<Digest> {
+pub async fn digest_of_file(file: std::fs::File) -> std::io::Result<Digest> {
     const CHUNK_BYTES: usize = 256 << 10;
     let mut content = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK_BYTES);
     let mut hash = sha2::Sha256::new();

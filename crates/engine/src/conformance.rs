@@ -22,7 +22,7 @@ mod terminals;
 use std::sync::Arc;
 
 use domain::Image;
-use domain::build::Finished;
+use domain::build::ProcessResult;
 use domain::deployment::Workload;
 
 use crate::{Engine, Images, Jobs, Logs, Routes, Terminals};
@@ -41,16 +41,17 @@ pub use scale::*;
 pub use signals::*;
 pub use terminals::*;
 
-/// All that an engine is.
+/// Every trait of an engine.
 pub trait AnyEngine: Engine + Jobs + Terminals + Images + Routes + Logs {}
 
 impl<T: Engine + Jobs + Terminals + Images + Routes + Logs> AnyEngine for T {}
 
-/// An engine under test with an image for it; what it made is removed with it.
+/// An engine under test with an image for it; its objects are removed with it.
 ///
-/// The image's program answers HTTP on `$PORT` with `$RELEASE`; `tests/program/app.rs` says what else it
-/// does. An engine without processes acts as if.
+/// The image's program answers HTTP on `$PORT` with `$RELEASE`; `tests/program/app.rs` describes its other
+/// functions. An engine without processes simulates them.
 pub trait Subject: Send + Sync {
+    /// The engine under test.
     fn engine(&self) -> Arc<dyn AnyEngine>;
 
     /// An image that the engine has.
@@ -62,14 +63,14 @@ pub trait Subject: Send + Sync {
     /// Lets the rollout of this workload neither end nor fail for a while.
     fn stalls(&self, workload: &mut Workload);
 
-    /// Ends what [`Subject::stalls`] did to later wishes.
+    /// Ends what [`Subject::stalls`] did to later desired states.
     fn resumes(&self);
 
     /// Most processes and threads of one replica.
     fn pids_max(&self) -> usize;
 
-    /// Says how the next one-off process will end, for engines that cannot find out.
-    fn will_finish(&self, finished: &Finished);
+    /// Sets the end of the next one-off process, for engines without processes.
+    fn will_finish(&self, finished: &ProcessResult);
 }
 
 /// Makes a test of each promise.
@@ -77,9 +78,9 @@ pub trait Subject: Send + Sync {
 macro_rules! promises {
     (every, $world:path) => {
         $crate::promises! { @ $world:
-            a_wish_is_carried_out_and_listed, repeating_a_wish_changes_nothing, a_new_release_replaces_all_pods,
+            a_desired_state_is_carried_out_and_listed, repeating_a_desired_state_changes_nothing, a_new_release_replaces_all_pods,
             a_failed_rollout_leaves_the_old_release, a_first_rollout_that_fails_leaves_nothing,
-            a_newer_wish_takes_the_place_of_one_under_way, a_wish_that_failed_can_be_made_again,
+            a_newer_desired_state_takes_the_place_of_one_under_way, a_desired_state_that_failed_can_be_made_again,
             scaling_replaces_nothing, scaling_to_zero_stops_all_pods_and_keeps_the_route,
             a_restart_replaces_the_chosen_pods_alone, a_named_pod_is_restarted_alone,
             a_restart_of_nothing_gives_nothing, a_route_shows_hosts_settings_and_ready_backends,
@@ -89,12 +90,18 @@ macro_rules! promises {
             removing_a_workload_leaves_the_others, removing_what_is_not_there_succeeds,
             a_removed_app_leaves_the_table_and_the_list, tags_are_matched_with_nodes,
             a_one_off_process_gives_its_output_and_exit_code, an_unknown_image_is_not_found,
-            an_image_can_be_kept_and_removed_twice, lines_of_the_platform_are_followed,
+            an_image_can_be_kept_and_removed_twice,
+            lines_of_the_platform_are_followed,
             a_late_reader_has_the_lines_that_it_missed,
             a_session_answers_what_is_typed_and_ends_with_its_exit_code,
             a_session_knows_the_size_of_its_terminal, input_through_a_pipe_has_an_end,
+            a_session_passes_on_every_byte_as_it_is,
             a_command_in_a_pod_has_the_environment_of_its_release, a_pod_of_another_app_is_refused,
         }
+    };
+    // Of engines, and their worlds, that keep copies of images of others.
+    (copies, $world:path) => {
+        $crate::promises! { @ $world: a_stored_image_is_listed_until_it_is_removed }
     };
     (real, $world:path) => {
         $crate::promises! { @ $world:
@@ -105,9 +112,13 @@ macro_rules! promises {
             a_program_that_is_missing_fails_at_once, tags_that_no_node_has_fail_the_rollout,
             a_replica_gets_no_traffic_before_it_answers, a_sick_replica_leaves_the_table,
             a_replica_that_fails_its_liveness_check_is_restarted, a_crashed_replica_is_started_again,
+            a_crash_is_told_with_its_exit_code_and_counted, what_is_asked_to_end_does_not_crash,
             a_process_that_ignores_term_is_killed_after_its_grace_period, memory_beyond_the_limit_is_refused,
             hooks_run_after_the_start_and_before_the_stop, a_start_hook_that_fails_fails_the_rollout,
-            a_command_in_a_pod_ends_with_its_session, processes_beyond_the_limit_are_refused, lines_of_processes_come_in_order_and_once,
+            a_command_in_a_pod_ends_with_its_session,
+            a_one_off_process_has_no_more_rights_than_a_replica, processes_beyond_the_limit_are_refused,
+            lines_of_processes_come_in_order_and_once,
+            a_long_line_stays_whole_and_beyond_the_bound_comes_in_marked_parts,
         }
     };
     (@ $world:path: $($promise:ident),* $(,)?) => {

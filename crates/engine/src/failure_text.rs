@@ -1,48 +1,41 @@
-//! Why a rollout failed, in the words that users read: the same on every engine.
+//! Messages for failed rollouts, the same on every engine.
 
 use domain::ProcessType;
+use domain::crashes::{self, Exit};
 use domain::deployment::Limits;
 
 /// Lines of a replica that failed which are shown to the user.
 pub const LINES_SHOWN: usize = 10;
+/// Bytes of a failed replica's output that are shown to the user.
 pub const SHOWN_BYTES_MAX: usize = 4096;
 
-/// How a run ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Exit {
-    pub code: i64,
-    pub is_out_of_memory: bool,
-}
-
-/// A process that ends again and again.
+/// Message for a process that exits again and again.
 pub fn crashed(process: &ProcessType, exit: Exit, limits: &Limits, times: i64) -> String {
-    let Exit { code, is_out_of_memory } = exit;
-    if is_out_of_memory {
-        let limit = limits
-            .memory_limit_bytes
-            .map_or("its memory".to_owned(), |bytes| format!("its memory limit of {} MB", bytes >> 20));
-        return format!("{process} was killed because it needed more than {limit}; raise the limit");
-    }
-    format!("{process} exited with code {code}, {times} times in a row")
+    let often = if times > 1 { format!(" {times} times in a row") } else { String::new() };
+    format!("{process} crashed{often}: {}", crashes::cause(process, exit, limits.memory_limit_bytes))
 }
 
+/// Message for a replica that was not ready within its start timeout, in seconds.
 pub fn not_ready_in_time(process: &ProcessType, seconds: u32, why: &str) -> String {
     format!("{process} did not become ready within {seconds} s: {why}")
 }
 
+/// Message for a tag that no node has.
 pub fn no_node_with(name: &str, value: &str) -> String {
     format!("no node has the label {name}={value}; unset the tag or label a node")
 }
 
+/// Message for a process that does not listen on its port.
 pub fn nothing_listens(port: u16) -> String {
     format!("nothing listens on port {port} (it must listen on 0.0.0.0, not on 127.0.0.1)")
 }
 
+/// Message for a start hook that ended with a code other than 0.
 pub fn start_hook_failed(code: i64) -> String {
     format!("the postStart hook exited with code {code}")
 }
 
-/// What a container runtime said about a program that cannot be started, without its frames.
+/// A container runtime's message about a program that cannot be started, without its wrapping.
 pub fn cannot_start(message: &str) -> String {
     match message.rsplit_once("exec: ") {
         Some((_, cause)) => format!("cannot start {}", cause.trim_end_matches(": unknown")),
@@ -65,6 +58,22 @@ pub fn with_last_lines(mut reason: String, output: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crash_in_a_deploy_tells_its_cause_as_the_log_does_and_how_often() {
+        let limits = Limits { memory_limit_bytes: Some(64 << 20), ..Limits::default() };
+        let told = |code, is_out_of_memory, times| {
+            crashed(&ProcessType::web(), Exit { code, is_out_of_memory }, &limits, times)
+        };
+
+        assert_eq!(told(3, false, 1), "web crashed: exit code 3");
+        assert_eq!(told(139, false, 3), "web crashed 3 times in a row: exit code 139, signal 11 (SIGSEGV)");
+        let memory = told(137, true, 3);
+        assert!(
+            memory.contains("in a row: killed because it needed more than its memory limit of 64 MB"),
+            "{memory}"
+        );
+    }
 
     #[test]
     fn a_program_that_is_missing_is_told_without_the_runtimes_frames() {

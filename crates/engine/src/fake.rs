@@ -1,7 +1,7 @@
-//! An engine in memory, for tests of what stands on engines.
+//! An engine in memory, for tests of the engine's users.
 //!
-//! Rollouts settle before `apply` returns, unless a test lets them hang or fail. It keeps the promises of
-//! the traits that can be kept without processes, and records what it was asked.
+//! Rollouts settle before `apply` returns, unless a test lets them hang or fail. It keeps the promises of the
+//! traits that can be kept without processes, and records its calls.
 
 mod apps;
 mod images;
@@ -14,16 +14,17 @@ mod sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::build::{BuildJob, BuiltImage, Finished, OneOff};
+use domain::build::{BuildJob, BuiltImage, OneOff, ProcessResult};
 use domain::deployment::{Workload, WorkloadId};
 use domain::pods::Pod;
 use domain::routing::{AppRouting, RouteTable, RouterReport};
 use domain::{AppName, Image};
 use tokio::sync::watch;
 
-use crate::lines::Lines;
-use crate::wish::Wish;
-use crate::{EngineError, Inside, ResolvedImage};
+use crate::crashes::CrashSender;
+use crate::desired_state::DesiredState;
+use crate::lines::LineHub;
+use crate::{EngineError, PodCommand, ResolvedImage};
 
 /// Apps answer at `<app>.localhost`.
 const PLATFORM_DOMAIN: &str = "localhost";
@@ -35,15 +36,16 @@ pub struct FakeEngine {
 }
 
 struct Inner {
-    state: Mutex<State>,
-    /// Bumped by each change, for those who wait for an outcome.
+    state: Mutex<FakeState>,
+    /// Incremented by each change, for callers that wait for an outcome.
     changed: watch::Sender<u64>,
     table: watch::Sender<Arc<RouteTable>>,
-    lines: Lines,
+    lines: LineHub,
+    crashes: CrashSender,
 }
 
 #[derive(Default)]
-struct State {
+struct FakeState {
     apps: BTreeMap<WorkloadId, FakeWorkload>,
     routing: BTreeMap<AppName, AppRouting>,
     known_images: BTreeMap<String, ResolvedImage>,
@@ -55,14 +57,14 @@ struct State {
     hanging: BTreeSet<AppName>,
     is_unreachable: bool,
     build_results: VecDeque<CannedBuild>,
-    run_results: VecDeque<Finished>,
+    run_results: VecDeque<ProcessResult>,
     pods_made: u64,
-    asked: Asked,
+    calls: RecordedCalls,
 }
 
-/// What the engine was asked since it was made, in order.
+/// Calls of the engine since it was made, in order.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct RecordedCalls {
     pub applied: Vec<Workload>,
     pub removed: Vec<WorkloadId>,
     pub removed_apps: Vec<AppName>,
@@ -71,15 +73,15 @@ pub struct Asked {
     pub builds: Vec<(BuildJob, Vec<u8>)>,
     pub runs: Vec<OneOff>,
     /// Commands that were run inside pods.
-    pub inside: Vec<Inside>,
-    /// Sessions that have been ended by whoever began them.
+    pub inside: Vec<PodCommand>,
+    /// Sessions that their clients have ended.
     pub hung_up: usize,
     pub kept: Vec<(AppName, Image)>,
     pub removed_images: Vec<(AppName, Image)>,
     pub reports: Vec<RouterReport>,
 }
 
-/// What a build will say and how it will end.
+/// Output and end of a build.
 #[derive(Debug, Clone)]
 pub struct CannedBuild {
     pub output: String,
@@ -87,10 +89,10 @@ pub struct CannedBuild {
     pub result: Result<BuiltImage, i64>,
 }
 
-/// One process type: what is wanted of it and what runs.
+/// One process type: its desired and its observed state.
 #[derive(Default)]
 struct FakeWorkload {
-    wish: Wish,
+    desired: DesiredState,
     pods: Vec<Pod>,
 }
 
@@ -100,23 +102,25 @@ impl Default for FakeEngine {
             state: Mutex::default(),
             changed: watch::Sender::new(0),
             table: watch::Sender::new(Arc::default()),
-            lines: Lines::default(),
+            lines: LineHub::default(),
+            crashes: CrashSender::default(),
         };
         Self { inner: Arc::new(inner) }
     }
 }
 
 impl FakeEngine {
+    /// A new engine without workloads, images and nodes' labels.
     pub fn new() -> Self {
         Self::default()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FakeState> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state, unless a test has taken the engine away.
-    fn reachable(&self, what: &str) -> Result<MutexGuard<'_, State>, EngineError> {
+    fn reachable(&self, what: &str) -> Result<MutexGuard<'_, FakeState>, EngineError> {
         let state = self.state();
         if state.is_unreachable {
             let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
@@ -125,8 +129,8 @@ impl FakeEngine {
         Ok(state)
     }
 
-    /// Tells everyone that waits, after the state was changed.
-    fn publish(&self, state: MutexGuard<'_, State>) {
+    /// Wakes all waiting callers after a change of the state.
+    fn publish(&self, state: MutexGuard<'_, FakeState>) {
         let routes: Vec<_> = routes::routes(&state).into_iter().map(Arc::new).collect();
         drop(state);
         self.inner.table.send_if_modified(|table| {

@@ -1,10 +1,12 @@
-//! What jobs have in common on every engine: their bound, and how builds find certificate authorities.
+//! Shared rules of jobs on every engine: their limit, and the certificate authorities of builds.
 
 use std::time::Duration;
 
+use domain::submodules::Submodule;
+
 use crate::JobError;
 
-/// Where a build has its bundle of certificate authorities.
+/// Path of a build's bundle of certificate authorities.
 pub const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Variables by which the usual tools find the bundle.
 pub const CA_VARIABLES: &[&str] = &[
@@ -20,7 +22,13 @@ pub const CA_VARIABLES: &[&str] = &[
     "npm_config_cafile",
 ];
 
-/// Bounds a job; what it made is removed by its guards when it is dropped here.
+/// The list of what a build fetches into its source, for `slug`; `None` where that is nothing.
+pub fn submodule_list(submodules: &[Submodule]) -> Option<Vec<u8>> {
+    let list = || serde_json::to_vec(submodules).expect("texts are JSON");
+    (!submodules.is_empty()).then(list)
+}
+
+/// Limits the time of a job; its guards remove its objects when it is dropped here.
 pub async fn within<T>(
     deadline_seconds: u32,
     job: impl Future<Output = Result<T, JobError>>,

@@ -1,4 +1,4 @@
-//! Lines on their way to those who follow: bounded for each reader, so that a slow one loses the oldest.
+//! Lines for followers: bounded for each reader, so that a slow one loses the oldest.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -10,37 +10,53 @@ use futures_util::{Stream, stream};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-/// Lines that one reader may be behind.
+/// Lines that one reader may be behind, and the bytes of their texts.
 const BEHIND_MAX: usize = 10_000;
-/// Lines of the platform that a reader who comes late can still have.
+const BEHIND_BYTES_MAX: usize = 64 << 20;
+/// Recent lines of the platform that a new reader still gets.
 const RECENT_MAX: usize = 1_000;
 
-/// What the platform says, and who listens.
+/// Lines of the platform, and their receivers.
 #[derive(Default)]
-pub struct Lines {
-    hub: Mutex<Hub>,
+pub struct LineHub {
+    hub: Mutex<HubState>,
 }
 
 #[derive(Default)]
-struct Hub {
+struct HubState {
     recent: VecDeque<LogLine>,
-    readers: Vec<Weak<Queue>>,
+    readers: Vec<Weak<LineQueue>>,
 }
 
 /// The lines that one reader has not taken yet.
 #[derive(Default)]
-pub struct Queue {
-    lines: Mutex<VecDeque<LogLine>>,
+pub struct LineQueue {
+    waiting: Mutex<UnreadLines>,
     pushed: Notify,
 }
 
-impl Lines {
+#[derive(Default)]
+struct UnreadLines {
+    lines: VecDeque<LogLine>,
+    /// Of the lines' texts.
+    bytes: usize,
+}
+
+impl UnreadLines {
+    fn pop(&mut self) -> Option<LogLine> {
+        let line = self.lines.pop_front()?;
+        self.bytes -= line.text.len();
+        Some(line)
+    }
+}
+
+impl LineHub {
     /// Adds a line of the platform for all readers, now and later.
     pub fn write(&self, line: LogLine) {
         let mut hub = self.hub();
         hub.readers.retain(|reader| reader.strong_count() > 0);
         hub.readers.iter().filter_map(Weak::upgrade).for_each(|reader| reader.push(line.clone()));
-        // Requests are many: told again, they would push out what is told once.
+        // There are many request lines: kept, they would push out other lines.
         if line.source.is_router() {
             return;
         }
@@ -51,8 +67,8 @@ impl Lines {
     }
 
     /// A new reader, with the lines of each app in `since` that are younger than its time.
-    pub fn read(&self, since: &BTreeMap<AppName, Timestamp>) -> Arc<Queue> {
-        let queue = Arc::new(Queue::default());
+    pub fn read(&self, since: &BTreeMap<AppName, Timestamp>) -> Arc<LineQueue> {
+        let queue = Arc::new(LineQueue::default());
         // Under one lock with the registration: no line is missed or seen twice.
         let mut hub = self.hub();
         let is_new = |line: &&LogLine| since.get(&line.app).is_some_and(|time| line.time > *time);
@@ -66,39 +82,43 @@ impl Lines {
         self.hub().recent.iter().cloned().collect()
     }
 
-    fn hub(&self) -> MutexGuard<'_, Hub> {
+    fn hub(&self) -> MutexGuard<'_, HubState> {
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queue {
+impl LineQueue {
     /// Adds a line; the oldest goes when the reader is too far behind.
     pub fn push(&self, line: LogLine) {
-        let mut lines = self.lines();
-        if lines.len() == BEHIND_MAX {
-            lines.pop_front();
+        let mut waiting = self.waiting();
+        waiting.bytes += line.text.len();
+        waiting.lines.push_back(line);
+        while waiting.lines.len() > BEHIND_MAX || waiting.bytes > BEHIND_BYTES_MAX {
+            waiting.pop();
         }
-        lines.push_back(line);
-        drop(lines);
+        drop(waiting);
         self.pushed.notify_one();
     }
 
     async fn next(&self) -> LogLine {
         loop {
-            if let Some(line) = self.lines().pop_front() {
+            if let Some(line) = self.waiting().pop() {
                 return line;
             }
             self.pushed.notified().await;
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, VecDeque<LogLine>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, UnreadLines> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The queue as a stream; `kept` lives as long as the stream.
-pub fn stream<T: Send + 'static>(queue: Arc<Queue>, kept: T) -> Pin<Box<dyn Stream<Item = LogLine> + Send>> {
+pub fn stream<T: Send + 'static>(
+    queue: Arc<LineQueue>,
+    kept: T,
+) -> Pin<Box<dyn Stream<Item = LogLine> + Send>> {
     Box::pin(stream::unfold((queue, kept), |(queue, kept)| async move {
         let line = queue.next().await;
         Some((line, (queue, kept)))
@@ -123,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_is_too_slow_loses_the_oldest_lines() {
-        let lines = Lines::default();
+        let lines = LineHub::default();
         let queue = lines.read(&BTreeMap::new());
 
         (0..BEHIND_MAX + 5).for_each(|number| lines.write(line(number)));
@@ -133,8 +153,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_reader_that_is_too_slow_holds_bounded_bytes_of_long_lines() {
+        let lines = LineHub::default();
+        let queue = lines.read(&BTreeMap::new());
+        let long = "x".repeat(BEHIND_BYTES_MAX / 4);
+
+        (0..9).for_each(|number| lines.write(LogLine { text: format!("{number}{long}"), ..line(number) }));
+
+        let waiting = queue.waiting();
+        assert!(
+            waiting.bytes <= BEHIND_BYTES_MAX
+                && waiting.bytes == waiting.lines.iter().map(|line| line.text.len()).sum::<usize>()
+        );
+        assert!(
+            waiting.lines.front().is_some_and(|line| line.text.starts_with('6')),
+            "{}",
+            waiting.lines.len()
+        );
+    }
+
+    #[tokio::test]
     async fn a_late_reader_has_the_lines_younger_than_the_time_that_it_knows() {
-        let lines = Lines::default();
+        let lines = LineHub::default();
         (0..5).for_each(|number| lines.write(line(number)));
 
         let queue = lines.read(&BTreeMap::from([(line(0).app, line(2).time)]));

@@ -1,53 +1,71 @@
-//! From a container runtime's log messages to lines: each message begins with its time; a long line comes in several.
+//! Parses a container runtime's log messages into lines: each message begins with its time; a long line has
+//! several messages.
 //!
-//! Remembers where each of the two streams of a container was, so that reading can be taken up again
-//! without a line lost or doubled.
+//! Remembers the position in each of the two streams of a container, so that reading can be resumed without a lost
+//! or repeated line.
 
+use domain::logs::PartialLine;
 use jiff::Timestamp;
 
-/// Longer lines are cut into several.
-const LINE_BYTES_MAX: usize = 16 << 10;
+/// Bytes after which Docker cuts a line into pieces.
+const DOCKER_PIECE_BYTES: usize = 16 << 10;
 
-/// What was read of one container.
-pub struct Reader {
-    streams: [Stream; 2],
-    lines: Vec<(Timestamp, String)>,
+type TimedLines = Vec<(Timestamp, String)>;
+
+/// Reading position in one container's log.
+pub struct ContainerLogReader {
+    streams: [OutputStream; 2],
+    lines: TimedLines,
 }
 
 /// stdout or stderr.
-struct Stream {
+struct OutputStream {
     /// Time of the last message, and how many there were of just that time.
     time: Timestamp,
     count: u64,
-    /// Where reading was taken up again, and how many messages of just that time are known already.
+    /// Time from which reading was resumed, and the number of messages of just that time that are known already.
     known_time: Timestamp,
     known_count: u64,
     /// A line whose end has not come yet, and its time.
-    rest: Vec<u8>,
-    rest_time: Timestamp,
+    line: PartialLine,
+    line_time: Timestamp,
 }
 
-impl Reader {
-    /// Reads what is younger than `time`.
+impl ContainerLogReader {
+    /// Reads messages after `time`.
     pub fn from(time: Timestamp) -> Self {
-        let stream = || Stream {
+        let stream = || OutputStream {
             time,
             count: u64::MAX,
             known_time: time,
             known_count: u64::MAX,
-            rest: Vec::new(),
-            rest_time: time,
+            line: PartialLine::default(),
+            line_time: time,
         };
         Self { streams: [stream(), stream()], lines: Vec::new() }
     }
 
-    /// The time from which the runtime is to tell what it has.
+    /// The time from which messages are to be requested.
     pub fn since(&self) -> Timestamp {
         self.streams[0].known_time.min(self.streams[1].known_time)
     }
 
     /// Takes one message of a stream; a malformed one is left out.
     pub fn take(&mut self, stream: usize, message: &[u8]) {
+        self.add(stream, message, OutputStream::add);
+    }
+
+    /// Takes one message of a stream of Docker's. Before version 23 its driver `local` ends no line that came in pieces.
+    pub fn take_of_docker(&mut self, stream: usize, message: &[u8]) {
+        self.add(stream, message, OutputStream::add_of_docker);
+    }
+
+    fn add(
+        &mut self,
+        stream: usize,
+        message: &[u8],
+        add: impl FnOnce(&mut OutputStream, Timestamp, &[u8], &mut TimedLines),
+    ) {
         let Some((time, text)) = split(message) else { return };
         let stream = &mut self.streams[stream];
         if stream.is_known(time) {
@@ -55,7 +73,7 @@ impl Reader {
         }
         stream.count = if time == stream.time { stream.count.saturating_add(1) } else { 1 };
         stream.time = time;
-        stream.add(time, text, &mut self.lines);
+        add(stream, time, text, &mut self.lines);
     }
 
     /// The whole lines since the last call.
@@ -63,7 +81,7 @@ impl Reader {
         self.lines.drain(..)
     }
 
-    /// From here on messages come again from [`Reader::since`].
+    /// From here on messages come again from [`ContainerLogReader::since`].
     pub fn resume(&mut self) {
         for stream in &mut self.streams {
             (stream.known_time, stream.known_count) = (stream.time, stream.count);
@@ -71,7 +89,7 @@ impl Reader {
     }
 }
 
-impl Stream {
+impl OutputStream {
     fn is_known(&mut self, time: Timestamp) -> bool {
         if time == self.known_time && self.known_count > 0 {
             self.known_count -= 1;
@@ -80,22 +98,25 @@ impl Stream {
         time < self.known_time
     }
 
-    fn add(&mut self, time: Timestamp, text: &[u8], lines: &mut Vec<(Timestamp, String)>) {
-        if self.rest.is_empty() {
-            self.rest_time = time;
+    /// Pieces of a line are full but for the last, and of one time.
+    fn add_of_docker(&mut self, time: Timestamp, text: &[u8], lines: &mut TimedLines) {
+        if !self.line.is_empty() && time != self.line_time {
+            lines.push((self.line_time, self.line.end()));
         }
-        let (text, is_whole) = match text.strip_suffix(b"\n") {
-            Some(text) => (text, true),
-            None => (text, false),
-        };
-        self.rest.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
-        while self.rest.len() > LINE_BYTES_MAX {
-            let piece: Vec<_> = self.rest.drain(..LINE_BYTES_MAX).collect();
-            lines.push((self.rest_time, String::from_utf8_lossy(&piece).into_owned()));
+        self.add(time, text, lines);
+        if text.len() < DOCKER_PIECE_BYTES && !text.ends_with(b"\n") {
+            lines.push((self.line_time, self.line.end()));
         }
-        if is_whole {
-            lines.push((self.rest_time, String::from_utf8_lossy(&self.rest).into_owned()));
-            self.rest.clear();
+    }
+
+    fn add(&mut self, time: Timestamp, text: &[u8], lines: &mut TimedLines) {
+        if self.line.is_empty() {
+            self.line_time = time;
+        }
+        let whole = text.strip_suffix(b"\n");
+        self.line.add(whole.unwrap_or(text), |part| lines.push((self.line_time, part)));
+        if whole.is_some() {
+            lines.push((self.line_time, self.line.end()));
         }
     }
 }
@@ -112,15 +133,15 @@ mod tests {
 
     const TIME: &str = "2026-01-02T03:04:05.00000000";
 
-    fn reader() -> Reader {
-        Reader::from(format!("{TIME}0Z").parse().expect("a time"))
+    fn reader() -> ContainerLogReader {
+        ContainerLogReader::from(format!("{TIME}0Z").parse().expect("a time"))
     }
 
     fn message(nanosecond: u8, text: &str) -> Vec<u8> {
         format!("{TIME}{nanosecond}Z {text}").into_bytes()
     }
 
-    fn texts(reader: &mut Reader) -> Vec<String> {
+    fn texts(reader: &mut ContainerLogReader) -> Vec<String> {
         reader.lines().map(|(_, text)| text).collect()
     }
 
@@ -149,13 +170,44 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_comes_in_bounded_pieces() {
+    fn a_line_in_pieces_that_docker_does_not_end_is_ended_by_a_short_piece_or_another_time() {
         let mut reader = reader();
-        let part = "x".repeat(10 << 10);
+        let full = "x".repeat(DOCKER_PIECE_BYTES);
 
-        (1..5).for_each(|nanosecond| reader.take(0, &message(nanosecond, &part)));
+        for (nanosecond, text) in [
+            (1, &*full),
+            (1, &full),
+            (1, "rest"),
+            (2, "next\n"),
+            (3, &full),
+            (4, "last\n"),
+            (5, &full),
+            (5, "\n"),
+        ] {
+            reader.take_of_docker(0, &message(nanosecond, text));
+        }
 
-        let pieces: Vec<_> = texts(&mut reader).iter().map(String::len).collect();
-        assert_eq!(pieces, [LINE_BYTES_MAX, LINE_BYTES_MAX]);
+        let [long, next, whole, last, ended] = &texts(&mut reader)[..] else { panic!("five lines") };
+        assert!(*long == format!("{full}{full}rest") && *whole == full && *ended == full);
+        assert_eq!((next.as_str(), last.as_str()), ("next", "last"));
+    }
+
+    #[test]
+    fn a_long_line_is_whole_up_to_the_bound_and_beyond_it_comes_in_parts_of_one_time() {
+        let mut reader = reader();
+        // As runtimes give it: 16 KiB a message, whatever character that cuts.
+        let text = format!("a{}", "ü".repeat(150_000));
+        for (number, chunk) in text.as_bytes().chunks(16 << 10).enumerate() {
+            let head = format!("2026-01-02T03:04:05.000001{number:03}Z ");
+            reader.take(0, &[head.as_bytes(), chunk].concat());
+        }
+        reader.take(0, b"2026-01-02T03:04:05.000002000Z \n");
+
+        let parts: Vec<_> = reader.lines().collect();
+
+        assert_eq!(parts.len(), 2);
+        assert!(parts.iter().all(|(time, _)| *time == parts[0].0));
+        let whole: String = parts.iter().filter_map(|(_, part)| Some(part.split_once("] ")?.1)).collect();
+        assert!(whole == text);
     }
 }

@@ -1,15 +1,14 @@
-//! What makes replicas of two wishes different, and how replicas are called: the same on every engine.
+//! Hash and names of replicas, the same on every engine.
 
 use domain::Digest;
 use domain::deployment::{BATCH_DEFAULT, Replicas, Workload};
 
-/// Digits of a workload's hash in names: enough to tell the releases of one process type apart.
+/// Digits of a workload's hash in names: enough to distinguish the releases of one process type.
 const HASH_LENGTH: usize = 10;
 const RANDOM_LENGTH: usize = 5;
 
-/// Hash of all that a replica is made from. How many there are, how many of them start at a time, how
-/// long they may take to, and what is kept of former ones does not count: a change of those alone replaces
-/// nothing.
+/// Hash of everything that a replica is made from. The number of replicas, the batch, the start timeout and the
+/// kept revisions do not count: a change of those alone replaces nothing.
 pub fn spec_hash(workload: &Workload) -> String {
     let same = Workload {
         replicas: Replicas::Fixed(0),

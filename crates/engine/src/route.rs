@@ -1,12 +1,12 @@
-//! From what the controller wants and what is ready to one app's line in the route table.
+//! Builds one app's route from the controller's routing and the ready replicas.
 
 use domain::ProcessType;
 use domain::certs::AttachedCert;
 use domain::edge::AppRules;
 use domain::routing::{AppRouting, Backend, Claim, Route, RouteOwner, ServiceRoute};
 
-/// The app's route; `None` when the app is not to be reached. `replicas` tells of a process type how many there
-/// should be and which are ready; `rules` is what the controller does not set.
+/// The app's route; `None` if the app is not routable. `replicas` returns the wanted number and the ready replicas
+/// of a process type; `rules` are the settings that the controller does not set.
 pub fn route(
     routing: &AppRouting,
     platform_domain: &str,
@@ -25,6 +25,7 @@ pub fn route(
         certificates,
         services,
         challenges,
+        owner: _,
     } = routing;
     let target = target.as_ref().filter(|_| *routable)?;
     let (wanted, backends) = replicas(target);
@@ -42,7 +43,7 @@ pub fn route(
         whitelist: whitelist.clone(),
         https_enforced: *https_enforced,
         certificates: certificates.iter().map(|cert| for_hosts(cert, platform_domain)).collect(),
-        // What the operator has said goes before the app's own wish.
+        // The operator's setting wins over the app's.
         rules: AppRules { access_log: rules.access_log.or(access_log.then_some(true)), ..rules },
         wanted,
         backends,

@@ -1,6 +1,6 @@
-//! A process that somebody sits in front of: what is typed goes in, what it says comes out as it says it.
+//! An interactive process: its input and its output, as they come.
 //!
-//! Everything is bounded: who does not read holds up the process, not the platform.
+//! Everything is bounded: a client that does not read delays the process, not the platform.
 
 use bytes::Bytes;
 use domain::AppName;
@@ -11,16 +11,16 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::JobError;
 use crate::job::within;
 
-/// Pieces that wait on their way in or out.
+/// Pieces that wait in either direction.
 const WAITING_MAX: usize = 32;
 /// Most bytes of one piece.
-pub(crate) const PIECE_BYTES_MAX: usize = 16 << 10;
-/// What a terminal sends at the end of the input.
-pub(crate) const END_OF_INPUT: &[u8] = b"\x04";
+pub const PIECE_BYTES_MAX: usize = 16 << 10;
+/// Input of a terminal for the end of the input.
+pub const END_OF_INPUT: &[u8] = b"\x04";
 
 /// A command to run inside a pod.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Inside {
+pub struct PodCommand {
     pub app: AppName,
     /// The pod's whole name.
     pub pod: String,
@@ -30,27 +30,28 @@ pub struct Inside {
     pub deadline_seconds: u32,
 }
 
-/// What goes to the process.
+/// Input for the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     Bytes(Bytes),
-    /// Nothing more will be typed.
+    /// End of the input.
     End,
-    /// The terminal has another size now.
+    /// New size of the terminal.
     Resize(TerminalSize),
 }
 
-/// What comes from the process.
+/// Output of the process.
 #[derive(Debug)]
 pub enum Output {
-    /// With a terminal, both streams.
+    /// Output to stdout; with a terminal, all output.
     Stdout(Bytes),
+    /// Output to stderr of a process without a terminal.
     Stderr(Bytes),
-    /// The exit code, or why there is none. Nothing comes after it.
+    /// The exit code, or the error that left none. Nothing comes after it.
     Ended(Result<i64, JobError>),
 }
 
-/// A running session. Dropping it ends the process and removes what it left.
+/// A running session. Dropping it ends the process and removes its objects.
 pub struct Session {
     pub input: mpsc::Sender<Input>,
     pub output: mpsc::Receiver<Output>,
@@ -58,21 +59,21 @@ pub struct Session {
 }
 
 /// The engine's ends of a session.
-pub(crate) struct Ends {
+pub struct SessionChannels {
     pub input: mpsc::Receiver<Input>,
     pub output: mpsc::Sender<Output>,
 }
 
 impl Session {
     /// Runs what `make` makes of the engine's ends, up to the deadline; its end is the session's.
-    pub(crate) fn begin<F>(deadline_seconds: u32, make: impl FnOnce(Ends) -> F) -> Self
+    pub fn begin<F>(deadline_seconds: u32, make: impl FnOnce(SessionChannels) -> F) -> Self
     where
         F: Future<Output = Result<i64, JobError>> + Send + 'static,
     {
         let (input, typed) = mpsc::channel(WAITING_MAX);
         let (said, output) = mpsc::channel(WAITING_MAX);
         let stop = CancellationToken::new();
-        let work = within(deadline_seconds, make(Ends { input: typed, output: said.clone() }));
+        let work = within(deadline_seconds, make(SessionChannels { input: typed, output: said.clone() }));
         let stopped = stop.clone();
         tokio::spawn(async move {
             if let Some(ended) = stopped.run_until_cancelled(work).await {

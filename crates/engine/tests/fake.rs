@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::build::Finished;
+use domain::build::ProcessResult;
 use domain::deployment::Workload;
 use domain::{Digest, Image};
 use engine::ResolvedImage;
@@ -17,6 +17,7 @@ struct World {
 }
 
 engine::promises!(every, world);
+engine::promises!(copies, world);
 
 async fn world() -> World {
     let engine = FakeEngine::new();
@@ -37,7 +38,7 @@ impl Subject for World {
     }
 
     fn breaks(&self, workload: &mut Workload) {
-        self.engine.fail_next_rollout(&workload.id.app, "web exited with code 3");
+        self.engine.fail_next_rollout(&workload.id.app, "web crashed: exit code 3");
     }
 
     fn stalls(&self, workload: &mut Workload) {
@@ -52,7 +53,7 @@ impl Subject for World {
         0
     }
 
-    fn will_finish(&self, finished: &Finished) {
+    fn will_finish(&self, finished: &ProcessResult) {
         self.engine.will_finish(finished.clone());
     }
 }

@@ -9,44 +9,44 @@ mod files;
 mod positions;
 mod tail;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::logs::LogLine;
-use engine::kubernetes::{PodName, PodOrigin};
+use domain::logs::{PodName, PodOrigin};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::LoggerClient;
-use crate::client::Batch;
+use crate::client::LineBatch;
 use positions::Positions;
 use tail::Tail;
 
 /// Pause after a pass that found nothing new.
 const READ_EVERY: Duration = Duration::from_millis(250);
-/// How often the folder is looked at for new files, and positions are noted.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Interval at which the folder is scanned for new files and positions are saved.
+const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 /// First and longest pause before a batch is sent again.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
 /// Bytes of lines that are sent at once.
 const BATCH_BYTES_MAX: usize = 512 << 10;
 
-/// Whose pods run on the node.
-pub type Pods = watch::Receiver<Arc<BTreeMap<PodName, PodOrigin>>>;
+/// Origins of the pods of the node.
+pub type PodMap = watch::Receiver<Arc<BTreeMap<PodName, PodOrigin>>>;
 
-/// What an agent must know before it starts.
+/// Settings of an agent.
 #[derive(Debug, Clone)]
 pub struct AgentSettings {
-    /// Where the node keeps links to the logs of its containers.
+    /// Folder in which the node keeps links to the logs of its containers.
     pub logs_dir: PathBuf,
-    /// Where the agent notes how far it has read.
+    /// File for the read positions.
     pub positions_file: PathBuf,
 }
 
-/// Why the agent could not start.
+/// A failed start of the agent.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     #[error("cannot read the logs of containers in {}: {source}", path.display())]
@@ -59,48 +59,53 @@ pub enum AgentError {
 pub async fn run(
     settings: AgentSettings,
     client: LoggerClient,
-    pods: Pods,
+    pods: PodMap,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
     let mut agent = Agent::new(settings, pods)?;
     tokio::select! {
         ended = agent.serve(&client) => ended,
-        // A closed channel means that whoever could stop us is gone.
+        // A closed channel means that the sender of the stop signal is gone.
         _ = shutdown.wait_for(|stop| *stop) => agent.positions.save(),
     }
 }
 
 struct Agent {
     settings: AgentSettings,
-    pods: Pods,
+    pods: PodMap,
     /// By the name of the link.
     tails: BTreeMap<String, Tail>,
     positions: Positions,
 }
 
 impl Agent {
-    fn new(settings: AgentSettings, pods: Pods) -> Result<Self, AgentError> {
+    fn new(settings: AgentSettings, pods: PodMap) -> Result<Self, AgentError> {
         let positions = Positions::load(&settings.positions_file)?;
         Ok(Self { settings, pods, tails: BTreeMap::new(), positions })
     }
 
     async fn serve(&mut self, client: &LoggerClient) -> Result<(), AgentError> {
-        let mut looked_at: Option<Instant> = None;
-        let mut batch = Batch::default();
+        let mut scanned_at: Option<Instant> = None;
+        let mut batch = LineBatch::default();
         loop {
-            if looked_at.is_none_or(|then| then.elapsed() >= LOOK_EVERY) {
-                self.look()?;
+            if scanned_at.is_none_or(|then| then.elapsed() >= SCAN_INTERVAL) {
+                self.scan()?;
                 self.positions.save()?;
-                looked_at = Some(Instant::now());
+                scanned_at = Some(Instant::now());
             }
             // Short reads of files that are mostly in memory; nothing else runs in this process.
-            self.read(&mut batch);
+            let mut left = self.read(&mut batch);
             if batch.is_empty() {
                 sleep(READ_EVERY).await;
                 continue;
             }
-            send(client, &batch).await;
-            batch.clear();
+            while !batch.is_empty() {
+                send(client, &batch).await;
+                batch.clear();
+                while left.front().is_some_and(|line| batch.add(line)) {
+                    left.pop_front();
+                }
+            }
             for (name, tail) in &self.tails {
                 self.positions.note(name, tail.position());
             }
@@ -108,7 +113,7 @@ impl Agent {
     }
 
     /// Takes up new files, lets go of those that are gone and read to their end.
-    fn look(&mut self) -> Result<(), AgentError> {
+    fn scan(&mut self) -> Result<(), AgentError> {
         let names = files::names(&self.settings.logs_dir)?;
         let pods = Arc::clone(&self.pods.borrow_and_update());
         for name in &names {
@@ -125,25 +130,31 @@ impl Agent {
         Ok(())
     }
 
-    /// Reads on in every file, in turns, until the batch is full or nothing is new.
-    fn read(&mut self, batch: &mut Batch) {
+    /// Reads on in every file, in turns, until the batch is full or nothing is new. Gives what had no room in it: no
+    /// more than one turn brings.
+    fn read(&mut self, batch: &mut LineBatch) -> VecDeque<LogLine> {
+        let mut left = VecDeque::new();
         loop {
             let mut found = false;
             for tail in self.tails.values_mut() {
-                found |= tail.read(|line: LogLine| _ = batch.add(&line));
-                if batch.size_bytes() >= BATCH_BYTES_MAX {
-                    return;
+                found |= tail.read(|line| {
+                    if !left.is_empty() || !batch.add(&line) {
+                        left.push_back(line);
+                    }
+                });
+                if batch.size_bytes() >= BATCH_BYTES_MAX || !left.is_empty() {
+                    return left;
                 }
             }
             if !found {
-                return;
+                return left;
             }
         }
     }
 }
 
 /// Sends until the batch has arrived.
-async fn send(client: &LoggerClient, batch: &Batch) {
+async fn send(client: &LoggerClient, batch: &LineBatch) {
     let mut pause = RETRY_FIRST;
     while let Err(error) = client.send(batch).await {
         if pause == RETRY_FIRST {

@@ -15,9 +15,9 @@ use crate::{BATCH_BYTES_MAX, KEY_HEADER};
 /// Longest wait for the answer to one batch.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// Why a batch did not arrive. It may be sent again.
+/// A batch that did not arrive. It may be sent again.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientError {
+pub enum LoggerClientError {
     #[error("the logger's address `{url}` is not usable: expected such as http://deis-logger.deis.svc")]
     Address { url: String },
     #[error("the logger at {url} does not answer")]
@@ -26,6 +26,8 @@ pub enum ClientError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("the disk of the logger at {url} is full; free some space")]
+    Full { url: String },
     #[error("the logger at {url} answered {status}; is the key that of its --lines-key-file?")]
     Refused { url: String, status: StatusCode },
 }
@@ -40,26 +42,26 @@ pub struct LoggerClient {
 
 /// Lines as they are sent, within the bound of one request.
 #[derive(Default)]
-pub(crate) struct Batch {
+pub(crate) struct LineBatch {
     bytes: Vec<u8>,
     pub(crate) lines: usize,
 }
 
 impl LoggerClient {
-    /// `url` is the logger's base address; `key` is what it asks for to take lines.
-    pub fn new(url: &str, key: impl Into<String>) -> Result<Self, ClientError> {
+    /// `url` is the logger's base address; `key` allows sending lines.
+    pub fn new(url: &str, key: impl Into<String>) -> Result<Self, LoggerClientError> {
         let url = url.trim_end_matches('/').to_owned();
         let usable =
             url.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
         if !usable {
-            return Err(ClientError::Address { url });
+            return Err(LoggerClientError::Address { url });
         }
         Ok(Self { http: Client::builder(TokioExecutor::new()).build_http(), url, key: key.into() })
     }
 
     /// Sends a batch once. The logger has it on disk when this returns well.
-    pub(crate) async fn send(&self, batch: &Batch) -> Result<(), ClientError> {
-        let unreachable = |source| ClientError::Unreachable { url: self.url.clone(), source };
+    pub(crate) async fn send(&self, batch: &LineBatch) -> Result<(), LoggerClientError> {
+        let unreachable = |source| LoggerClientError::Unreachable { url: self.url.clone(), source };
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("{}/lines", self.url))
@@ -69,14 +71,15 @@ impl LoggerClient {
         let answer = tokio::time::timeout(ANSWER_MAX, self.http.request(request)).await;
         let answer = answer.map_err(|late| unreachable(late.into()))?;
         let status = answer.map_err(|error| unreachable(error.into()))?.status();
-        match status.is_success() {
-            true => Ok(()),
-            false => Err(ClientError::Refused { url: self.url.clone(), status }),
+        match status {
+            status if status.is_success() => Ok(()),
+            StatusCode::INSUFFICIENT_STORAGE => Err(LoggerClientError::Full { url: self.url.clone() }),
+            status => Err(LoggerClientError::Refused { url: self.url.clone(), status }),
         }
     }
 }
 
-impl Batch {
+impl LineBatch {
     /// Adds a line; `false` where there is no room for it.
     pub(crate) fn add(&mut self, line: &LogLine) -> bool {
         let before_bytes = self.bytes.len();

@@ -1,6 +1,6 @@
 //! Takes lines from the engine and has them written in batches.
 //!
-//! Where there is no engine to follow, as in a cluster, lines come over HTTP (`http`) and are written there.
+//! Without an engine to follow, as in a cluster, lines arrive over HTTP (`http`), which writes them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::store::Store;
+use crate::store::LineStore;
 
 /// Longest time that a line is in memory only; a crash loses no more, and those are asked for again.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
@@ -21,16 +21,20 @@ const PENDING_BYTES_MAX: usize = 4 << 20;
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A store that the collector and the requests share; held for short file work only.
-pub(crate) type Shared = Arc<Mutex<Store>>;
+pub(crate) type SharedStore = Arc<Mutex<LineStore>>;
 
-pub(crate) fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
+pub(crate) fn lock(store: &Mutex<LineStore>) -> MutexGuard<'_, LineStore> {
     store.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Follows until shutdown. Each time it begins where the store ends.
-pub(crate) async fn run(store: Shared, logs: Option<Arc<dyn Logs>>, mut shutdown: watch::Receiver<bool>) {
+pub(crate) async fn run(
+    store: SharedStore,
+    logs: Option<Arc<dyn Logs>>,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let Some(logs) = logs else {
-        // A closed channel means that the one who could stop us is gone.
+        // A closed channel means that the sender of the stop signal is gone.
         let _ = shutdown.wait_for(|stop| *stop).await;
         return flush(&store).await;
     };
@@ -51,7 +55,7 @@ pub(crate) async fn run(store: Shared, logs: Option<Arc<dyn Logs>>, mut shutdown
     }
 }
 
-async fn follow(store: &Shared, logs: &dyn Logs) {
+async fn follow(store: &SharedStore, logs: &dyn Logs) {
     let since = lock(store).last_times();
     let mut lines = logs.follow(since);
     let mut ticks = tokio::time::interval_at(Instant::now() + FLUSH_INTERVAL, FLUSH_INTERVAL);
@@ -67,7 +71,7 @@ async fn follow(store: &Shared, logs: &dyn Logs) {
     }
 }
 
-async fn take(store: &Shared, line: LogLine) {
+async fn take(store: &SharedStore, line: LogLine) {
     let pending_bytes = lock(store).add(line);
     if pending_bytes > PENDING_BYTES_MAX {
         flush(store).await;
@@ -75,7 +79,7 @@ async fn take(store: &Shared, line: LogLine) {
 }
 
 /// Writes on a thread where waiting for a disk holds up nobody.
-pub(crate) async fn flush(store: &Shared) {
+pub(crate) async fn flush(store: &SharedStore) {
     let store = Arc::clone(store);
     let _ = tokio::task::spawn_blocking(move || lock(&store).flush()).await;
 }

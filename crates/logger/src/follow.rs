@@ -1,8 +1,8 @@
 //! An app's log as it grows, for the controller: one JSON value a line.
 //!
-//! `{"id": 17, "line": "…"}` is a line and its number, `{"dropped": 3}` says that lines are missing here,
-//! `{"id": 17}` says where the log stands while nothing comes. Who asks again with `after=17` gets what
-//! came since. Followers are told from a bounded buffer: a slow one loses lines and holds nobody up.
+//! `{"id": 17, "line": "…"}` is a line and its number, `{"dropped": 3}` means that lines are missing here, `{"id":
+//! 17}` is the position while no line comes. A request with `after=17` resumes there. Followers read from a
+//! bounded buffer: a slow one loses lines and delays nobody.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,9 +20,9 @@ use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
-use crate::collect::{Shared, lock};
+use crate::collect::{SharedStore, lock};
 use crate::http::{failed, number, wanted_count};
-use crate::store::{Following, Told};
+use crate::store::{FollowStart, LineNotice, LoggedLine};
 
 /// Followers at the same time, of all apps together.
 const FOLLOWERS_MAX: usize = 1_000;
@@ -31,22 +31,22 @@ const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(15);
 /// Bytes of lines that are sent in one piece.
 const PIECE_BYTES_MAX: usize = 64 << 10;
 
-/// The store and room for those who follow it.
+/// The store, and the limit of followers.
 #[derive(Clone)]
-pub(crate) struct Source {
-    store: Shared,
+pub(crate) struct FollowState {
+    store: SharedStore,
     room: Arc<Semaphore>,
 }
 
-impl Source {
-    pub(crate) fn new(store: Shared) -> Self {
+impl FollowState {
+    pub(crate) fn new(store: SharedStore) -> Self {
         Self { store, room: Arc::new(Semaphore::new(FOLLOWERS_MAX)) }
     }
 }
 
-/// Answers at once and goes on until the reader hangs up, the app is removed or the logger ends.
+/// Responds at once and streams until the reader hangs up, the app is removed or the logger ends.
 pub(crate) async fn follow(
-    State(source): State<Source>,
+    State(source): State<FollowState>,
     Path(app): Path<String>,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Response {
@@ -68,7 +68,7 @@ pub(crate) async fn follow(
 }
 
 fn begin(
-    store: &Shared,
+    store: &SharedStore,
     app: &AppName,
     count: usize,
     after: Option<u64>,
@@ -76,22 +76,23 @@ fn begin(
 ) -> std::io::Result<Option<Follower>> {
     let following = lock(store).follow(app, count, after)?;
     // Unlocked before the files are read.
-    let Some(Following { reading, last_number, lines }) = following else { return Ok(None) };
-    let kept = reading.lines()?;
-    // Who asks for what came after a line wants to know what is missing; who asks for the last lines does not.
+    let Some(FollowStart { reader, last_number, lines }) = following else { return Ok(None) };
+    let kept = reader.lines()?;
+    // A reader that resumes after a line learns how many lines are missing; one that asks for the last lines does
+    // not.
     let first = kept.first().map_or(last_number, |line| line.number.saturating_sub(1));
-    let told = after.filter(|after| *after <= last_number).unwrap_or(first);
-    Ok(Some(Follower { kept: kept.into(), lines, told, is_new: true, _place: place }))
+    let last_sent = after.filter(|after| *after <= last_number).unwrap_or(first);
+    Ok(Some(Follower { unsent: kept.into(), lines, last_sent, is_new: true, _place: place }))
 }
 
 /// One reader, and where it is.
 struct Follower {
-    /// What was kept when it came, and what it took from the buffer but could not be sent yet.
-    kept: VecDeque<Told>,
-    lines: broadcast::Receiver<Told>,
-    /// Number of the last line that it was told.
-    told: u64,
-    /// Whether it has been told nothing yet.
+    /// Lines that were kept when the follower came, and lines taken from the buffer that could not be sent yet.
+    unsent: VecDeque<LoggedLine>,
+    lines: broadcast::Receiver<LineNotice>,
+    /// Number of the last line that it was sent.
+    last_sent: u64,
+    /// Has sent nothing yet.
     is_new: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -106,8 +107,9 @@ impl Follower {
                 return Some((Ok(piece), self));
             }
             match tokio::time::timeout(SIGN_OF_LIFE_EVERY, self.lines.recv()).await {
-                Ok(Ok(line)) => self.kept.push_back(line),
-                // Its numbers show what is missing.
+                // One whose text is gone is seen to be missing by the number of the next.
+                Ok(Ok(line)) => self.unsent.extend(line.into_line()),
+                // The line numbers show the gap.
                 Ok(Err(RecvError::Lagged(_))) => {}
                 Ok(Err(RecvError::Closed)) => return None,
                 Err(_) => return Some((Ok(self.sign_of_life()), self)),
@@ -117,31 +119,32 @@ impl Follower {
 
     /// Moves lines from the buffer, so that they go in one piece.
     fn take_what_is_there(&mut self) {
-        let mut size_bytes: usize = self.kept.iter().map(|line| line.text.len()).sum();
+        let mut size_bytes: usize = self.unsent.iter().map(|line| line.text.len()).sum();
         while size_bytes < PIECE_BYTES_MAX
             && let Ok(line) = self.lines.try_recv()
         {
+            let Some(line) = line.into_line() else { continue };
             size_bytes += line.text.len();
-            self.kept.push_back(line);
+            self.unsent.push_back(line);
         }
     }
 
-    /// Lines that were not told yet, up to the bound of one piece.
+    /// Lines that were not sent yet, up to the bound of one piece.
     fn piece(&mut self) -> Bytes {
         let mut piece = Vec::new();
         while piece.len() < PIECE_BYTES_MAX
-            && let Some(Told { number, text }) = self.kept.pop_front()
+            && let Some(LoggedLine { number, text }) = self.unsent.pop_front()
         {
             // Was read from disk already; lines from before there were numbers have none.
-            if number <= self.told && number > 0 {
+            if number <= self.last_sent && number > 0 {
                 continue;
             }
-            let missing = number.saturating_sub(self.told + 1);
+            let missing = number.saturating_sub(self.last_sent + 1);
             if missing > 0 {
                 add(&mut piece, &json!({ "dropped": missing }));
             }
-            self.told = self.told.max(number);
-            add(&mut piece, &json!({ "id": number, "line": &*text }));
+            self.last_sent = self.last_sent.max(number);
+            add(&mut piece, &json!({ "id": number, "line": &**text }));
         }
         if piece.is_empty() && self.is_new {
             return self.sign_of_life();
@@ -150,11 +153,11 @@ impl Follower {
         piece.into()
     }
 
-    /// Says where the log stands, so that the reader can begin there again.
+    /// Current position of the log, from which the reader can resume.
     fn sign_of_life(&mut self) -> Bytes {
         self.is_new = false;
         let mut piece = Vec::new();
-        add(&mut piece, &json!({ "id": self.told }));
+        add(&mut piece, &json!({ "id": self.last_sent }));
         piece.into()
     }
 }

@@ -1,9 +1,11 @@
-//! The logger over HTTP, for the controller (components.md 7.3).
+//! The logger over HTTP, for the controller (docs/spec/components.md 7.3).
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -12,23 +14,24 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use domain::AppName;
 use domain::logs::LogLine;
+use listener::http::RequestBodyError;
 
-use crate::collect::{self, Shared, lock};
+use crate::collect::{SharedStore, lock};
 use crate::follow;
 use crate::{BATCH_BYTES_MAX, KEY_HEADER, LoggerSettings};
 
 /// Lines that are given where the request names no number, or none that is one.
 const LINES_DEFAULT: usize = 100;
 
-/// Reading asks for one key, writing for another: who writes lines on each node need not read all logs.
-pub(crate) fn routes(store: Shared, settings: &LoggerSettings) -> Router {
+/// Reading and writing have keys of their own: agents that write lines need not read all logs.
+pub(crate) fn routes(store: SharedStore, settings: &LoggerSettings) -> Router {
     let LoggerSettings { key, lines_key, .. } = settings;
     let key: Option<Arc<str>> = key.as_deref().map(Arc::from);
     let reading = Router::new()
         .route("/logs/{app}", get(lines).delete(forget))
         .with_state(Arc::clone(&store))
         .route("/logs/{app}/follow", get(follow::follow))
-        .with_state(follow::Source::new(Arc::clone(&store)))
+        .with_state(follow::FollowState::new(Arc::clone(&store)))
         .layer(middleware::from_fn_with_state(key, with_key));
     let routes = reading.route("/healthz", get(async || StatusCode::OK));
     let Some(lines_key) = lines_key else { return routes };
@@ -40,27 +43,45 @@ pub(crate) fn routes(store: Shared, settings: &LoggerSettings) -> Router {
     routes.merge(writing)
 }
 
-/// Takes a batch of lines, a JSON value each; what is answered with 204 is on disk. A line that cannot be
-/// read is left out, since sending it again would not help.
-async fn take(State(store): State<Shared>, batch: Bytes) -> StatusCode {
+/// Receives a batch of lines, a JSON value each. 204 means that it is on disk; after 507 or 500 it was not kept
+/// and must be sent again. An unreadable line is ignored, since sending it again would not help.
+async fn take(State(store): State<SharedStore>, batch: Result<Bytes, BytesRejection>) -> Response {
+    let batch = match batch {
+        Ok(batch) => batch,
+        Err(refused) => return not_whole(&refused),
+    };
     let mut unreadable = 0;
-    let written = batch.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    for line in written {
+    let mut lines = Vec::new();
+    for line in batch.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice::<LogLine>(line) {
-            Ok(line) => _ = lock(&store).add(line),
+            Ok(line) => lines.push(line),
             Err(_) => unreadable += 1,
         }
     }
     if unreadable > 0 {
         tracing::warn!(unreadable, "lines of a batch are not in the form of this logger and were left out");
     }
-    collect::flush(&store).await;
-    StatusCode::NO_CONTENT
+    let written = tokio::task::spawn_blocking(move || lock(&store).write(lines)).await;
+    match written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            (StatusCode::INSUFFICIENT_STORAGE, "the logger's disk is full; free some space\n").into_response()
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// Reason why a batch was rejected: a retry, or smaller batches, may succeed.
+fn not_whole(refused: &BytesRejection) -> Response {
+    match RequestBodyError::within(refused) {
+        Some(error) => (error.status(), error.to_string()).into_response(),
+        None => (refused.status(), refused.body_text()).into_response(),
+    }
 }
 
 /// The last lines of an app as text; 204 where there are none.
 async fn lines(
-    State(store): State<Shared>,
+    State(store): State<SharedStore>,
     Path(app): Path<String>,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Response {
@@ -69,7 +90,7 @@ async fn lines(
     let read = tokio::task::spawn_blocking(move || {
         // Unlocked before the files are read.
         let reading = lock(&store).read(&app, count);
-        reading?.map_or_else(|| Ok(String::new()), crate::store::Reading::render)
+        reading?.map_or_else(|| Ok(String::new()), crate::store::LineReader::render)
     });
     match read.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
         Ok(text) if text.is_empty() => StatusCode::NO_CONTENT.into_response(),
@@ -78,8 +99,8 @@ async fn lines(
     }
 }
 
-/// Drops what is kept of an app that is gone.
-async fn forget(State(store): State<Shared>, Path(app): Path<String>) -> Response {
+/// Removes the lines of a removed app.
+async fn forget(State(store): State<SharedStore>, Path(app): Path<String>) -> Response {
     let Ok(app) = AppName::parse(&app) else { return StatusCode::NOT_FOUND.into_response() };
     let forgotten = tokio::task::spawn_blocking(move || lock(&store).forget(&app));
     match forgotten.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
@@ -89,7 +110,7 @@ async fn forget(State(store): State<Shared>, Path(app): Path<String>) -> Respons
 }
 
 pub(crate) fn failed(error: &std::io::Error) -> Response {
-    tracing::error!(%error, "cannot read or drop kept lines");
+    tracing::error!(%error, "cannot read, write or drop kept lines");
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
@@ -97,7 +118,7 @@ pub(crate) fn wanted_count(parameters: &[(String, String)]) -> usize {
     number(parameters, "log_lines").and_then(|count| count.try_into().ok()).unwrap_or(LINES_DEFAULT)
 }
 
-/// A number in the query; `None` for what is none.
+/// Reads a number of the query; `None` for anything else.
 pub(crate) fn number(parameters: &[(String, String)], name: &str) -> Option<u64> {
     let (_, value) = parameters.iter().rev().find(|(own, _)| own == name)?;
     value.trim().parse().ok()

@@ -1,9 +1,9 @@
-//! The logger: keeps the last lines of each app on disk and hands them out.
+//! The logger: keeps the last lines of each app on disk and serves them.
 //!
-//! On one machine it follows the engine's lines from where it left off. In a cluster lines come over HTTP:
-//! an `agent` on each node reads the containers' log files, controller and builder write by a `writer`.
-//! What is kept is bounded in lines and in bytes, for each app on its own. `store` decides what is on disk,
-//! `segment` how, `http` who gets it, `follow` who gets it as it comes.
+//! On one machine it follows the engine's lines from its last position. In a cluster lines come over HTTP: an
+//! `agent` on each node reads the containers' log files, controller and builder send theirs by a `writer`. The
+//! stored lines are limited in number and bytes, for each app separately. `store` decides which lines are on disk,
+//! `segment` writes them, `http` serves them, `follow` streams new ones.
 
 pub mod agent;
 mod client;
@@ -14,37 +14,40 @@ mod segment;
 mod store;
 mod writer;
 
-use std::future::IntoFuture as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::Logs;
+use listener::http::{BodyLimits, HttpLimits, RequestBody};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tower::ServiceExt as _;
 
-pub use client::{ClientError, LoggerClient};
+pub use client::{LoggerClient, LoggerClientError};
 pub use writer::LogWriter;
 
-use crate::store::Store;
+use crate::store::LineStore;
 
-/// How long answers under way may take at shutdown.
+/// Longest time for responses under way at shutdown.
 const GOODBYE_MAX: Duration = Duration::from_secs(3);
 
-/// What a logger must know before it starts.
+/// Settings of a logger.
 #[derive(Clone)]
 pub struct LoggerSettings {
-    /// Where HTTP is served, where `run` is given no listener.
+    /// Address of the HTTP listener, if `run` is given none.
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     /// Lines of an app that can be asked for.
     pub lines_per_app_max: usize,
     /// Bytes that an app's lines may take on disk; long lines push out old ones sooner.
     pub bytes_per_app_max: u64,
-    /// Where set, requests for lines must carry it in [`KEY_HEADER`].
+    /// Key for reading lines, in [`KEY_HEADER`]; `None` asks for none.
     pub key: Option<String>,
-    /// Where set, lines are taken over HTTP from whoever carries it in [`KEY_HEADER`].
+    /// Connections at once. Each log that is followed is one, and each node of a cluster that sends lines.
+    pub connections_max: usize,
+    /// Key for sending lines over HTTP, in [`KEY_HEADER`]; `None` accepts no lines.
     pub lines_key: Option<String>,
 }
 
@@ -62,20 +65,19 @@ impl LoggerSettings {
             lines_per_app_max: 1_000,
             bytes_per_app_max: 8 << 20,
             key: None,
+            connections_max: 2_048,
             lines_key: None,
         }
     }
 }
 
-/// Why the logger could not start.
+/// A failed start of the logger.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggerError {
     #[error("cannot prepare {}: {source}", path.display())]
     Prepare { path: PathBuf, source: std::io::Error },
     #[error("cannot listen on {address}: {source}; choose another address or stop what holds it")]
     Listen { address: SocketAddr, source: std::io::Error },
-    #[error("cannot serve logs: {0}")]
-    Serve(#[source] std::io::Error),
 }
 
 /// Collects and serves until `shutdown` turns true or closes; what was collected is then on disk. Without
@@ -90,28 +92,47 @@ pub async fn run(
         Some(listener) => listener,
         None => bind(settings.listen).await?,
     };
-    let store = Arc::new(Mutex::new(Store::open(&settings)?));
+    let store = Arc::new(Mutex::new(LineStore::open(&settings)?));
     let app = http::routes(Arc::clone(&store), &settings);
-    // Both end by the same signal; the collector writes what it still holds.
+    // Both end with the same signal; the collector writes the lines that it still holds.
     let followed = Arc::clone(&store);
     let collecting = collect::run(store, logs, shutdown.clone());
     let stopped = async move {
-        // A closed channel means that the one who could stop us is gone.
+        // A closed channel means that the sender of the stop signal is gone.
         let _ = shutdown.wait_for(|stop| *stop).await;
         // Their requests would never end.
         collect::lock(&followed).end_following();
     };
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stopped).into_future();
+    let handler = move |request: ::http::Request<RequestBody>| {
+        let answered = app.clone().oneshot(request.map(axum::body::Body::new));
+        async { answered.await.unwrap_or_else(|never| match never {}) }
+    };
+    let serving = listener::http::serve(listener, limits(&settings), handler, stopped);
     tokio::pin!(collecting, serving);
     tokio::select! {
-        served = &mut serving => {
-            collecting.await;
-            served.map_err(LoggerError::Serve)
-        }
+        () = &mut serving => collecting.await,
         () = &mut collecting => {
-            // A reader who does not read holds up nobody's end.
-            tokio::time::timeout(GOODBYE_MAX, serving).await.unwrap_or(Ok(())).map_err(LoggerError::Serve)
+            // A client that does not read must not delay the end.
+            let _ = tokio::time::timeout(GOODBYE_MAX, serving).await;
         }
+    }
+    Ok(())
+}
+
+/// Controllers follow many logs each; nodes send from a connection or two.
+fn limits(settings: &LoggerSettings) -> HttpLimits {
+    let bodies = BodyLimits {
+        bytes_max: BATCH_BYTES_MAX as u64,
+        held_bytes_max: 8 * BATCH_BYTES_MAX,
+        held_bytes_by_source_max: 2 * BATCH_BYTES_MAX,
+        ..BodyLimits::default()
+    };
+    HttpLimits {
+        connections_max: settings.connections_max,
+        connections_by_source_max: settings.connections_max.div_ceil(2),
+        requests_by_source_max: settings.connections_max.div_ceil(2),
+        bodies: Some(bodies),
+        ..HttpLimits::default()
     }
 }
 

@@ -1,25 +1,25 @@
 //! One file of lines, each a JSON value and a line break, only ever appended to.
 //!
-//! What a crash cut in the middle is cut away when the file is opened; a write that failed half-way is
-//! taken back at once. So every line in a file is whole.
+//! A line that a crash cut off is removed when the file is opened; a write that failed half-way is undone at once.
+//! So every line in a file is complete.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use domain::logs::LogLine;
+use domain::logs::{LINE_BYTES_MAX, LogLine};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Longest stored line that is read; the store writes shorter ones.
-const STORED_LINE_BYTES_MAX: u64 = 256 << 10;
+/// Longest stored line that is read; the store writes shorter ones. JSON may write a byte of a text as six.
+const STORED_LINE_BYTES_MAX: u64 = LINE_BYTES_MAX as u64 * 6 + (16 << 10);
 /// Lines at the end that are looked at for the latest time: processes do not write in strict order.
 const LATEST_LINES: usize = 100;
 
-/// A line and its place in the app's log: numbers rise by one, so that a gap shows what is missing.
+/// A line and its number in the app's log: numbers rise by one, so that a gap shows missing lines.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Numbered {
+pub(crate) struct NumberedLine {
     /// 0 where the file was written before lines had numbers.
     #[serde(default)]
     pub number: u64,
@@ -27,9 +27,9 @@ pub(crate) struct Numbered {
     pub line: LogLine,
 }
 
-/// Where a file of lines ends.
+/// End of a file of lines.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct End {
+pub(crate) struct SegmentEnd {
     pub time: Option<Timestamp>,
     pub number: u64,
 }
@@ -41,14 +41,14 @@ pub(crate) struct Segment {
     file: Option<File>,
     pub lines: usize,
     pub size_bytes: u64,
-    /// Where it ended when it was opened.
-    pub end: End,
+    /// Its end when it was opened.
+    pub end: SegmentEnd,
 }
 
 impl Segment {
     /// Opens the file, where there is one, and cuts off what no line break ends.
     pub(crate) fn open(path: PathBuf) -> std::io::Result<Self> {
-        let mut segment = Self { path, file: None, lines: 0, size_bytes: 0, end: End::default() };
+        let mut segment = Self { path, file: None, lines: 0, size_bytes: 0, end: SegmentEnd::default() };
         let bytes = match fs::read(&segment.path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(segment),
@@ -67,7 +67,7 @@ impl Segment {
     /// Appends lines until one has passed `bytes_max`, and says how many. Where it fails nothing was added.
     pub(crate) fn append<'a>(
         &mut self,
-        lines: impl Iterator<Item = &'a Numbered>,
+        lines: impl Iterator<Item = &'a NumberedLine>,
         bytes_max: u64,
     ) -> std::io::Result<usize> {
         let (mut bytes, mut count) = (Vec::new(), 0);
@@ -100,17 +100,17 @@ impl Segment {
     }
 }
 
-/// Where a file ends that is only read.
-pub(crate) fn end_of(path: &Path) -> std::io::Result<End> {
+/// End of a file that is only read.
+pub(crate) fn end_of(path: &Path) -> std::io::Result<SegmentEnd> {
     match fs::read(path) {
         Ok(bytes) => Ok(end(whole_lines(&bytes))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(End::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(SegmentEnd::default()),
         Err(error) => Err(error),
     }
 }
 
 /// Calls `take` with each line that can be read, oldest first.
-pub(crate) fn each_line(file: File, mut take: impl FnMut(Numbered)) -> std::io::Result<()> {
+pub(crate) fn each_line(file: File, mut take: impl FnMut(NumberedLine)) -> std::io::Result<()> {
     let mut reader = BufReader::with_capacity(64 << 10, file);
     let mut bytes = Vec::new();
     loop {
@@ -133,7 +133,7 @@ pub(crate) fn open_to_read(path: &Path) -> std::io::Result<Option<File>> {
     }
 }
 
-/// Removing what is not there succeeds.
+/// Removing a file that does not exist succeeds.
 pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -155,10 +155,10 @@ fn whole_lines(bytes: &[u8]) -> &[u8] {
     &bytes[..end]
 }
 
-fn end(lines: &[u8]) -> End {
+fn end(lines: &[u8]) -> SegmentEnd {
     let last = lines.rsplit(|byte| *byte == b'\n').take(LATEST_LINES);
-    let last = last.filter_map(|line| serde_json::from_slice::<Numbered>(line).ok());
-    last.fold(End::default(), |End { time, number }, last| End {
+    let last = last.filter_map(|line| serde_json::from_slice::<NumberedLine>(line).ok());
+    last.fold(SegmentEnd::default(), |SegmentEnd { time, number }, last| SegmentEnd {
         time: time.max(Some(last.line.time)),
         number: number.max(last.number),
     })

@@ -1,4 +1,4 @@
-//! What controller and builder say about an app, sent to the logger of the cluster.
+//! Lines of controller and builder about an app, sent to the logger of the cluster.
 //!
 //! Writing never waits: lines go into a bounded queue, from which the oldest fall while the logger is away.
 
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use crate::LoggerClient;
-use crate::client::Batch;
+use crate::client::LineBatch;
 
 /// Lines that wait for the logger.
 const WAITING_MAX: usize = 10_000;
@@ -24,25 +24,25 @@ const BATCH_LINES_MAX: usize = 500;
 /// First and longest pause before a batch is sent again.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
-/// How long the last lines may take at shutdown.
+/// Longest time for the last lines at shutdown.
 const GOODBYE_MAX: Duration = Duration::from_secs(3);
 
 /// The end that takes lines. [`LogWriter::run`] sends them.
 #[derive(Clone, Default)]
 pub struct LogWriter {
-    waiting: Arc<Waiting>,
+    waiting: Arc<SharedQueue>,
 }
 
 #[derive(Default)]
-struct Waiting {
-    queue: Mutex<Queue>,
+struct SharedQueue {
+    queue: Mutex<PendingLines>,
     added: Notify,
 }
 
 #[derive(Default)]
-struct Queue {
+struct PendingLines {
     lines: VecDeque<LogLine>,
-    /// How many lines have left the queue, sent or fallen out; so a line keeps its number.
+    /// Number of lines that have left the queue, sent or dropped; so a line keeps its number.
     gone: u64,
 }
 
@@ -65,7 +65,7 @@ impl Logs for LogWriter {
 }
 
 impl LogWriter {
-    /// Sends what is written until `shutdown` turns true or closes, then what still waits, within a bound.
+    /// Sends lines until `shutdown` turns true or closes, then those still waiting, within a time limit.
     pub async fn run(self, client: LoggerClient, mut shutdown: watch::Receiver<bool>) {
         tokio::select! {
             () = self.send_all(&client) => {}
@@ -112,8 +112,8 @@ impl LogWriter {
     }
 
     /// The oldest lines and the number of the first that is not among them.
-    fn batch(&self) -> (Batch, u64) {
-        let mut batch = Batch::default();
+    fn batch(&self) -> (LineBatch, u64) {
+        let mut batch = LineBatch::default();
         let queue = self.queue();
         for line in queue.lines.iter().take(BATCH_LINES_MAX) {
             if !batch.add(line) {
@@ -132,7 +132,7 @@ impl LogWriter {
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, PendingLines> {
         self.waiting.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! From the log files of a node to the logger's disk, with a folder that stands in for the node's.
+//! From the log files of a node to the logger's disk, with a folder in place of the node's.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::logs::{PodName, PodOrigin};
 use domain::{AppName, ProcessType};
-use engine::kubernetes::{PodName, PodOrigin};
 use logger::agent::{self, AgentError, AgentSettings};
 use logger::{LoggerClient, LoggerSettings};
 use tempfile::TempDir;
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 const KEY: &str = "a key that writes lines";
 
-/// What tells it to end, and its end.
+/// Stop signal and end of a running agent.
 type Running<T> = (watch::Sender<bool>, JoinHandle<T>);
 
 struct World {
@@ -87,7 +87,13 @@ impl World {
     fn say(&self, text: &str) {
         use std::io::Write as _;
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(self.file()).unwrap();
-        writeln!(file, "2026-01-02T03:04:05.000000006Z stdout F {text}").unwrap();
+        // As runtimes do, cut at any byte.
+        let mut parts = text.as_bytes().chunks(16 << 10).peekable();
+        while let Some(part) = parts.next() {
+            let tag = if parts.peek().is_some() { "P" } else { "F" };
+            let head = format!("2026-01-02T03:04:05.000000006Z stdout {tag} ");
+            file.write_all(&[head.as_bytes(), part, b"\n"].concat()).unwrap();
+        }
         let link = self.folder.path().join("containers/blog-web-5d9c-x2v4k_blog_blog-web-0123.log");
         if !link.exists() {
             std::os::unix::fs::symlink(self.file(), link).unwrap();
@@ -105,7 +111,9 @@ impl World {
             loop {
                 let text = std::fs::read_to_string(&stored).unwrap_or_default();
                 let read = |line: &str| serde_json::from_str::<domain::logs::LogLine>(line).unwrap().render();
-                let lines: Vec<_> = text.lines().map(read).collect();
+                // The logger may be in the middle of a line.
+                let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+                let lines: Vec<_> = whole.lines().map(read).collect();
                 if lines.last().is_some_and(|line| line.ends_with(last)) {
                     return lines;
                 }
@@ -130,6 +138,24 @@ async fn lines_of_app_containers_arrive_as_those_of_docker_do_and_others_stay() 
     assert_eq!(world.until("one").await, ["one"]);
     world.say("two");
     assert_eq!(world.until("two").await, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn a_long_line_arrives_whole_and_beyond_the_bound_in_parts_that_make_it_up() {
+    let mut world = World::new().await;
+    let json = format!("{{\"message\":\"{}\"}}", "ü".repeat(131_000));
+    let longer = format!("a{}", "ü".repeat(200_000));
+    // JSON writes each of these as six.
+    let odd = "\u{1}".repeat(200_000);
+    [&json, &longer, &odd, "last"].iter().for_each(|text| world.say(text));
+    world.start_agent();
+
+    let lines = world.until("last").await;
+
+    assert!(lines.len() == 5 && lines[0] == json && lines[3] == odd, "{:?}", lines.iter().map(String::len));
+    let parts =
+        [lines[1].strip_prefix("[part 1 of a long line] "), lines[2].strip_prefix("[part 2, the last] ")];
+    assert!(parts.map(Option::unwrap).concat() == longer);
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ async fn a_reader_who_does_not_read_loses_lines_and_holds_nobody_up() {
     let mut slow = world.follow("").await;
     assert_eq!(slow.next().await, json!({ "id": 0 }));
 
-    // More than the sockets on the way hold.
+    // More than the socket buffers hold.
     let long = "x".repeat(16_000);
     for _ in 0..15 {
         world.say((0..90).map(|_| long.clone())).await;

@@ -1,5 +1,8 @@
 //! Lines from an engine to disk and out over HTTP, with a stand-in for the engine.
 
+#[path = "../../store/tests/disk/mod.rs"]
+mod disk;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -18,6 +21,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+
+use disk::SmallDisk;
 
 /// An engine that remembers every line, as container logs do.
 #[derive(Clone, Default)]
@@ -183,19 +188,22 @@ async fn lines_are_kept_up_to_the_bound_and_the_disk_holds_little_more() {
 }
 
 #[tokio::test]
-async fn long_lines_are_cut_and_bytes_are_bounded() {
-    let world = World::with(|settings| settings.bytes_per_app_max = 100_000).await;
+async fn long_lines_are_whole_up_to_a_bound_and_bytes_are_bounded() {
+    let world = World::with(|settings| settings.bytes_per_app_max = 1_000_000).await;
     for second in 0..100 {
-        world.say("foo", second, &"ä".repeat(20_000));
+        world.say("foo", second, &"ä".repeat(200_000));
     }
-    world.say("foo", 100, "last");
+    let json = format!("{{\"message\":\"{}\"}}", "ü".repeat(131_000));
+    world.say("foo", 100, &json);
+    world.say("foo", 101, "last");
 
     let text = world.until("/logs/foo", "last").await;
 
-    assert!(text.lines().all(|line| line.len() < 17_000));
+    assert!(text.lines().all(|line| line.len() < 263_000));
+    assert!(text.lines().rev().nth(1).is_some_and(|line| line.ends_with(&json)), "{}", text.len());
     let folder = std::fs::read_dir(world.folder.path().join("logs")).unwrap();
     let size_bytes: u64 = folder.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
-    assert!(size_bytes < 150_000, "{size_bytes}");
+    assert!(size_bytes < 1_600_000, "{size_bytes}");
 }
 
 #[tokio::test]
@@ -275,4 +283,49 @@ async fn files_are_ours_alone() {
 
     let mode = |path: &str| std::fs::metadata(world.folder.path().join(path)).unwrap().permissions().mode();
     assert_eq!((mode("logs") & 0o777, mode("logs/foo.log") & 0o777), (0o700, 0o600));
+}
+
+#[tokio::test]
+async fn lines_that_find_a_full_disk_wait_and_are_kept_once_there_is_room() {
+    let Some(disk) = SmallDisk::new(1 << 10) else { return };
+    let world = World::with(|settings| settings.data_dir = disk.path().join("logs")).await;
+    world.say("foo", 0, "before");
+    world.until("/logs/foo", "before").await;
+    disk.fill(0);
+    let long = "x".repeat(8_000);
+    for second in 1..4 {
+        world.say("foo", second, &format!("{long} {second}"));
+    }
+
+    let full = world.until("/logs/foo", "before").await;
+    disk.free();
+    let kept = world.until("/logs/foo", " 3").await;
+
+    assert_eq!(full.lines().count(), 1, "what is read is whole lines");
+    assert_eq!(kept.lines().count(), 4);
+}
+
+#[tokio::test]
+async fn a_batch_that_finds_a_full_disk_is_507_and_neither_lost_nor_doubled_when_it_comes_again() {
+    let Some(disk) = SmallDisk::new(1 << 10) else { return };
+    let world = World::with(|settings| {
+        (settings.data_dir, settings.lines_key) = (disk.path().join("logs"), Some("write".to_owned()));
+    })
+    .await;
+    let batch: Vec<_> = (0..3).map(|second| line("foo", second, &"x".repeat(8_000))).collect();
+    let batch = batch.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect::<String>();
+    let send = async || {
+        let head = format!("{}: write\r\nContent-Length: {}\r\n\r\n{batch}", logger::KEY_HEADER, batch.len());
+        world.ask_with("POST", "/lines", &head).await
+    };
+    disk.fill(0);
+
+    for _ in 0..3 {
+        let (status, text) = send().await;
+        assert_eq!((status, text.contains("disk is full")), (507, true), "{text}");
+    }
+    disk.free();
+
+    assert_eq!(send().await.0, 204);
+    assert_eq!(world.ask("GET", "/logs/foo").await.1.lines().count(), 3);
 }

@@ -22,27 +22,26 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Tags of one repository that Distribution lists at once.
 const TAGS_MAX: u32 = 1000;
 
-/// What Distribution's config depends on.
+/// Settings that Distribution's config is made from.
 #[derive(Debug, Clone)]
 pub struct DistributionSettings<'a> {
     pub port: u16,
     pub storage: &'a Storage,
     /// File with the public keys of tokens.
     pub key_set: &'a Path,
-    /// What uploads under way are signed with.
+    /// Key that signs uploads under way.
     pub upload_secret: &'a str,
 }
 
 /// Distribution's config. JSON is YAML too.
 pub fn distribution_config(settings: &DistributionSettings<'_>) -> Value {
     let DistributionSettings { port, storage, key_set, upload_secret } = settings;
-    json!({
+    let mut config = json!({
         "version": "0.1",
         "log": { "level": "error", "formatter": "text", "accesslog": { "disabled": true } },
         "storage": {
             storage.driver(): storage.parameters(),
             "delete": { "enabled": true },
-            "cache": { "blobdescriptor": "inmemory" },
             "maintenance": { "uploadpurging": { "enabled": true, "age": "48h", "interval": "24h", "dryrun": false } },
         },
         "http": {
@@ -63,7 +62,12 @@ pub fn distribution_config(settings: &DistributionSettings<'_>) -> Value {
             "jwks": key_set,
             "signingalgorithms": ["EdDSA"],
         }},
-    })
+    });
+    // Files are looked at as fast as a cache, which would know blobs that were collected since.
+    if storage.driver() != "filesystem" {
+        config["storage"]["cache"] = json!({ "blobdescriptor": "inmemory" });
+    }
+    config
 }
 
 /// The process; it is killed when this is dropped.
@@ -120,6 +124,11 @@ fn upload_secret(key: &AccessKey) -> String {
     hex::encode(Sha256::digest([&key.signing_seed()[..], b"uploads"].concat()))
 }
 
+/// Path of its config.
+pub fn config_file(settings: &RegistrySettings) -> PathBuf {
+    settings.folder.join("config.yml")
+}
+
 /// Writes the config and the public keys; the config may hold the storage's secrets.
 fn write_files(settings: &RegistrySettings) -> std::io::Result<PathBuf> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.folder)?;
@@ -131,7 +140,7 @@ fn write_files(settings: &RegistrySettings) -> std::io::Result<PathBuf> {
         key_set: &key_set,
         upload_secret: &upload_secret(&settings.key),
     });
-    let path = settings.folder.join("config.yml");
+    let path = config_file(settings);
     write(&path, &config)?;
     Ok(path)
 }

@@ -11,28 +11,26 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty, Full, Limited};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use listener::http::{HttpLimits, RequestBody};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::RegistrySettings;
+use crate::collector::WriteGate;
 use crate::idle::IdleBound;
-use crate::token::{self, FORM_BYTES_MAX, Refusal, TokenService};
+use crate::token::{self, FORM_BYTES_MAX, TokenError, TokenService};
 
 /// Bounds of the front.
 #[derive(Debug, Clone)]
 pub struct FrontSettings {
-    /// Connections at a time; more wait to be taken.
+    /// Connections at a time; one source, such as a node, has half of them.
     pub connections_max: usize,
     /// Between two parts of a body.
     pub idle: Duration,
-    /// For requests under way when we are to end.
+    /// Time for requests under way at shutdown.
     pub drain: Duration,
 }
 
@@ -56,44 +54,46 @@ struct Front {
     distribution: SocketAddr,
     client: Client<HttpConnector, Body>,
     idle: Duration,
+    gate: Arc<WriteGate>,
 }
 
-/// Serves until `stop`, then until the requests under way have ended or the time for that has.
-pub async fn run(settings: &RegistrySettings, listener: TcpListener, stop: CancellationToken) {
-    let front = Arc::new(Front::new(settings));
-    let places = Arc::new(Semaphore::new(settings.front.connections_max));
-    let graceful = GracefulShutdown::new();
-    let mut server = hyper::server::conn::http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT);
-    loop {
-        let place = places.clone().acquire_owned().await.expect("it is never closed");
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        let Ok((stream, _)) = accepted else {
-            // Too many open files, or a client that went away: others may come.
-            tokio::task::yield_now().await;
-            continue;
-        };
+/// Serves until `stop`, then until the requests under way have ended or the drain time is over.
+pub async fn run(
+    settings: &RegistrySettings,
+    listener: TcpListener,
+    gate: Arc<WriteGate>,
+    stop: CancellationToken,
+) {
+    let front = Arc::new(Front::new(settings, gate));
+    let handler = move |request| {
         let front = front.clone();
-        let service = service_fn(move |request| {
-            let front = front.clone();
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
-        });
-        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
-            // Clients that go away in the middle are no event.
-            let _ = connection.await;
-            drop(place);
-        });
+        async move { front.answer(request).await }
+    };
+    let serving = listener::http::serve(listener, limits(&settings.front), handler, stop.cancelled());
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(settings.front.drain).await;
+    };
+    tokio::select! {
+        () = serving => {}
+        () = drained => {}
     }
-    drop(listener);
-    let _ = tokio::time::timeout(settings.front.drain, graceful.shutdown()).await;
+}
+
+/// Layers go through piece by piece, however large.
+fn limits(settings: &FrontSettings) -> HttpLimits {
+    HttpLimits {
+        connections_max: settings.connections_max,
+        connections_by_source_max: settings.connections_max.div_ceil(2),
+        requests_by_source_max: settings.connections_max.div_ceil(2),
+        head_timeout: HEADERS_TIMEOUT,
+        bodies: None,
+        ..HttpLimits::default()
+    }
 }
 
 impl Front {
-    fn new(settings: &RegistrySettings) -> Self {
+    fn new(settings: &RegistrySettings, gate: Arc<WriteGate>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         Self {
@@ -101,54 +101,61 @@ impl Front {
             distribution: SocketAddr::from(([127, 0, 0, 1], settings.distribution_port)),
             client: Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector),
             idle: settings.front.idle,
+            gate,
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<RequestBody>) -> Response<Body> {
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::POST, token::PATH) => self.token(request).await,
             (_, token::PATH) => plain(StatusCode::METHOD_NOT_ALLOWED, "use GET or POST\n"),
             (&Method::GET, "/healthz") => self.health().await,
-            (_, path) if path == "/v2" || path.starts_with("/v2/") => self.pass_on(request).await,
+            (_, path) if path == "/v2" || path.starts_with("/v2/") => self.pass_on_in_turn(request).await,
             _ => plain(StatusCode::NOT_FOUND, "a registry is at /v2/\n"),
         }
     }
 
-    async fn token(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn token(&self, request: Request<RequestBody>) -> Response<Body> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let asked = self.read_token_request(request).await;
         match asked.and_then(|asked| self.tokens.answer(&asked, now)) {
             Ok(answer) => json(StatusCode::OK, &answer),
-            Err(Refusal::Unauthorized) => {
+            Err(TokenError::Unauthorized) => {
                 let body = serde_json::json!({ "details": "the credential is wrong or has ended" });
                 let mut answer = json(StatusCode::UNAUTHORIZED, &body);
                 let realm = HeaderValue::from_static("Basic realm=\"deis-registry\"");
                 answer.headers_mut().insert(WWW_AUTHENTICATE, realm);
                 answer
             }
-            Err(Refusal::Malformed) => {
+            Err(TokenError::Malformed) => {
                 json(StatusCode::BAD_REQUEST, &serde_json::json!({ "details": "the request is malformed" }))
             }
         }
     }
 
-    async fn read_token_request(&self, request: Request<Incoming>) -> Result<token::Request, Refusal> {
+    async fn read_token_request(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<token::TokenRequest, TokenError> {
         let (head, body) = request.into_parts();
         let authorization = match head.headers.get(AUTHORIZATION) {
-            Some(value) => Some(value.to_str().map_err(|_| Refusal::Unauthorized)?.to_owned()),
+            Some(value) => Some(value.to_str().map_err(|_| TokenError::Unauthorized)?.to_owned()),
             None => None,
         };
         if head.method == Method::GET {
-            return token::Request::of_query(head.uri.query().unwrap_or_default(), authorization.as_deref());
+            return token::TokenRequest::of_query(
+                head.uri.query().unwrap_or_default(),
+                authorization.as_deref(),
+            );
         }
         let body = Limited::new(IdleBound::new(body, self.idle), FORM_BYTES_MAX).collect().await;
-        let body = body.map_err(|_| Refusal::Malformed)?.to_bytes();
-        let form = std::str::from_utf8(&body).map_err(|_| Refusal::Malformed)?;
-        token::Request::of_form(form, authorization.as_deref())
+        let body = body.map_err(|_| TokenError::Malformed)?.to_bytes();
+        let form = std::str::from_utf8(&body).map_err(|_| TokenError::Malformed)?;
+        token::TokenRequest::of_form(form, authorization.as_deref())
     }
 
-    /// Healthy is who has Distribution beside it.
+    /// Healthy while Distribution is.
     async fn health(&self) -> Response<Body> {
         let uri = self.uri(&PathAndQuery::from_static("/"));
         let request = Request::get(uri).body(empty()).expect("all its parts are valid");
@@ -158,7 +165,21 @@ impl Front {
         }
     }
 
-    async fn pass_on(&self, request: Request<Incoming>) -> Response<Body> {
+    /// Writes wait while unused blobs are collected.
+    async fn pass_on_in_turn(&self, request: Request<RequestBody>) -> Response<Body> {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return self.pass_on(request).await;
+        }
+        let Some(_write) = self.gate.write().await else {
+            let busy = "the registry removes unused images; try again\n";
+            return plain(StatusCode::SERVICE_UNAVAILABLE, busy);
+        };
+        let answer = self.pass_on(request).await;
+        self.gate.note();
+        answer
+    }
+
+    async fn pass_on(&self, request: Request<RequestBody>) -> Response<Body> {
         let (mut head, body) = request.into_parts();
         let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         head.uri = self.uri(&path);

@@ -5,25 +5,29 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body that fails when so much time passes between two of its parts.
-pub struct IdleBound {
-    body: Incoming,
+pub struct IdleBound<B> {
+    body: B,
     bound: Duration,
     timer: Pin<Box<Sleep>>,
 }
 
-impl IdleBound {
-    pub fn new(body: Incoming, bound: Duration) -> Self {
+impl<B> IdleBound<B> {
+    pub fn new(body: B, bound: Duration) -> Self {
         Self { body, bound, timer: Box::pin(tokio::time::sleep(bound)) }
     }
 }
 
-impl Body for IdleBound {
+impl<B> Body for IdleBound<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Error>,
+{
     type Data = Bytes;
     type Error = Error;
 
@@ -34,7 +38,7 @@ impl Body for IdleBound {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             let next = Instant::now() + self.bound;
             self.timer.as_mut().reset(next);
-            return Poll::Ready(frame.map(|frame| frame.map_err(Error::from)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         self.timer.as_mut().poll(context).map(|()| Some(Err("its sender has gone quiet".into())))
     }

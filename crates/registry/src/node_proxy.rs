@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// What the proxy must know before it starts.
+/// Settings of the proxy.
 #[derive(Debug, Clone)]
 pub struct NodeProxySettings {
     /// `host:port` of the registry's Service.
@@ -20,7 +20,7 @@ pub struct NodeProxySettings {
     pub connections_max: usize,
     /// Until a connection on which nothing moves is closed.
     pub idle: Duration,
-    /// For connections under way when we are to end.
+    /// Time for connections under way at shutdown.
     pub drain: Duration,
 }
 
@@ -36,9 +36,12 @@ impl NodeProxySettings {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const BUFFER_BYTES: usize = 64 * 1024;
+/// Of each direction of a connection.
+const BUFFER_BYTES: usize = 32 * 1024;
+/// After a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Forwards what comes to `listener` until `stop`, then until the connections under way have ended.
+/// Forwards connections of `listener` until `stop`, then until those under way have ended.
 pub async fn run(settings: &NodeProxySettings, listener: TcpListener, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(settings.connections_max));
     let connections = TaskTracker::new();
@@ -49,7 +52,8 @@ pub async fn run(settings: &NodeProxySettings, listener: TcpListener, stop: Canc
             () = stop.cancelled() => break,
         };
         let Ok((stream, _)) = accepted else {
-            tokio::task::yield_now().await;
+            // Out of files, mostly: let connections end before trying again.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         let settings = settings.clone();
@@ -92,7 +96,7 @@ fn unreachable(settings: &NodeProxySettings, error: &io::Error) -> io::Result<()
     Ok(())
 }
 
-/// Copies one direction and passes its end on; the other direction goes on.
+/// Copies one direction and closes it at its end; the other direction continues.
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

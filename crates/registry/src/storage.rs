@@ -1,4 +1,4 @@
-//! Where Distribution keeps its data: its own drivers, with their own names for settings.
+//! Storage of Distribution: its own drivers, with their own names of settings.
 
 use serde_json::{Map, Value};
 
@@ -19,7 +19,7 @@ impl std::fmt::Debug for Storage {
     }
 }
 
-/// Why a storage cannot be used.
+/// An unusable storage setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
     #[error("registry storage `{0}` is not known; use filesystem, s3, gcs or azure")]

@@ -1,7 +1,7 @@
-//! Issues tokens: who someone is and what they want becomes what they may, signed and for a few minutes.
+//! Issues tokens: from an account and its request to the granted access, signed and valid for a few minutes.
 //!
-//! Follows Distribution's token specification (GET with Basic) and its OAuth 2 form (POST), which
-//! containerd tries first. Someone without a credential gets a token too, which opens what is public.
+//! Follows Distribution's token specification (GET with Basic) and its OAuth 2 form (POST), which containerd tries
+//! first. A caller without a credential gets a token too, for public content.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ use crate::signer::Signer;
 pub const PATH: &str = "/token";
 pub const ISSUER: &str = "deis-registry-token";
 pub const SERVICE: &str = "deis-registry";
-/// A transfer that began goes on when its token ends.
+/// A transfer that has begun continues after its token expires.
 const TOKEN_SECONDS: i64 = 600;
 /// Longest form and longest header with a credential.
 pub const FORM_BYTES_MAX: usize = 8 * 1024;
@@ -26,18 +26,18 @@ pub struct TokenService {
     signer: Signer,
 }
 
-/// What someone asks for; values as they came, still unjudged.
+/// A token request; its values are not checked yet.
 #[derive(Default)]
-pub struct Request {
+pub struct TokenRequest {
     pub scopes: Vec<String>,
     pub service: Option<String>,
     /// User name and password.
     pub credential: Option<(String, String)>,
 }
 
-/// Why there is no token.
+/// A refused token request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum TokenError {
     /// The credential is wrong or has ended.
     Unauthorized,
     /// The token is asked for another service than this, or for too much.
@@ -52,11 +52,11 @@ struct Claims<'a> {
     exp: i64,
     nbf: i64,
     iat: i64,
-    access: Vec<Access>,
+    access: Vec<AccessClaim>,
 }
 
 #[derive(Serialize)]
-struct Access {
+struct AccessClaim {
     #[serde(rename = "type")]
     kind: &'static str,
     name: String,
@@ -70,26 +70,30 @@ impl TokenService {
     }
 
     /// The answer's body.
-    pub fn answer(&self, request: &Request, now: i64) -> Result<Value, Refusal> {
+    pub fn answer(&self, request: &TokenRequest, now: i64) -> Result<Value, TokenError> {
         if request.service.as_deref().is_some_and(|service| service != SERVICE) {
-            return Err(Refusal::Malformed);
+            return Err(TokenError::Malformed);
         }
         let account = match &request.credential {
             None => None,
             Some((username, password)) => {
-                Some(self.key.identify(username, password, now).ok_or(Refusal::Unauthorized)?)
+                Some(self.key.identify(username, password, now).ok_or(TokenError::Unauthorized)?)
             }
         };
         let scopes: Vec<Scope> = request.scopes.iter().flat_map(|scope| Scope::parse_all(scope)).collect();
         if scopes.len() > SCOPES_MAX {
-            return Err(Refusal::Malformed);
+            return Err(TokenError::Malformed);
         }
         let access = scopes.into_iter().filter_map(|scope| {
             let actions: Vec<_> = granted(account.as_ref(), &scope)
                 .into_iter()
                 .map(domain::registry_access::Action::as_str)
                 .collect();
-            (!actions.is_empty()).then_some(Access { kind: "repository", name: scope.repository, actions })
+            (!actions.is_empty()).then_some(AccessClaim {
+                kind: "repository",
+                name: scope.repository,
+                actions,
+            })
         });
         let subject = request.credential.as_ref().map_or("", |(username, _)| username);
         let claims = Claims {
@@ -106,9 +110,9 @@ impl TokenService {
     }
 }
 
-impl Request {
+impl TokenRequest {
     /// From the query of a GET and its `Authorization` header.
-    pub fn of_query(query: &str, authorization: Option<&str>) -> Result<Self, Refusal> {
+    pub fn of_query(query: &str, authorization: Option<&str>) -> Result<Self, TokenError> {
         let credential = authorization.map(basic).transpose()?;
         let mut request = Self { credential, ..Self::default() };
         for (name, value) in pairs(query) {
@@ -122,7 +126,7 @@ impl Request {
     }
 
     /// From the form of a POST.
-    pub fn of_form(form: &str, authorization: Option<&str>) -> Result<Self, Refusal> {
+    pub fn of_form(form: &str, authorization: Option<&str>) -> Result<Self, TokenError> {
         let mut request = Self::of_query(form, authorization)?;
         let value_of = |wanted: &str| pairs(form).find(|(name, _)| name == wanted).map(|(_, value)| value);
         if let (Some(username), Some(password)) = (value_of("username"), value_of("password")) {
@@ -133,14 +137,14 @@ impl Request {
 }
 
 /// The credential of a header `Basic <base64 of name:password>`.
-fn basic(header: &str) -> Result<(String, String), Refusal> {
-    let (scheme, text) = header.split_once(' ').ok_or(Refusal::Unauthorized)?;
+fn basic(header: &str) -> Result<(String, String), TokenError> {
+    let (scheme, text) = header.split_once(' ').ok_or(TokenError::Unauthorized)?;
     if !scheme.eq_ignore_ascii_case("basic") || text.len() > FORM_BYTES_MAX {
-        return Err(Refusal::Unauthorized);
+        return Err(TokenError::Unauthorized);
     }
-    let text = STANDARD.decode(text.trim()).map_err(|_| Refusal::Unauthorized)?;
-    let text = String::from_utf8(text).map_err(|_| Refusal::Unauthorized)?;
-    let (username, password) = text.split_once(':').ok_or(Refusal::Unauthorized)?;
+    let text = STANDARD.decode(text.trim()).map_err(|_| TokenError::Unauthorized)?;
+    let text = String::from_utf8(text).map_err(|_| TokenError::Unauthorized)?;
+    let (username, password) = text.split_once(':').ok_or(TokenError::Unauthorized)?;
     Ok((username.to_owned(), password.to_owned()))
 }
 
@@ -203,7 +207,8 @@ mod tests {
         let blog = AccessKey::new("secret").for_app(&AppName::parse("blog").expect("a name"));
         let query =
             "service=deis-registry&scope=repository%3Ablog%3Apull%2Cpush&scope=repository:shop:pull&x";
-        let request = Request::of_query(query, Some(&header(&blog.username, &blog.password))).expect("good");
+        let request =
+            TokenRequest::of_query(query, Some(&header(&blog.username, &blog.password))).expect("good");
 
         let answer = service().answer(&request, NOW).expect("the credential is right");
 
@@ -222,22 +227,23 @@ mod tests {
             blog.username, blog.password
         );
 
-        let answer = service().answer(&Request::of_form(&form, None).expect("good"), NOW).expect("right");
+        let answer =
+            service().answer(&TokenRequest::of_form(&form, None).expect("good"), NOW).expect("right");
 
         assert_eq!(claims(&answer)["access"][0]["name"], "blog");
     }
 
     #[test]
     fn wrong_credentials_and_foreign_services_are_refused_and_strangers_get_what_is_public() {
-        let wrong = Request::of_query("", Some(&header("app-blog", "00"))).expect("well-formed");
-        assert_eq!(service().answer(&wrong, NOW), Err(Refusal::Unauthorized));
-        assert_eq!(Request::of_query("", Some("Basic !")).err(), Some(Refusal::Unauthorized));
-        assert_eq!(Request::of_query("", Some("Bearer x")).err(), Some(Refusal::Unauthorized));
-        let foreign = Request::of_query("service=other", None).expect("well-formed");
-        assert_eq!(service().answer(&foreign, NOW), Err(Refusal::Malformed));
+        let wrong = TokenRequest::of_query("", Some(&header("app-blog", "00"))).expect("well-formed");
+        assert_eq!(service().answer(&wrong, NOW), Err(TokenError::Unauthorized));
+        assert_eq!(TokenRequest::of_query("", Some("Basic !")).err(), Some(TokenError::Unauthorized));
+        assert_eq!(TokenRequest::of_query("", Some("Bearer x")).err(), Some(TokenError::Unauthorized));
+        let foreign = TokenRequest::of_query("service=other", None).expect("well-formed");
+        assert_eq!(service().answer(&foreign, NOW), Err(TokenError::Malformed));
 
         let stranger = "scope=repository:deis/stack:pull,push&scope=repository:blog:pull";
-        let answer = service().answer(&Request::of_query(stranger, None).expect("well-formed"), NOW);
+        let answer = service().answer(&TokenRequest::of_query(stranger, None).expect("well-formed"), NOW);
         let answer = answer.expect("strangers may come");
         assert_eq!(
             claims(&answer)["access"],
@@ -248,8 +254,8 @@ mod tests {
     #[test]
     fn too_many_scopes_are_refused() {
         let scopes = "scope=repository:a:pull&".repeat(SCOPES_MAX + 1);
-        let request = Request::of_query(&scopes, None).expect("well-formed");
-        assert_eq!(service().answer(&request, NOW), Err(Refusal::Malformed));
+        let request = TokenRequest::of_query(&scopes, None).expect("well-formed");
+        assert_eq!(service().answer(&request, NOW), Err(TokenError::Malformed));
     }
 
     #[test]

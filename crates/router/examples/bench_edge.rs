@@ -1,5 +1,5 @@
-//! What `cargo xtask bench router` measures: the router with one worker, as `workflow router` starts it, and a table
-//! that is made here instead of watched.
+//! Router for `cargo xtask bench router`: one worker, as `workflow router` starts it, and a table that is made
+//! here instead of watched.
 //!
 //! `bench_edge HOSTS CERTIFICATE KEY BACKEND...` serves `app-00000.example.com` and the following, each from the
 //! first backend, and prints `ready HTTP-PORT HTTPS-PORT`. A line `NUMBER BACKEND` routes that app to another backend,
@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use support::{Failure, Tables};
 
-/// What the router's configuration has besides the defaults; `nginx.conf` of the bench has the same.
+/// Settings besides the defaults; `nginx.conf` of the bench has the same.
 const SETTINGS: [(&str, &str); 3] =
     [("defaultWhitelist", "127.0.0.0/8"), ("requestIDs", "true"), ("requestStartHeader", "true")];
 

@@ -1,5 +1,5 @@
-//! What `cargo xtask wire` examines: the router as `workflow router` starts it, with HSTS on, in front of one app that
-//! answers every host and path.
+//! Router for `cargo xtask wire`: as `workflow router` starts it, with HSTS on, in front of one app that answers
+//! every host and path.
 //!
 //! `strict_edge CERTIFICATE KEY` prints `ready HTTP-PORT HTTPS-PORT`; the end of its input ends it.
 
@@ -48,7 +48,7 @@ fn main() -> Result<(), Failure> {
     })
 }
 
-/// What a careful app says for itself; routers leave it alone.
+/// Security headers of a careful app; routers leave them alone.
 const SECURITY_HEADERS: [(&str, &str); 3] = [
     ("content-security-policy", "default-src 'self'"),
     ("x-content-type-options", "nosniff"),

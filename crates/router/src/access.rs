@@ -1,7 +1,6 @@
-//! Access lines of a worker on their way to the operator's log: many are written at a time.
+//! Access lines of a worker for the operator's log, written in batches.
 //!
-//! They look like all other lines of the log, but do not pass through it: a line by `tracing` costs a third of the
-//! request that it tells of.
+//! They look like all other lines of the log, but bypass `tracing`: one of its lines costs a third of the request.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -15,7 +14,7 @@ const BATCH_BYTES: usize = 16 << 10;
 
 pub(crate) struct AccessLines {
     waiting: RefCell<Vec<u8>>,
-    /// The second that `stamp` tells, without its end.
+    /// The second that `stamp` shows, without its fraction.
     second: Cell<u64>,
     stamp: RefCell<String>,
     log: RefCell<Box<dyn Write>>,
@@ -31,12 +30,12 @@ impl AccessLines {
         }
     }
 
-    /// Whether the operator wants them.
+    /// Returns true if access lines are enabled.
     pub(crate) fn are_wanted() -> bool {
         tracing::enabled!(target: "access", tracing::Level::DEBUG)
     }
 
-    /// Takes a line, told now.
+    /// Adds a line with the current time.
     pub(crate) fn add(&self, line: fmt::Arguments<'_>) {
         self.add_at(SystemTime::now(), line);
     }
@@ -61,7 +60,7 @@ impl AccessLines {
     pub(crate) fn flush(&self) {
         let mut waiting = self.waiting.borrow_mut();
         if !waiting.is_empty() {
-            // Where the log is gone, so is whoever would hear of it.
+            // Without the log there is nobody to report the error to.
             let _ = self.log.borrow_mut().write_all(&waiting);
             waiting.clear();
         }
@@ -81,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    /// A log that tells each time that it was written to.
+    /// A log that records each write.
     #[derive(Clone, Default)]
     struct Log(Rc<RefCell<Vec<String>>>);
 

@@ -1,5 +1,5 @@
-//! Sticky sessions: a cookie says which replica answered a visitor before. It says so by a mark that tells nobody
-//! what the replica is called; where that replica is gone, another takes over and the cookie changes.
+//! Sticky sessions: a cookie identifies the replica that answered a client before, by a hash that does not reveal
+//! the replica's name. If that replica is gone, another one answers and the cookie changes.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -14,14 +14,14 @@ pub(crate) fn mark(backend_key: &str) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// The mark that a visitor brings.
+/// The replica's hash in a client's cookie.
 pub(crate) fn wanted(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, mark)| mark.to_owned())
 }
 
-/// The cookie that asks a visitor to come back to this backend.
+/// The cookie for this backend.
 pub(crate) fn cookie(mark: &str, is_https: bool) -> HeaderValue {
     let secure = if is_https { "; Secure" } else { "" };
     let text = format!("{COOKIE}={mark}; Path=/; HttpOnly; SameSite=Lax{secure}");

@@ -1,9 +1,10 @@
 //! Access lines: what came of each request, in the log of an app that asked for it, in the form of Heroku's router.
 //!
 //! A worker gathers lines in a buffer for each app, without a lock and in steady state without an allocation; twice
-//! a second the buffers go to the thread of `teller`. Lines beyond the bound are counted and said. The query of a
+//! a second the buffers go to the thread of `log_publisher`. Lines beyond the bound are counted and said. The query of a
 //! path stays out: it may hold secrets.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -22,52 +23,53 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
+use crate::answer_error::ResponseError;
 use crate::body::{BodyError, ProxyBody};
 use crate::site::Site;
 
-/// Longest part of a path that is told.
+/// Longest part of a path that is logged.
 const PATH_BYTES_MAX: usize = 1_024;
-/// Longest method that is told whole; those of the standards have at most 17 letters.
+/// Longest method that is logged whole; those of the standards have at most 17 letters.
 const METHOD_BYTES_MAX: usize = 32;
-/// What is told of a visitor who left before the answer was there, as nginx and Heroku do.
-const LEFT_EARLY: u16 = 499;
+/// Status logged for a client that left before the end of the answer, as nginx and Heroku do.
+pub(crate) const VISITOR_LEFT: u16 = 499;
 
 /// The lines of one worker that nobody has fetched yet.
 pub(crate) struct AppLog {
-    pending: RefCell<Pending>,
-    teller: SyncSender<Batch>,
+    pending: RefCell<UnsentLines>,
+    sender: SyncSender<LogBatch>,
     /// Lines between two fetches, of all apps; one app has half of them at most.
     lines_max: usize,
 }
 
-/// Lines by app, on their way to the teller.
-pub(crate) type Batch = HashMap<AppName, AppLines>;
+/// Lines by app for the log publisher.
+pub(crate) type LogBatch = HashMap<AppName, AppLogBuffer>;
 
 #[derive(Default)]
-struct Pending {
-    apps: Batch,
+struct UnsentLines {
+    apps: LogBatch,
     lines: usize,
 }
 
 /// Lines of one app, one behind the other.
 #[derive(Default)]
-pub(crate) struct AppLines {
+pub(crate) struct AppLogBuffer {
     text: String,
-    /// Where each line ends, and when it was written.
+    /// End of each line, and its time.
     ends: Vec<(usize, SystemTime)>,
     pub(crate) dropped: u64,
 }
 
 impl AppLog {
-    pub(crate) fn new(teller: SyncSender<Batch>, lines_max: usize) -> Self {
-        Self { pending: RefCell::default(), teller, lines_max }
+    pub(crate) fn new(sender: SyncSender<LogBatch>, lines_max: usize) -> Self {
+        Self { pending: RefCell::default(), sender, lines_max }
     }
 
     fn add(&self, app: &AppName, write: impl FnOnce(&mut String)) {
         let mut pending = self.pending.borrow_mut();
-        let Pending { apps, lines } = &mut *pending;
+        let UnsentLines { apps, lines } = &mut *pending;
         if !apps.contains_key(app) {
-            apps.insert(app.clone(), AppLines::default());
+            apps.insert(app.clone(), AppLogBuffer::default());
         }
         let of_app = apps.get_mut(app).expect("it is there or was just put there");
         if *lines >= self.lines_max || of_app.ends.len() >= self.lines_max / 2 {
@@ -79,39 +81,39 @@ impl AppLog {
         of_app.ends.push((of_app.text.len(), SystemTime::now()));
     }
 
-    /// Gives away what was gathered; where the teller is behind, its lines count as dropped.
+    /// Sends what was gathered to the publisher; where the publisher is behind, its lines count as dropped.
     pub(crate) fn hand_over(&self) {
         let mut pending = self.pending.borrow_mut();
         if pending.apps.is_empty() {
             return;
         }
-        let Pending { apps, .. } = std::mem::take(&mut *pending);
-        if let Err(error) = self.teller.try_send(apps) {
+        let UnsentLines { apps, .. } = std::mem::take(&mut *pending);
+        if let Err(error) = self.sender.try_send(apps) {
             let (std::sync::mpsc::TrySendError::Full(apps)
             | std::sync::mpsc::TrySendError::Disconnected(apps)) = error;
-            let dropped = |lines: AppLines| lines.dropped + lines.ends.len() as u64;
-            let only_counted = |lines| AppLines { dropped: dropped(lines), ..AppLines::default() };
+            let dropped = |lines: AppLogBuffer| lines.dropped + lines.ends.len() as u64;
+            let only_counted = |lines| AppLogBuffer { dropped: dropped(lines), ..AppLogBuffer::default() };
             pending.apps = apps.into_iter().map(|(app, lines)| (app, only_counted(lines))).collect();
         }
     }
 }
 
-/// Requests that end with their worker are told too.
+/// Requests that end with their worker are logged, too.
 impl Drop for AppLog {
     fn drop(&mut self) {
         self.hand_over();
     }
 }
 
-impl AppLines {
+impl AppLogBuffer {
     pub(crate) fn lines(&self) -> impl Iterator<Item = (SystemTime, &str)> {
         let begins = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end));
         begins.zip(&self.ends).map(|(begin, (end, time))| (*time, &self.text[begin..*end]))
     }
 }
 
-/// What of a request is told.
-pub(crate) struct Asked<'a> {
+/// The facts of a request that its log line states.
+pub(crate) struct RequestFacts<'a> {
     pub(crate) method: &'a Method,
     pub(crate) path: Option<&'a PathAndQuery>,
     pub(crate) host: &'a str,
@@ -120,8 +122,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) id: Option<HeaderValue>,
 }
 
-/// A request that is told when its answer has ended, or it has.
-pub(crate) struct Access {
+/// The line of a request, written when its answer has ended or the request was dropped.
+pub(crate) struct LogEntry {
     log: Rc<AppLog>,
     route: Arc<Route>,
     begun: Instant,
@@ -135,14 +137,18 @@ pub(crate) struct Access {
     release: Option<u64>,
     status: u16,
     bytes: u64,
-    fault: Option<&'static str>,
+    fault: Option<Cow<'static, str>>,
 }
 
-impl Access {
-    /// Begins to tell a request, where its app asked for that.
-    pub(crate) fn begin(log: Option<&Rc<AppLog>>, site: &Site, asked: Asked<'_>) -> Option<Box<Self>> {
+impl LogEntry {
+    /// Begins the entry of a request, where its app asked for that.
+    pub(crate) fn begin(
+        log: Option<&Rc<AppLog>>,
+        site: &Site,
+        request: RequestFacts<'_>,
+    ) -> Option<Box<Self>> {
         let log = log.filter(|_| site.rules.access_log && matches!(site.route.owner, RouteOwner::App(_)))?;
-        let Asked { method, path, host, client, is_https, id } = asked;
+        let RequestFacts { method, path, host, client, is_https, id } = request;
         Some(Box::new(Self {
             log: Rc::clone(log),
             route: Arc::clone(&site.route),
@@ -154,21 +160,23 @@ impl Access {
             is_https,
             id,
             release: None,
-            status: LEFT_EARLY,
+            status: VISITOR_LEFT,
             bytes: 0,
-            fault: Some("the visitor left before the answer"),
+            fault: Some("the visitor left before the answer".into()),
         }))
     }
 
-    /// Notes the head of the answer. `release` is `None` where the router itself answered.
-    pub(crate) fn answered(&mut self, status: StatusCode, release: Option<u64>) {
+    /// Notes the head of the answer. `release` is `None` where the router itself answered, in place of what the app
+    /// did wrong, if anything.
+    pub(crate) fn answered(
+        &mut self,
+        status: StatusCode,
+        release: Option<u64>,
+        error: Option<ResponseError>,
+    ) {
         self.status = status.as_u16();
         self.release = release;
-        self.fault = match (release, status) {
-            (None, StatusCode::BAD_GATEWAY) => Some("the app closed the connection without an answer"),
-            (None, StatusCode::GATEWAY_TIMEOUT) => Some("the app did not answer in time"),
-            _ => None,
-        };
+        self.fault = error.map(|error| Cow::Owned(error.to_string()));
     }
 
     /// Notes more of the answer's body.
@@ -178,7 +186,13 @@ impl Access {
 
     /// Notes that the answer's body broke off.
     pub(crate) fn broke_off(&mut self) {
-        self.fault = Some("the answer broke off");
+        self.fault = Some("the answer broke off".into());
+    }
+
+    /// Notes that nobody took the rest of the answer's body.
+    fn left_behind(&mut self) {
+        self.status = VISITOR_LEFT;
+        self.fault = Some("the visitor left before the end of the answer".into());
     }
 
     fn write(&self, line: &mut String) {
@@ -186,7 +200,7 @@ impl Access {
     }
 
     fn write_words(&self, line: &mut String) -> std::fmt::Result {
-        match self.fault {
+        match &self.fault {
             None => line.push_str("at=info"),
             Some(fault) => write!(line, "at=error desc=\"{fault}\"")?,
         }
@@ -208,7 +222,7 @@ impl Access {
     }
 }
 
-impl Drop for Access {
+impl Drop for LogEntry {
     fn drop(&mut self) {
         if let RouteOwner::App(app) = &self.route.owner {
             self.log.add(app, |line| self.write(line));
@@ -216,7 +230,7 @@ impl Drop for Access {
     }
 }
 
-/// Adds a text of a visitor so that it stays within its quotes and its line.
+/// Adds a text of a client, escaped so that it stays within its quotes and its line.
 fn push_escaped(line: &mut String, text: &str) {
     let end = text.floor_char_boundary(PATH_BYTES_MAX);
     for char in text[..end].chars() {
@@ -234,15 +248,19 @@ fn push_escaped(line: &mut String, text: &str) {
     }
 }
 
-/// The body of an answer that is told.
-pub(crate) struct Told {
+/// The body of an answer whose request is logged when it ends.
+pub(crate) struct LoggedBody {
     body: ProxyBody,
-    access: Box<Access>,
+    entry: Box<LogEntry>,
+    /// Bytes that still come, where that is known.
+    left: Option<u64>,
+    has_ended: bool,
 }
 
-impl Told {
-    pub(crate) fn new(body: ProxyBody, access: Box<Access>) -> Self {
-        Self { body, access }
+impl LoggedBody {
+    pub(crate) fn new(body: ProxyBody, access: Box<LogEntry>) -> Self {
+        let left = body.size_hint().exact();
+        Self { body, entry: access, left, has_ended: false }
     }
 
     pub(crate) fn poll_frame(
@@ -252,12 +270,24 @@ impl Told {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                self.access.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.entry.sent(bytes);
+                self.left = self.left.map(|left| left.saturating_sub(bytes));
             }
-            Poll::Ready(Some(Err(_))) => self.access.broke_off(),
-            Poll::Ready(None) | Poll::Pending => {}
+            Poll::Ready(Some(Err(_))) => {
+                self.has_ended = true;
+                self.entry.broke_off();
+            }
+            Poll::Ready(None) => self.has_ended = true,
+            Poll::Pending => {}
         }
         polled
+    }
+
+    /// Records that the client is connected and does not take the response.
+    pub(crate) fn untaken(&mut self) {
+        self.has_ended = true;
+        self.entry.fault = Some("the visitor did not take the answer".into());
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -266,6 +296,17 @@ impl Told {
 
     pub(crate) fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// The sender of a response stops after its last byte; before that, a drop means that the client does not take it.
+impl Drop for LoggedBody {
+    fn drop(&mut self) {
+        // A text of the router's own is not asked for in answers to HEAD.
+        let is_whole = self.has_ended || self.left == Some(0) || self.body.is_end_stream();
+        if !is_whole && !matches!(self.body, ProxyBody::Text(_)) {
+            self.entry.left_behind();
+        }
     }
 }
 
@@ -285,8 +326,8 @@ mod tests {
         Site::new(&RouterRules::default(), &Arc::new(Route { rules, ..route }), 1)
     }
 
-    fn ask(log: &Rc<AppLog>, app: &str, path: &PathAndQuery) -> Box<Access> {
-        let asked = Asked {
+    fn ask(log: &Rc<AppLog>, app: &str, path: &PathAndQuery) -> Box<LogEntry> {
+        let request = RequestFacts {
             method: &Method::GET,
             path: Some(path),
             host: "blog.test",
@@ -294,32 +335,32 @@ mod tests {
             is_https: true,
             id: None,
         };
-        Access::begin(Some(log), &site(app), asked).expect("the app asked for it")
+        LogEntry::begin(Some(log), &site(app), request).expect("the app asked for it")
     }
 
     fn path(text: &'static str) -> PathAndQuery {
         PathAndQuery::from_static(text)
     }
 
-    fn told(batch: &Batch, app: &str) -> Vec<String> {
+    fn logged(batch: &LogBatch, app: &str) -> Vec<String> {
         let lines = &batch[&AppName::parse(app).expect("a good name")];
         lines.lines().map(|(_, line)| line.to_owned()).collect()
     }
 
     #[test]
     fn a_line_has_the_words_of_herokus_router_and_no_query() {
-        let (teller, heard) = mpsc::sync_channel(1);
-        let log = Rc::new(AppLog::new(teller, 10));
+        let (sender, received) = mpsc::sync_channel(1);
+        let log = Rc::new(AppLog::new(sender, 10));
 
         let mut access = ask(&log, "blog", &path("/a?token=secret"));
         access.begun = Instant::now();
         access.id = Some(HeaderValue::from_static("42"));
-        access.answered(StatusCode::OK, Some(5));
+        access.answered(StatusCode::OK, Some(5), None);
         access.sent(12);
         drop(access);
         log.hand_over();
 
-        let lines = told(&heard.recv().expect("a batch"), "blog");
+        let lines = logged(&received.recv().expect("a batch"), "blog");
         let [line] = &lines[..] else { panic!("one line: {lines:?}") };
         let (before, after) = line.split_once(" service=").expect("it took some time");
         assert_eq!(
@@ -343,21 +384,21 @@ mod tests {
 
     #[test]
     fn a_visitor_who_leaves_before_the_answer_is_told_as_499() {
-        let (teller, heard) = mpsc::sync_channel(1);
-        let log = Rc::new(AppLog::new(teller, 10));
+        let (sender, received) = mpsc::sync_channel(1);
+        let log = Rc::new(AppLog::new(sender, 10));
 
         drop(ask(&log, "blog", &path("/")));
         log.hand_over();
 
-        let lines = told(&heard.recv().expect("a batch"), "blog");
+        let lines = logged(&received.recv().expect("a batch"), "blog");
         assert!(lines[0].starts_with("at=error desc=\"the visitor left"), "{lines:?}");
         assert!(lines[0].contains(" status=499 "), "{lines:?}");
     }
 
     #[test]
     fn lines_beyond_the_bound_are_counted_and_one_app_leaves_room_for_others() {
-        let (teller, heard) = mpsc::sync_channel(1);
-        let log = Rc::new(AppLog::new(teller, 4));
+        let (sender, received) = mpsc::sync_channel(1);
+        let log = Rc::new(AppLog::new(sender, 4));
 
         (0..5).for_each(|_| drop(ask(&log, "blog", &path("/"))));
         drop(ask(&log, "shop", &path("/")));
@@ -365,24 +406,24 @@ mod tests {
         // The first batch was not fetched: this one finds no room.
         drop(ask(&log, "shop", &path("/")));
         log.hand_over();
-        let first = heard.recv().expect("a batch");
+        let first = received.recv().expect("a batch");
         log.hand_over();
-        let second = heard.recv().expect("what was dropped");
+        let second = received.recv().expect("what was dropped");
 
-        let dropped = |batch: &Batch, app: &str| batch[&AppName::parse(app).expect("a good name")].dropped;
-        assert_eq!((told(&first, "blog").len(), dropped(&first, "blog")), (2, 3));
-        assert_eq!((told(&first, "shop").len(), dropped(&first, "shop")), (1, 0));
-        assert_eq!((told(&second, "shop").len(), dropped(&second, "shop")), (0, 1));
+        let dropped = |batch: &LogBatch, app: &str| batch[&AppName::parse(app).expect("a good name")].dropped;
+        assert_eq!((logged(&first, "blog").len(), dropped(&first, "blog")), (2, 3));
+        assert_eq!((logged(&first, "shop").len(), dropped(&first, "shop")), (1, 0));
+        assert_eq!((logged(&second, "shop").len(), dropped(&second, "shop")), (0, 1));
     }
 
     #[test]
-    fn an_app_that_did_not_ask_is_not_told() {
-        let (teller, _heard) = mpsc::sync_channel(1);
-        let log = Rc::new(AppLog::new(teller, 4));
+    fn an_app_that_did_not_ask_has_no_request_logged() {
+        let (sender, _received) = mpsc::sync_channel(1);
+        let log = Rc::new(AppLog::new(sender, 4));
         let owner = RouteOwner::App(AppName::parse("blog").expect("a good name"));
         let route = Route::plain(owner, "blog.test".to_owned(), Vec::new());
         let site = Site::new(&RouterRules::default(), &Arc::new(route), 1);
-        let asked = Asked {
+        let request = RequestFacts {
             method: &Method::GET,
             path: None,
             host: "blog.test",
@@ -391,6 +432,6 @@ mod tests {
             id: None,
         };
 
-        assert!(Access::begin(Some(&log), &site, asked).is_none());
+        assert!(LogEntry::begin(Some(&log), &site, request).is_none());
     }
 }

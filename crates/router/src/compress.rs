@@ -1,5 +1,4 @@
-//! A body that is compressed on its way. What the app has sent so far is passed on whenever it pauses, so that
-//! streams stay streams.
+//! Compression of streaming bodies. Data is flushed whenever the app pauses, so that streams stay streams.
 
 use std::io::{self, Write as _};
 use std::task::{Context, Poll};
@@ -11,7 +10,7 @@ use http_body::Frame;
 use zstd::stream::raw::CParameter;
 use zstd::stream::write::Encoder as ZstdEncoder;
 
-use crate::body::{BodyError, Streamed};
+use crate::body::{BodyError, StreamedBody};
 
 /// Passed on at the latest when so much has come together.
 const CHUNK_BYTES: usize = 16 << 10;
@@ -21,15 +20,15 @@ const ZSTD_LEVEL: i32 = 3;
 const ZSTD_BOUNDS: [CParameter; 3] =
     [CParameter::WindowLog(17), CParameter::HashLog(15), CParameter::ChainLog(15)];
 
-/// How a body is compressed, by its name in HTTP.
+/// Content coding of a body, named as in HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
     Gzip { level: u32 },
     Zstd,
 }
 
-pub(crate) struct Compressed {
-    body: Streamed,
+pub(crate) struct CompressedBody {
+    body: StreamedBody,
     /// `None` after the end of the data.
     encoder: Option<Encoder>,
     /// Something went in that did not come out yet.
@@ -43,8 +42,8 @@ pub(crate) enum Encoder {
     Zstd(ZstdEncoder<'static, Vec<u8>>),
 }
 
-impl Compressed {
-    pub(crate) fn new(body: Streamed, encoder: Encoder) -> Self {
+impl CompressedBody {
+    pub(crate) fn new(body: StreamedBody, encoder: Encoder) -> Self {
         Self { body, encoder: Some(encoder), is_dirty: false, trailers: None }
     }
 

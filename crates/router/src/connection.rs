@@ -1,10 +1,11 @@
-//! One connection of a visitor, from its first byte to its end: who it comes from, TLS, HTTP/1.1 or HTTP/2.
+//! One connection of a client, from its first byte to its end: source, TLS, HTTP/1.1 or HTTP/2.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::edge::RouterRules;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,10 +17,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::fast::{self, Rewound};
+use crate::connections::ConnectionHandle;
+use crate::fast::{self, RewindStream};
+use crate::metrics::ConnectionCount;
 use crate::phases;
 use crate::proxy_protocol;
-use crate::worker::{LAME_DUCK, Shared};
+use crate::worker::{LAME_DUCK, WorkerState};
 
 /// Largest head of a request, and most headers in it.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -31,21 +34,45 @@ const RESETS_MAX: usize = 20;
 /// A silent HTTP/2 connection is asked whether anyone is there.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a proxy in front may take to say who asks.
+/// Most bytes that are kept of one connection of HTTP/1 in either direction.
+const BUFFER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
+/// Bytes that an HTTP/2 client may send before they are read, for one request and in all.
+const WINDOW_BYTES: u32 = 256 << 10;
+/// Bytes buffered of one HTTP/2 response that its client does not take.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+/// Longest wait for the PROXY header of a proxy in front.
 const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a connection comes from and which door it took.
+/// Source of a connection, and the listener that accepted it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Visit {
+pub(crate) struct ClientConnection {
     pub(crate) peer: SocketAddr,
     pub(crate) is_tls: bool,
+}
+
+/// Source whose share a connection takes: none if it comes from a trusted proxy, or its PROXY header is still to
+/// come.
+pub(crate) fn share(rules: &RouterRules, address: IpAddr, is_told: bool) -> Option<IpAddr> {
+    let is_proxy = rules.trusted_proxies.iter().any(|network| network.covers(address));
+    (!is_proxy && (is_told || !rules.proxy_protocol)).then_some(address)
+}
+
+/// Whether there is room in the share that the connection takes.
+async fn takes_share(share: Option<IpAddr>, open: &ConnectionHandle, client: ClientConnection) -> bool {
+    let Some(address) = share else { return true };
+    let taken = open.belongs_to(address).await.is_ok();
+    if !taken {
+        tracing::debug!(peer = %client.peer, "too many connections from this address");
+    }
+    taken
 }
 
 /// Serves until the visitor leaves, or the router does.
 pub(crate) async fn serve(
     mut stream: TcpStream,
-    mut visit: Visit,
-    shared: Rc<Shared>,
+    mut client: ClientConnection,
+    shared: Rc<WorkerState>,
+    open: ConnectionHandle,
     shutdown: watch::Receiver<bool>,
 ) {
     // Without it, small answers wait for the acknowledgement of earlier ones.
@@ -54,17 +81,26 @@ pub(crate) async fn serve(
         let table = shared.table.borrow();
         (Arc::clone(&table.rules), table.tls.clone())
     };
+    if !takes_share(share(&rules, client.peer.ip(), false), &open, client).await {
+        return;
+    }
+    let _connected = ConnectionCount::begin(&shared.metrics);
     if rules.proxy_protocol {
         match timeout(PROXY_HEADER_TIMEOUT, proxy_protocol::read(&mut stream)).await {
-            Ok(Ok(told)) => visit.peer = proxy_protocol::believed(&rules, visit.peer, told),
-            Ok(Err(error)) => return tracing::debug!(%error, peer = %visit.peer, "no PROXY protocol header"),
-            Err(_) => return tracing::debug!(peer = %visit.peer, "no PROXY protocol header in time"),
+            Ok(Ok(told)) => client.peer = proxy_protocol::believed(&rules, client.peer, told),
+            Ok(Err(error)) => return tracing::debug!(%error, peer = %client.peer, "no PROXY protocol header"),
+            Err(_) => return tracing::debug!(peer = %client.peer, "no PROXY protocol header in time"),
+        }
+        if !takes_share(share(&rules, client.peer.ip(), true), &open, client).await {
+            return;
         }
     }
-    match tls.filter(|_| visit.is_tls) {
-        None => http1(stream, visit, shared, shutdown).await,
+    match tls.filter(|_| client.is_tls) {
+        None => http1(stream, client, shared, open, shutdown).await,
+        // State that few connections need at a time is allocated only when needed.
         Some(config) => {
-            let Some(stream) = handshake(config, stream, visit, &shared).await else { return };
+            let handshake = Box::pin(handshake(config, stream, client, &shared));
+            let Some(stream) = handshake.await else { return };
             let protocol = stream.get_ref().1.alpn_protocol();
             if protocol == Some(domain::challenges::ALPN) {
                 // The handshake was the answer; nothing follows (RFC 8737 section 3).
@@ -72,9 +108,9 @@ pub(crate) async fn serve(
             }
             let is_http2 = protocol == Some(b"h2");
             if is_http2 {
-                http2(stream, visit, shared, shutdown).await;
+                Box::pin(http2(stream, client, shared, open, shutdown)).await;
             } else {
-                http1(stream, visit, shared, shutdown).await;
+                Box::pin(http1(stream, client, shared, open, shutdown)).await;
             }
         }
     }
@@ -83,43 +119,60 @@ pub(crate) async fn serve(
 async fn handshake(
     config: Arc<ServerConfig>,
     stream: TcpStream,
-    visit: Visit,
-    shared: &Shared,
+    client: ClientConnection,
+    shared: &WorkerState,
 ) -> Option<TlsStream<TcpStream>> {
-    let patience = shared.settings.https.as_ref()?.handshake_timeout;
-    match timeout(patience, TlsAcceptor::from(config).accept(stream)).await {
+    let handshake_timeout = shared.settings.https.as_ref()?.handshake_timeout;
+    match timeout(handshake_timeout, TlsAcceptor::from(config).accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
-            tracing::debug!(%error, peer = %visit.peer, "TLS handshake failed");
+            tracing::debug!(%error, peer = %client.peer, "TLS handshake failed");
             None
         }
         Err(_) => {
-            tracing::debug!(peer = %visit.peer, "TLS handshake took too long");
+            tracing::debug!(peer = %client.peer, "TLS handshake took too long");
             None
         }
     }
 }
 
-async fn http1<S>(stream: S, visit: Visit, shared: Rc<Shared>, mut shutdown: watch::Receiver<bool>)
-where
+async fn http1<S>(
+    stream: S,
+    client: ClientConnection,
+    shared: Rc<WorkerState>,
+    open: ConnectionHandle,
+    shutdown: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let stream = if shared.settings.short_way {
-        match fast::serve(stream, visit, &shared, &shutdown).await {
+    let stream = if shared.settings.fast_path {
+        match fast::serve(stream, client, &shared, &open, &shutdown).await {
             Some(stream) => stream,
             None => return,
         }
     } else {
-        Rewound::untouched(stream)
+        RewindStream::untouched(stream)
     };
+    Box::pin(slow_path(stream, client, shared, open, shutdown)).await;
+}
+
+async fn slow_path<S>(
+    stream: RewindStream<S>,
+    client: ClientConnection,
+    shared: Rc<WorkerState>,
+    open: ConnectionHandle,
+    mut shutdown: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let head_timeout = shared.settings.head_timeout;
-    let service = service_fn(move |request| phases::serve(Rc::clone(&shared), visit, request));
+    let service = service_fn(move |request| phases::serve(Rc::clone(&shared), client, open.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
         .max_header_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .half_close(true)
+        .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
@@ -130,25 +183,33 @@ where
             connection.await
         }
     };
-    note_end(ended, visit);
+    note_end(ended, client);
 }
 
-/// Waits until a connection is to end, though it has no request under way. A visitor may just have sent one: for a
-/// while it is answered, over HTTP/1 with word that it is the last here. One that has only begun has as long.
+/// Waits until an idle connection is to end. A client may just have sent a request: for a while it is answered,
+/// over HTTP/1 with `Connection: close`. A request that has only begun has as long.
 pub(crate) async fn lame_duck_over(shutdown: &mut watch::Receiver<bool>) {
-    // A closed channel means that whoever could stop us is gone.
+    // A closed channel means that the sender of the stop signal is gone.
     let _ = shutdown.wait_for(|stop| *stop).await;
     tokio::time::sleep(LAME_DUCK).await;
 }
 
-async fn http2<S>(stream: S, visit: Visit, shared: Rc<Shared>, mut shutdown: watch::Receiver<bool>)
-where
+async fn http2<S>(
+    stream: S,
+    client: ClientConnection,
+    shared: Rc<WorkerState>,
+    open: ConnectionHandle,
+    mut shutdown: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| phases::serve(Rc::clone(&shared), visit, request));
+    let service = service_fn(move |request| phases::serve(Rc::clone(&shared), client, open.clone(), request));
     let connection = http2::Builder::new(OnThisThread)
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_local_error_reset_streams(RESETS_MAX)
@@ -163,12 +224,12 @@ where
             connection.await
         }
     };
-    note_end(ended, visit);
+    note_end(ended, client);
 }
 
-fn note_end(ended: hyper::Result<()>, visit: Visit) {
+fn note_end(ended: hyper::Result<()>, client: ClientConnection) {
     if let Err(error) = ended {
-        tracing::debug!(error = &error as &dyn std::error::Error, peer = %visit.peer, "connection ended early");
+        tracing::debug!(error = &error as &dyn std::error::Error, peer = %client.peer, "connection ended early");
     }
 }
 

@@ -11,71 +11,71 @@ use std::time::{Duration, Instant};
 
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 
 use crate::body::ProxyBody;
 use crate::connection::OnThisThread;
 use crate::table::Table;
+use crate::upstream::Upstream;
 
 /// Requests under way at once on one connection.
 const STREAMS_MAX: usize = 100;
 /// Connections of one worker to one backend.
 const CONNECTIONS_MAX: usize = 32;
-/// What may be on its way of one answer. A connection has room for all of its streams, so that a visitor who
-/// does not read holds up no other.
+/// Flow control window of one response. A connection has room for all of its streams, so that a client that does
+/// not read delays no other.
 const STREAM_WINDOW_BYTES: u32 = 64 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * 100;
 const HEADERS_BYTES_MAX: u32 = 64 << 10;
-/// A silent backend with requests under way is asked whether it is there.
+/// Interval of pings to a silent backend with requests under way.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a connection is kept that nobody uses.
+/// Time for which an unused connection is kept.
 const IDLE_FOR_MAX: Duration = Duration::from_secs(60);
 
-pub(crate) type Sender = SendRequest<ProxyBody>;
+pub(crate) type H2cSender = SendRequest<ProxyBody>;
 
 /// Keyed by the backend's key, never by its address: addresses are used again.
 #[derive(Default)]
 pub(crate) struct H2cPool {
-    backends: RefCell<HashMap<String, Rc<Backend>>>,
+    backends: RefCell<HashMap<String, Rc<BackendConnections>>>,
 }
 
 #[derive(Default)]
-struct Backend {
-    connections: RefCell<Vec<Connection>>,
-    /// Held while a connection is opened: those who come meanwhile wait for that one.
+struct BackendConnections {
+    connections: RefCell<Vec<H2cConnection>>,
+    /// Held while a connection is opened: other requests wait for that one.
     opening: tokio::sync::Mutex<()>,
 }
 
-struct Connection {
-    opened: Opened,
+struct H2cConnection {
+    opened: NewConnection,
     streams: Rc<Cell<usize>>,
     used_at: Instant,
 }
 
 /// A connection that was just opened.
-pub(crate) struct Opened {
-    pub(crate) sender: Sender,
-    /// Requests under way at once that the app takes.
+pub(crate) struct NewConnection {
+    pub(crate) sender: H2cSender,
+    /// Concurrent requests that the app accepts.
     streams_max: Rc<Cell<usize>>,
 }
 
 /// Counts one request on its connection for as long as it lives.
-pub(crate) struct Stream(Rc<Cell<usize>>);
+pub(crate) struct StreamCount(Rc<Cell<usize>>);
 
 /// A place on a connection.
-pub(crate) struct Place {
-    pub(crate) sender: Sender,
-    pub(crate) stream: Stream,
+pub(crate) struct StreamSlot {
+    pub(crate) sender: H2cSender,
+    pub(crate) stream: StreamCount,
     /// The connection was there before.
     pub(crate) is_reused: bool,
 }
 
 impl H2cPool {
     /// A place on a connection to the backend of this key; `open` makes another where there is none left.
-    pub(crate) async fn place<F>(&self, key: &str, open: impl FnOnce() -> F) -> io::Result<Place>
+    pub(crate) async fn place<F>(&self, key: &str, open: impl FnOnce() -> F) -> io::Result<StreamSlot>
     where
-        F: Future<Output = io::Result<TcpStream>>,
+        F: Future<Output = io::Result<Upstream>>,
     {
         let backend = Rc::clone(self.backends.borrow_mut().entry(key.to_owned()).or_default());
         if let Some(place) = backend.find() {
@@ -104,7 +104,7 @@ impl H2cPool {
         });
     }
 
-    /// Lets go of backends that are no longer in the table; their requests under way go on.
+    /// Drops backends that are no longer in the table; their requests under way continue.
     pub(crate) fn keep_only(&self, table: &Table, since: u64) {
         let mut backends = self.backends.borrow_mut();
         match table.gone_since(since) {
@@ -114,40 +114,44 @@ impl H2cPool {
     }
 }
 
-impl Backend {
-    fn find(&self) -> Option<Place> {
+impl BackendConnections {
+    fn find(&self) -> Option<StreamSlot> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| !connection.opened.sender.is_closed());
-        let has_room = |connection: &&mut Connection| {
+        let has_room = |connection: &&mut H2cConnection| {
             connection.streams.get() < connection.opened.streams_max.get().min(STREAMS_MAX)
         };
         connections.iter_mut().find(has_room).map(|connection| connection.place(true))
     }
 
-    fn add(&self, opened: Opened) -> Place {
-        let mut connection = Connection { opened, streams: Rc::default(), used_at: Instant::now() };
+    fn add(&self, opened: NewConnection) -> StreamSlot {
+        let mut connection = H2cConnection { opened, streams: Rc::default(), used_at: Instant::now() };
         let place = connection.place(false);
         self.connections.borrow_mut().push(connection);
         place
     }
 }
 
-impl Connection {
-    fn place(&mut self, is_reused: bool) -> Place {
+impl H2cConnection {
+    fn place(&mut self, is_reused: bool) -> StreamSlot {
         self.used_at = Instant::now();
         self.streams.set(self.streams.get() + 1);
-        Place { sender: self.opened.sender.clone(), stream: Stream(Rc::clone(&self.streams)), is_reused }
+        StreamSlot {
+            sender: self.opened.sender.clone(),
+            stream: StreamCount(Rc::clone(&self.streams)),
+            is_reused,
+        }
     }
 }
 
-impl Drop for Stream {
+impl Drop for StreamCount {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
 }
 
 /// Begins to speak HTTP/2 on a connection, without asking whether the other end does.
-pub(crate) async fn handshake(stream: TcpStream) -> io::Result<Opened> {
+pub(crate) async fn handshake(stream: Upstream) -> io::Result<NewConnection> {
     let (sender, connection) = http2::Builder::new(OnThisThread)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -155,7 +159,7 @@ pub(crate) async fn handshake(stream: TcpStream) -> io::Result<Opened> {
         .max_header_list_size(HEADERS_BYTES_MAX)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(stream.outliving_hangups()))
         .await
         .map_err(io::Error::other)?;
     let streams_max = Rc::new(Cell::new(STREAMS_MAX));
@@ -166,8 +170,8 @@ pub(crate) async fn handshake(stream: TcpStream) -> io::Result<Opened> {
         polled
     });
     tokio::task::spawn_local(async move {
-        // Its errors reach whoever waits for an answer on it.
+        // Its errors reach the requests that wait for a response on it.
         let _ = run.await;
     });
-    Ok(Opened { sender, streams_max })
+    Ok(NewConnection { sender, streams_max })
 }

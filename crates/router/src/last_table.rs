@@ -1,8 +1,8 @@
-//! The last table on disk: what a router serves when it starts and no engine answers.
+//! The last table on disk, for a router that starts while no engine answers.
 //!
-//! One file, replaced as a whole, that only its owner may read. It begins with its format; a file of another format
-//! or one that is damaged is left out, since the engine tells everything anew. It holds keys of certificates: it is
-//! sealed where there is a key for that, else it must lie in memory.
+//! One file, replaced as a whole, readable by its owner alone. It begins with its format; a file of another format
+//! or a damaged one is ignored, since the engine sends everything again. It holds private keys of certificates: it
+//! is sealed if there is a key for that, otherwise it must be on a volume in memory.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -15,19 +15,19 @@ use engine::private_file;
 
 /// First line of the file; the number changes with the form of what follows.
 const FORMAT: &str = "workflow route table 1\n";
-/// What the file is sealed for.
+/// Sealing context of the file.
 const CONTEXT: &str = "route table";
 /// Largest file that is read; 10,000 apps with a certificate each take a tenth of it.
 const BYTES_MAX: u64 = 512 << 20;
 
-/// Where the last table lies.
+/// File of the last table.
 #[derive(Debug, Clone)]
 pub struct LastTable {
     path: PathBuf,
     keys: Option<SealingKeys>,
 }
 
-/// Why the last table could not be kept or read.
+/// A last table that could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum LastTableError {
     #[error("cannot keep or read {}", path.display())]
@@ -81,7 +81,7 @@ impl LastTable {
         };
         let mut bytes = Vec::new();
         file.take(BYTES_MAX).read_to_end(&mut bytes)?;
-        // What is no text is no table either, which the format tells.
+        // Bytes that are not UTF-8 fail later, in the parser of the table.
         Ok(Some(String::from_utf8(bytes).unwrap_or_default()))
     }
 
@@ -90,8 +90,8 @@ impl LastTable {
     }
 }
 
-/// A part of the platform that listened on this machine did so on a port of its own process, which is gone: somebody
-/// else may have that port now.
+/// A part of the platform on this machine listened on a port of its own process, which is gone: another process
+/// may have that port now.
 fn without_dead_ends(mut table: RouteTable) -> RouteTable {
     for route in table.routes.iter_mut().filter(|route| matches!(route.owner, RouteOwner::Platform(_))) {
         Arc::make_mut(route).backends.retain(|backend| !backend.address.ip().is_loopback());

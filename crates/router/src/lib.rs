@@ -1,14 +1,17 @@
-//! The edge: takes requests from visitors to the replicas of apps.
+//! The edge proxy: forwards requests of clients to the replicas of apps.
 //!
-//! It needs only the route table in memory and serves on while controller, builder and database are
-//! down. Read `phases` in the order that a request meets them. One current-thread runtime per core,
-//! each with its own listener (`SO_REUSEPORT`), upstream pool and copy of the table: no lock on the
-//! way of a request, but for those of apps with limits (`limits`).
+//! It needs only the route table in memory and serves on while controller, builder and database are down. `phases`
+//! has the order of a request. There is one current-thread runtime per core, each with its own listener
+//! (`SO_REUSEPORT`), upstream pool and copy of the table: requests take no lock, except those of apps with limits
+//! (`limits`).
 
 mod access;
 mod affinity;
+mod answer_error;
 mod app_log;
+mod attended;
 mod body;
+mod buffering;
 mod compress;
 mod connection;
 mod connections;
@@ -16,7 +19,9 @@ mod fast;
 mod h2c;
 mod last_table;
 mod limits;
+mod log_publisher;
 mod metrics;
+mod pace;
 pub mod passthrough;
 mod phases;
 mod pool;
@@ -24,9 +29,9 @@ mod proxy_protocol;
 mod remembered;
 mod report;
 mod site;
+mod spool;
 mod table;
 mod tables;
-mod teller;
 mod tls;
 mod upstream;
 mod worker;
@@ -40,51 +45,81 @@ use domain::logs::LogLine;
 use engine::Routes;
 use tokio::sync::watch;
 
+pub use crate::buffering::BufferingSettings;
 pub use crate::last_table::{LastTable, LastTableError};
 pub use crate::metrics::Metrics;
+pub use crate::pace::LeastRate;
 pub use crate::remembered::RememberedRoutes;
 pub use crate::tls::check_pair;
 
+use crate::buffering::Buffering;
+use crate::connections::Connections;
 use crate::limits::LimitTable;
+use crate::log_publisher::LogPublisher;
 use crate::report::Reports;
-use crate::teller::Teller;
-use crate::tls::Tls;
-use crate::worker::{Doors, Worker};
+use crate::tls::TlsConfigs;
+use crate::worker::{Worker, WorkerListeners};
 
-/// What a router must know before it starts.
+/// Open client connections if the system would allow more: some 100 MiB for idle ones.
+const CONNECTIONS_MAX: usize = 20_000;
+const UPSTREAMS_MAX: usize = 20_000;
+const BODY_FILES_MAX: usize = 1_024;
+/// Files that are left to everything else: one eighth, and no more than these.
+const FILES_RESERVED_MAX: usize = 512;
+/// One source has this part of the connections, and a crowd behind one address at least so many.
+const SOURCE_DIVISOR: usize = 8;
+const BY_SOURCE_LEAST: usize = 64;
+
+/// Settings of a router.
 #[derive(Debug, Clone)]
 pub struct RouterSettings {
     pub listen: SocketAddr,
-    /// Port that visitors know for HTTP, where it is not the one that is listened on.
+    /// Public port of HTTP, if it differs from the listener's.
     pub public_port: Option<u16>,
     pub https: Option<HttpsSettings>,
-    /// What this router is called in the logs of apps, where there are several.
+    /// Name of this router in the logs of apps, where there are several.
     pub name: Option<String>,
     /// Worker threads; 0 means one per core.
     pub workers: usize,
-    /// How long a request may wait for a first ready backend.
+    /// Longest wait of a request for a first ready backend.
     pub hold_timeout: Duration,
     /// Most requests that wait for a backend at once, per worker.
     pub held_requests_max: usize,
-    /// How long connecting to one backend may take.
+    /// Longest time to connect to one backend.
     pub connect_timeout: Duration,
-    /// How long a client may take to send the head of a request.
+    /// Longest time for a client to send the head of a request.
     pub head_timeout: Duration,
-    /// Open client connections per worker; more wait in the kernel's queue.
+    /// Open client connections of all workers together. Beyond it, idle ones are closed; if all are being served,
+    /// more wait in the kernel's queue.
     pub connections_max: usize,
-    /// Ordinary requests of HTTP/1 go the short way; otherwise all go the long one.
-    pub short_way: bool,
-    /// How long requests under way may go on after shutdown was asked for.
+    /// Connections of one source; HTTP/2 requests beyond the first of a connection count like connections. More
+    /// are closed at once.
+    pub connections_by_source_max: usize,
+    /// Open connections to apps, of all workers together. Beyond it requests wait as for a first replica.
+    pub upstreams_max: usize,
+    /// Least rate of a head; `head_timeout` limits it as a whole.
+    pub head_rate: LeastRate,
+    /// Least rate of a request body that does not stream.
+    pub body_rate: LeastRate,
+    /// Longest time in which a client takes nothing of a response.
+    pub send_timeout: Duration,
+    /// Least rate at which a client must take a long response.
+    pub send_rate: LeastRate,
+    /// Bounds of bodies that come in as a whole before an app is asked.
+    pub buffering: BufferingSettings,
+    /// Ordinary requests of HTTP/1 take the fast path; otherwise all take the slow one.
+    pub fast_path: bool,
+    /// Longest time for requests under way after shutdown was requested.
     pub drain_timeout: Duration,
 }
 
-/// Where and how TLS is spoken.
+/// Settings of the HTTPS listener.
 #[derive(Debug, Clone)]
 pub struct HttpsSettings {
     pub listen: SocketAddr,
-    /// Port that visitors know, where it is not the one that is listened on.
+    /// Public port of HTTPS, if it differs from the listener's.
     pub public_port: Option<u16>,
-    /// How long the handshake may take.
+    /// Longest time for the handshake.
     pub handshake_timeout: Duration,
     /// Names in the certificate that is made at start, for where there is no other.
     pub self_signed_names: Vec<String>,
@@ -100,7 +135,7 @@ impl HttpsSettings {
 impl RouterSettings {
     /// Settings for one machine or a small cluster.
     pub fn new(listen: SocketAddr) -> Self {
-        Self {
+        let mut settings = Self {
             listen,
             public_port: None,
             https: None,
@@ -110,14 +145,34 @@ impl RouterSettings {
             held_requests_max: 1_000,
             connect_timeout: Duration::from_secs(3),
             head_timeout: Duration::from_secs(60),
-            connections_max: 10_000,
-            short_way: true,
+            connections_max: 0,
+            connections_by_source_max: 0,
+            upstreams_max: 0,
+            head_rate: LeastRate { bytes_per_second: 500, grace: Duration::from_secs(10) },
+            body_rate: LeastRate { bytes_per_second: 1 << 10, grace: Duration::from_secs(20) },
+            send_timeout: Duration::from_secs(60),
+            send_rate: LeastRate { bytes_per_second: 1 << 10, grace: Duration::from_secs(60) },
+            buffering: BufferingSettings::default(),
+            fast_path: true,
             drain_timeout: Duration::from_secs(10),
-        }
+        };
+        settings.share_files(listener::open_files_max());
+        settings
+    }
+
+    /// Divides the files that the router may have open: what clients and apps do not need at once stays free for
+    /// other uses.
+    pub fn share_files(&mut self, files: usize) {
+        let files = files - (files / 8).min(FILES_RESERVED_MAX);
+        self.connections_max = (files / 2).clamp(1, CONNECTIONS_MAX);
+        self.connections_by_source_max =
+            (self.connections_max / SOURCE_DIVISOR).max(BY_SOURCE_LEAST).min(self.connections_max);
+        self.buffering.files_max = (files / 16).min(BODY_FILES_MAX);
+        self.upstreams_max = (files / 2 - self.buffering.files_max).clamp(1, UPSTREAMS_MAX);
     }
 }
 
-/// Why the router could not start or had to stop.
+/// A router that could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum RouterError {
     #[error("cannot listen on {address}: choose another address or stop what holds it")]
@@ -136,20 +191,20 @@ pub enum RouterError {
     },
 }
 
-/// A router that serves until told to stop.
+/// A router that serves until it is stopped.
 pub struct Router {
     address: SocketAddr,
     https_address: Option<SocketAddr>,
     metrics: Arc<Metrics>,
     threads: Vec<std::thread::JoinHandle<()>>,
-    doors: Listeners,
+    listeners: Listeners,
 }
 
-/// What a router works with.
+/// Dependencies of a router.
 pub struct RouterParts {
     pub routes: Arc<dyn Routes>,
-    /// Where apps are told of their requests and rolls.
-    pub tell: Option<Tell>,
+    /// Sink of the log lines about requests and rolls.
+    pub log_sink: Option<LogSink>,
     /// Sockets that listen at the addresses of the settings, of a program before; without, they are made.
     pub listeners: Listeners,
     /// Turns true where shutdown is for a program that takes the sockets over.
@@ -157,9 +212,9 @@ pub struct RouterParts {
 }
 
 impl RouterParts {
-    /// A router that tells apps nothing and makes its own sockets.
+    /// A router that writes no log lines for apps and makes its own sockets.
     pub fn new(routes: Arc<dyn Routes>) -> Self {
-        Self { routes, tell: None, listeners: Listeners::default(), restarting: Arc::default() }
+        Self { routes, log_sink: None, listeners: Listeners::default(), restarting: Arc::default() }
     }
 }
 
@@ -170,11 +225,11 @@ pub struct Listeners {
     pub secure: Vec<TcpListener>,
 }
 
-/// Takes a line for the log of an app; must not wait.
-pub type Tell = Arc<dyn Fn(LogLine) + Send + Sync>;
+/// Takes a line for the log of an app; must not block.
+pub type LogSink = Arc<dyn Fn(LogLine) + Send + Sync>;
 
 impl Router {
-    /// A router that tells apps nothing.
+    /// A router that writes no log lines for apps.
     pub fn start(
         settings: &RouterSettings,
         routes: &Arc<dyn Routes>,
@@ -189,8 +244,8 @@ impl Router {
         parts: RouterParts,
         shutdown: &watch::Receiver<bool>,
     ) -> Result<Self, RouterError> {
-        let RouterParts { routes, tell, listeners, restarting } = parts;
-        // A socket without a worker would keep visitors waiting for ever.
+        let RouterParts { routes, log_sink, listeners, restarting } = parts;
+        // A socket without a worker would keep clients waiting forever.
         let workers = match (listeners.plain.len().max(listeners.secure.len()), settings.workers) {
             (0, 0) => std::thread::available_parallelism().map_or(1, usize::from),
             (0, workers) => workers,
@@ -202,16 +257,25 @@ impl Router {
         if let Some(https) = &mut settings.https {
             (https.listen, secure) = bind_all(https.listen, listeners.secure, workers)?;
         }
-        let tls = settings.https.as_ref().map(|https| Tls::new(&https.self_signed_names)).transpose()?;
+        let tls =
+            settings.https.as_ref().map(|https| TlsConfigs::new(&https.self_signed_names)).transpose()?;
         let (https_address, tls) = (settings.https.as_ref().map(|https| https.listen), tls.map(Arc::new));
 
-        let doors = Listeners { plain: handles(&plain)?, secure: handles(&secure)? };
+        let listeners = Listeners { plain: handles(&plain)?, secure: handles(&secure)? };
         let settings = Arc::new(settings);
         let reports = Arc::new(Reports::new(workers, Arc::clone(&routes)));
         let metrics = Arc::new(Metrics::new(workers));
         let limits = Arc::new(LimitTable::new());
-        let teller = tell.map(|tell| Teller::new(tell, Arc::clone(&metrics), settings.name.clone(), workers));
-        let (teller, ear) = teller.unzip();
+        let connections = Arc::new(Connections::new(
+            settings.connections_max,
+            settings.connections_by_source_max,
+            settings.upstreams_max,
+            workers,
+        ));
+        let buffering = Arc::new(Buffering::new(settings.buffering.clone()));
+        let publisher = log_sink
+            .map(|sink| LogPublisher::new(sink, Arc::clone(&metrics), settings.name.clone(), workers));
+        let (publisher, log_sender) = publisher.unzip();
         let (tables, thread) = tables::start(routes.watch(), tls, workers).map_err(RouterError::Worker)?;
         let mut secure = secure.into_iter();
         let workers = plain.into_iter().enumerate().map(|(number, plain)| {
@@ -222,35 +286,37 @@ impl Router {
                 reports: Arc::clone(&reports),
                 metrics: metrics.worker(number),
                 limits: Arc::clone(&limits),
+                connections: Arc::clone(&connections),
+                buffering: Arc::clone(&buffering),
                 restarting: Arc::clone(&restarting),
-                teller: ear.clone(),
+                log_sender: log_sender.clone(),
                 shutdown: shutdown.clone(),
             };
-            worker.spawn(Doors { plain, secure: secure.next() }).map_err(RouterError::Worker)
+            worker.spawn(WorkerListeners { plain, secure: secure.next() }).map_err(RouterError::Worker)
         });
         let mut threads = workers.chain([Ok(thread)]).collect::<Result<Vec<_>, _>>()?;
-        // Ends with the last worker that could tell it something.
-        threads.extend(teller.map(Teller::spawn).transpose().map_err(RouterError::Worker)?);
-        Ok(Self { address, https_address, metrics, threads, doors })
+        // Ends with the last worker that could send to it.
+        threads.extend(publisher.map(LogPublisher::spawn).transpose().map_err(RouterError::Worker)?);
+        Ok(Self { address, https_address, metrics, threads, listeners })
     }
 
-    /// Where it listens; tells the port where 0 was asked for.
+    /// Address of the HTTP listener, with the port that was chosen for 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it listens for HTTPS, if it does.
+    /// Address of the HTTPS listener, if there is one.
     pub fn https_address(&self) -> Option<SocketAddr> {
         self.https_address
     }
 
     /// Second handles of the listening sockets, for a program that takes them over. While one is held, a socket stays
     /// open after its worker has ended.
-    pub fn take_doors(&mut self) -> Listeners {
-        std::mem::take(&mut self.doors)
+    pub fn take_listeners(&mut self) -> Listeners {
+        std::mem::take(&mut self.listeners)
     }
 
-    /// What has been counted since the start.
+    /// Counters since the start.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
@@ -258,9 +324,9 @@ impl Router {
     /// Waits until all workers have drained; call after asking for shutdown.
     pub fn join(self) {
         // Nobody is to come to a socket whose worker has ended.
-        drop(self.doors);
+        drop(self.listeners);
         for thread in self.threads {
-            // A worker that panicked has said so on its way; the others still get their time.
+            // A worker's panic is already logged; the others still get their time.
             let _ = thread.join();
         }
     }

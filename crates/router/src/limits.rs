@@ -1,8 +1,8 @@
-//! Who asked lately, for apps that bound how often and how many at once; all workers share it.
+//! Recent requests by address, for apps with rate or concurrency limits; all workers share the state.
 //!
-//! A request of such an app takes a lock for a moment, one of many; others take none. What is remembered is
-//! bounded: when so many addresses ask at once that there is no room, the rest of them share one place for each
-//! app. An address of IPv6 is its network of 64 bits, for such a network is one customer's.
+//! A request of such an app takes one of many locks for a moment; others take none. The memory is bounded: when so
+//! many addresses send requests that there is no room, the others share one place for each app. An IPv6 address
+//! counts as its network of 64 bits, since such a network belongs to one customer.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use domain::edge::{Bound, Limits};
+use domain::edge::{RequestBound, RequestLimits};
 use domain::routing::RouteOwner;
 
 const SHARDS: usize = 16;
@@ -18,7 +18,7 @@ const SHARDS: usize = 16;
 const ADDRESSES_MAX: usize = 4_096;
 /// A full shard looks this often at most for those that have been quiet.
 const CLEAR_EVERY_NS: u64 = 100_000_000;
-/// What is said to those who have too many requests under way: nobody knows when one ends.
+/// Retry-After for clients that have too many requests under way: nobody knows when one ends.
 const COME_BACK: Duration = Duration::from_secs(1);
 
 pub(crate) struct LimitTable {
@@ -30,18 +30,18 @@ pub(crate) struct LimitTable {
 
 #[derive(Default)]
 struct Shard {
-    known: HashMap<Key, Use>,
+    known: HashMap<LimitKey, Use>,
     cleared_at_ns: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
+struct LimitKey {
     owner: u64,
-    who: Who,
+    who: LimitSubject,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Who {
+enum LimitSubject {
     All,
     V4(u32),
     V6(u64),
@@ -56,13 +56,13 @@ struct Use {
 }
 
 /// Counts a request as under way for as long as it lives.
-pub(crate) struct Permit {
-    _counts: [Option<Count>; 2],
+pub(crate) struct RequestPermit {
+    _counts: [Option<LimitCount>; 2],
 }
 
-struct Count {
+struct LimitCount {
     table: Arc<LimitTable>,
-    key: Key,
+    key: LimitKey,
 }
 
 impl LimitTable {
@@ -77,29 +77,34 @@ impl LimitTable {
     /// Lets a request pass that asks now, or says how long to wait.
     pub(crate) fn admit(
         self: &Arc<Self>,
-        limits: &Limits,
+        limits: &RequestLimits,
         owner: &RouteOwner,
         address: IpAddr,
-    ) -> Result<Option<Permit>, Duration> {
+    ) -> Result<Option<RequestPermit>, Duration> {
         if limits.are_none() {
             return Ok(None);
         }
         let owner = self.hasher.hash_one(owner);
         let now_ns = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        // An address first: what is refused to it takes nothing from the others.
-        let client = self.take(&limits.client, Key { owner, who: Who::of(address) }, now_ns)?;
-        let app = self.take(&limits.app, Key { owner, who: Who::All }, now_ns)?;
-        Ok(Some(Permit { _counts: [client, app] }))
+        // The address first: a request refused for it takes nothing from the others.
+        let client = self.take(&limits.client, LimitKey { owner, who: LimitSubject::of(address) }, now_ns)?;
+        let app = self.take(&limits.app, LimitKey { owner, who: LimitSubject::All }, now_ns)?;
+        Ok(Some(RequestPermit { _counts: [client, app] }))
     }
 
-    fn take(self: &Arc<Self>, bound: &Bound, mut key: Key, now_ns: u64) -> Result<Option<Count>, Duration> {
-        if *bound == Bound::default() {
+    fn take(
+        self: &Arc<Self>,
+        bound: &RequestBound,
+        mut key: LimitKey,
+        now_ns: u64,
+    ) -> Result<Option<LimitCount>, Duration> {
+        if *bound == RequestBound::default() {
             return Ok(None);
         }
         let mut shard = self.shard(key);
         if !shard.has_room(key, self.addresses_max, now_ns) {
             drop(shard);
-            key.who = Who::Others;
+            key.who = LimitSubject::Others;
             shard = self.shard(key);
         }
         let used = shard.known.entry(key).or_default();
@@ -113,18 +118,18 @@ impl LimitTable {
             return Ok(None);
         }
         used.at_once += 1;
-        Ok(Some(Count { table: Arc::clone(self), key }))
+        Ok(Some(LimitCount { table: Arc::clone(self), key }))
     }
 
-    fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
+    fn shard(&self, key: LimitKey) -> MutexGuard<'_, Shard> {
         let number = self.hasher.hash_one(key) as usize % SHARDS;
         self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shard {
-    /// Whether there is a place for this key, after those were forgotten that have been quiet.
-    fn has_room(&mut self, key: Key, addresses_max: usize, now_ns: u64) -> bool {
+    /// Returns true if there is a place for this key, after idle keys were removed.
+    fn has_room(&mut self, key: LimitKey, addresses_max: usize, now_ns: u64) -> bool {
         if self.known.len() < addresses_max || self.known.contains_key(&key) {
             return true;
         }
@@ -132,12 +137,12 @@ impl Shard {
             self.cleared_at_ns = now_ns;
             self.known.retain(|_, used| used.at_once > 0 || used.taken_until_ns > now_ns);
         }
-        // What is no address is bounded by the number of apps.
-        self.known.len() < addresses_max || matches!(key.who, Who::All | Who::Others)
+        // Keys that are no address are bounded by the number of apps.
+        self.known.len() < addresses_max || matches!(key.who, LimitSubject::All | LimitSubject::Others)
     }
 }
 
-impl Who {
+impl LimitSubject {
     fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
@@ -146,7 +151,7 @@ impl Who {
     }
 }
 
-impl Drop for Count {
+impl Drop for LimitCount {
     fn drop(&mut self) {
         if let Some(used) = self.table.shard(self.key).known.get_mut(&self.key) {
             used.at_once -= 1;
@@ -156,28 +161,28 @@ impl Drop for Count {
 
 #[cfg(test)]
 mod tests {
-    use domain::edge::Pace;
+    use domain::edge::RequestRate;
 
     use super::*;
 
     const HOUR_NS: u64 = 3_600_000_000_000;
 
-    fn once_an_hour() -> Bound {
-        Bound { pace: Some(Pace { every_ns: HOUR_NS, burst: 0 }), at_once_max: None }
+    fn once_an_hour() -> RequestBound {
+        RequestBound { pace: Some(RequestRate { every_ns: HOUR_NS, burst: 0 }), at_once_max: None }
     }
 
     fn owner(name: &str) -> RouteOwner {
         RouteOwner::Platform(name.to_owned())
     }
 
-    fn passes(table: &Arc<LimitTable>, limits: &Limits, app: &str, address: &str) -> bool {
+    fn passes(table: &Arc<LimitTable>, limits: &RequestLimits, app: &str, address: &str) -> bool {
         table.admit(limits, &owner(app), address.parse().expect("an address")).is_ok()
     }
 
     #[test]
     fn each_address_and_each_app_has_its_own_count() {
         let table = Arc::new(LimitTable::new());
-        let limits = Limits { client: once_an_hour(), app: Bound::default() };
+        let limits = RequestLimits { client: once_an_hour(), app: RequestBound::default() };
         let passes = |app, address| passes(&table, &limits, app, address);
 
         assert!(passes("blog", "192.0.2.1") && passes("blog", "192.0.2.2") && passes("shop", "192.0.2.1"));
@@ -191,8 +196,8 @@ mod tests {
     #[test]
     fn requests_under_way_are_counted_until_they_end() {
         let table = Arc::new(LimitTable::new());
-        let two = Bound { pace: None, at_once_max: Some(2) };
-        let limits = Limits { client: Bound::default(), app: two };
+        let two = RequestBound { pace: None, at_once_max: Some(2) };
+        let limits = RequestLimits { client: RequestBound::default(), app: two };
         let admit = || table.admit(&limits, &owner("blog"), "192.0.2.1".parse().expect("an address"));
 
         let (first, _second) = (admit().ok(), admit().ok());
@@ -204,7 +209,7 @@ mod tests {
     #[test]
     fn those_for_whom_there_is_no_room_share_one_place() {
         let table = Arc::new(LimitTable::with_room(1));
-        let limits = Limits { client: once_an_hour(), app: Bound::default() };
+        let limits = RequestLimits { client: once_an_hour(), app: RequestBound::default() };
 
         let passed = (0..1_000_u32).filter(|number| {
             let address = std::net::Ipv4Addr::from(*number).to_string();

@@ -1,7 +1,7 @@
-//! What the router counts, for Prometheus.
+//! Counters of the router, for Prometheus.
 //!
-//! Each worker writes counters of its own, without a lock and without telling other cores; a scrape reads those of all
-//! and adds them up. A lock is met where an app has its first request, and where a table is swapped.
+//! Each worker writes counters of its own, without locks or shared cache lines; a scrape reads those of all and
+//! adds them up. A lock is taken for the first request of an app, and for a new table.
 
 mod releases;
 mod text;
@@ -16,7 +16,7 @@ use domain::routing::{Route, RouteOwner};
 use http::StatusCode;
 
 use self::releases::Releases;
-pub(crate) use self::releases::{ReleaseSum, UnderWay};
+pub(crate) use self::releases::{ReleaseSum, RequestInFlight};
 
 /// Apps with counters of their own, per worker; those that come later share one set.
 const APPS_MAX: usize = 10_000;
@@ -33,12 +33,12 @@ pub struct Metrics {
 pub(crate) struct WorkerMetrics {
     /// The worker's place among all.
     pub(crate) number: usize,
-    /// Connections of visitors that are open.
-    pub(crate) connections: Count,
+    /// Open client connections.
+    pub(crate) connections: Counter,
     /// Requests that mean no app: unknown hosts, malformed heads.
     pub(crate) nobody: Arc<AppMetrics>,
     others: Arc<AppMetrics>,
-    tables: Count,
+    tables: Counter,
     /// Apps of the table that have been asked for something.
     apps: Mutex<HashMap<RouteOwner, Arc<AppMetrics>>>,
 }
@@ -47,25 +47,25 @@ pub(crate) struct WorkerMetrics {
 #[derive(Default)]
 pub(crate) struct AppMetrics {
     /// By class, from 1xx to 5xx.
-    answers: [Count; 5],
+    answers: [Counter; 5],
     /// Each answer in the one bucket where it belongs.
-    latency: [Count; BUCKETS_MS.len() + 1],
-    latency_us: Count,
-    /// Bodies as they came from visitors, and from the app.
-    pub(crate) bytes_in: Count,
-    pub(crate) bytes_out: Count,
+    latency: [Counter; BUCKETS_MS.len() + 1],
+    latency_us: Counter,
+    /// Body bytes received from clients, and from the app.
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
     /// Attempts that reached nobody, so that another followed.
-    pub(crate) retries: Count,
+    pub(crate) retries: Counter,
     /// Requests and switched connections that an app has in hand.
-    pub(crate) under_way: Count,
+    pub(crate) under_way: Counter,
     pub(crate) releases: Releases,
 }
 
 /// A number that one thread writes and any may read. Only the thread of its worker may change it.
 #[derive(Default)]
-pub(crate) struct Count(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
-impl Count {
+impl Counter {
     pub(crate) fn add(&self, more: u64) {
         // Read and written apart, which is cheaper than an atomic addition: nobody else writes.
         self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
@@ -94,12 +94,12 @@ impl Metrics {
         Arc::clone(&self.workers[number])
     }
 
-    /// How many tables workers have taken over since the start.
+    /// Number of tables that workers have taken over since the start.
     pub(crate) fn tables_taken(&self) -> u64 {
         self.workers.iter().map(|worker| worker.tables.get()).sum()
     }
 
-    /// What was counted of each release of an app, at all workers.
+    /// Counters of each release of an app, of all workers.
     pub(crate) fn releases(&self) -> BTreeMap<(AppName, u64), ReleaseSum> {
         let mut sums: BTreeMap<(AppName, u64), ReleaseSum> = BTreeMap::new();
         for worker in &self.workers {
@@ -176,17 +176,17 @@ impl AppMetrics {
     }
 }
 
-/// One connection of a visitor, for as long as it lives.
-pub(crate) struct Connected(Arc<WorkerMetrics>);
+/// One client connection, for as long as it lives.
+pub(crate) struct ConnectionCount(Arc<WorkerMetrics>);
 
-impl Connected {
+impl ConnectionCount {
     pub(crate) fn begin(metrics: &Arc<WorkerMetrics>) -> Self {
         metrics.connections.add(1);
         Self(Arc::clone(metrics))
     }
 }
 
-impl Drop for Connected {
+impl Drop for ConnectionCount {
     fn drop(&mut self) {
         self.0.connections.subtract(1);
     }

@@ -1,17 +1,17 @@
-//! The phases of a request, in the order that it meets them: `caller` finds out who asks, `matching` finds the
-//! route, `challenge` answers certificate authorities, `guard` decides whether it may pass, `limits` whether it comes
-//! too soon, `forward` brings it to a backend, `answer` adds what the router says, `log` counts what came of it.
+//! The phases of a request, in order: `caller` determines the client, `matching` finds the route, `challenge`
+//! answers certificate authorities, `guard` checks access, `limits` applies rate limits, `forward` sends it to a
+//! backend, `answer` adds the router's headers, `log` counts the outcome.
 
 mod answer;
 mod caller;
 mod challenge;
+pub(crate) mod fast_path;
 mod forward;
 mod guard;
 mod headers;
 mod limits;
 mod log;
 mod matching;
-pub(crate) mod short;
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -21,64 +21,92 @@ use http::{HeaderValue, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
+use crate::answer_error::ResponseError;
+use crate::attended::AttendedBody;
 use crate::body::ProxyBody;
-use crate::connection::Visit;
-use crate::table::{Found, Held};
-use crate::worker::Shared;
-use caller::Caller;
+use crate::connection::ClientConnection;
+use crate::connections::{ConnectionHandle, ShareExhausted, StreamHandle};
+use crate::table::{SiteRef, TableRef};
+use crate::worker::WorkerState;
+use caller::RequestOrigin;
 
-/// Serves one request.
+/// Serves one request of the slow path.
 pub(crate) async fn serve(
-    shared: Rc<Shared>,
-    visit: Visit,
-    mut request: Request<Incoming>,
-) -> Result<Response<ProxyBody>, Infallible> {
+    shared: Rc<WorkerState>,
+    client: ClientConnection,
+    open: ConnectionHandle,
+    request: Request<Incoming>,
+) -> Result<Response<AttendedBody>, Infallible> {
     let is_http1 = request.version() < Version::HTTP_2;
-    let (Admitted { table, caller, entry, wishes }, verdict) = admit(&shared, visit, &mut request);
+    let attended = match open.attended(!is_http1) {
+        Ok(attended) => Rc::new(attended),
+        Err(ShareExhausted) => return Ok(Refusal::crowded().into_response().map(AttendedBody::unattended)),
+    };
+    let answer = answered(&shared, client, &attended, request).await;
+    Ok(shared.answers.attend(answer, attended, is_http1))
+}
+
+async fn answered(
+    shared: &Rc<WorkerState>,
+    client: ClientConnection,
+    attended: &Rc<StreamHandle>,
+    mut request: Request<Incoming>,
+) -> Response<ProxyBody> {
+    let is_http1 = request.version() < Version::HTTP_2;
+    let (AdmittedRequest { table, caller, entry, context }, verdict) = admit(shared, client, &mut request);
     let mut access = None;
     let (site, answer) = match verdict {
         Err((found, refusal)) => {
             if let Some((site, host)) = &found {
-                access = wishes.access(&shared, site, host, &caller, &request);
+                access = context.access(shared, site, host, &caller, &request);
             }
+            forward::linger_after(&refusal, request);
+            entry.end(shared, found.as_ref().map(|(site, _)| &**site), refusal.status);
             (found.map(|(site, _)| site), refusal.into_response())
         }
         Ok((site, host)) => {
-            access = wishes.access(&shared, &site, &host, &caller, &request);
-            let answer = match limits::admit(&shared, &site, &caller) {
+            access = context.access(shared, &site, &host, &caller, &request);
+            let waiting = log::PendingEntry::begin(entry, shared, &site);
+            let answer = match limits::admit(shared, &site, &caller) {
                 Err(refusal) => refusal.into_response(),
-                Ok(permit) => forward::forward(&shared, site.clone(), &host, &caller, permit, request).await,
+                Ok(permit) => {
+                    forward::forward(shared, site.clone(), &host, &caller, permit, attended, request).await
+                }
             };
+            waiting.end(answer.status());
             (Some(site), answer)
         }
     };
     let release = answer.body().release();
-    let mut answer = wishes.carry_out(&table.rules, site.as_deref(), &caller, answer);
-    entry.end(&shared, site.as_deref(), answer.status());
+    let mut answer = context.carry_out(&table.rules, site.as_deref(), &caller, answer);
     if shared.is_leaving.get() && is_http1 && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(log::told(answer, access, release))
+    log::logged(answer, access, release)
 }
 
-/// What is known of a request before it goes to an app, and needed when its answer is there.
-struct Admitted {
-    /// What it was admitted by.
-    table: Rc<Held>,
-    caller: Caller,
-    entry: log::Entry,
-    wishes: answer::Wishes,
+/// Facts about a request from before it goes to an app that its response needs.
+struct AdmittedRequest {
+    /// Table that admitted it.
+    table: Rc<TableRef>,
+    caller: RequestOrigin,
+    entry: log::AccessEntry,
+    context: answer::ResponseContext,
 }
 
 /// The site that is to serve a request, and the host asked for; else the refusal, and both where they are known.
-type Verdict = Result<(Found, String), (Option<(Found, String)>, Refusal)>;
+type AdmitResult = Result<(SiteRef, String), (Option<(SiteRef, String)>, Refusal)>;
 
 /// The phases before `limits`, which may be gone through twice: nothing is counted here.
-fn admit<B>(shared: &Shared, visit: Visit, request: &mut Request<B>) -> (Admitted, Verdict) {
+fn admit<B>(
+    shared: &WorkerState,
+    client: ClientConnection,
+    request: &mut Request<B>,
+) -> (AdmittedRequest, AdmitResult) {
     let table = Rc::clone(&shared.table.borrow());
-    let caller = Caller::of(&table.rules, &shared.settings, visit, request.headers());
-    let entry = log::Entry::begin(request, caller.address);
-    let wishes = answer::Wishes::of(&table.rules, request);
+    let caller = RequestOrigin::of(&table.rules, &shared.settings, client, request.headers());
+    let entry = log::AccessEntry::begin(request, caller.address);
+    let context = answer::ResponseContext::of(&table.rules, request);
     let site = guard::check_form(request).and_then(|()| matching::site(shared, request));
     let verdict = match site {
         Err(refusal) => Err((None, refusal)),
@@ -91,7 +119,15 @@ fn admit<B>(shared: &Shared, visit: Visit, request: &mut Request<B>) -> (Admitte
             }
         }
     };
-    (Admitted { table, caller, entry, wishes }, verdict)
+    (AdmittedRequest { table, caller, entry, context }, verdict)
+}
+
+impl From<ResponseError> for Refusal {
+    fn from(error: ResponseError) -> Self {
+        // After a switch, what follows may be meant for the other protocol.
+        let is_last = error == ResponseError::Switched;
+        Self { error: Some(error), is_last, ..Self::new(error.status(), error.to_string()) }
+    }
 }
 
 /// An answer of the router's own.
@@ -104,6 +140,8 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<Duration>,
     /// Nothing more is read on this connection: what follows could be meant otherwise than we would take it.
     pub(crate) is_last: bool,
+    /// Fault of the app's response.
+    pub(crate) error: Option<ResponseError>,
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -117,12 +155,19 @@ impl Refusal {
             location: None,
             retry_after: None,
             is_last: false,
+            error: None,
         }
     }
 
     /// After it the connection is closed.
     pub(crate) fn last(status: StatusCode, text: impl Into<String>) -> Self {
         Self { is_last: true, ..Self::new(status, text) }
+    }
+
+    /// One source has reached its limit of concurrent requests.
+    fn crowded() -> Self {
+        let text = "too many requests at once from your address";
+        Self { retry_after: Some(Duration::from_secs(1)), ..Self::new(StatusCode::TOO_MANY_REQUESTS, text) }
     }
 
     pub(crate) fn into_response(self) -> Response<ProxyBody> {
@@ -138,6 +183,9 @@ impl Refusal {
     fn into_parts(self) -> (Response<()>, String) {
         let mut response = Response::new(());
         *response.status_mut() = self.status;
+        if let Some(error) = self.error {
+            response.extensions_mut().insert(error);
+        }
         let media_type = HeaderValue::from_static(self.media_type);
         response.headers_mut().insert(header::CONTENT_TYPE, media_type);
         if let Some(location) = self.location.and_then(|location| HeaderValue::try_from(location).ok()) {

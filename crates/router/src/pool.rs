@@ -1,18 +1,18 @@
-//! Connections to backends, kept open for the next request; one pool per worker and way.
+//! Connections to backends, kept open for the next request; one pool per worker and path.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::SendRequest;
-use tokio::net::TcpStream;
 
 use crate::body::ProxyBody;
-use crate::fast::line::Line;
+use crate::fast::buffered_stream::BufferedStream;
 use crate::table::Table;
+use crate::upstream::Upstream;
 
-/// Idle connections kept per backend. As many as were busy at once shortly before, for what is idle does not stay;
-/// the bound only keeps a crowd that comes and goes from holding all that the system has.
+/// Idle connections kept per backend. Their number follows the recent load, as idle ones are closed soon; the
+/// limit only keeps a burst from holding all files of the system.
 const IDLE_PER_BACKEND_MAX: usize = 1_024;
 /// App servers close idle connections after two seconds at the earliest (gunicorn's default); a
 /// connection that is about to be closed by its peer must not be used for a request with a body.
@@ -22,7 +22,7 @@ pub(crate) type Sender = SendRequest<ProxyBody>;
 
 /// A connection between two requests.
 pub(crate) trait Idle {
-    /// Whether it takes another request.
+    /// Returns true if it accepts another request.
     fn is_ready(&self) -> bool;
 }
 
@@ -32,7 +32,7 @@ impl Idle for Sender {
     }
 }
 
-impl Idle for Line<TcpStream> {
+impl Idle for BufferedStream<Upstream> {
     fn is_ready(&self) -> bool {
         self.is_at_rest()
     }
@@ -60,6 +60,11 @@ impl<C: Idle> Pool<C> {
             }
         }
         None
+    }
+
+    /// Closes all of them.
+    pub(crate) fn clear(&self) {
+        self.idle.borrow_mut().clear();
     }
 
     /// Gives a connection back that is ready for another request.

@@ -11,14 +11,14 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::last_table::LastTable;
 
-/// How long an engine may take to tell its first table before the last one is served instead.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for the engine's first table before the last one is served instead.
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Shortest pause between two writes of the table: what changes meanwhile is written together.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
 /// The pause is at least so many times as long as the write before: a large table is written less often.
 const PAUSE_TO_WRITE: u32 = 50;
 
-/// What the router is given in place of the engine's routes.
+/// Routes for the router in place of the engine's.
 pub struct RememberedRoutes {
     tables: watch::Sender<Arc<RouteTable>>,
     engine: OnceLock<Arc<dyn Routes>>,
@@ -43,7 +43,7 @@ impl RememberedRoutes {
         Arc::new(Self { tables: watch::Sender::default(), engine: OnceLock::new(), last })
     }
 
-    /// Serves the last table, unless the engine has told one; whether there is something to serve.
+    /// Serves the last table, unless the engine has sent one; returns true if there is something to serve.
     pub fn recall(&self) -> bool {
         if self.is_serving() {
             return true;
@@ -75,7 +75,7 @@ impl RememberedRoutes {
         table.version > 0 || !table.routes.is_empty()
     }
 
-    /// Passes on what the engine tells and keeps it on disk, until the engine or the process ends.
+    /// Forwards the engine's tables and stores them on disk, until the engine or the process ends.
     pub async fn follow(self: Arc<Self>, engine: Arc<dyn Routes>, mut stopping: watch::Receiver<bool>) {
         let tables = engine.watch();
         self.engine.get_or_init(|| engine);
@@ -83,7 +83,7 @@ impl RememberedRoutes {
         let passed_on = async {
             tokio::select! {
                 () = self.pass_on(tables) => {}
-                // A closed channel means that whoever could stop us is gone.
+                // A closed channel means that the sender of the stop signal is gone.
                 _ = stopping.wait_for(|stop| *stop) => {}
             }
         };
@@ -91,7 +91,7 @@ impl RememberedRoutes {
     }
 
     async fn pass_on(&self, mut tables: watch::Receiver<Arc<RouteTable>>) {
-        if timeout(PATIENCE, tables.wait_for(|table| table.version > 0)).await.is_err() {
+        if timeout(TIMEOUT, tables.wait_for(|table| table.version > 0)).await.is_err() {
             self.recall();
         }
         while tables.wait_for(|table| table.version > 0).await.is_ok() {

@@ -1,4 +1,4 @@
-//! Reports to the engine: which table all workers have taken over, and what is still under way.
+//! Reports to the engine: the table that all workers use, and the requests under way.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use domain::routing::RouterReport;
 use engine::Routes;
 
-/// The newest word of each worker; merged and passed on whenever one changes.
+/// The newest report of each worker; merged and sent whenever one changes.
 pub(crate) struct Reports {
     workers: Mutex<Vec<Option<RouterReport>>>,
     routes: Arc<dyn Routes>,
@@ -17,7 +17,7 @@ impl Reports {
         Self { workers: Mutex::new(vec![None; workers]), routes }
     }
 
-    /// Takes the word of one worker. Off the way of requests: workers call it from a timer.
+    /// Stores the report of one worker. It delays no request: workers call it from a timer.
     pub(crate) fn put(&self, worker: usize, table_version: u64, in_flight: BTreeMap<String, u64>) {
         let merged = {
             let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,12 +20,12 @@ pub(crate) struct Site {
     paths: Paths,
 }
 
-/// Where a path goes.
+/// Target of a path.
 #[derive(Clone, Copy)]
 pub(crate) struct Destination<'a> {
     pub(crate) backends: &'a [Backend],
     pub(crate) wanted: u32,
-    /// Visitors are brought back to the replica that answered before.
+    /// Clients are sent back to the replica that answered before.
     pub(crate) is_sticky: bool,
     pub(crate) protocol: Protocol,
 }
@@ -48,7 +48,7 @@ impl Site {
         self.route.all_backends().any(|backend| backend.key == key)
     }
 
-    /// Whether it claims the same hosts as `other`, by the same right.
+    /// Returns true if it claims the same hosts as `other`, by the same claim.
     pub(crate) fn has_hosts_of(&self, other: &Self) -> bool {
         let class = |site: &Self| std::mem::discriminant(&site.route.owner);
         let (own, others) = (&self.route, &other.route);
@@ -64,7 +64,7 @@ impl Site {
         self.metrics[worker.number].get_or_init(|| worker.of(&self.route.owner))
     }
 
-    /// Where requests for this path go. There is one cookie, so it is the app's target that visitors stick to.
+    /// Target of requests for this path. There is one cookie, so sticky sessions apply to the app's own target.
     pub(crate) fn destination(&self, path: &str) -> Destination<'_> {
         match self.paths.find(path).map(|service| &self.route.services[service]) {
             Some(service) => Destination {

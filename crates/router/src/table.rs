@@ -16,31 +16,31 @@ use rustls::ServerConfig;
 use tokio::sync::Notify;
 
 use crate::affinity;
-use crate::metrics::{AppMetrics, UnderWay};
+use crate::metrics::{AppMetrics, RequestInFlight};
 use crate::site::Site;
-use crate::tls::Tls;
+use crate::tls::TlsConfigs;
 
 /// A table with its index of hosts; replaced whole, and shared by all workers.
 pub(crate) struct Table {
     pub(crate) version: u64,
     pub(crate) rules: Arc<RouterRules>,
-    /// How TLS is spoken while this table holds; `None` where there is no HTTPS.
+    /// TLS configuration while this table is in use; `None` without HTTPS.
     pub(crate) tls: Option<Arc<ServerConfig>>,
     sites: Vec<Arc<Site>>,
     index: Arc<HostIndex>,
     /// Gets the requests for hosts of nobody.
     default_site: Option<usize>,
     platform_certificate: Option<Arc<Pair>>,
-    change: Change,
+    change: TableDiff,
 }
 
-/// What a table has otherwise than the one before.
-struct Change {
+/// Diff against the previous table.
+struct TableDiff {
     /// Version of the one before, where there was one.
     since: Option<u64>,
     /// Places of sites that were made for it.
     new: Vec<usize>,
-    /// Keys of backends that are no longer in it, as far as sites with the same owner at the same place tell.
+    /// Keys of backends that are no longer in it, as far as sites with the same owner at the same position show.
     gone: Vec<String>,
     /// It has routes of the same owners at the same places.
     has_same_owners: bool,
@@ -48,7 +48,12 @@ struct Change {
 
 impl Table {
     /// Makes a table, and takes over from the one before what has not changed.
-    pub(crate) fn new(table: &RouteTable, before: Option<&Self>, tls: Option<&Tls>, workers: usize) -> Self {
+    pub(crate) fn new(
+        table: &RouteTable,
+        before: Option<&Self>,
+        tls: Option<&TlsConfigs>,
+        workers: usize,
+    ) -> Self {
         let before = before.filter(|before| before.sites.len() == table.routes.len());
         let has_same_rules = before.is_some_and(|before| before.rules == table.rules);
         let known = |(position, route): (usize, &Arc<Route>)| {
@@ -81,7 +86,7 @@ impl Table {
             Some(before) => before.tls.clone(),
             None => tls.map(|tls| tls.config(table, &index)),
         };
-        let change = Change {
+        let change = TableDiff {
             since: before.map(|before| before.version),
             new: replaced.iter().map(|(place, ..)| *place).collect(),
             gone: replaced.iter().flat_map(|(_, old, new)| old.backends_without_those_of(new)).collect(),
@@ -115,7 +120,7 @@ impl Table {
         (self.change.since == Some(version)).then_some(&self.change.gone)
     }
 
-    /// Whether all owners have the routes that they had in the table of this version.
+    /// Returns true if all owners have the same routes as in the table of this version.
     pub(crate) fn has_owners_of(&self, version: u64) -> bool {
         self.change.since == Some(version) && self.change.has_same_owners
     }
@@ -137,25 +142,25 @@ impl Table {
     }
 }
 
-/// A worker's hold on a table, which its requests share without telling other cores.
-pub(crate) struct Held(pub(crate) Arc<Table>);
+/// A worker's reference to a table, which its requests share without atomic counters.
+pub(crate) struct TableRef(pub(crate) Arc<Table>);
 
 /// A site in a table that is held for as long as it is looked at.
 #[derive(Clone)]
-pub(crate) struct Found {
-    table: Rc<Held>,
+pub(crate) struct SiteRef {
+    table: Rc<TableRef>,
     position: usize,
 }
 
-impl Held {
+impl TableRef {
     /// The site that serves this host.
-    pub(crate) fn site(self: &Rc<Self>, host: &str) -> Option<Found> {
+    pub(crate) fn site(self: &Rc<Self>, host: &str) -> Option<SiteRef> {
         let position = self.0.position(host)?;
-        Some(Found { table: Rc::clone(self), position })
+        Some(SiteRef { table: Rc::clone(self), position })
     }
 }
 
-impl Deref for Held {
+impl Deref for TableRef {
     type Target = Table;
 
     fn deref(&self) -> &Table {
@@ -163,7 +168,7 @@ impl Deref for Held {
     }
 }
 
-impl Deref for Found {
+impl Deref for SiteRef {
     type Target = Site;
 
     fn deref(&self) -> &Site {
@@ -175,30 +180,35 @@ impl Deref for Found {
 #[derive(Default)]
 pub(crate) struct InFlight {
     /// Those that came down to zero stay until the next report.
-    counts: RefCell<HashMap<String, Rc<Busy>>>,
-    /// How many of them are connections that have switched protocols.
+    counts: RefCell<HashMap<String, Rc<BackendLoad>>>,
+    /// Number of them that have switched protocols.
     switched: Cell<u64>,
+    /// Requests whose bodies come in before a backend is chosen.
+    coming: Cell<u64>,
     changed: Notify,
 }
 
-/// How busy a backend is.
-struct Busy {
+/// Load of a backend.
+struct BackendLoad {
     key: String,
     requests: Cell<u64>,
 }
 
+/// Counts a request whose body comes in for as long as it lives.
+pub(crate) struct IncomingBodyCount(Rc<InFlight>);
+
 /// Counts one request for as long as it lives.
 pub(crate) struct InFlightGuard {
     counts: Rc<InFlight>,
-    busy: Rc<Busy>,
+    load: Rc<BackendLoad>,
     is_switched: bool,
-    under_way: UnderWay,
-    /// What else ends with the request.
+    under_way: RequestInFlight,
+    /// Values that are dropped with the request.
     kept: Vec<Box<dyn Any>>,
 }
 
 impl InFlight {
-    /// Picks the backend that has the mark `wanted`, else the one with the fewest requests under way, leaving out
+    /// Picks the backend with the hash `wanted`, else the one with the fewest requests under way, leaving out
     /// `tried`, and counts one more.
     pub(crate) fn choose<'a>(
         self: &Rc<Self>,
@@ -208,7 +218,7 @@ impl InFlight {
         metrics: &Arc<AppMetrics>,
     ) -> Option<(&'a Backend, InFlightGuard)> {
         let mut counts = self.counts.borrow_mut();
-        let count = |backend: &&Backend| counts.get(&backend.key).map_or(0, |busy| busy.requests.get());
+        let count = |backend: &&Backend| counts.get(&backend.key).map_or(0, |load| load.requests.get());
         // A random start keeps equal backends equally loaded.
         let start = if backends.len() < 2 { 0 } else { rand::random_range(0..backends.len()) };
         let rotated = backends[start..].iter().chain(&backends[..start]);
@@ -219,30 +229,37 @@ impl InFlight {
             None if backends.len() == 1 => left.next()?,
             None => left.by_ref().min_by_key(count)?,
         };
-        let busy = match counts.get(&chosen.key) {
-            Some(busy) => Rc::clone(busy),
+        let load = match counts.get(&chosen.key) {
+            Some(load) => Rc::clone(load),
             None => {
-                let busy = Rc::new(Busy { key: chosen.key.clone(), requests: Cell::new(0) });
-                counts.insert(chosen.key.clone(), Rc::clone(&busy));
-                busy
+                let load = Rc::new(BackendLoad { key: chosen.key.clone(), requests: Cell::new(0) });
+                counts.insert(chosen.key.clone(), Rc::clone(&load));
+                load
             }
         };
-        busy.requests.set(busy.requests.get() + 1);
+        load.requests.set(load.requests.get() + 1);
         let guard = InFlightGuard {
             counts: Rc::clone(self),
-            busy,
+            load,
             is_switched: false,
-            under_way: UnderWay::begin(metrics, chosen.release),
+            under_way: RequestInFlight::begin(metrics, chosen.release),
             kept: Vec::new(),
         };
         Some((chosen, guard))
     }
 
-    pub(crate) fn total(&self) -> u64 {
-        self.counts.borrow().values().map(|busy| busy.requests.get()).sum()
+    /// Counts a request that no backend has yet.
+    pub(crate) fn coming(self: &Rc<Self>) -> IncomingBodyCount {
+        self.coming.set(self.coming.get() + 1);
+        IncomingBodyCount(Rc::clone(self))
     }
 
-    /// How many need not end before another program takes over: who would come meanwhile would wait for a WebSocket.
+    pub(crate) fn total(&self) -> u64 {
+        let at_backends: u64 = self.counts.borrow().values().map(|load| load.requests.get()).sum();
+        at_backends + self.coming.get()
+    }
+
+    /// Number of requests that a restart does not wait for: new connections would have to wait for a WebSocket.
     pub(crate) fn not_waited_for(&self, restarting: &AtomicBool) -> u64 {
         if restarting.load(Ordering::Relaxed) { self.switched.get() } else { 0 }
     }
@@ -254,8 +271,15 @@ impl InFlight {
 
     pub(crate) fn snapshot(&self) -> BTreeMap<String, u64> {
         let mut counts = self.counts.borrow_mut();
-        counts.retain(|_, busy| busy.requests.get() > 0);
-        counts.iter().map(|(key, busy)| (key.clone(), busy.requests.get())).collect()
+        counts.retain(|_, load| load.requests.get() > 0);
+        counts.iter().map(|(key, load)| (key.clone(), load.requests.get())).collect()
+    }
+}
+
+impl Drop for IncomingBodyCount {
+    fn drop(&mut self) {
+        self.0.coming.set(self.0.coming.get() - 1);
+        self.0.changed.notify_one();
     }
 }
 
@@ -270,21 +294,21 @@ impl InFlightGuard {
         self.under_way.metrics()
     }
 
-    /// The connection goes on as something else than HTTP.
+    /// The connection has switched to another protocol.
     pub(crate) fn switched(&mut self) {
         self.is_switched = true;
         self.counts.switched.set(self.counts.switched.get() + 1);
         self.counts.changed.notify_one();
     }
 
-    /// Tells how the request ends, for the counters of its release: `answered`, `lost`.
-    pub(crate) fn under_way(&self) -> &UnderWay {
+    /// Handle to record the end of the request for the counters of its release: `answered`, `lost`.
+    pub(crate) fn under_way(&self) -> &RequestInFlight {
         &self.under_way
     }
 
     /// The backend that has it.
     pub(crate) fn backend_key(&self) -> &str {
-        &self.busy.key
+        &self.load.key
     }
 }
 
@@ -292,7 +316,7 @@ impl Drop for InFlightGuard {
     fn drop(&mut self) {
         let switched = &self.counts.switched;
         switched.set(switched.get() - u64::from(self.is_switched));
-        self.busy.requests.set(self.busy.requests.get() - 1);
+        self.load.requests.set(self.load.requests.get() - 1);
         // The one waiter is the draining worker; a permit is kept if it is not waiting yet.
         self.counts.changed.notify_one();
     }

@@ -1,5 +1,5 @@
-//! Makes of each table of the engine what workers need, on a thread of its own: no request waits meanwhile, and all
-//! workers share what is made.
+//! Prepares each table of the engine for the workers, on a thread of its own: no request waits meanwhile, and all
+//! workers share the result.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use domain::routing::RouteTable;
 use tokio::sync::watch;
 
 use crate::table::Table;
-use crate::tls::Tls;
+use crate::tls::TlsConfigs;
 
 /// The newest table, made ready.
 pub(crate) type Tables = watch::Receiver<Arc<Table>>;
@@ -15,7 +15,7 @@ pub(crate) type Tables = watch::Receiver<Arc<Table>>;
 /// Makes the first table at once and the others as they come, until all workers have ended.
 pub(crate) fn start(
     mut routes: watch::Receiver<Arc<RouteTable>>,
-    tls: Option<Arc<Tls>>,
+    tls: Option<Arc<TlsConfigs>>,
     workers: usize,
 ) -> std::io::Result<(Tables, std::thread::JoinHandle<()>)> {
     let first = Table::new(&routes.borrow_and_update(), None, tls.as_deref(), workers);
@@ -27,7 +27,7 @@ pub(crate) fn start(
             let before = Arc::clone(&ready.borrow());
             ready.send_replace(Arc::new(Table::new(&newest, Some(&before), tls.as_deref(), workers)));
         }
-        // Where the engine is gone, workers serve on with the table at hand.
+        // After the engine is gone, workers continue with the current table.
         ready.closed().await;
     };
     let thread = std::thread::Builder::new().name("router-tables".to_owned());

@@ -1,7 +1,7 @@
-//! TLS: which certificate for which name.
+//! TLS: the certificate for each name.
 //!
-//! Each table has its own configuration, made once for all workers: handshakes look into it without a lock,
-//! and connections that are open keep what they began with. Sessions can be taken up again across tables.
+//! Each table has its own configuration, made once for all workers: handshakes read it without a lock, and open
+//! connections keep theirs. Sessions can be resumed across tables.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,32 +31,32 @@ const SESSIONS_MAX: usize = 4_096;
 const CHAIN_LENGTH_MAX: usize = 20;
 
 /// Makes the configuration of each table.
-pub(crate) struct Tls {
+pub(crate) struct TlsConfigs {
     provider: Arc<CryptoProvider>,
     tickets: Arc<dyn ProducesTickets>,
     sessions: Arc<dyn StoresServerSessions>,
     self_signed: Arc<CertifiedKey>,
-    made: Mutex<Made>,
+    made: Mutex<TlsState>,
 }
 
 #[derive(Default)]
-struct Made {
+struct TlsState {
     newest: Option<(u64, Arc<ServerConfig>)>,
-    /// Keys that the newest table uses, by where their pair lies in memory: pairs are shared, so that none is
-    /// read twice. Each entry holds on to its pair, so the place is not used again.
-    keys: HashMap<usize, ReadPair>,
+    /// Keys that the newest table uses, by the memory address of their pair: pairs are shared, so that none is
+    /// parsed twice. Each entry keeps its pair alive, so the address is not reused.
+    keys: HashMap<usize, LoadedPair>,
     /// Answers to TLS-ALPN-01 in the newest table.
     challenges: HashMap<Challenge, Arc<CertifiedKey>>,
 }
 
 /// A pair that was read; `None` where it is not good for TLS.
 #[derive(Clone)]
-struct ReadPair {
+struct LoadedPair {
     _pair: Arc<Pair>,
     key: Option<Arc<CertifiedKey>>,
 }
 
-impl Tls {
+impl TlsConfigs {
     /// Makes a certificate for these names too, for as long as there is no better one.
     pub(crate) fn new(self_signed_names: &[String]) -> Result<Self, RouterError> {
         let provider = Arc::new(default_provider());
@@ -88,7 +88,7 @@ impl Tls {
             });
             known.key.clone()
         };
-        let mut names = Names::with_default(&self.self_signed);
+        let mut names = CertificateIndex::with_default(&self.self_signed);
         let mut answers = HashMap::new();
         let platform = table.platform_certificate.as_ref();
         if let Some(key) = platform.and_then(|pair| read(pair, "of the platform")) {
@@ -108,11 +108,11 @@ impl Tls {
             }
         }
         let config = Arc::new(self.configured(table, names));
-        *made = Made { newest: Some((table.version, Arc::clone(&config))), keys, challenges: answers };
+        *made = TlsState { newest: Some((table.version, Arc::clone(&config))), keys, challenges: answers };
         config
     }
 
-    fn configured(&self, table: &RouteTable, names: Names) -> ServerConfig {
+    fn configured(&self, table: &RouteTable, names: CertificateIndex) -> ServerConfig {
         let versions = match table.rules.tls_minimum {
             TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
             TlsVersion::V1_3 => &[&TLS13][..],
@@ -131,7 +131,7 @@ impl Tls {
         config
     }
 
-    /// The certificate that answers TLS-ALPN-01, which tells nothing but the answer: any key will do for it.
+    /// The certificate that answers TLS-ALPN-01; any key will do, as it proves nothing else.
     fn challenge_answer(&self, challenge: &Challenge) -> Option<Arc<CertifiedKey>> {
         let pair = answering(challenge).map_err(|error| error.to_string());
         let answer = pair.and_then(|pair| certified(&pair, &self.provider));
@@ -141,27 +141,27 @@ impl Tls {
         answer.ok().map(Arc::new)
     }
 
-    fn read(&self, pair: &Arc<Pair>, name: &str) -> ReadPair {
+    fn read(&self, pair: &Arc<Pair>, name: &str) -> LoadedPair {
         let key = certified(pair, &self.provider).map(Arc::new);
         if let Err(reason) = &key {
             tracing::warn!(certificate = name, reason, "a certificate cannot be served; the platform's is");
         }
-        ReadPair { _pair: Arc::clone(pair), key: key.ok() }
+        LoadedPair { _pair: Arc::clone(pair), key: key.ok() }
     }
 }
 
 /// Certificates by the names that they are served for.
 #[derive(Debug)]
-struct Names {
+struct CertificateIndex {
     exact: HashMap<String, Arc<CertifiedKey>>,
     /// Keyed by what follows `*.`.
     wildcard: HashMap<String, Arc<CertifiedKey>>,
     default: Arc<CertifiedKey>,
-    /// Shown only to those who speak the protocol of certificate authorities.
+    /// Shown only to clients that offer the ALPN protocol of certificate authorities.
     challenges: HashMap<String, Arc<CertifiedKey>>,
 }
 
-impl Names {
+impl CertificateIndex {
     fn with_default(key: &Arc<CertifiedKey>) -> Self {
         let default = Arc::clone(key);
         Self { exact: HashMap::new(), wildcard: HashMap::new(), default, challenges: HashMap::new() }
@@ -190,7 +190,7 @@ impl Names {
     }
 }
 
-impl ResolvesServerCert for Names {
+impl ResolvesServerCert for CertificateIndex {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
         let name = name.trim_end_matches('.');
@@ -207,12 +207,12 @@ fn wants_challenge(hello: &ClientHello<'_>) -> bool {
     offered.next() == Some(challenges::ALPN) && offered.next().is_none()
 }
 
-/// Whether a pair can be served; else why not, which tells nothing of the key.
+/// Checks that a pair can be served; the reason contains nothing of the key.
 pub fn check_pair(pair: &Pair) -> Result<(), String> {
     certified(pair, &default_provider()).map(drop)
 }
 
-/// What TLS needs of a pair; the reason tells nothing of the key.
+/// Builds the TLS form of a pair; the reason contains nothing of the key.
 fn certified(pair: &Pair, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pair.certificate.as_bytes())
         .take(CHAIN_LENGTH_MAX)
@@ -230,7 +230,7 @@ fn certified(pair: &Pair, provider: &CryptoProvider) -> Result<CertifiedKey, Str
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
             Err("its key is that of another certificate".to_owned())
         }
-        // A certificate that only looks odd is the visitor's to judge.
+        // The client decides about a certificate that only looks odd.
         _ => Ok(certified),
     }
 }

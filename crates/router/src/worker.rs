@@ -13,29 +13,38 @@ use tokio::task::LocalSet;
 
 use crate::access::AccessLines;
 use crate::app_log::AppLog;
-use crate::connection::{self, Visit};
-use crate::connections::Connections;
+use crate::attended::AttendedResponses;
+use crate::buffering::Buffering;
+use crate::connection::{self, ClientConnection};
+use crate::connections::{Connections, WorkerConnections};
 use crate::fast::buffer::Buffers;
-use crate::fast::line::Line;
+use crate::fast::buffered_stream::BufferedStream;
 use crate::h2c::H2cPool;
 use crate::limits::LimitTable;
-use crate::metrics::{Connected, WorkerMetrics};
+use crate::log_publisher::{self, LogSender};
+use crate::metrics::WorkerMetrics;
 use crate::pool::{Pool, Sender};
 use crate::report::Reports;
-use crate::table::{Held, InFlight, Table};
+use crate::table::{InFlight, Table, TableRef};
 use crate::tables::Tables;
-use crate::teller::{self, Ear};
+use crate::upstream::{Upstream, is_out_of_files};
 use crate::{RouterError, RouterSettings};
 
 /// After a change of the table, workers report this often, so that draining is quick.
 const REPORT_EVERY_BUSY: Duration = Duration::from_millis(20);
-/// How long after a change that lasts.
+/// Time for which a change counts as recent.
 const BUSY_FOR: Duration = Duration::from_secs(20);
-/// After shutdown was asked for, connections that wait for their next request stay open for so long: it is answered,
-/// and its visitor told to come back on another connection.
+/// Time for which idle connections stay open after shutdown was requested: their next request is answered with
+/// `Connection: close`.
 pub(crate) const LAME_DUCK: Duration = Duration::from_secs(1);
-/// How long connections may take to close when nothing is under way any more: more than the last that came have.
+/// Longest time for connections to close when no request is under way: longer than the last new ones take.
 const GOODBYE_MAX: Duration = Duration::from_millis(1_500);
+/// Threads that read and write bodies of requests on disk.
+const FILE_THREADS_MAX: usize = 8;
+/// A warning that repeats is logged this often.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+/// Between two attempts to take a connection where there are no more files.
+const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(10);
 /// Otherwise a report is only a sign of life.
 const REPORT_EVERY_IDLE: Duration = Duration::from_millis(500);
 
@@ -46,56 +55,74 @@ pub(crate) struct Worker {
     pub(crate) reports: Arc<Reports>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) limits: Arc<LimitTable>,
-    /// Another program takes the sockets over: its visitors wait for the end of this one.
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) buffering: Arc<Buffering>,
+    /// Another program takes the sockets over: its clients wait for the end of this one.
     pub(crate) restarting: Arc<AtomicBool>,
-    /// Who tells apps of their requests, where somebody does.
-    pub(crate) teller: Option<Ear>,
+    /// Sender to the log publisher, if there is a sink for log lines.
+    pub(crate) log_sender: Option<LogSender>,
     pub(crate) shutdown: watch::Receiver<bool>,
 }
 
 /// The listeners of one worker.
-pub(crate) struct Doors {
+pub(crate) struct WorkerListeners {
     pub(crate) plain: std::net::TcpListener,
     /// For HTTPS.
     pub(crate) secure: Option<std::net::TcpListener>,
 }
 
-/// What all requests of one worker share; never leaves its thread.
-pub(crate) struct Shared {
+/// State that all requests of one worker share; it never leaves the thread.
+pub(crate) struct WorkerState {
     pub(crate) settings: Arc<RouterSettings>,
-    pub(crate) table: RefCell<Rc<Held>>,
+    pub(crate) table: RefCell<Rc<TableRef>>,
     /// Wakes requests that wait for a backend.
     pub(crate) table_changed: Notify,
     pub(crate) held_requests: Cell<usize>,
-    /// Connections to backends of the long way, and of the short one.
+    /// Connections to backends of the slow path, and of the fast one.
     pub(crate) pool: Pool<Sender>,
-    pub(crate) lines: Pool<Line<TcpStream>>,
+    pub(crate) upstream_pool: Pool<BufferedStream<Upstream>>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) h2c: H2cPool,
     pub(crate) in_flight: Rc<InFlight>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) limits: Arc<LimitTable>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) visitors: Rc<WorkerConnections>,
+    pub(crate) buffering: Arc<Buffering>,
+    pub(crate) answers: AttendedResponses,
     pub(crate) access: AccessLines,
     pub(crate) app_log: Option<Rc<AppLog>>,
     /// Shutdown was asked for.
     pub(crate) is_leaving: Cell<bool>,
 }
 
-impl Shared {
+impl WorkerState {
     /// Serves by this table from now on.
     fn take_over(&self, table: Arc<Table>) {
         let before = self.table.borrow().version;
         self.pool.keep_only(&table, before);
-        self.lines.keep_only(&table, before);
+        self.upstream_pool.keep_only(&table, before);
         self.h2c.keep_only(&table, before);
         if !table.has_owners_of(before) {
             self.metrics.keep_only(table.owners());
         }
         self.metrics.note_table(table.routes_new_since(before));
-        *self.table.borrow_mut() = Rc::new(Held(table));
+        *self.table.borrow_mut() = Rc::new(TableRef(table));
     }
 
-    /// Whether a backend that served a host in a table of this version does so still.
+    /// Closes connections to backends that wait for a request.
+    pub(crate) fn drop_idle_upstreams(&self) {
+        self.pool.clear();
+        self.upstream_pool.clear();
+    }
+
+    /// Closes what nobody needs at this moment: the process has no more files.
+    pub(crate) fn make_room_for_files(&self) {
+        self.drop_idle_upstreams();
+        self.visitors.shed(None);
+    }
+
+    /// Returns true if a backend that served a host in a table of this version still does.
     pub(crate) fn still_serves(&self, version: u64, host: &str, backend_key: &str) -> bool {
         let table = self.table.borrow();
         table.version == version || table.site(host).is_some_and(|site| site.has_backend(backend_key))
@@ -118,55 +145,66 @@ pub(crate) fn bind(address: SocketAddr) -> Result<std::net::TcpListener, RouterE
 }
 
 impl Worker {
-    pub(crate) fn spawn(self, doors: Doors) -> std::io::Result<std::thread::JoinHandle<()>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    pub(crate) fn spawn(self, listeners: WorkerListeners) -> std::io::Result<std::thread::JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(FILE_THREADS_MAX)
+            .build()?;
         let name = format!("router-{}", self.number);
         std::thread::Builder::new().name(name).spawn(move || {
-            LocalSet::new().block_on(&runtime, self.run(doors));
+            LocalSet::new().block_on(&runtime, self.run(listeners));
         })
     }
 
-    async fn run(mut self, doors: Doors) {
+    async fn run(mut self, listeners: WorkerListeners) {
         let listen =
             |listener| TcpListener::from_std(listener).expect("the listener is fresh and nonblocking");
-        let (plain, secure) = (listen(doors.plain), doors.secure.map(listen));
+        let (plain, secure) = (listen(listeners.plain), listeners.secure.map(listen));
         let mut tables = self.tables.clone();
         let first = Arc::clone(&tables.borrow_and_update());
-        let shared = Rc::new(Shared {
+        let shared = Rc::new(WorkerState {
             settings: Arc::clone(&self.settings),
-            table: RefCell::new(Rc::new(Held(first))),
+            table: RefCell::new(Rc::new(TableRef(first))),
             table_changed: Notify::new(),
             held_requests: Cell::new(0),
             pool: Pool::default(),
             h2c: H2cPool::default(),
-            lines: Pool::default(),
+            upstream_pool: Pool::default(),
             buffers: Rc::default(),
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
             limits: Arc::clone(&self.limits),
+            connections: Arc::clone(&self.connections),
+            visitors: WorkerConnections::new(&self.connections),
+            buffering: Arc::clone(&self.buffering),
+            answers: AttendedResponses::new(self.settings.send_timeout, self.settings.send_rate),
             access: AccessLines::new(std::io::stderr()),
-            app_log: self.teller.take().map(|ear| Rc::new(AppLog::new(ear.batches, ear.lines_max))),
+            app_log: self
+                .log_sender
+                .take()
+                .map(|sender| Rc::new(AppLog::new(sender.batches, sender.lines_max))),
             is_leaving: Cell::new(false),
         });
-        let telling = tokio::task::spawn_local(hand_over_lines(shared.app_log.clone()));
+        let flushing = tokio::task::spawn_local(hand_over_lines(shared.app_log.clone()));
         let follower = tokio::task::spawn_local(follow_tables(
             Rc::clone(&shared),
             tables,
             Arc::clone(&self.reports),
             self.number,
         ));
-        let connections = Rc::new(Connections::new(self.settings.connections_max));
+        let helper = tokio::task::spawn_local(help_others(Rc::clone(&shared), self.number));
         let mut shutdown = self.shutdown.clone();
         let stopped = async { drop(shutdown.wait_for(|stop| *stop).await) };
-        self.accept(&plain, secure.as_ref(), &shared, &connections, stopped).await;
+        self.accept(&plain, secure.as_ref(), &shared, stopped).await;
         shared.is_leaving.set(true);
-        let last = tokio::time::timeout(LAME_DUCK, connections.all_closed());
-        self.accept(&plain, secure.as_ref(), &shared, &connections, async { drop(last.await) }).await;
-        self.close(plain, false, &shared, &connections);
-        secure.into_iter().for_each(|secure| self.close(secure, true, &shared, &connections));
-        self.drain(&shared, &connections).await;
+        let last = tokio::time::timeout(LAME_DUCK, shared.visitors.all_closed());
+        self.accept(&plain, secure.as_ref(), &shared, async { drop(last.await) }).await;
+        self.close(plain, false, &shared);
+        secure.into_iter().for_each(|secure| self.close(secure, true, &shared));
+        self.drain(&shared).await;
+        helper.abort();
         follower.abort();
-        telling.abort();
+        flushing.abort();
     }
 
     /// Takes connections until the end has come.
@@ -174,14 +212,13 @@ impl Worker {
         &self,
         plain: &TcpListener,
         secure: Option<&TcpListener>,
-        shared: &Rc<Shared>,
-        connections: &Rc<Connections>,
+        shared: &Rc<WorkerState>,
         end: impl Future<Output = ()>,
     ) {
         let mut end = std::pin::pin!(end);
+        let mut warned_at: Option<tokio::time::Instant> = None;
         loop {
             let next = async {
-                connections.room().await;
                 tokio::select! {
                     accepted = plain.accept() => (accepted, false),
                     accepted = accept_on(secure) => (accepted, true),
@@ -192,29 +229,43 @@ impl Worker {
                 () = end.as_mut() => return,
             };
             match accepted {
-                Ok((stream, peer)) => self.serve(stream, Visit { peer, is_tls }, shared, connections),
+                Ok((stream, peer)) => {
+                    let has_ended = tokio::select! {
+                        () = shared.visitors.make_room() => false,
+                        () = end.as_mut() => true,
+                    };
+                    self.serve(stream, ClientConnection { peer, is_tls }, shared);
+                    if has_ended {
+                        return;
+                    }
+                }
                 Err(error) => {
-                    // Out of file descriptors, mostly: let connections end before trying again.
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    if warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                        warned_at = Some(tokio::time::Instant::now());
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "cannot accept a connection"
+                        );
+                    }
+                    if is_out_of_files(&error) {
+                        shared.make_room_for_files();
+                    }
+                    tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
                 }
             }
         }
     }
 
-    fn serve(&self, stream: TcpStream, visit: Visit, shared: &Rc<Shared>, connections: &Rc<Connections>) {
-        let open = connections.open();
-        let connected = Connected::begin(&self.metrics);
-        let serving = connection::serve(stream, visit, Rc::clone(shared), self.shutdown.clone());
-        tokio::task::spawn_local(async move {
-            serving.await;
-            drop((open, connected));
-        });
+    fn serve(&self, stream: TcpStream, client: ClientConnection, shared: &Rc<WorkerState>) {
+        let open = shared.visitors.open();
+        let serving =
+            connection::serve(stream, client, Rc::clone(shared), open.clone(), self.shutdown.clone());
+        open.is_served_by(tokio::task::spawn_local(serving).abort_handle());
     }
 
-    /// Closes a listener. Who waits in its queue would be cut off: they come in first, unless another program has the
-    /// listener, too.
-    fn close(&self, listener: TcpListener, is_tls: bool, shared: &Rc<Shared>, connections: &Rc<Connections>) {
+    /// Closes a listener. Connections in its queue would be cut off: they are accepted first, unless another
+    /// program has the listener, too.
+    fn close(&self, listener: TcpListener, is_tls: bool, shared: &Rc<WorkerState>) {
         if self.restarting.load(Ordering::Relaxed) {
             return;
         }
@@ -222,18 +273,18 @@ impl Worker {
         while let Ok((stream, peer)) = listener.accept() {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             if let Ok(stream) = stream {
-                self.serve(stream, Visit { peer, is_tls }, shared, connections);
+                self.serve(stream, ClientConnection { peer, is_tls }, shared);
             }
         }
     }
 
-    async fn drain(&self, shared: &Rc<Shared>, connections: &Connections) {
+    async fn drain(&self, shared: &Rc<WorkerState>) {
         let idle = async {
             while shared.in_flight.total() > shared.in_flight.not_waited_for(&self.restarting) {
                 shared.in_flight.changed().await;
             }
-            // What has come and not asked yet may do so; what was answered last is on its way out.
-            drop(tokio::time::timeout(GOODBYE_MAX, connections.all_closed()).await);
+            // Connections without a request yet may still send one; the last responses are being sent.
+            drop(tokio::time::timeout(GOODBYE_MAX, shared.visitors.all_closed()).await);
         };
         if tokio::time::timeout(self.settings.drain_timeout, idle).await.is_err() {
             tracing::warn!(requests = shared.in_flight.total(), "requests cut off at the end of draining");
@@ -249,17 +300,31 @@ async fn accept_on(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream
     }
 }
 
-/// Gives the lines of requests to the teller from time to time.
+/// Hands the lines of requests to the log publisher from time to time.
 async fn hand_over_lines(access: Option<Rc<AppLog>>) {
     let Some(access) = access else { return };
-    let mut ticks = tokio::time::interval(teller::EVERY);
+    let mut ticks = tokio::time::interval(log_publisher::EVERY);
     loop {
         ticks.tick().await;
         access.hand_over();
     }
 }
 
-async fn follow_tables(shared: Rc<Shared>, mut tables: Tables, reports: Arc<Reports>, number: usize) {
+/// Ends connections that can go where another worker has no room for one more, in all or of a source.
+async fn help_others(shared: Rc<WorkerState>, number: usize) {
+    let mut asked = shared.connections.asked();
+    loop {
+        tokio::select! {
+            () = shared.connections.shortage(number) => shared.visitors.shed_for_others(),
+            // Those that were missed are asked for again.
+            source = asked.recv() => if let Ok(source) = source {
+                shared.visitors.shed_for_source(source);
+            },
+        }
+    }
+}
+
+async fn follow_tables(shared: Rc<WorkerState>, mut tables: Tables, reports: Arc<Reports>, number: usize) {
     let mut changed_at = tokio::time::Instant::now();
     loop {
         let version = shared.table.borrow().version;
@@ -268,7 +333,7 @@ async fn follow_tables(shared: Rc<Shared>, mut tables: Tables, reports: Arc<Repo
         tokio::select! {
             changed = tables.changed() => {
                 if changed.is_err() {
-                    // The engine is gone: serve on with the table at hand.
+                    // The engine is gone: serve on with the current table.
                     return;
                 }
                 shared.take_over(Arc::clone(&tables.borrow_and_update()));
@@ -278,8 +343,9 @@ async fn follow_tables(shared: Rc<Shared>, mut tables: Tables, reports: Arc<Repo
             () = tokio::time::sleep(pause) => {
                 shared.pool.drop_idle();
                 shared.h2c.drop_idle();
-                shared.lines.drop_idle();
+                shared.upstream_pool.drop_idle();
                 shared.access.flush();
+                shared.answers.drop_stalled();
             }
         }
     }

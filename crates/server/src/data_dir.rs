@@ -10,7 +10,7 @@ use domain::sealing::SealingKeys;
 use engine::private_file;
 use nix::fcntl::{Flock, FlockArg};
 
-/// The file of the keys that seal what is kept, the newest first.
+/// The file of the sealing keys, the newest first.
 const SEALING_KEY: &str = "sealing-key";
 
 /// The folder, locked for as long as this value lives.
@@ -58,7 +58,7 @@ impl DataDir {
         })
     }
 
-    /// Reads the keys that seal what is kept; the first is made on first start.
+    /// Reads the sealing keys; the first is made on first start.
     pub fn sealing_keys(&self) -> anyhow::Result<SealingKeys> {
         let text = self.made_once(SEALING_KEY, || hex(&rand::random::<[u8; 32]>()))?;
         SealingKeys::parse(&text)

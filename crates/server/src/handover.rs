@@ -1,8 +1,8 @@
-//! Hands listening sockets to the program that takes this one's place, so that no visitor is refused meanwhile.
+//! Hands listening sockets to the next program, so that no connection is refused meanwhile.
 //!
-//! On HUP the process drains, then starts its program anew in place (`exec`): the same process to whoever supervises
-//! it. The sockets wait in the buffer of a Unix socket that is the new program's standard input. They stay open all the time:
-//! who connects in between waits in the kernel's queue.
+//! On HUP the process drains, then replaces itself with its program (`exec`): the same process for its supervisor.
+//! The sockets wait in the buffer of a Unix socket that is the new program's standard input. They stay open: new
+//! connections wait in the kernel's queue.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;

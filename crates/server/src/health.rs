@@ -1,4 +1,4 @@
-//! What probes ask: `/healthz` (the process answers) and `/readyz` (it can do its work); and `/metrics` of a router.
+//! Probe endpoints: `/healthz` (the process answers), `/readyz` (it can do its work), and `/metrics` of a router.
 //!
 //! Liveness never depends on anything remote: a database that is down must not make Kubernetes restart the
 //! controller. A process that was told to stop closes the port, and so is no longer ready.
@@ -13,17 +13,23 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use listener::http::{HttpLimits, RequestBody};
 use router::Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tower::ServiceExt as _;
 
 /// Longest time that a check may take; probes wait no longer either.
 const CHECK_MAX: Duration = Duration::from_secs(4);
 
+/// Bounds: probes and collectors of metrics are few.
+const CONNECTIONS_MAX: usize = 128;
+const CONNECTIONS_BY_SOURCE_MAX: usize = 32;
+
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Says why a role cannot work just now.
+/// Reason why a role cannot work now.
 pub type Check = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// A check by an async function.
@@ -40,7 +46,7 @@ pub fn always() -> Check {
     check(async || Ok(()))
 }
 
-/// Answers probes until the process is to stop, and tells metrics where there are any.
+/// Answers probes until the process is to stop, and serves metrics if there are any.
 pub async fn serve(
     listener: TcpListener,
     check: Check,
@@ -53,8 +59,18 @@ pub async fn serve(
         routes =
             routes.route("/metrics", get(async move || ([(CONTENT_TYPE, METRICS_TYPE)], metrics.text())));
     }
+    let handler = move |request: axum::http::Request<RequestBody>| {
+        let answered = routes.clone().oneshot(request.map(axum::body::Body::new));
+        async { answered.await.unwrap_or_else(|never| match never {}) }
+    };
+    let limits = HttpLimits {
+        connections_max: CONNECTIONS_MAX,
+        connections_by_source_max: CONNECTIONS_BY_SOURCE_MAX,
+        requests_by_source_max: CONNECTIONS_BY_SOURCE_MAX,
+        ..HttpLimits::default()
+    };
     tokio::select! {
-        served = axum::serve(listener, routes) => served,
+        () = listener::http::serve(listener, limits, handler, std::future::pending()) => Ok(()),
         () = crate::process::stopped(stopping) => Ok(()),
     }
 }

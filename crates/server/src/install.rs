@@ -1,7 +1,7 @@
-//! `workflow up --install`: a systemd unit that runs the platform with the settings at hand.
+//! `workflow up --install`: a systemd unit that runs the platform with the current settings.
 //!
-//! Flags go into the unit, environment variables into a file of mode 0600 beside it, since a database
-//! URL may hold a password.
+//! Flags go into the unit, environment variables into a file of mode 0600 beside it, since a database URL may hold
+//! a password.
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::settings::UpSettings;
 
 const UNIT: &str = "workflow.service";
 
-/// Where the files go; another root for tests and for images that are made offline.
+/// Root of the installed files; another one for tests and for images that are made offline.
 pub struct Root(pub PathBuf);
 
 /// Writes the unit and, where systemd runs, starts it. Returns what a person should know.
@@ -65,7 +65,7 @@ fn unit(program: &Path, arguments: impl Iterator<Item = String>, settings: &UpSe
     )
 }
 
-/// One word of a command line (systemd.service, "Command lines").
+/// One argument of a command line (systemd.service, "Command lines").
 fn quoted(word: &str) -> String {
     let escaped = word.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
     format!("\"{escaped}\"")

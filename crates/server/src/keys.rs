@@ -9,23 +9,22 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use domain::sealing::SealingKeys;
-use engine::docker;
 use store::Store;
 
 use crate::data_dir::DataDir;
 use crate::process;
-use crate::settings::{check_database_url, default_data_dir, sealing_keys_in};
+use crate::settings::{DatabaseFlags, check_database_url, default_data_dir, sealing_keys_in};
 use crate::up::{self, ENGINE_FOLDER};
 
 /// Change the key that seals secrets at rest.
 #[derive(Debug, clap::Args)]
 pub struct Keys {
     #[command(subcommand)]
-    what: What,
+    what: KeyCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum KeyCommand {
     Rotate(Rotate),
     Reseal(Reseal),
 }
@@ -47,9 +46,8 @@ struct Rotate {
 /// Seal anew, with the first key of a file, what the others have sealed; controllers may be serving.
 #[derive(Debug, clap::Args)]
 struct Reseal {
-    /// Database: `sqlite:///path/file.db` or `postgres://user:password@host/name`.
-    #[arg(long, env = "WORKFLOW_DATABASE_URL", hide_env_values = true)]
-    database_url: String,
+    #[command(flatten)]
+    database: DatabaseFlags,
 
     /// File with the keys, 64 hex digits a line: the first seals, all open.
     #[arg(long, env = "WORKFLOW_SEALING_KEY_FILE")]
@@ -59,16 +57,16 @@ struct Reseal {
 impl Keys {
     pub fn check(&self) -> anyhow::Result<()> {
         match &self.what {
-            What::Rotate(Rotate { database_url: Some(url), .. }) => check_database_url(url),
-            What::Rotate(_) => Ok(()),
-            What::Reseal(Reseal { database_url, .. }) => check_database_url(database_url),
+            KeyCommand::Rotate(Rotate { database_url: Some(url), .. }) => check_database_url(url),
+            KeyCommand::Rotate(_) => Ok(()),
+            KeyCommand::Reseal(reseal) => reseal.database.url().map(drop),
         }
     }
 
     pub fn run(&self) -> anyhow::Result<()> {
         match &self.what {
-            What::Rotate(rotate) => process::run(rotate.rotate()),
-            What::Reseal(reseal) => process::run(reseal.reseal()),
+            KeyCommand::Rotate(rotate) => process::run(rotate.rotate()),
+            KeyCommand::Reseal(reseal) => process::run(reseal.reseal()),
         }
     }
 }
@@ -82,7 +80,7 @@ impl Rotate {
         println!("key {} seals from now on", keys.newest_id());
         let url = up::database_url(self.database_url.as_deref(), &data_dir);
         reseal_database(&url, &keys).await?;
-        let files = docker::reseal_state(&data_dir.join(ENGINE_FOLDER), &keys)?;
+        let files = engine_docker::reseal_state(&data_dir.join(ENGINE_FOLDER), &keys)?;
         println!("sealed {files} files of the engine anew");
         data_dir.forget_older_sealing_keys()?;
         println!("the platform needs no other key; backups from before need theirs");
@@ -94,7 +92,7 @@ impl Reseal {
     async fn reseal(&self) -> anyhow::Result<()> {
         let keys = sealing_keys_in("--sealing-key-file", &self.sealing_key_file)?;
         println!("key {} seals", keys.newest_id());
-        reseal_database(&self.database_url, &keys).await?;
+        reseal_database(&self.database.url()?, &keys).await?;
         for id in keys.older_ids() {
             println!(
                 "key {id} seals nothing any more and can go, once no controller is left that seals with it"

@@ -1,10 +1,15 @@
 //! The `workflow` program: the roles of the platform. Settings and wiring only; no rule lives here.
 
 mod data_dir;
+mod files;
+mod firewall;
 mod handover;
 mod health;
 mod install;
 mod keys;
+mod log_writer;
+mod memory;
+mod orphans;
 mod platform_cert;
 mod process;
 mod push_image;
@@ -17,9 +22,13 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use engine::build_steps::{self, PASSWORD_VARIABLE, SPEC_VARIABLE, Step};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
+use firewall::FirewallCommand;
 use keys::Keys;
+use log_writer::LineWriter;
+use orphans::OrphanCommand;
 use push_image::PushImage;
 use roles::{
     BuilderRole, ControllerRole, LogAgentRole, LoggerRole, RegistryProxyRole, RegistryRole, RouterRole,
@@ -47,17 +56,22 @@ enum Role {
     RegistryProxy(Box<RegistryProxyRole>),
     PushImage(PushImage),
     Keys(Keys),
+    Orphans(OrphanCommand),
     /// Run in the pod of a build, as one of its steps.
     #[command(hide = true)]
     BuildStep {
         step: Step,
     },
+    /// Run in the helper container of the firewall: keeps its rules, or removes them.
+    #[command(hide = true)]
+    Firewall(FirewallCommand),
     /// Run by git when a push arrives; speaks to the builder that started git.
     #[command(hide = true)]
     GitHook,
 }
 
 fn main() -> ExitCode {
+    without_core_dumps();
     let role = Arguments::parse().role;
     match role {
         Role::GitHook => return builder::hook_main(),
@@ -86,7 +100,8 @@ fn start(role: &Role) -> anyhow::Result<()> {
         Role::RegistryProxy(role) => role.check()?,
         Role::PushImage(push) => push.check()?,
         Role::Keys(keys) => keys.check()?,
-        Role::GitHook | Role::BuildStep { .. } => {}
+        Role::Orphans(orphans) => orphans.check()?,
+        Role::Firewall(_) | Role::GitHook | Role::BuildStep { .. } => {}
     }
     if let Role::Up(settings) = role
         && settings.install
@@ -98,6 +113,7 @@ fn start(role: &Role) -> anyhow::Result<()> {
     }
     start_log();
     choose_tls_provider();
+    memory::keep_trimmed()?;
     match role {
         Role::Up(settings) => up::run(settings),
         Role::Controller(role) => role.run(),
@@ -109,7 +125,23 @@ fn start(role: &Role) -> anyhow::Result<()> {
         Role::RegistryProxy(role) => role.run(),
         Role::PushImage(push) => push.run(),
         Role::Keys(keys) => keys.run(),
+        Role::Orphans(orphans) => orphans.run(),
+        Role::Firewall(firewall) => firewall.run(),
         Role::GitHook | Role::BuildStep { .. } => Ok(()),
+    }
+}
+
+/// Keys and passwords are in our memory: it goes to no file, and to no debugger of another process of our user. The
+/// hard limit stays, for children that ask for it.
+fn without_core_dumps() {
+    let none = rustix::process::Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        eprintln!("warning: cannot switch core dumps off: {error}");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        eprintln!("warning: cannot keep this process from being dumped: {error}");
     }
 }
 
@@ -119,7 +151,7 @@ fn choose_tls_provider() {
         .expect("nothing has chosen another provider");
 }
 
-/// What it prints goes to the pusher, so that nothing else is printed.
+/// Its output goes to the pusher, so that nothing else is printed.
 fn build_step(step: Step) -> ExitCode {
     choose_tls_provider();
     let spec = std::env::var(SPEC_VARIABLE).unwrap_or_default();
@@ -142,6 +174,23 @@ fn start_log() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(is_terminal)
-        .with_writer(std::io::stderr)
+        .with_writer(move || LineWriter::new(std::io::stderr(), is_terminal))
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_memory_goes_to_no_core_dump() {
+        without_core_dumps();
+
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            rustix::process::dumpable_behavior().expect("it can be asked"),
+            rustix::process::DumpableBehavior::NotDumpable
+        );
+    }
 }

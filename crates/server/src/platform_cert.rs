@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 use domain::certs::Pair;
-use engine::docker::DockerEngine;
+use engine_docker::DockerEngine;
 use tokio::sync::watch;
 
 use crate::settings::EdgeSettings;
 
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Largest file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -28,12 +28,12 @@ pub fn read(settings: &EdgeSettings) -> anyhow::Result<Option<Pair>> {
     Ok(Some(pair))
 }
 
-/// Takes a changed pair over, until the platform stops. Files that cannot be read leave what is served as it is.
+/// Reloads a changed pair, until the platform stops. After unreadable files the current pair stays.
 pub async fn follow(settings: EdgeSettings, engine: DockerEngine, mut stopping: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
         match read(&settings) {
             Ok(pair) => engine.set_platform_certificate(pair),

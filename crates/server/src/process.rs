@@ -32,17 +32,17 @@ pub fn run(serve: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
     ended
 }
 
-/// The parts that run as tasks, and what tells them to end.
+/// The parts that run as tasks, and their stop signals.
 pub struct Process {
     stop_signals: StopSignals,
     shutdown: watch::Sender<bool>,
-    parts: Parts,
-    /// What meets visitors: the last to end before a restart.
-    edge: Parts,
+    parts: RoleTasks,
+    /// The router, the last part to end before a restart.
+    edge: RoleTasks,
     leaving: watch::Sender<bool>,
     restarting: Arc<AtomicBool>,
-    /// What the next program gets.
-    doors: Sockets,
+    /// Sockets for the next program.
+    sockets: Sockets,
     /// Asks for it; without, HUP does what it does to any program.
     hung_up: Option<Signal>,
     /// Signals that came before the parts ran.
@@ -50,7 +50,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process that HUP starts anew with what is in its `doors`; at a terminal HUP means that this is closed.
+    /// A process that HUP starts anew with what is in its `sockets`; at a terminal HUP means that this is closed.
     pub fn restartable() -> anyhow::Result<Self> {
         if std::io::stdin().is_terminal() {
             return Self::new();
@@ -68,7 +68,7 @@ impl Process {
             edge: JoinSet::new(),
             leaving: watch::Sender::new(false),
             restarting: Arc::default(),
-            doors: Sockets::default(),
+            sockets: Sockets::default(),
             hung_up: None,
             is_stopped: false,
         })
@@ -89,9 +89,9 @@ impl Process {
         Arc::clone(&self.restarting)
     }
 
-    /// What the next program is to get.
-    pub fn doors(&mut self) -> &mut Sockets {
-        &mut self.doors
+    /// Sockets to hand over to the next program.
+    pub fn sockets(&mut self) -> &mut Sockets {
+        &mut self.sockets
     }
 
     /// Waits for what must be there before the parts can run; `None` when a signal came first.
@@ -139,26 +139,26 @@ impl Process {
     /// Runs until a signal comes or a part ends, then drains within `stop_timeout`.
     pub async fn run(mut self, stop_timeout: Duration) -> anyhow::Result<()> {
         let end = tokio::select! {
-            () = self.stop_signals.next(), if !self.is_stopped => End::Stopped,
-            () = hang_up(&mut self.hung_up), if !self.is_stopped => End::Restart,
-            failed = first_end(&mut self.parts), if !self.is_stopped => End::Failed(failed),
-            failed = first_end(&mut self.edge), if !self.is_stopped && !self.edge.is_empty() => End::Failed(failed),
-            else => End::Stopped,
+            () = self.stop_signals.next(), if !self.is_stopped => ExitReason::Stopped,
+            () = hang_up(&mut self.hung_up), if !self.is_stopped => ExitReason::Restart,
+            failed = first_end(&mut self.parts), if !self.is_stopped => ExitReason::Failed(failed),
+            failed = first_end(&mut self.edge), if !self.is_stopped && !self.edge.is_empty() => ExitReason::Failed(failed),
+            else => ExitReason::Stopped,
         };
-        if matches!(end, End::Restart) && self.drained_for_restart(stop_timeout).await {
+        if matches!(end, ExitReason::Restart) && self.drained_for_restart(stop_timeout).await {
             tracing::info!("restarting: the program starts anew, with the sockets");
-            return Err(self.doors.restart());
+            return Err(self.sockets.restart());
         }
         tracing::info!("stopping");
         // Nobody else takes these over.
-        drop(std::mem::take(&mut self.doors));
+        drop(std::mem::take(&mut self.sockets));
         self.shutdown.send_replace(true);
         self.leaving.send_replace(true);
         let all = async { tokio::join!(all_ended(&mut self.parts), all_ended(&mut self.edge)) };
         within(stop_timeout, all).await;
         match end {
-            End::Failed(error) => Err(error),
-            End::Stopped | End::Restart => Ok(()),
+            ExitReason::Failed(error) => Err(error),
+            ExitReason::Stopped | ExitReason::Restart => Ok(()),
         }
     }
 
@@ -179,10 +179,10 @@ impl Process {
     }
 }
 
-type Parts = JoinSet<(&'static str, anyhow::Result<()>)>;
+type RoleTasks = JoinSet<(&'static str, anyhow::Result<()>)>;
 
-/// Why a process ends.
-enum End {
+/// Reason why a process ends.
+enum ExitReason {
     Stopped,
     Restart,
     Failed(anyhow::Error),
@@ -201,7 +201,7 @@ async fn hang_up(signal: &mut Option<Signal>) {
     }
 }
 
-async fn first_end(parts: &mut Parts) -> anyhow::Error {
+async fn first_end(parts: &mut RoleTasks) -> anyhow::Error {
     match parts.join_next().await {
         Some(Ok((name, Err(error)))) => error.context(format!("the {name} failed")),
         Some(Ok((name, Ok(())))) => anyhow::anyhow!("the {name} ended by itself"),
@@ -210,7 +210,7 @@ async fn first_end(parts: &mut Parts) -> anyhow::Error {
     }
 }
 
-async fn all_ended(parts: &mut Parts) {
+async fn all_ended(parts: &mut RoleTasks) {
     while let Some(ended) = parts.join_next().await {
         if let Ok((name, Err(error))) = ended {
             tracing::warn!("the {name} did not stop well: {error:#}");
@@ -220,7 +220,7 @@ async fn all_ended(parts: &mut Parts) {
 
 /// Takes over the listener of the program before, or binds one; and keeps it for the next.
 pub async fn bind_or_take(
-    (inherited, doors): (&mut Sockets, &mut Sockets),
+    (inherited, sockets): (&mut Sockets, &mut Sockets),
     name: &str,
     flag: &str,
     address: SocketAddr,
@@ -229,13 +229,13 @@ pub async fn bind_or_take(
         Some(listener) => listener,
         None => bind(flag, address).await?.into_std().context("a fresh listener")?,
     };
-    doors.keep(name, [&listener])?;
+    sockets.keep(name, [&listener])?;
     TcpListener::from_std(listener).context("cannot take over a socket")
 }
 
 /// Ends when the process is to stop.
 pub async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // A closed channel means that whoever could stop us is gone.
+    // A closed channel means that the sender of the stop signal is gone.
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 

@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use engine::kubernetes::{RegistryAccess, RegistryKey, RegistrySettings};
-use engine::oci::{Access, Transport, push_archive};
+use engine_kubernetes::{ImageRegistrySettings, RegistryAccess, RegistryKey};
+use oci::{Access, Transport, push_archive};
 
 use crate::process;
 use crate::settings::key_in;
@@ -41,12 +41,13 @@ impl PushImage {
     pub fn run(&self) -> anyhow::Result<()> {
         let (repository, tag) = self.parts();
         let key = key_in("--registry-key-file", &self.registry_key_file)?;
-        let settings = RegistrySettings {
+        let settings = ImageRegistrySettings {
             node_host: String::new(),
             push_url: self.registry_url.trim_end_matches('/').to_owned(),
             access: RegistryAccess::Managed { key: RegistryKey(key) },
             keeps_copies: true,
             insecure_hosts: Vec::new(),
+            outbound: Default::default(),
         };
         let mut given = None;
         let path = match &self.archive {

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use ::router::{HttpsSettings, Listeners, Metrics};
 use anyhow::Context as _;
+use listener::http::HttpLimits;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -49,12 +50,12 @@ pub fn inherited_listeners(inherited: &mut Sockets, http: SocketAddr, https: Opt
 }
 
 /// Keeps them for the program that comes after.
-pub fn keep_listeners(doors: &mut Sockets, listeners: &Listeners) -> anyhow::Result<()> {
-    doors.keep("http", &listeners.plain)?;
-    doors.keep("https", &listeners.secure)
+pub fn keep_listeners(sockets: &mut Sockets, listeners: &Listeners) -> anyhow::Result<()> {
+    sockets.keep("http", &listeners.plain)?;
+    sockets.keep("https", &listeners.secure)
 }
 
-/// What every role has.
+/// Settings of every role.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RoleSettings {
     /// Address and port that answer probes: `/healthz` and `/readyz`; of a router also `/metrics`.
@@ -89,7 +90,7 @@ impl RoleSettings {
         Duration::from_secs(self.stop_timeout)
     }
 
-    /// What parts may take to drain, so that the process ends in time.
+    /// Time for parts to drain, so that the process ends in time.
     fn drain_timeout(&self) -> Duration {
         self.stop_timeout() * 3 / 4
     }
@@ -99,16 +100,18 @@ impl RoleSettings {
 pub fn add_controller(
     process: &mut Process,
     controller: ::controller::Controller,
-    api: TcpListener,
-    hooks: TcpListener,
+    (api, api_limits): (TcpListener, HttpLimits),
+    (hooks, hooks_limits): (TcpListener, HttpLimits),
 ) {
-    use ::controller::{deployer, hooks_router, public_router, serve};
-    process.add("api", serve(api, public_router(controller.clone()), process.stopping()));
-    process.add("hooks", serve(hooks, hooks_router(controller.clone()), process.stopping()));
+    use ::controller::{deployer, hooks_router, public_router, serve_within};
+    let public = public_router(controller.clone());
+    process.add("api", serve_within(api, public, api_limits, process.stopping()));
+    let internal = hooks_router(controller.clone());
+    process.add("hooks", serve_within(hooks, internal, hooks_limits, process.stopping()));
     process.add_plain("deployer", deployer::run_while_leading(controller, process.stopping()));
 }
 
-/// How git's hook finds back to us.
+/// Command line of git's hook.
 pub fn git_hook_command() -> anyhow::Result<Vec<String>> {
     let program = std::env::current_exe().context("cannot tell where this program lies")?;
     Ok(vec![program.display().to_string(), "git-hook".to_owned()])

@@ -8,28 +8,35 @@ mod acme;
 mod api;
 mod build;
 mod cluster;
+mod connections;
 mod deploys;
 mod edge;
 mod ldap;
 mod lines;
+mod outbound;
 mod secret;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
+use engine_docker::firewall::HostServices;
 
 pub use acme::AcmeArguments;
 pub use api::{ApiSettings, check_domain};
 pub use build::BuildSettings;
 pub use cluster::{ClusterSettings, Namespaces};
+pub use connections::ConnectionSettings;
 pub use deploys::DeployRules;
 pub use edge::{EdgeSettings, OptionalListen};
 pub use ldap::LdapSettings;
 pub use lines::{LinesSettings, OptionalLines};
-pub use secret::{key_in, sealing_keys_in};
+pub use outbound::OutboundSettings;
+pub use secret::{DatabaseFlags, given_or_in, key_in, sealing_keys_in};
 
-/// Where Debian and its relatives keep the machine's trusted authorities.
+/// Least bound of a container's disk.
+const DISK_BYTES_MIN: u64 = 16 << 20;
+/// Trusted authorities of the machine on Debian and its relatives.
 const HOST_CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Runs the whole platform on this machine with Docker.
@@ -69,6 +76,15 @@ pub struct UpSettings {
     #[arg(long, env = "WORKFLOW_PIDS_MAX", default_value_t = 1024)]
     pub pids_max: u32,
 
+    /// Bytes that one replica, or one-off process, may write to its disk, such as `512M`; `none` sets no limit.
+    #[arg(long, env = "WORKFLOW_REPLICA_DISK", default_value = "10G")]
+    pub replica_disk: String,
+
+    /// Services of this machine that builds and apps reach by its addresses: `open`, `none`, or ports such as
+    /// `53,5432`. Metadata services of clouds and the platform's internal ports are always closed.
+    #[arg(long, env = "WORKFLOW_HOST_SERVICES", default_value = "open")]
+    pub host_services: HostServices,
+
     /// Lines kept of each app's log.
     #[arg(long, env = "NUMBER_OF_LINES", default_value_t = 1_000)]
     pub log_lines: usize,
@@ -93,6 +109,27 @@ pub struct UpSettings {
     #[arg(long, env = "WORKFLOW_BUILD_PIDS_MAX", default_value_t = 2_048)]
     pub build_pids_max: u32,
 
+    /// Image that Dockerfiles are built in.
+    #[arg(long, env = "WORKFLOW_BUILDER_IMAGE", default_value = "deis/builder:latest")]
+    pub builder_image: String,
+
+    /// Image of Docker that Dockerfiles may name in FROM, COPY --from and the like, besides the stack image and
+    /// what registries give to everyone; may be given several times.
+    #[arg(long = "base-image", env = "WORKFLOW_BASE_IMAGES", value_delimiter = ',')]
+    pub base_images: Vec<String>,
+
+    /// Largest build cache of one app in MiB; a larger one is not kept.
+    #[arg(long, env = "WORKFLOW_BUILD_CACHE_SIZE_MAX", default_value_t = 4_096)]
+    pub build_cache_size_max: u64,
+
+    /// Build caches of all apps in MiB; those that were not used for the longest time go first.
+    #[arg(long, env = "WORKFLOW_BUILD_CACHES_SIZE_MAX", default_value_t = 20_480)]
+    pub build_caches_size_max: u64,
+
+    /// Most build caches.
+    #[arg(long, env = "WORKFLOW_BUILD_CACHES_MAX", default_value_t = 100)]
+    pub build_caches_max: usize,
+
     #[command(flatten)]
     pub api: ApiSettings,
 
@@ -101,12 +138,19 @@ pub struct UpSettings {
 
     #[command(flatten)]
     pub edge: EdgeSettings,
+
+    #[command(flatten)]
+    pub connections: ConnectionSettings,
+
+    #[command(flatten)]
+    pub outbound: OutboundSettings,
 }
 
 impl UpSettings {
     /// Checks what clap cannot: a wrong value is named before anything starts.
     pub fn check(&self) -> anyhow::Result<()> {
         self.check_ports()?;
+        self.connections.check()?;
         parse_network(&self.network_range)?;
         for label in &self.node_labels {
             ensure!(label.contains('='), "--node-label `{label}`: expected name=value");
@@ -118,22 +162,35 @@ impl UpSettings {
         ensure!(self.pids_max >= 16, "--pids-max {}: expected at least 16", self.pids_max);
         let build_pids = self.build_pids_max;
         ensure!(build_pids >= 64, "--build-pids-max {build_pids}: expected at least 64");
+        for (flag, mib) in [
+            ("--build-cache-size-max", self.build_cache_size_max),
+            ("--build-caches-size-max", self.build_caches_size_max),
+        ] {
+            ensure!(mib >= 64, "{flag} {mib}: expected at least 64 MiB");
+        }
+        ensure!(self.build_caches_max > 0, "--build-caches-max 0: expected at least 1");
+        for image in &self.base_images {
+            let parsed = domain::image_reference::ImageReference::parse(image);
+            parsed.with_context(|| format!("--base-image `{image}`"))?;
+        }
+        disk_bytes("--replica-disk", &self.replica_disk)?;
         self.build_ca_bundle()?;
+        self.outbound.policy()?;
         self.api.check()?;
         self.edge.check()?;
         self.build.check()
     }
 
     fn check_ports(&self) -> anyhow::Result<()> {
-        let doors = [
+        let listeners = [
             ("--http-listen", Some(self.http_listen)),
             ("--https-listen", self.edge.https_listen.0),
             ("--ssh-listen", Some(self.ssh_listen)),
             ("--metrics-listen", self.edge.metrics_listen.0),
         ];
-        for (position, (flag, address)) in doors.iter().enumerate() {
+        for (position, (flag, address)) in listeners.iter().enumerate() {
             let Some(address) = address.filter(|address| address.port() != 0) else { continue };
-            let same = doors[position + 1..].iter().find(|(_, other)| *other == Some(address));
+            let same = listeners[position + 1..].iter().find(|(_, other)| *other == Some(address));
             if let Some((other, _)) = same {
                 bail!("{flag} and {other} are both {address}: give each its own port");
             }
@@ -154,6 +211,19 @@ impl UpSettings {
         std::fs::metadata(&path).with_context(|| format!("--build-ca-bundle {}", path.display()))?;
         Ok(Some(path))
     }
+}
+
+/// A bound of a disk, as users write limits of memory.
+pub fn disk_bytes(flag: &str, text: &str) -> anyhow::Result<Option<u64>> {
+    if text.trim() == "none" {
+        return Ok(None);
+    }
+    let (request, bytes) = domain::config::memory_bytes(text.trim());
+    ensure!(
+        request == 0 && bytes >= DISK_BYTES_MIN,
+        "{flag} `{text}`: expected at least 16M, such as 512M or 10G, or none"
+    );
+    Ok(Some(bytes))
 }
 
 pub fn check_database_url(url: &str) -> anyhow::Result<()> {
@@ -229,10 +299,20 @@ mod tests {
             (vec!["--app-setting", "blog:bodySize=big"], "blog:bodySize"),
             (vec!["--app-setting", "blog:requestIDs=true"], "requestIDs"),
             (vec!["--network-range", "10.0.0.0/30"], "--network-range"),
+            (vec!["--host-services", "all"], "--host-services"),
+            (vec!["--replica-disk", "1M"], "--replica-disk"),
+            (vec!["--default-memory", "1X"], "--default-memory"),
+            (vec!["--default-memory", "1M"], "--default-memory"),
+            (vec!["--builds-kept", "0"], "--builds-kept"),
             (vec!["--node-label", "ssd"], "--node-label"),
             (vec!["--database-url", "mysql://x"], "--database-url"),
             (vec!["--log-lines", "0"], "--log-lines"),
+            (vec!["--allow-outbound", "http://x"], "--allow-outbound"),
+            (vec!["--password-policy", "maybe"], "--password-policy"),
+            (vec!["--app-domains-max", "0"], "--app-domains-max"),
             (vec!["--build-env", "NOVALUE"], "--build-env"),
+            (vec!["--git-memory", "64"], "--git-memory"),
+            (vec!["--ssh-trusted-proxies", "lan"], "--ssh-trusted-proxies"),
             (vec!["--build-ca-bundle", "/does/not/exist"], "--build-ca-bundle"),
         ] {
             let error = check(&arguments).expect_err(named);

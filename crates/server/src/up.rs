@@ -1,5 +1,6 @@
 //! `workflow up`: all roles in one process, wired together. Reads as the order of starting.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,32 +8,40 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use builder::BuilderSettings;
-use controller::{Controller, ControllerSettings, Parts, Secret};
-use engine::docker::{DockerEngine, DockerSettings};
+use controller::{Controller, ControllerParts, ControllerSettings, Secret, api_limits, hooks_limits};
+use domain::build_caches::BuildCaches;
 use engine::{Engine, EngineError, Images, Jobs, Logs, Terminals};
+use engine_docker::firewall::FirewallSettings;
+use engine_docker::{DockerEngine, DockerSettings, REPLICA_DISK_EVERY};
+use listener::Network;
 use logger::LoggerSettings;
-use router::{LastTable, RememberedRoutes, Router, RouterParts, RouterSettings, Tell};
+use router::{LastTable, LogSink, RememberedRoutes, Router, RouterParts, RouterSettings};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::data_dir::{DataDir, hex};
+use crate::files::ConnectionShares;
 use crate::handover::Sockets;
 use crate::health;
 use crate::platform_cert;
 use crate::process::{self, Process};
 use crate::roles;
-use crate::settings::UpSettings;
+use crate::settings::{UpSettings, disk_bytes};
 
-/// Where the engine keeps what is wanted, below the data folder.
+/// Folder of the engine's state, below the data folder.
 pub const ENGINE_FOLDER: &str = "engine";
 
-/// Where the last routes are kept, below the data folder, for a router that starts while Docker does not answer.
+/// File of the last routes, below the data folder, for a router that starts while Docker does not answer.
 const ROUTES_FILE: &str = "routes";
-/// How long Docker may take to answer before apps are served by the last routes.
-const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
-/// How long to wait for a Docker daemon that is only just starting, as after a reboot.
-const DOCKER_PATIENCE: Duration = Duration::from_secs(60);
+/// Folder of request bodies that are still arriving, below the data folder.
+const BODIES_FOLDER: &str = "bodies";
+/// Longest wait for Docker before apps are served by the last routes.
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest time for the platform to remove its own objects, once no app runs.
+const REMOVAL_MAX: Duration = Duration::from_secs(10);
+/// Longest wait for a Docker daemon that is just starting, as after a reboot.
+const DOCKER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs until TERM or INT, or until a part fails.
 pub fn run(settings: &UpSettings) -> anyhow::Result<()> {
@@ -41,36 +50,38 @@ pub fn run(settings: &UpSettings) -> anyhow::Result<()> {
 }
 
 async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> {
+    let connections = ConnectionShares::of_this_process();
     let mut process = Process::restartable()?;
     let (stopping, leaving, restarting) = (process.stopping(), process.leaving(), process.restarting());
     let mut inherited = Sockets::inherited()?;
     let is_restart = !inherited.is_empty();
-    let inner = Listeners::bind(settings, &mut inherited, process.doors()).await?;
+    let inner = InnerListeners::bind(settings, &mut inherited, process.sockets()).await?;
     let addresses = inner.addresses()?;
-    let Listeners { api, hooks, logger, ssh, metrics } = inner;
-    let docker = docker_settings(settings, data_dir, addresses.api)?;
+    let InnerListeners { api, hooks, logger, ssh, metrics } = inner;
+    let docker = docker_settings(settings, data_dir, &addresses)?;
     let platform_certificate = platform_cert::read(&settings.edge)?;
     let last = LastTable::new(data_dir.join(ROUTES_FILE), Some(data_dir.sealing_keys()?));
     let routes = RememberedRoutes::new(Some(last));
     let logs = Arc::<OnceLock<DockerEngine>>::default();
     let mut listeners =
         roles::inherited_listeners(&mut inherited, settings.http_listen, settings.edge.https_listen);
+    let router = router_settings(settings, data_dir, connections)?;
     let mut start_router = || {
         let parts = RouterParts {
             routes: routes.clone(),
-            tell: Some(tell(&logs)),
+            log_sink: Some(log_sink(&logs)),
             listeners: std::mem::take(&mut listeners),
             restarting: Arc::clone(&restarting),
         };
-        Router::start_with(&router_settings(settings), parts, &leaving)
+        Router::start_with(&router, parts, &leaving)
     };
-    // After a restart visitors wait at the sockets.
-    let patience = if is_restart { Duration::ZERO } else { ENGINE_PATIENCE };
+    // After a restart clients wait at the sockets.
+    let engine_timeout = if is_restart { Duration::ZERO } else { ENGINE_TIMEOUT };
     let starting = async {
         let is_serving = AtomicBool::new(false);
         let mut engine = std::pin::pin!(start_engine(docker, &is_serving));
         let mut router = None;
-        if let Ok(engine) = timeout(patience, engine.as_mut()).await {
+        if let Ok(engine) = timeout(engine_timeout, engine.as_mut()).await {
             return anyhow::Ok((engine?, router));
         }
         if routes.recall() {
@@ -86,7 +97,7 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     process.add_to_edge("routes", following);
     // The router comes first: apps that run are served before anything else is up.
     let mut router = router.map_or_else(start_router, Ok)?;
-    roles::keep_listeners(process.doors(), &router.take_doors())?;
+    roles::keep_listeners(process.sockets(), &router.take_listeners())?;
     if let Some(listener) = metrics {
         let metrics = health::serve(listener, health::always(), Some(router.metrics()), stopping.clone());
         process.add("metrics", metrics);
@@ -95,23 +106,29 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
 
     let logs: Arc<dyn Logs> = Arc::new(engine.clone());
     let jobs: Arc<dyn Jobs> = Arc::new(engine.clone());
-    let kept = logger_settings(settings, data_dir)?;
+    let kept = logger_settings(settings, data_dir, connections)?;
     process.add("logger", logger::run(kept, Some(logger), Some(Arc::clone(&logs)), stopping.clone()));
-    roles::add_controller(&mut process, controller, api, hooks);
+    let api_limits = api_limits(connections.api, loopback()?);
+    let hooks_limits = hooks_limits(connections.hooks);
+    roles::add_controller(&mut process, controller, (api, api_limits), (hooks, hooks_limits));
     let builder = builder_settings(settings, data_dir, addresses.hooks)?;
     process.add("builder", builder::run(builder, Some(ssh), jobs, logs, None, stopping.clone()));
-    let certificate = platform_cert::follow(settings.edge.clone(), engine, stopping);
+    let certificate = platform_cert::follow(settings.edge.clone(), engine.clone(), stopping);
     process.add_plain("watch of the platform's certificate", certificate);
     tracing::info!("serving http://deis.{}:{}", settings.api.domain, router.address().port());
     if let Some(https) = router.https_address() {
         tracing::info!("serving https://deis.{}:{}", settings.api.domain, https.port());
     }
     process.add_thread_to_edge("router", || router.join());
-    process.run(Duration::from_secs(settings.stop_timeout)).await
+    let ended = process.run(Duration::from_secs(settings.stop_timeout)).await;
+    if timeout(REMOVAL_MAX, engine.remove_if_unused()).await.is_err() {
+        tracing::warn!("Docker takes too long: the firewall's rules stay until the next stop");
+    }
+    ended
 }
 
-/// Everything but the router's, bound before anything starts, so that a taken port is told at once.
-struct Listeners {
+/// All listeners but the router's, bound before anything starts, so that a taken port is reported at once.
+struct InnerListeners {
     api: TcpListener,
     hooks: TcpListener,
     logger: TcpListener,
@@ -124,13 +141,31 @@ struct Addresses {
     api: SocketAddr,
     hooks: SocketAddr,
     logger: SocketAddr,
+    metrics: Option<SocketAddr>,
 }
 
-impl Listeners {
+impl Addresses {
+    /// Ports of the platform that containers reach: its public listeners, and no other.
+    fn firewall(&self, settings: &UpSettings) -> FirewallSettings {
+        let internal = [Some(self.api), Some(self.hooks), Some(self.logger), self.metrics];
+        let public = [Some(settings.http_listen), settings.edge.https_listen.0, Some(settings.ssh_listen)];
+        let ports = |addresses: &[Option<SocketAddr>]| -> BTreeSet<u16> {
+            let ports = addresses.iter().flatten().map(SocketAddr::port);
+            ports.filter(|port| *port != 0).collect()
+        };
+        FirewallSettings {
+            closed_ports: ports(&internal),
+            public_ports: ports(&public),
+            host_services: settings.host_services.clone(),
+        }
+    }
+}
+
+impl InnerListeners {
     async fn bind(
         settings: &UpSettings,
         inherited: &mut Sockets,
-        doors: &mut Sockets,
+        sockets: &mut Sockets,
     ) -> anyhow::Result<Self> {
         let inner = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         // The router binds its own, once per worker; this only checks before anything starts.
@@ -149,7 +184,7 @@ impl Listeners {
             api: process::bind("the API", inner).await?,
             hooks: process::bind("the hooks", inner).await?,
             logger: process::bind("the logger", inner).await?,
-            ssh: process::bind_or_take((inherited, doors), "ssh", "--ssh-listen", settings.ssh_listen)
+            ssh: process::bind_or_take((inherited, sockets), "ssh", "--ssh-listen", settings.ssh_listen)
                 .await?,
         })
     }
@@ -159,12 +194,13 @@ impl Listeners {
             api: self.api.local_addr()?,
             hooks: self.hooks.local_addr()?,
             logger: self.logger.local_addr()?,
+            metrics: self.metrics.as_ref().map(TcpListener::local_addr).transpose()?,
         })
     }
 }
 
-/// What apps are told by the router; before the engine is there, nobody would keep it.
-fn tell(engine: &Arc<OnceLock<DockerEngine>>) -> Tell {
+/// The sink of log lines that the router writes for apps. Lines before the engine is there are dropped.
+fn log_sink(engine: &Arc<OnceLock<DockerEngine>>) -> LogSink {
     let engine = Arc::clone(engine);
     Arc::new(move |line| {
         if let Some(engine) = engine.get() {
@@ -175,7 +211,7 @@ fn tell(engine: &Arc<OnceLock<DockerEngine>>) -> Tell {
 
 /// Waits for Docker within a bound; as long as it takes where apps are served meanwhile.
 async fn start_engine(settings: DockerSettings, is_serving: &AtomicBool) -> anyhow::Result<DockerEngine> {
-    let deadline = tokio::time::Instant::now() + DOCKER_PATIENCE;
+    let deadline = tokio::time::Instant::now() + DOCKER_TIMEOUT;
     loop {
         match DockerEngine::start(settings.clone()).await {
             Err(error @ EngineError::Unreachable { .. })
@@ -192,7 +228,7 @@ async fn start_engine(settings: DockerSettings, is_serving: &AtomicBool) -> anyh
 fn docker_settings(
     settings: &UpSettings,
     data_dir: &DataDir,
-    api: SocketAddr,
+    addresses: &Addresses,
 ) -> anyhow::Result<DockerSettings> {
     let labels = settings.node_labels.iter().filter_map(|label| label.split_once('='));
     Ok(DockerSettings {
@@ -201,7 +237,7 @@ fn docker_settings(
         state_dir: data_dir.join(ENGINE_FOLDER),
         sealing_keys: data_dir.sealing_keys()?,
         platform_domain: settings.api.domain.clone(),
-        platform_routes: vec![("deis".to_owned(), api)],
+        platform_routes: vec![("deis".to_owned(), addresses.api)],
         router_rules: settings.edge.rules()?,
         app_rules: settings.edge.app_rules()?,
         network_range: settings.network_range.clone(),
@@ -211,18 +247,51 @@ fn docker_settings(
         build_env: settings.build.variables()?,
         build_memory_bytes: settings.build.memory_mib << 20,
         build_pids_max: settings.build_pids_max,
+        build_disk_bytes: settings.build.disk_mib << 20,
+        builder_image: settings.builder_image.clone(),
+        // The stack's image is on every platform, for builds that need no other base.
+        base_images: [&settings.build.stack_image]
+            .into_iter()
+            .chain(&settings.base_images)
+            .cloned()
+            .collect(),
+        build_frontends: settings.build.frontends,
+        build_caches: BuildCaches {
+            app_bytes_max: settings.build_cache_size_max << 20,
+            all_bytes_max: settings.build_caches_size_max << 20,
+            count_max: settings.build_caches_max,
+        },
+        replica_disk_bytes: disk_bytes("--replica-disk", &settings.replica_disk)?,
+        replica_disk_every: REPLICA_DISK_EVERY,
         slug_bytes_max: settings.build.slug_mib_max << 20,
         pids_max: settings.pids_max,
+        insecure_hosts: settings.outbound.insecure_registry.clone(),
+        outbound: settings.outbound.policy()?,
+        firewall: Some(addresses.firewall(settings)),
     })
 }
 
-fn router_settings(settings: &UpSettings) -> RouterSettings {
-    RouterSettings {
+/// Addresses from which the router proxies to the API; nothing else reaches it.
+fn loopback() -> anyhow::Result<Vec<Network>> {
+    Ok(vec!["127.0.0.0/8".parse()?])
+}
+
+fn router_settings(
+    settings: &UpSettings,
+    data_dir: &DataDir,
+    connections: ConnectionShares,
+) -> anyhow::Result<RouterSettings> {
+    let bodies = data_dir.join(BODIES_FOLDER);
+    std::fs::create_dir_all(&bodies).with_context(|| format!("cannot make {}", bodies.display()))?;
+    let mut router = RouterSettings {
         https: settings.edge.https_listen.0.map(|listen| roles::https(listen, &settings.api.domain)),
         hold_timeout: Duration::from_secs(settings.hold_timeout),
         drain_timeout: Duration::from_secs(settings.stop_timeout / 2),
         ..RouterSettings::new(settings.http_listen)
-    }
+    };
+    router.share_files(connections.router_files);
+    settings.connections.add_to(&mut router, bodies);
+    Ok(router)
 }
 
 async fn start_controller(
@@ -234,7 +303,7 @@ async fn start_controller(
     let url = database_url(settings.database_url.as_deref(), data_dir);
     let store = Store::open(&url, data_dir.sealing_keys()?).await.context("cannot open the database")?;
     let engine = Arc::new(engine.clone());
-    Ok(Controller::new(Parts {
+    Ok(Controller::new(ControllerParts {
         store,
         engine: Arc::clone(&engine) as Arc<dyn Engine>,
         jobs: Arc::clone(&engine) as Arc<dyn Jobs>,
@@ -258,11 +327,26 @@ fn controller_settings(
 ) -> anyhow::Result<ControllerSettings> {
     let builder_key = Secret::new(hex(&data_dir.secret("builder-key")?));
     let logger_url = Some(format!("http://{logger}"));
-    Ok(ControllerSettings { logger_url, ..settings.api.controller(builder_key)? })
+    let logger_key = Some(Secret::new(logger_key(data_dir)?));
+    Ok(ControllerSettings { logger_url, logger_key, ..settings.api.controller(builder_key)? })
 }
 
-fn logger_settings(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<LoggerSettings> {
-    Ok(LoggerSettings { lines_per_app_max: settings.log_lines, ..LoggerSettings::new(data_dir.join("logs")) })
+fn logger_settings(
+    settings: &UpSettings,
+    data_dir: &DataDir,
+    connections: ConnectionShares,
+) -> anyhow::Result<LoggerSettings> {
+    Ok(LoggerSettings {
+        lines_per_app_max: settings.log_lines,
+        key: Some(logger_key(data_dir)?),
+        connections_max: connections.logger,
+        ..LoggerSettings::new(data_dir.join("logs"))
+    })
+}
+
+/// Key with which the controller reads and drops lines: others on this machine reach the logger's port, too.
+fn logger_key(data_dir: &DataDir) -> anyhow::Result<String> {
+    Ok(hex(&data_dir.secret("logger-key")?))
 }
 
 fn builder_settings(
@@ -276,4 +360,35 @@ fn builder_settings(
     let hooks_url = format!("http://{hooks}");
     let builder = BuilderSettings::new(data_dir.join("builder"), hooks_url, builder_key, hook_command);
     Ok(BuilderSettings { drain_timeout, ..settings.build.bounded(builder) })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Only {
+        #[command(flatten)]
+        settings: UpSettings,
+    }
+
+    #[test]
+    fn the_logger_asks_for_the_key_that_the_controller_shows() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data_dir = DataDir::open(folder.path()).expect("a fresh folder");
+        let settings = Only::parse_from(["up"]).settings;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+
+        let asked = logger_settings(&settings, &data_dir, ConnectionShares::of_this_process())
+            .expect("settings")
+            .key
+            .expect("a key");
+        let controller = controller_settings(&settings, &data_dir, address).expect("settings");
+        let shown = controller.logger_key.expect("a key");
+
+        assert_eq!((asked.as_str(), asked.len()), (shown.expose(), 64));
+        assert_ne!(asked, hex(&data_dir.secret("builder-key").expect("another key")));
+    }
 }

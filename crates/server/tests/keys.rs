@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use domain::AppName;
 use domain::config::{Config, ConfigPatch, Texts};
 use domain::sealing::SealingKeys;
-use domain::users::Joining;
+use domain::users::AddCondition;
 use jiff::Timestamp;
 use store::{NewApp, NewUser, ReleaseChange, Store};
 
@@ -35,7 +35,7 @@ async fn stopped_platform(folder: &Path) {
     let store = open(folder, keys_in(folder).1).await;
     let now = Timestamp::now();
     let user = NewUser::named("alice", "hash", now);
-    store.add_user(user, Joining::Anyhow).await.expect("a new user");
+    store.add_user(user, AddCondition::Anyhow).await.expect("a new user");
     let new = NewApp { id: app(), owner: "alice".to_owned(), config: Config::default(), now };
     store.create_app(new).await.expect("a new app");
     for number in 0..RELEASES {
@@ -108,6 +108,6 @@ async fn records_of_a_lost_key_are_named_and_the_keys_are_kept() {
     let ended = rotate(folder).output().expect("the program runs");
 
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert!(!ended.status.success() && said.contains("such as config blog"), "{said}");
+    assert!(!ended.status.success() && said.contains("such as outline of config blog"), "{said}");
     assert_eq!(keys_in(folder).1.older_ids().count(), 1);
 }

@@ -1,5 +1,5 @@
-//! The program itself starts while its engine is away and serves the last routes: at first, and when HUP starts it
-//! anew in place, under load. No visitor is to notice that.
+//! The program itself starts while its engine is away and serves the last routes: at first, and when HUP restarts
+//! it in place, under load. No client may notice it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,8 +19,8 @@ const RESTARTS: usize = 4;
 /// First line of the file.
 const FORMAT: &str = "workflow route table 1\n";
 /// Bound of each wait.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the app takes for `/slow`.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Time that the app takes for `/slow`.
 const SLOW: Duration = Duration::from_millis(700);
 
 /// An app that answers every request on every connection.
@@ -108,7 +108,7 @@ impl Router {
     }
 
     fn serves(&self) -> SocketAddr {
-        self.serving.recv_timeout(PATIENCE).expect("it says where it serves")
+        self.serving.recv_timeout(TIMEOUT).expect("it says where it serves")
     }
 
     fn hang_up(&self) {
@@ -128,7 +128,7 @@ impl Drop for Running {
     }
 }
 
-/// What visitors met, all together.
+/// Responses and failures of all clients together.
 #[derive(Default)]
 struct Seen {
     answers: AtomicU64,
@@ -138,7 +138,7 @@ struct Seen {
 
 impl Seen {
     /// Asks again and again, on one connection while the router keeps it, or each time on a new one.
-    fn visit(&self, address: SocketAddr, path: &str, keeps: bool) {
+    fn request(&self, address: SocketAddr, path: &str, keeps: bool) {
         let mut connection = None;
         while !self.is_over.load(Ordering::Relaxed) {
             match ask(connection.take(), address, path) {
@@ -152,7 +152,7 @@ impl Seen {
     }
 }
 
-/// One request; gives the connection back where it goes on.
+/// One request; returns the connection if it stays open.
 fn ask(
     connection: Option<BufReader<TcpStream>>,
     address: SocketAddr,
@@ -161,7 +161,7 @@ fn ask(
     let is_new = connection.is_none();
     let connect = || -> std::io::Result<_> {
         let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(BufReader::new(stream))
     };
     let connected = connection.map_or_else(connect, Ok);
@@ -178,9 +178,9 @@ fn ask(
     Ok((!head.to_ascii_lowercase().contains("connection: close")).then_some(stream))
 }
 
-/// Waits until the last routes are served, which is a moment after the start; gives the end of all patience.
+/// Waits until the last routes are served, which is a moment after the start; gives the deadline.
 fn served(address: SocketAddr) -> Instant {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while ask(None, address, "/").is_err() {
         assert!(Instant::now() < deadline, "the last routes are not served");
         std::thread::sleep(Duration::from_millis(5));
@@ -223,17 +223,17 @@ fn a_router_that_is_restarted_under_load_refuses_and_cuts_nobody() {
     let seen = Arc::new(Seen::default());
     let deadline = served(address);
 
-    let visits = [("/", true), ("/", true), ("/", true), ("/", false), ("/", false), ("/slow", true)];
-    let visitors = visits.map(|(path, keeps)| {
+    let requests = [("/", true), ("/", true), ("/", true), ("/", false), ("/", false), ("/slow", true)];
+    let visitors = requests.map(|(path, keeps)| {
         let seen = Arc::clone(&seen);
-        std::thread::spawn(move || seen.visit(address, path, keeps))
+        std::thread::spawn(move || seen.request(address, path, keeps))
     });
     for _ in 0..RESTARTS {
         let before = seen.answers.load(Ordering::Relaxed);
         router.hang_up();
         assert_eq!(router.serves(), address);
         while seen.answers.load(Ordering::Relaxed) < before + 100 {
-            assert!(Instant::now() < deadline + PATIENCE * 4, "nobody is served any more");
+            assert!(Instant::now() < deadline + TIMEOUT * 4, "nobody is served any more");
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -1,6 +1,6 @@
 //! `slug build`: turns source into one image layer by classic buildpacks.
 //!
-//! One story in order: read what the app says about itself, place source and config, choose the packs, let
+//! One story in order: fetch the submodules of the source, read what the app says about itself, place source and config, choose the packs, let
 //! them work, pack the result. A mistake in a file of the app is told before anything long begins.
 
 mod cache;
@@ -12,6 +12,9 @@ mod slugignore;
 mod source;
 mod ssh;
 mod step;
+pub mod submodules;
+pub mod text_file;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,31 +24,31 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::failure::{Failure, OrFailure};
+use crate::failure::{OrFailure, SlugError};
 use crate::process_types::{self, ProcessTypes};
-use crate::release::{self, Release};
-use cache::Cache;
+use crate::release::{self, PackRelease};
+use cache::CacheDir;
 use layer::Contents;
-use packs::{Pack, Shelf};
+use packs::{Pack, PackSources};
 use slugignore::SlugIgnore;
-use step::Surroundings;
+use step::StepEnvironment;
 
 /// Bound on the slug's size in bytes, set by the platform.
 const BYTES_MAX_VARIABLE: &str = "DEIS_SLUG_BYTES_MAX";
 
-/// Where everything is; the defaults are the stack image's.
+/// Paths of a build; the defaults are the stack image's.
 #[derive(Debug)]
-pub struct Paths {
-    /// Holds `source`, `env`, `cache` and `out`.
+pub struct BuildPaths {
+    /// Holds `source`, `env`, `cache` and `out`, and the list of submodules, if there are any.
     pub workspace: PathBuf,
     /// `BUILD_DIR` of the packs; its parent takes what only the build needs.
     pub build_dir: PathBuf,
-    /// Where the slug will be at run time.
+    /// Folder of the slug at run time.
     pub app_dir: PathBuf,
     pub buildpacks: PathBuf,
 }
 
-impl Default for Paths {
+impl Default for BuildPaths {
     fn default() -> Self {
         Self {
             workspace: "/workspace".into(),
@@ -60,17 +63,19 @@ impl Default for Paths {
 #[derive(Serialize)]
 struct BuildResult {
     process_types: ProcessTypes,
-    /// What the pack calls itself; of several, all in order.
+    /// Name that the pack reports; of several packs, all in order.
     buildpack: String,
     slug_bytes: u64,
-    /// How long the parts of the build took.
+    /// Duration of each part of the build.
     seconds: BTreeMap<&'static str, f64>,
 }
 
 /// Builds the source of the workspace.
-pub fn build(paths: &Paths) -> Result<(), Failure> {
+pub fn build(paths: &BuildPaths) -> Result<(), SlugError> {
     let mut clock = Clock::start();
-    let build = Build::prepare(paths)?;
+    submodules::fetch(&paths.workspace)?;
+    clock.lap("submodules");
+    let build = BuildRun::prepare(paths)?;
     let packs = build.choose_packs()?;
     clock.lap("detect");
     let (build, release) = build.compile(&packs)?;
@@ -85,19 +90,18 @@ pub fn build(paths: &Paths) -> Result<(), Failure> {
 }
 
 /// A build whose source is in place.
-struct Build<'a> {
-    paths: &'a Paths,
+struct BuildRun<'a> {
+    paths: &'a BuildPaths,
     scratch: &'a Path,
     env_dir: PathBuf,
-    cache: Cache,
+    cache: CacheDir,
     procfile: Option<ProcessTypes>,
-    ignore: SlugIgnore,
     bytes_max: Option<u64>,
-    surroundings: Surroundings,
+    surroundings: StepEnvironment,
 }
 
-impl<'a> Build<'a> {
-    fn prepare(paths: &'a Paths) -> Result<Self, Failure> {
+impl<'a> BuildRun<'a> {
+    fn prepare(paths: &'a BuildPaths) -> Result<Self, SlugError> {
         let source = paths.workspace.join("source");
         let procfile = process_types::of_procfile(&source)?;
         let ignore = read_slugignore(&source)?;
@@ -106,20 +110,22 @@ impl<'a> Build<'a> {
         let env_dir = scratch.join("environment");
         source::place_config(&paths.workspace.join("env"), &env_dir)?;
         let wanted = source::config_value(&env_dir, "DEIS_DISABLE_CACHE").is_none();
-        let cache = Cache::open(&paths.workspace.join("cache"), scratch, wanted)?;
+        let cache = CacheDir::open(&paths.workspace.join("cache"), scratch, wanted)?;
         source::place(&source, &paths.build_dir)?;
-        let surroundings = Surroundings {
+        ignore.remove_from(&paths.build_dir).or_fail("leave out what .slugignore names")?;
+        let surroundings = StepEnvironment {
             app_dir: paths.app_dir.clone(),
             build_dir: paths.build_dir.clone(),
             request_id: random_id()?,
             ssh_command: ssh::prepare(&env_dir, &paths.app_dir)?,
             exports: Vec::new(),
+            config: source::config(&env_dir)?,
         };
-        Ok(Self { paths, scratch, env_dir, cache, procfile, ignore, bytes_max, surroundings })
+        Ok(Self { paths, scratch, env_dir, cache, procfile, bytes_max, surroundings })
     }
 
-    fn choose_packs(&self) -> Result<Vec<Pack>, Failure> {
-        let shelf = Shelf {
+    fn choose_packs(&self) -> Result<Vec<Pack>, SlugError> {
+        let shelf = PackSources {
             built_in: &self.paths.buildpacks,
             scratch: self.scratch,
             build_dir: &self.paths.build_dir,
@@ -129,7 +135,7 @@ impl<'a> Build<'a> {
     }
 
     /// Lets every pack have its turn; the last one's release counts.
-    fn compile(mut self, packs: &[Pack]) -> Result<(Self, Release), Failure> {
+    fn compile(mut self, packs: &[Pack]) -> Result<(Self, PackRelease), SlugError> {
         self.run_hook("bin/pre-compile")?;
         for pack in packs {
             if packs.len() > 1 {
@@ -137,28 +143,36 @@ impl<'a> Build<'a> {
             }
             self.run_compile(pack)?;
         }
-        let release = packs.last().map_or(Ok(Release::default()), |pack| self.run_release(pack))?;
+        let release = packs.last().map_or(Ok(PackRelease::default()), |pack| self.run_release(pack))?;
         self.run_hook("bin/post-compile")?;
         Ok((self, release))
     }
 
-    fn run_hook(&self, name: &str) -> Result<(), Failure> {
+    fn run_hook(&self, name: &str) -> Result<(), SlugError> {
         let program = self.paths.build_dir.join(name);
         if !program.is_file() {
             return Ok(());
         }
         output::title(&format!("Running {name} hook"));
-        let status = step::run(self.surroundings.command(&program, []))
+        let status = step::run(self.surroundings.command_with_config(&program, []))
             .or_fail(format!("run {name} (is it executable?)"))?;
-        if status.success() { Ok(()) } else { Err(Failure::step(format!("{name} {}", step::ending(status)))) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(SlugError::step(format!("{name} {}", step::ending(status))))
+        }
     }
 
-    fn run_compile(&mut self, pack: &Pack) -> Result<(), Failure> {
+    fn run_compile(&mut self, pack: &Pack) -> Result<(), SlugError> {
         let arguments = [self.paths.build_dir.as_path(), &self.cache.dir, &self.env_dir];
-        let command = self.surroundings.command(&pack.program("compile"), arguments);
+        let command = self.surroundings.command_with_config(&pack.program("compile"), arguments);
         let status = step::run(command).or_fail(format!("run bin/compile of buildpack {}", pack.name))?;
         if !status.success() {
-            return Err(Failure::step(format!("buildpack {}: compile {}", pack.name, step::ending(status))));
+            return Err(SlugError::step(format!(
+                "buildpack {}: compile {}",
+                pack.name,
+                step::ending(status)
+            )));
         }
         let export = pack.dir.join("export");
         if export.is_file() {
@@ -167,7 +181,7 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    fn run_release(&self, pack: &Pack) -> Result<Release, Failure> {
+    fn run_release(&self, pack: &Pack) -> Result<PackRelease, SlugError> {
         let program = pack.program("release");
         let mut text = String::new();
         if program.is_file() {
@@ -175,7 +189,7 @@ impl<'a> Build<'a> {
             let (status, printed) = step::catch(command, release::BYTES_MAX, true)
                 .or_fail(format!("run bin/release of buildpack {}", pack.name))?;
             if !status.success() {
-                return Err(Failure::step(format!(
+                return Err(SlugError::step(format!(
                     "buildpack {}: release {}",
                     pack.name,
                     step::ending(status)
@@ -183,25 +197,26 @@ impl<'a> Build<'a> {
             }
             text = printed;
         }
-        let release = Release::parse(&text).map_err(|reason| {
-            Failure::data(format!("buildpack {}: its release is not valid: {reason}", pack.name))
+        let release = PackRelease::parse(&text).map_err(|reason| {
+            SlugError::data(format!("buildpack {}: its release is not valid: {reason}", pack.name))
         })?;
         fs::write(self.paths.build_dir.join(release::FILE), text).or_fail("write .release")?;
         Ok(release)
     }
 
     /// Process types of the app: the Procfile's (also one that the build wrote), else the pack's defaults.
-    fn discover(&self, packs: &[Pack], release: &Release) -> Result<ProcessTypes, Failure> {
+    fn discover(&self, packs: &[Pack], release: &PackRelease) -> Result<ProcessTypes, SlugError> {
         output::title("Discovering process types");
         let declared = match &self.procfile {
             Some(declared) => Some(declared.clone()),
             None => process_types::of_procfile(&self.paths.build_dir)?,
         };
+        let declared = declared.filter(|declared| !declared.is_empty());
         let defaults = process_types::of_release(release)?;
         if let Some(declared) = &declared {
             output::line(&format!("Procfile declares types -> {}", names(declared)));
-        }
-        if !defaults.is_empty() {
+        } else if !defaults.is_empty() {
+            // None of these runs by itself if a Procfile declares types.
             let pack = packs.last().map_or("the buildpack", |pack| &pack.name);
             output::line(&format!("Default process types for {pack} -> {}", names(&defaults)));
         }
@@ -209,18 +224,20 @@ impl<'a> Build<'a> {
         if types.is_empty() {
             output::warning("no process types: add a Procfile with a line such as `web: <command>`");
         }
+        if packs.iter().all(Pack::is_last_resort) {
+            tools::check(&types, &self.surroundings)?;
+        }
         Ok(types)
     }
 
-    fn pack_slug(&self) -> Result<u64, Failure> {
-        let contents =
-            Contents::list(&self.paths.build_dir, &self.ignore).or_fail("list the slug's files")?;
+    fn pack_slug(&self) -> Result<u64, SlugError> {
+        let contents = Contents::list(&self.paths.build_dir).or_fail("list the slug's files")?;
         for path in &contents.left_out {
             output::warning(&format!("{} is neither file, folder nor link and stays out", path.display()));
         }
         let bytes = contents.bytes();
         if let Some(most) = self.bytes_max.filter(|most| bytes > *most) {
-            return Err(Failure::data(format!(
+            return Err(SlugError::data(format!(
                 "the slug is {}, more than {}: keep large files out of git or list them in .slugignore",
                 output::human(bytes),
                 output::human(most)
@@ -231,7 +248,7 @@ impl<'a> Build<'a> {
         contents.write(&out.join("layer.tar")).or_fail("write the slug")
     }
 
-    fn write_result(&self, result: &BuildResult) -> Result<(), Failure> {
+    fn write_result(&self, result: &BuildResult) -> Result<(), SlugError> {
         let json = serde_json::to_vec_pretty(result).expect("a result has only text keys");
         fs::write(self.paths.workspace.join("out/result.json"), json).or_fail("write result.json")
     }
@@ -242,30 +259,25 @@ fn names(types: &ProcessTypes) -> String {
     if names.is_empty() { "(none)".to_owned() } else { names.join(", ") }
 }
 
-fn read_slugignore(source: &Path) -> Result<SlugIgnore, Failure> {
-    let text = match fs::read(source.join(".slugignore")) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(SlugIgnore::default()),
-        Err(error) => return Err(error).or_fail("read .slugignore"),
-    };
-    let (ignore, without_effect) = SlugIgnore::parse(&text);
+fn read_slugignore(source: &Path) -> Result<SlugIgnore, SlugError> {
+    let Some(text) = text_file::read(source, ".slugignore")? else { return Ok(SlugIgnore::default()) };
+    let (ignore, without_effect) = SlugIgnore::parse(text.as_bytes());
     for line in without_effect {
         output::warning(&format!(".slugignore has no negation, `{line}` is without effect"));
     }
     Ok(ignore)
 }
 
-fn bytes_max() -> Result<Option<u64>, Failure> {
+fn bytes_max() -> Result<Option<u64>, SlugError> {
     match std::env::var(BYTES_MAX_VARIABLE) {
-        Ok(text) if !text.is_empty() => text
-            .parse()
-            .map(Some)
-            .map_err(|_| Failure::usage(format!("{BYTES_MAX_VARIABLE} is `{text}`, not a number of bytes"))),
+        Ok(text) if !text.is_empty() => text.parse().map(Some).map_err(|_| {
+            SlugError::usage(format!("{BYTES_MAX_VARIABLE} is `{text}`, not a number of bytes"))
+        }),
         _ => Ok(None),
     }
 }
 
-fn random_id() -> Result<String, Failure> {
+fn random_id() -> Result<String, SlugError> {
     let mut bytes = [0; 16];
     fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut bytes))

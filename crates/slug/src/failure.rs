@@ -1,4 +1,4 @@
-//! How `slug` fails: one message for the person who must act, and an exit code that says whose turn it is.
+//! Failures of `slug`: one message for the person who must act, and an exit code for the side that must.
 
 use std::fmt::Display;
 
@@ -13,14 +13,14 @@ pub const UNAVAILABLE: u8 = 69;
 /// Reading or writing failed (EX_IOERR).
 pub const IO_ERROR: u8 = 74;
 
-/// What went wrong; the message goes to stderr, the code to whoever started `slug`.
+/// A failure; the message goes to stderr, the code to the parent process.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct SlugError {
     pub exit_code: u8,
     pub message: String,
 }
 
-impl Failure {
+impl SlugError {
     pub fn step(message: impl Into<String>) -> Self {
         Self { exit_code: STEP_FAILED, message: message.into() }
     }
@@ -41,11 +41,11 @@ impl Failure {
 /// Names what was tried when input or output fails.
 pub trait OrFailure<T> {
     /// Turns the error into a [`Failure`] that begins with `what`.
-    fn or_fail(self, what: impl Display) -> Result<T, Failure>;
+    fn or_fail(self, what: impl Display) -> Result<T, SlugError>;
 }
 
 impl<T> OrFailure<T> for std::io::Result<T> {
-    fn or_fail(self, what: impl Display) -> Result<T, Failure> {
-        self.map_err(|error| Failure { exit_code: IO_ERROR, message: format!("{what}: {error}") })
+    fn or_fail(self, what: impl Display) -> Result<T, SlugError> {
+        self.map_err(|error| SlugError { exit_code: IO_ERROR, message: format!("{what}: {error}") })
     }
 }

@@ -13,25 +13,30 @@ mod serve;
 
 use std::process::ExitCode;
 
-use arguments::Request;
-use failure::Failure;
+use arguments::SlugCommand;
+use failure::SlugError;
 
 fn main() -> ExitCode {
     match carry_out(std::env::args_os().skip(1)) {
         Ok(code) => code,
-        Err(Failure { exit_code, message }) => {
+        Err(SlugError { exit_code, message }) => {
             eprintln!(" !     {message}");
             ExitCode::from(exit_code)
         }
     }
 }
 
-fn carry_out(words: impl Iterator<Item = std::ffi::OsString>) -> Result<ExitCode, Failure> {
+fn carry_out(words: impl Iterator<Item = std::ffi::OsString>) -> Result<ExitCode, SlugError> {
     match arguments::parse(words)? {
-        Request::Build(paths) => build::build(&paths).map(|()| ExitCode::SUCCESS),
-        Request::Run { app_dir, what } => run::run(&app_dir, &what).map(ExitCode::from),
-        Request::Static { root, port } => serve::serve(&root, port).map(|()| ExitCode::SUCCESS),
-        Request::Help => {
+        SlugCommand::Build(paths) => build::build(&paths).map(|()| ExitCode::SUCCESS),
+        SlugCommand::Submodules { workspace } => {
+            build::submodules::fetch(&workspace).map(|()| ExitCode::SUCCESS)
+        }
+        SlugCommand::Run { app_dir, what } => run::run(&app_dir, &what).map(ExitCode::from),
+        SlugCommand::Static { root, fallback, port } => {
+            serve::serve(&root, fallback, port).map(|()| ExitCode::SUCCESS)
+        }
+        SlugCommand::Help => {
             println!("{}", arguments::USAGE);
             Ok(ExitCode::SUCCESS)
         }

@@ -1,4 +1,4 @@
-//! Which commands an app's process types run: the Procfile's, else the defaults of its pack.
+//! Commands of an app's process types: the Procfile's, else the defaults of its pack.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,14 +7,15 @@ use std::path::Path;
 use domain::ProcessType;
 use domain::procfile::{self, PROCFILE_BYTES_MAX};
 
-use crate::failure::{Failure, OrFailure};
-use crate::release::Release;
+use crate::build::text_file;
+use crate::failure::{OrFailure, SlugError};
+use crate::release::PackRelease;
 
 /// Commands by type.
 pub type ProcessTypes = procfile::Procfile;
 
 /// Reads the Procfile of a folder; `None` when there is none.
-pub fn of_procfile(dir: &Path) -> Result<Option<ProcessTypes>, Failure> {
+pub fn of_procfile(dir: &Path) -> Result<Option<ProcessTypes>, SlugError> {
     let mut bytes = Vec::new();
     match File::open(dir.join("Procfile")) {
         // One byte more than is allowed, so that the parser sees that it is too long.
@@ -24,17 +25,16 @@ pub fn of_procfile(dir: &Path) -> Result<Option<ProcessTypes>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).or_fail("read Procfile"),
     };
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::data("Procfile is not UTF-8: save it as plain text"))?;
-    procfile::parse(&text).map(Some).map_err(|error| Failure::data(error.to_string()))
+    let text = text_file::decoded("Procfile", bytes)?;
+    procfile::parse(&text).map(Some).map_err(|error| SlugError::data(error.to_string()))
 }
 
 /// The defaults of a pack, their names checked.
-pub fn of_release(release: &Release) -> Result<ProcessTypes, Failure> {
+pub fn of_release(release: &PackRelease) -> Result<ProcessTypes, SlugError> {
     let mut types = ProcessTypes::new();
     for (name, command) in &release.default_process_types {
         let process_type = ProcessType::parse(name).map_err(|error| {
-            Failure::data(format!("the buildpack's release names process type `{name}`: {error}"))
+            SlugError::data(format!("the buildpack's release names process type `{name}`: {error}"))
         })?;
         types.insert(process_type, command.clone());
     }
@@ -42,13 +42,13 @@ pub fn of_release(release: &Release) -> Result<ProcessTypes, Failure> {
 }
 
 /// Finds the command of a type in a slug.
-pub fn look_up(dir: &Path, release: &Release, name: &str) -> Result<String, Failure> {
+pub fn command_of(dir: &Path, release: &PackRelease, name: &str) -> Result<String, SlugError> {
     let declared = of_procfile(dir)?.unwrap_or_default();
     let defaults = of_release(release)?;
     let known = |types: &ProcessTypes| types.iter().find(|(t, _)| t.as_str() == name).map(|(_, c)| c.clone());
     known(&declared).or_else(|| known(&defaults)).ok_or_else(|| {
         let names: Vec<_> = declared.keys().chain(defaults.keys()).map(ProcessType::as_str).collect();
         let names = if names.is_empty() { "none: add a Procfile".to_owned() } else { names.join(", ") };
-        Failure::usage(format!("process type `{name}` is not known, the app has {names}"))
+        SlugError::usage(format!("process type `{name}` is not known, the app has {names}"))
     })
 }

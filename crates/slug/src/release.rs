@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::failure::{Failure, OrFailure};
+use crate::failure::{OrFailure, SlugError};
 
 /// Name of the file at the root of a slug.
 pub const FILE: &str = ".release";
@@ -15,7 +15,7 @@ pub const BYTES_MAX: u64 = 1024 * 1024;
 
 /// Defaults that a pack gives to the app; `addons` is read over, the platform has none.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Release {
+pub struct PackRelease {
     /// Environment for the app's processes, used where nobody set a value.
     pub config_vars: BTreeMap<String, String>,
     /// Process types of an app whose Procfile does not name them.
@@ -30,7 +30,7 @@ struct Document {
     default_process_types: Option<BTreeMap<String, Scalar>>,
 }
 
-/// YAML reads `8080` as a number and `yes` as a truth value; a pack means the text.
+/// YAML reads `8080` as a number and `yes` as a boolean; a pack means the text.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Scalar {
@@ -51,7 +51,7 @@ impl From<Scalar> for String {
     }
 }
 
-impl Release {
+impl PackRelease {
     /// Parses a release document; an empty one says nothing.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.lines().all(|line| matches!(line.trim(), "" | "---" | "--- {}" | "{}")) {
@@ -63,7 +63,7 @@ impl Release {
     }
 
     /// Reads the file of a slug; a missing one says nothing.
-    pub fn read(dir: &Path) -> Result<Self, Failure> {
+    pub fn read(dir: &Path) -> Result<Self, SlugError> {
         let path = dir.join(FILE);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -71,7 +71,7 @@ impl Release {
             Err(error) => return Err(error).or_fail(format!("read {}", path.display())),
         };
         Self::parse(&text)
-            .map_err(|reason| Failure::data(format!("{} is not valid: {reason}", path.display())))
+            .map_err(|reason| SlugError::data(format!("{} is not valid: {reason}", path.display())))
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_release_gives_variables_and_process_types_as_texts() {
-        let release = Release::parse(
+        let release = PackRelease::parse(
             "---\naddons: []\nconfig_vars:\n  WORKERS: 2\n  DEBUG: false\n\
              default_process_types:\n  web: bin/serve --port $PORT\n",
         )
@@ -99,13 +99,13 @@ mod tests {
     #[test]
     fn an_empty_release_says_nothing() {
         for empty in ["", "\n", "--- {}\n", "---\n", "{}", "---\naddons:\nconfig_vars:\n"] {
-            assert_eq!(Release::parse(empty), Ok(Release::default()), "{empty:?}");
+            assert_eq!(PackRelease::parse(empty), Ok(PackRelease::default()), "{empty:?}");
         }
     }
 
     #[test]
     fn a_release_that_is_no_map_is_refused() {
-        assert!(Release::parse("- web\n- worker\n").is_err());
-        assert!(Release::parse("config_vars: [1").is_err());
+        assert!(PackRelease::parse("- web\n- worker\n").is_err());
+        assert!(PackRelease::parse("config_vars: [1").is_err());
     }
 }

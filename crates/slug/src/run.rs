@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::arguments::PORT_DEFAULT;
-use crate::failure::{Failure, OrFailure};
+use crate::failure::{OrFailure, SlugError};
 use crate::process_types;
-use crate::release::Release;
+use crate::release::PackRelease;
 
 /// Sources the scripts, then runs the command in a shell of its own: so `exec`, pipes and lists mean what
 /// they mean in a terminal, and a simple command takes the shell's place.
 const START: &str =
     r#"command=$1; shift; for script; do . "$script"; done; unset script; exec bash -c "$command""#;
 
-/// What to start.
-pub enum What {
+/// Command to start.
+pub enum RunTarget {
     /// A process type of the app.
     Type(String),
     /// A command line of the user.
@@ -25,11 +25,11 @@ pub enum What {
 }
 
 /// Starts the process and stays beside it until it ends; returns its exit code.
-pub fn run(app_dir: &Path, what: &What) -> Result<u8, Failure> {
-    let release = Release::read(app_dir)?;
+pub fn run(app_dir: &Path, what: &RunTarget) -> Result<u8, SlugError> {
+    let release = PackRelease::read(app_dir)?;
     let command = match what {
-        What::Type(name) => process_types::look_up(app_dir, &release, name)?,
-        What::Command(command) => command.clone(),
+        RunTarget::Type(name) => process_types::command_of(app_dir, &release, name)?,
+        RunTarget::Command(command) => command.clone(),
     };
     let mut bash = Command::new("bash");
     bash.args(["-c", START, "slug", &command]).args(profile_scripts(app_dir)?).current_dir(app_dir);
@@ -42,7 +42,7 @@ pub fn run(app_dir: &Path, what: &What) -> Result<u8, Failure> {
 }
 
 /// Values for variables that nobody has set: what the user or the platform sets always wins.
-fn defaults(app_dir: &Path, release: &Release) -> Vec<(String, String)> {
+fn defaults(app_dir: &Path, release: &PackRelease) -> Vec<(String, String)> {
     let own = [("PORT", PORT_DEFAULT.to_string()), ("HOME", app_dir.display().to_string())];
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
     let usable = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
@@ -50,16 +50,19 @@ fn defaults(app_dir: &Path, release: &Release) -> Vec<(String, String)> {
     of_pack.map(|(name, value)| (name.clone(), value.clone())).chain(own).collect()
 }
 
-/// Files of `.profile.d` in the order of their names.
-fn profile_scripts(app_dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// Scripts of `.profile.d` in the order of their names, then the app's own `.profile`.
+fn profile_scripts(app_dir: &Path) -> Result<Vec<PathBuf>, SlugError> {
+    let own = Some(app_dir.join(".profile")).filter(|path| path.is_file());
     let dir = app_dir.join(".profile.d");
     if !dir.is_dir() {
-        return Ok(Vec::new());
+        return Ok(own.into_iter().collect());
     }
     let entries = std::fs::read_dir(&dir).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
     let entries = entries.or_fail(format!("read {}", dir.display()))?;
-    let mut scripts: Vec<_> =
-        entries.iter().map(std::fs::DirEntry::path).filter(|path| path.is_file()).collect();
+    let is_script =
+        |path: &PathBuf| path.extension().is_some_and(|extension| extension == "sh") && path.is_file();
+    let mut scripts: Vec<_> = entries.iter().map(std::fs::DirEntry::path).filter(is_script).collect();
     scripts.sort();
+    scripts.extend(own);
     Ok(scripts)
 }

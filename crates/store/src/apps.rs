@@ -10,22 +10,22 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
+use crate::changes::ChangeContext;
 use crate::releases::NewRelease;
-use crate::wishes::By;
 use crate::{
-    ConfigRecord, Domain, Listed, NewDomain, Page, ReleaseRecord, SettingsRecord, Store, StoreError, configs,
-    deploys, domains, releases, rows, settings, tls,
+    ConfigRecord, DomainRecord, NewDomain, PageRange, ReleaseRecord, Rows, SettingsRecord, Store, StoreError,
+    access_version, configs, deploys, domains, releases, rows, settings, tls,
 };
 
 /// An app as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct App {
+pub struct AppRecord {
     pub uuid: String,
     pub id: AppName,
     pub owner: String,
     pub created: Timestamp,
     pub updated: Timestamp,
-    /// Its end was wished for; what runs of it is being removed.
+    /// Its removal is recorded; what runs of it is being removed.
     pub removing: bool,
 }
 
@@ -42,10 +42,10 @@ pub struct NewApp {
 /// An app and all that is made with it.
 #[derive(Debug, Clone)]
 pub struct CreatedApp {
-    pub app: App,
+    pub app: AppRecord,
     pub config: ConfigRecord,
     pub release: ReleaseRecord,
-    pub domain: Domain,
+    pub domain: DomainRecord,
     pub settings: SettingsRecord,
 }
 
@@ -63,8 +63,12 @@ macro_rules! paged {
 }
 
 impl Store {
-    /// Makes an app with its first config, release v1, settings and its own domain. A taken name is a
-    /// [`StoreError::Conflict`] about `id`, one that another app has as a domain is one about `domain`.
+    /// Creates an app with its first config, release v1, settings and its own domain.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] about `id` for a taken name, about `domain` for one that another app has as a
+    /// domain.
     pub async fn create_app(&self, new: NewApp) -> Result<CreatedApp, StoreError> {
         let NewApp { id, owner, config, now } = new;
         let now = rows::kept(now);
@@ -73,8 +77,14 @@ impl Store {
             return Err(StoreError::conflict("id"));
         }
         let uuid = rows::new_uuid();
-        let app =
-            App { uuid, id: id.clone(), owner: owner.clone(), created: now, updated: now, removing: false };
+        let app = AppRecord {
+            uuid,
+            id: id.clone(),
+            owner: owner.clone(),
+            created: now,
+            updated: now,
+            removing: false,
+        };
         insert(&app, &mut write).await?;
         count_apps(1, &mut write).await?;
         let summary = initial_summary(&owner, &config);
@@ -87,7 +97,7 @@ impl Store {
             summary,
         };
         let release = releases::insert(&id, &owner, release, now, &mut write).await?;
-        let by = By { store: self, app: &id, owner: &owner, now };
+        let by = ChangeContext { store: self, app: &id, owner: &owner, now };
         let settings = settings::replace(&by, AppSettings::default(), &mut write).await?;
         tls::replace(&by, None, &mut write).await?;
         let domain = NewDomain { domain: id.to_string(), app: id, owner, now };
@@ -97,7 +107,7 @@ impl Store {
     }
 
     /// Finds an app by name.
-    pub async fn app(&self, id: &AppName) -> Result<Option<App>, StoreError> {
+    pub async fn app(&self, id: &AppName) -> Result<Option<AppRecord>, StoreError> {
         let found = sqlx::query("SELECT * FROM apps WHERE id = $1")
             .bind(id.as_str())
             .fetch_optional(&self.pool)
@@ -105,14 +115,14 @@ impl Store {
         found.as_ref().map(read).transpose()
     }
 
-    /// Apps that a user sees, by name, each with the replicas that are wanted of it: all for an administrator, else
-    /// own and shared ones. Those on their way out are left out.
+    /// Apps that a user sees, by name, each with its wanted counts: all for an administrator, else own and shared
+    /// ones. Apps being removed are left out.
     pub async fn apps_of(
         &self,
         username: &str,
         is_admin: bool,
-        page: Page,
-    ) -> Result<Listed<(App, Structure)>, StoreError> {
+        page: PageRange,
+    ) -> Result<Rows<(AppRecord, Structure)>, StoreError> {
         let (count, list) =
             if is_admin { (COUNT_OF_ALL, PAGE_OF_ALL) } else { (COUNT_OF_USER, PAGE_OF_USER) };
         let mut connection = self.pool.acquire().await?;
@@ -124,10 +134,10 @@ impl Store {
             .fetch_all(&mut *connection)
             .await?;
         let app = |row: &AnyRow| Ok((read(row)?, deploys::read_structure_or_none(row)?));
-        Ok(Listed { count: rows::count(&count)?, rows: rows::each(&found, app)? })
+        Ok(Rows { count: rows::count(&count)?, rows: rows::each(&found, app)? })
     }
 
-    /// Names of all apps, those on their way out included.
+    /// Names of all apps, those being removed included.
     pub async fn app_names(&self) -> Result<Vec<AppName>, StoreError> {
         let found = sqlx::query("SELECT id FROM apps ORDER BY id").fetch_all(&self.pool).await?;
         rows::each(&found, |row| rows::app_name(row, "id"))
@@ -135,6 +145,10 @@ impl Store {
 
     /// Hands an app over with all of its rows that the old owner owns; what collaborators made stays
     /// theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown app or user.
     pub async fn transfer_app(&self, id: &AppName, to: &str, now: Timestamp) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         let found = sqlx::query("SELECT owner FROM apps WHERE id = $1")
@@ -150,15 +164,21 @@ impl Store {
             sqlx::query(*handing_over).bind(to).bind(id.as_str()).bind(&from).execute(&mut *write).await?;
         }
         touch(id, now, &mut write).await?;
-        Ok(write.commit().await?)
+        access_version::bump(&mut write).await?;
+        write.commit().await
     }
 
-    /// Notes that an app was asked for again, which heals what is missing of it.
+    /// Updates the time of an app, so that its missing objects are created again.
     pub async fn touch_app(&self, id: &AppName, now: Timestamp) -> Result<(), StoreError> {
         touch(id, now, &mut *self.pool.acquire().await?).await
     }
 
-    /// Wishes an app away: from now on nothing more is deployed of it. [`Store::forget_app`] ends it.
+    /// Records the removal of an app: from now on nothing more is deployed of it. [`Store::forget_app`] ends it.
+    /// Repeating it changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown app.
     pub async fn remove_app(&self, id: &AppName, now: Timestamp) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         let found = sqlx::query("SELECT removing FROM apps WHERE id = $1")
@@ -166,7 +186,7 @@ impl Store {
             .fetch_optional(&mut *write)
             .await?;
         let found = found.ok_or_else(|| StoreError::not_found(format!("app {id}")))?;
-        if !rows::truth(&found, "removing")? {
+        if !rows::bool(&found, "removing")? {
             count_apps(-1, &mut write).await?;
         }
         sqlx::query("UPDATE apps SET removing = 1, updated = $1 WHERE id = $2")
@@ -174,24 +194,12 @@ impl Store {
             .bind(id.as_str())
             .execute(&mut *write)
             .await?;
-        Ok(write.commit().await?)
-    }
-
-    /// Drops the rows of an app that was wished away, once nothing runs of it any more.
-    pub async fn forget_app(&self, id: &AppName) -> Result<(), StoreError> {
-        let mut write = self.write().await?;
-        // Releases first: they refer to configs and builds, which go with the app.
-        for statement in [
-            "DELETE FROM releases WHERE app IN (SELECT id FROM apps WHERE id = $1 AND removing = 1)",
-            "DELETE FROM apps WHERE id = $1 AND removing = 1",
-        ] {
-            sqlx::query(statement).bind(id.as_str()).execute(&mut *write).await?;
-        }
-        Ok(write.commit().await?)
+        access_version::bump(&mut write).await?;
+        write.commit().await
     }
 }
 
-// Whom a list is for is part of its text, not a condition in it, so that each has an index to go by.
+// The kind of caller selects the query text instead of a condition in it, so that each query has an index.
 const COUNT_OF_ALL: &str = "SELECT CAST(value AS BIGINT) FROM meta WHERE name = 'apps' AND $1 = $1";
 const COUNT_OF_USER: &str = "SELECT COUNT(*) FROM apps WHERE removing = 0 AND id IN \
      (SELECT id FROM apps WHERE owner = $1 UNION SELECT app FROM collaborators WHERE username = $1)";
@@ -200,7 +208,7 @@ const PAGE_OF_USER: &str = paged!(
     "id IN (SELECT id FROM apps WHERE owner = $1 UNION SELECT app FROM collaborators WHERE username = $1)"
 );
 
-/// Keeps the number of apps that nobody has wished away.
+/// Keeps the number of apps that are not being removed.
 async fn count_apps(change: i64, connection: &mut AnyConnection) -> Result<(), StoreError> {
     sqlx::query("UPDATE meta SET value = CAST(CAST(value AS BIGINT) + $1 AS TEXT) WHERE name = 'apps'")
         .bind(change)
@@ -220,8 +228,8 @@ const OWNED_ROWS: &[&str] = &[
     "UPDATE app_tls SET owner = $1 WHERE app = $2 AND owner = $3",
 ];
 
-async fn insert(app: &App, connection: &mut AnyConnection) -> Result<(), StoreError> {
-    let App { uuid, id, owner, created, updated, removing } = app;
+async fn insert(app: &AppRecord, connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let AppRecord { uuid, id, owner, created, updated, removing } = app;
     sqlx::query(
         "INSERT INTO apps (uuid, id, owner, created, updated, removing) VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -236,7 +244,7 @@ async fn insert(app: &App, connection: &mut AnyConnection) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Refuses an app that is not there or on its way out, inside a write.
+/// Refuses an app that does not exist or is being removed, inside a write.
 pub(crate) async fn must_be_there(id: &AppName, connection: &mut AnyConnection) -> Result<(), StoreError> {
     let there = sqlx::query("SELECT 1 FROM apps WHERE id = $1 AND removing = 0").bind(id.as_str());
     if rows::any(there, connection).await? { Ok(()) } else { Err(StoreError::not_found(format!("app {id}"))) }
@@ -255,13 +263,13 @@ pub(crate) async fn touch(
     Ok(())
 }
 
-fn read(row: &AnyRow) -> Result<App, StoreError> {
-    Ok(App {
+fn read(row: &AnyRow) -> Result<AppRecord, StoreError> {
+    Ok(AppRecord {
         uuid: row.try_get("uuid")?,
         id: rows::app_name(row, "id")?,
         owner: row.try_get("owner")?,
         created: rows::time(row, "created")?,
         updated: rows::time(row, "updated")?,
-        removing: rows::truth(row, "removing")?,
+        removing: rows::bool(row, "removing")?,
     })
 }

@@ -1,9 +1,9 @@
-//! Certificates that the platform gets by itself: which apps want them, how far each order is, and what comes of it.
+//! Automatic certificates: the apps that want them, the state of each order, and the results.
 //!
-//! Every step of an order is recorded before the next is taken, so that whoever goes on knows where it stopped.
+//! Every step of an order is recorded before the next is taken, so that it can be resumed.
 
 use domain::AppName;
-use domain::auto_certs::{Progress, Served, cert_name};
+use domain::auto_certs::{OrderProgress, ServedCertificate, cert_name};
 use domain::certs::{CertFacts, Pair};
 use domain::challenges::Challenge;
 use jiff::Timestamp;
@@ -14,17 +14,17 @@ use crate::{Store, StoreError, apps, certs, rows};
 
 /// A domain of an app, as far as its certificate goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AutoDomain {
+pub struct AutoDomainRecord {
     pub domain: String,
     pub app: AppName,
-    pub served: Option<Served>,
-    pub progress: Progress,
+    pub served: Option<ServedCertificate>,
+    pub progress: OrderProgress,
 }
 
-/// An order that was begun: all that is needed to go on with it.
+/// An order that was begun: everything needed to resume it.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct AutoOrder {
-    /// The authority's address of the order; `None` where none is under way.
+    /// The authority's URL of the order; `None` if none is under way.
     pub url: Option<String>,
     pub key_authorization: Option<String>,
     /// PEM.
@@ -49,13 +49,17 @@ const DOMAINS: &str = "SELECT domains.domain, domains.app, certs.name, certs.fac
     LEFT JOIN auto_orders ON auto_orders.domain = domains.domain ";
 
 impl Store {
-    /// Whether the domains of an app are to get certificates by themselves.
+    /// Returns true if the app wants automatic certificates.
     pub async fn wants_auto_certs(&self, app: &AppName) -> Result<bool, StoreError> {
         let found = sqlx::query("SELECT 1 FROM auto_certs WHERE app = $1").bind(app.as_str());
         Ok(found.fetch_optional(&self.pool).await?.is_some())
     }
 
-    /// Records the wish for certificates, or takes it back; says whether that changed anything.
+    /// Turns automatic certificates of an app on or off; returns true if that changed anything.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an app that does not exist or is being removed.
     pub async fn want_auto_certs(
         &self,
         app: &AppName,
@@ -86,7 +90,7 @@ impl Store {
     }
 
     /// All domains of an app, by name.
-    pub async fn auto_domains(&self, app: &AppName) -> Result<Vec<AutoDomain>, StoreError> {
+    pub async fn auto_domains(&self, app: &AppName) -> Result<Vec<AutoDomainRecord>, StoreError> {
         let text = format!("{DOMAINS} WHERE domains.app = $1 ORDER BY domains.domain");
         let found = sqlx::query(sqlx::AssertSqlSafe(text)).bind(app.as_str()).fetch_all(&self.pool).await?;
         rows::each(&found, read)
@@ -97,7 +101,7 @@ impl Store {
         &self,
         now: Timestamp,
         count_max: i64,
-    ) -> Result<Vec<AutoDomain>, StoreError> {
+    ) -> Result<Vec<AutoDomainRecord>, StoreError> {
         let text = format!(
             "{DOMAINS} JOIN auto_certs ON auto_certs.app = domains.app JOIN apps ON apps.id = domains.app \
              WHERE apps.removing = 0 AND domains.domain LIKE '%.%' AND domains.domain NOT LIKE '*.%' \
@@ -113,7 +117,7 @@ impl Store {
         rows::each(&found, read)
     }
 
-    /// What the domains of an app answer to the authority.
+    /// Responses of an app's domains to the certificate authority.
     pub async fn challenges(&self, app: &AppName) -> Result<Vec<Challenge>, StoreError> {
         let found = sqlx::query(
             "SELECT auto_orders.domain, auto_orders.key_authorization FROM auto_orders \
@@ -131,7 +135,7 @@ impl Store {
         Ok(challenges.into_iter().flatten().collect())
     }
 
-    /// The order of a domain at this authority. One at another is forgotten.
+    /// The order of a domain at the authority with this directory URL. An order at another authority is ignored.
     pub async fn auto_order(&self, domain: &str, directory: &str) -> Result<AutoOrder, StoreError> {
         let found = sqlx::query("SELECT * FROM auto_orders WHERE domain = $1")
             .bind(domain)
@@ -148,7 +152,11 @@ impl Store {
         Ok(AutoOrder { url, key_authorization, key, failures })
     }
 
-    /// Records how far an order is. A domain that is gone, or whose app wants none any more, is not found.
+    /// Records the progress of an order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for a domain that is gone, or whose app no longer wants certificates.
     pub async fn record_auto_order(
         &self,
         domain: &str,
@@ -174,18 +182,22 @@ impl Store {
         .bind(rows::time_text(now))
         .execute(&mut *write)
         .await?;
-        Ok(write.commit().await?)
+        write.commit().await
     }
 
-    /// Records a failure: what it was and when to try again. Where the order `is_lost`, another one is to be made.
+    /// Records a failure and the time of the next try. If the order `is_lost`, a new one is needed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::record_auto_order`].
     pub async fn record_auto_failure(
         &self,
         domain: &str,
         directory: &str,
-        progress: &Progress,
+        progress: &OrderProgress,
         is_lost: bool,
     ) -> Result<(), StoreError> {
-        let Progress { is_ordered: _, failures, error, tried, next_try } = progress;
+        let OrderProgress { is_ordered: _, failures, error, tried, next_try } = progress;
         let mut write = self.write().await?;
         must_be_wanted(domain, &mut write).await?;
         let lost =
@@ -204,10 +216,10 @@ impl Store {
             .bind(next_try.map(rows::time_text))
             .execute(&mut *write)
             .await?;
-        Ok(write.commit().await?)
+        write.commit().await
     }
 
-    /// Lets a domain that rests be tried at another time.
+    /// Sets the time of the next try of a domain that waits for one.
     pub async fn reschedule_auto_domain(&self, domain: &str, next_try: Timestamp) -> Result<(), StoreError> {
         sqlx::query("UPDATE auto_orders SET next_try = $1 WHERE domain = $2 AND next_try IS NOT NULL")
             .bind(rows::time_text(next_try))
@@ -217,8 +229,12 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps a certificate that was issued in place of the one before, for its domain unless a user brought
-    /// another meanwhile, and forgets the order.
+    /// Records an issued certificate in place of the previous one and removes the order; returns its name. A
+    /// certificate that a user has attached meanwhile stays.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::record_auto_order`].
     pub async fn keep_issued_cert(&self, issued: IssuedCert) -> Result<String, StoreError> {
         let IssuedCert { domain, facts, pair, renew_at, now } = issued;
         let mut write = self.write().await?;
@@ -329,17 +345,17 @@ async fn must_be_wanted(domain: &str, write: &mut AnyConnection) -> Result<Strin
     Ok(row.try_get("owner")?)
 }
 
-fn read(row: &AnyRow) -> Result<AutoDomain, StoreError> {
+fn read(row: &AnyRow) -> Result<AutoDomainRecord, StoreError> {
     let order_url: Option<String> = row.try_get("order_url")?;
     let is_known = row.try_get::<Option<i64>, _>("failures")?.is_some();
-    let progress = Progress {
+    let progress = OrderProgress {
         is_ordered: order_url.is_some(),
         failures: if is_known { failures(row)? } else { 0 },
         error: row.try_get("error")?,
         tried: rows::time_or_none(row, "tried")?,
         next_try: rows::time_or_none(row, "next_try")?,
     };
-    Ok(AutoDomain {
+    Ok(AutoDomainRecord {
         domain: row.try_get("domain")?,
         app: rows::app_name(row, "app")?,
         served: served(row)?,
@@ -347,11 +363,15 @@ fn read(row: &AnyRow) -> Result<AutoDomain, StoreError> {
     })
 }
 
-fn served(row: &AnyRow) -> Result<Option<Served>, StoreError> {
+fn served(row: &AnyRow) -> Result<Option<ServedCertificate>, StoreError> {
     let Some(name) = row.try_get::<Option<String>, _>("name")? else { return Ok(None) };
     let facts: String = row.try_get("facts")?;
     let facts: CertFacts = rows::from_json("a certificate", facts.as_bytes())?;
-    Ok(Some(Served { name, expires: facts.expires, renew_at: rows::time_or_none(row, "renew_at")? }))
+    Ok(Some(ServedCertificate {
+        name,
+        expires: facts.expires,
+        renew_at: rows::time_or_none(row, "renew_at")?,
+    }))
 }
 
 fn failures(row: &AnyRow) -> Result<u32, StoreError> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use crate::{Listed, Page, Store, StoreError, releases, rows};
+use crate::{PageRange, Rows, Store, StoreError, releases, rows};
 
 /// A build as recorded; it is never changed, so it has no other time than that of its making.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct BuildRecord {
 
 impl Store {
     /// Builds of an app, newest first.
-    pub async fn builds(&self, app: &AppName, page: Page) -> Result<Listed<BuildRecord>, StoreError> {
+    pub async fn builds(&self, app: &AppName, page: PageRange) -> Result<Rows<BuildRecord>, StoreError> {
         let count = sqlx::query("SELECT COUNT(*) FROM builds WHERE app = $1")
             .bind(app.as_str())
             .fetch_one(&self.pool)
@@ -32,7 +32,7 @@ impl Store {
                 .bind(page.offset)
                 .fetch_all(&self.pool)
                 .await?;
-        Ok(Listed { count: rows::count(&count)?, rows: rows::each(&found, read)? })
+        Ok(Rows { count: rows::count(&count)?, rows: rows::each(&found, read)? })
     }
 
     /// Finds a build of this app.

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use crate::{Listed, Page, Store, StoreError, rows};
+use crate::{PageRange, Rows, Store, StoreError, rows};
 
 /// A certificate as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cert {
+pub struct CertRecord {
     pub id: u64,
     pub name: String,
     pub owner: String,
@@ -35,8 +35,12 @@ pub struct NewCert {
 }
 
 impl Store {
-    /// Adds a certificate. A taken name is a [`StoreError::Conflict`] about `name`.
-    pub async fn add_cert(&self, new: NewCert) -> Result<Cert, StoreError> {
+    /// Adds a certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] about `name` for a taken name.
+    pub async fn add_cert(&self, new: NewCert) -> Result<CertRecord, StoreError> {
         let NewCert { name, owner, facts, pair, now } = new;
         let mut write = self.write().await?;
         let taken = sqlx::query("SELECT 1 FROM certs WHERE name = $1").bind(&name);
@@ -60,7 +64,7 @@ impl Store {
         .await?;
         write.commit().await?;
         let now = rows::kept(now);
-        Ok(Cert {
+        Ok(CertRecord {
             id,
             name,
             owner,
@@ -73,7 +77,7 @@ impl Store {
     }
 
     /// Certificates of a user, by name.
-    pub async fn certs(&self, owner: &str, page: Page) -> Result<Listed<Cert>, StoreError> {
+    pub async fn certs(&self, owner: &str, page: PageRange) -> Result<Rows<CertRecord>, StoreError> {
         let mut connection = self.pool.acquire().await?;
         let count = sqlx::query("SELECT COUNT(*) FROM certs WHERE owner = $1")
             .bind(owner)
@@ -89,11 +93,11 @@ impl Store {
         for row in &found {
             certs.push(read(row, &mut connection).await?);
         }
-        Ok(Listed { count: rows::count(&count)?, rows: certs })
+        Ok(Rows { count: rows::count(&count)?, rows: certs })
     }
 
     /// Finds a certificate of a user.
-    pub async fn cert(&self, owner: &str, name: &str) -> Result<Option<Cert>, StoreError> {
+    pub async fn cert(&self, owner: &str, name: &str) -> Result<Option<CertRecord>, StoreError> {
         let mut connection = self.pool.acquire().await?;
         let found = sqlx::query("SELECT * FROM certs WHERE owner = $1 AND name = $2")
             .bind(owner)
@@ -106,7 +110,8 @@ impl Store {
         }
     }
 
-    /// Removes a certificate of a user, also from the domains that it is attached to; says whether there was one.
+    /// Removes a certificate of a user, also from the domains that it is attached to; returns true if there was
+    /// one.
     pub async fn remove_cert(&self, owner: &str, name: &str) -> Result<bool, StoreError> {
         let removed = sqlx::query("DELETE FROM certs WHERE owner = $1 AND name = $2")
             .bind(owner)
@@ -116,8 +121,12 @@ impl Store {
         Ok(removed.rows_affected() > 0)
     }
 
-    /// Attaches a certificate to a domain, in place of one that the platform got by itself. One that has another
-    /// certificate is a [`StoreError::Conflict`] about `domain`; a certificate or domain that is gone is not found.
+    /// Attaches a certificate to a domain, in place of one that the platform ordered itself.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] about `domain` for a domain with another certificate; [`StoreError::NotFound`]
+    /// about `cert` or `domain` where that is gone.
     pub async fn attach_cert(&self, name: &str, domain: &str, now: Timestamp) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         for (what, query) in [
@@ -148,10 +157,10 @@ impl Store {
             .execute(&mut *write)
             .await?;
         touch(name, now, &mut write).await?;
-        Ok(write.commit().await?)
+        write.commit().await
     }
 
-    /// Takes a certificate from a domain; says whether it was attached there.
+    /// Takes a certificate from a domain; returns true if it was attached there.
     pub async fn detach_cert(&self, name: &str, domain: &str, now: Timestamp) -> Result<bool, StoreError> {
         let mut write = self.write().await?;
         let removed = sqlx::query("DELETE FROM cert_domains WHERE domain = $1 AND cert = $2")
@@ -206,14 +215,14 @@ async fn touch(name: &str, now: Timestamp, connection: &mut AnyConnection) -> Re
     Ok(())
 }
 
-async fn read(row: &AnyRow, connection: &mut AnyConnection) -> Result<Cert, StoreError> {
+async fn read(row: &AnyRow, connection: &mut AnyConnection) -> Result<CertRecord, StoreError> {
     let name: String = row.try_get("name")?;
     let facts: String = row.try_get("facts")?;
     let domains = sqlx::query("SELECT domain FROM cert_domains WHERE cert = $1 ORDER BY domain")
         .bind(&name)
         .fetch_all(connection)
         .await?;
-    Ok(Cert {
+    Ok(CertRecord {
         id: rows::number(row, "id")?,
         facts: rows::from_json("a certificate", facts.as_bytes())?,
         domains: rows::each(&domains, |row| Ok(row.try_get("domain")?))?,

@@ -4,10 +4,10 @@ use domain::AppName;
 use jiff::Timestamp;
 use sqlx::Row as _;
 
-use crate::{Store, StoreError, rows};
+use crate::{Store, StoreError, access_version, rows};
 
 impl Store {
-    /// Who owns the app, if there is such an app; one on its way out is none any more.
+    /// Owner of an app; `None` if it does not exist or is being removed.
     pub async fn app_owner(&self, app: &AppName) -> Result<Option<String>, StoreError> {
         let found = sqlx::query("SELECT owner FROM apps WHERE id = $1 AND removing = 0")
             .bind(app.as_str())
@@ -25,7 +25,7 @@ impl Store {
         rows::each(&found, |row| Ok(row.try_get("username")?))
     }
 
-    /// Whether the app was granted to this user.
+    /// Returns true if the app was granted to this user.
     pub async fn is_collaborator(&self, app: &AppName, username: &str) -> Result<bool, StoreError> {
         let granted = sqlx::query("SELECT 1 FROM collaborators WHERE app = $1 AND username = $2")
             .bind(app.as_str())
@@ -33,7 +33,11 @@ impl Store {
         rows::any(granted, &mut *self.pool.acquire().await?).await
     }
 
-    /// Grants the app; says whether that is new.
+    /// Grants the app; returns true if the grant is new.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown app or user.
     pub async fn add_collaborator(
         &self,
         app: &AppName,
@@ -60,13 +64,16 @@ impl Store {
         Ok(added.rows_affected() > 0)
     }
 
-    /// Takes the grant back; says whether there was one.
+    /// Takes the grant back; returns true if there was one.
     pub async fn remove_collaborator(&self, app: &AppName, username: &str) -> Result<bool, StoreError> {
+        let mut write = self.write().await?;
         let removed = sqlx::query("DELETE FROM collaborators WHERE app = $1 AND username = $2")
             .bind(app.as_str())
             .bind(username)
-            .execute(&self.pool)
+            .execute(&mut *write)
             .await?;
+        access_version::bump(&mut write).await?;
+        write.commit().await?;
         Ok(removed.rows_affected() > 0)
     }
 }

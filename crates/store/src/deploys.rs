@@ -7,7 +7,7 @@ use std::num::ParseIntError;
 
 use domain::AppName;
 use domain::settings::RunSettings;
-use domain::structure::Structure;
+use domain::structure::{Formation, Structure};
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
@@ -22,11 +22,11 @@ pub struct Deploy {
     pub version: u64,
     /// Replicas wanted with it.
     pub structure: Structure,
-    /// What the app's settings said of running it when the deploy was wished for.
+    /// Settings of the app that affect processes, as they were when the deploy was recorded.
     pub run: RunSettings,
     pub kind: DeployKind,
     pub state: DeployState,
-    /// Why it failed.
+    /// Reason of the failure.
     pub reason: Option<String>,
     /// The deploy that took its place.
     pub successor: Option<i64>,
@@ -34,23 +34,29 @@ pub struct Deploy {
     pub updated: Timestamp,
 }
 
+/// The change that a deploy carries out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeployKind {
+    /// A new release.
     Release,
+    /// Other counts or settings of the current release.
     Scale,
 }
 
+/// Progress or outcome of a deploy (docs/spec/api.md 5.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeployState {
+    /// Recorded, not begun.
     Pending,
     Running,
     Succeeded,
     Failed,
+    /// A newer deploy took its place; its outcome is that of its successor.
     Superseded,
 }
 
 impl DeployState {
-    /// Whether there is something left to do.
+    /// Returns true if the deploy has not ended.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Pending | Self::Running)
     }
@@ -96,7 +102,7 @@ impl Store {
         found.as_ref().map(read).transpose()
     }
 
-    /// Apps with an open deploy or on their way out, by name.
+    /// Apps with an open deploy or being removed, by name.
     pub async fn apps_with_work(&self) -> Result<Vec<AppName>, StoreError> {
         let found = sqlx::query(
             "SELECT app FROM deploys WHERE state IN ('pending', 'running') \
@@ -109,20 +115,20 @@ impl Store {
 
     /// Replicas that are wanted of an app: those of its newest deploy that has not failed.
     pub async fn structure(&self, app: &AppName) -> Result<Structure, StoreError> {
-        structure(app, &mut *self.pool.acquire().await?).await
+        Ok(formation(app, &mut *self.pool.acquire().await?).await?.structure)
     }
 
-    /// Notes that a deploy is being carried out; says whether it is still the one to carry out.
+    /// Records that a deploy is being carried out; returns false if it is no longer the one to carry out.
     pub async fn begin_deploy(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
         self.change_open(id, DeployState::Running, None, now).await
     }
 
-    /// Notes that a deploy succeeded; says whether it was still open.
+    /// Records that a deploy succeeded; returns false if it was no longer open.
     pub async fn succeed_deploy(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
         self.change_open(id, DeployState::Succeeded, None, now).await
     }
 
-    /// Notes that a deploy failed, and with it those that it superseded; says whether it was still open.
+    /// Records that a deploy failed, and with it those that it superseded; returns false if it was no longer open.
     pub async fn fail_deploy(&self, id: i64, reason: &str, now: Timestamp) -> Result<bool, StoreError> {
         self.change_open(id, DeployState::Failed, Some(reason), now).await
     }
@@ -161,24 +167,25 @@ impl Store {
     }
 }
 
-pub(crate) async fn structure(
+/// Wanted counts of an app, and the counts that it remembers.
+pub(crate) async fn formation(
     app: &AppName,
     connection: &mut AnyConnection,
-) -> Result<Structure, StoreError> {
+) -> Result<Formation, StoreError> {
     let found = sqlx::query(
-        "SELECT structure FROM deploys WHERE app = $1 AND state <> 'failed' ORDER BY id DESC LIMIT 1",
+        "SELECT structure, chosen FROM deploys WHERE app = $1 AND state <> 'failed' ORDER BY id DESC LIMIT 1",
     )
     .bind(app.as_str())
     .fetch_optional(connection)
     .await?;
-    found.as_ref().map_or_else(|| Ok(Structure::new()), read_structure)
+    found.as_ref().map_or_else(|| Ok(Formation::default()), read_formation)
 }
 
-/// Records a wish to be carried out, which supersedes the app's open ones.
+/// Records a deploy to be carried out, which supersedes the app's open ones.
 pub(crate) async fn insert(
     app: &AppName,
     version: u64,
-    structure: &Structure,
+    formation: &Formation,
     kind: DeployKind,
     now: Timestamp,
     connection: &mut AnyConnection,
@@ -188,13 +195,14 @@ pub(crate) async fn insert(
     let services = services::types(app, connection).await?;
     let run = settings::current(app, connection).await?.settings.of_running(services);
     sqlx::query(
-        "INSERT INTO deploys (id, app, version, structure, run, kind, state, created, updated) \
-         VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $7)",
+        "INSERT INTO deploys (id, app, version, structure, chosen, run, kind, state, created, updated) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $8)",
     )
     .bind(id)
     .bind(app.as_str())
     .bind(rows::stored(version))
-    .bind(rows::json_text(structure))
+    .bind(rows::json_text(&formation.structure))
+    .bind(rows::json_text(&formation.chosen))
     .bind(rows::json_text(&run))
     .bind(match kind {
         DeployKind::Release => "release",
@@ -206,7 +214,7 @@ pub(crate) async fn insert(
     Ok(id)
 }
 
-/// Ids are never used again, also when the app of the newest is gone: somebody may still wait for it.
+/// Ids are never reused, also when the app of the newest is gone: a caller may still wait for it.
 async fn next_id(connection: &mut AnyConnection) -> Result<i64, StoreError> {
     let last = sqlx::query("SELECT value FROM meta WHERE name = 'last_deploy'")
         .fetch_optional(&mut *connection)
@@ -250,6 +258,14 @@ async fn supersede_open(
 fn read_structure(row: &AnyRow) -> Result<Structure, StoreError> {
     let text: String = row.try_get("structure")?;
     rows::from_json("a structure", text.as_bytes())
+}
+
+/// Deploys of before counts were remembered have those that ran.
+fn read_formation(row: &AnyRow) -> Result<Formation, StoreError> {
+    let structure = read_structure(row)?;
+    let chosen: Option<String> = row.try_get("chosen")?;
+    let chosen = chosen.map(|text| rows::from_json("chosen counts", text.as_bytes())).transpose()?;
+    Ok(Formation { chosen: chosen.unwrap_or_else(|| structure.clone()), structure })
 }
 
 /// That of a row beside which there may be no deploy.

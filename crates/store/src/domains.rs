@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use crate::{Listed, Page, Store, StoreError, apps, rows};
+use crate::{PageRange, Rows, Store, StoreError, apps, rows};
 
 /// A domain as recorded; `created` is the moment of its claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Domain {
+pub struct DomainRecord {
     pub domain: String,
     pub app: AppName,
     pub owner: String,
@@ -28,10 +28,14 @@ pub struct NewDomain {
 }
 
 impl Store {
-    /// Claims a domain. A taken one is a [`StoreError::Conflict`] about `domain`, one that is another
-    /// app's name is one about `app`, one that overlaps with a domain of somebody else is one about
-    /// `overlap`.
-    pub async fn add_domain(&self, new: NewDomain) -> Result<Domain, StoreError> {
+    /// Claims a domain for an app that has fewer than `most`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] about `domain` for a taken one, `app` for another app's name, `overlap` for one
+    /// that overlaps with a domain of another owner, `number` for one too many.
+    /// [`StoreError::NotFound`] for an app that does not exist or is being removed.
+    pub async fn add_domain(&self, new: NewDomain, most: u32) -> Result<DomainRecord, StoreError> {
         let mut write = self.write().await?;
         apps::must_be_there(&new.app, &mut write).await?;
         let names_app = sqlx::query("SELECT 1 FROM apps WHERE id = $1 AND id <> $2")
@@ -44,12 +48,16 @@ impl Store {
         if overlaps_with_others(&domain, &mut write).await? {
             return Err(StoreError::conflict("overlap"));
         }
+        let count = sqlx::query("SELECT COUNT(*) FROM domains WHERE app = $1").bind(domain.app.as_str());
+        if rows::count(&count.fetch_one(&mut *write).await?)? > u64::from(most) {
+            return Err(StoreError::conflict("number"));
+        }
         write.commit().await?;
         Ok(domain)
     }
 
     /// Domains of an app, ordered by text.
-    pub async fn domains(&self, app: &AppName, page: Page) -> Result<Listed<Domain>, StoreError> {
+    pub async fn domains(&self, app: &AppName, page: PageRange) -> Result<Rows<DomainRecord>, StoreError> {
         let count = sqlx::query("SELECT COUNT(*) FROM domains WHERE app = $1")
             .bind(app.as_str())
             .fetch_one(&self.pool)
@@ -60,11 +68,11 @@ impl Store {
             .bind(page.offset)
             .fetch_all(&self.pool)
             .await?;
-        Ok(Listed { count: rows::count(&count)?, rows: rows::each(&found, read)? })
+        Ok(Rows { count: rows::count(&count)?, rows: rows::each(&found, read)? })
     }
 
     /// Finds a domain, whichever app has it.
-    pub async fn domain(&self, domain: &str) -> Result<Option<Domain>, StoreError> {
+    pub async fn domain(&self, domain: &str) -> Result<Option<DomainRecord>, StoreError> {
         let found = sqlx::query("SELECT * FROM domains WHERE domain = $1")
             .bind(domain)
             .fetch_optional(&self.pool)
@@ -72,7 +80,7 @@ impl Store {
         found.as_ref().map(read).transpose()
     }
 
-    /// Takes a domain from this app; says whether it had it.
+    /// Takes a domain from this app; returns true if the app had it.
     pub async fn remove_domain(&self, app: &AppName, domain: &str) -> Result<bool, StoreError> {
         let removed = sqlx::query("DELETE FROM domains WHERE app = $1 AND domain = $2")
             .bind(app.as_str())
@@ -83,7 +91,10 @@ impl Store {
     }
 }
 
-pub(crate) async fn insert(new: NewDomain, connection: &mut AnyConnection) -> Result<Domain, StoreError> {
+pub(crate) async fn insert(
+    new: NewDomain,
+    connection: &mut AnyConnection,
+) -> Result<DomainRecord, StoreError> {
     let NewDomain { domain, app, owner, now } = new;
     let taken = sqlx::query("SELECT 1 FROM domains WHERE domain = $1").bind(&domain);
     if rows::any(taken, connection).await? {
@@ -97,29 +108,35 @@ pub(crate) async fn insert(new: NewDomain, connection: &mut AnyConnection) -> Re
         .execute(connection)
         .await?;
     let now = rows::kept(now);
-    Ok(Domain { domain, app, owner, created: now, updated: now })
+    Ok(DomainRecord { domain, app, owner, created: now, updated: now })
 }
 
-/// Whether a wildcard of another app's owner covers the new domain, or the other way round. Owners may
-/// overlap with themselves: a wildcard for one app, a name below it for another.
-async fn overlaps_with_others(new: &Domain, connection: &mut AnyConnection) -> Result<bool, StoreError> {
+/// Returns true if a wildcard of another owner covers the new domain, or the other way round, or the new domain
+/// lies below one of theirs. Owners may overlap with themselves: a wildcard for one app, a name below it for
+/// another.
+async fn overlaps_with_others(
+    new: &DomainRecord,
+    connection: &mut AnyConnection,
+) -> Result<bool, StoreError> {
     let Ok(name) = DomainName::parse(&new.domain) else { return Ok(false) };
     let below = format!("%.{}", new.domain.strip_prefix("*.").unwrap_or(&new.domain));
     let candidates = sqlx::query(
         "SELECT domains.domain FROM domains JOIN apps ON apps.id = domains.app \
          WHERE apps.owner <> (SELECT owner FROM apps WHERE id = $1) \
-         AND (domains.domain LIKE '*.%' OR domains.domain LIKE $2)",
+         AND (domains.domain LIKE '*.%' OR domains.domain LIKE $2 OR $3 LIKE '%.' || domains.domain)",
     )
     .bind(new.app.as_str())
     .bind(below)
+    .bind(&new.domain)
     .fetch_all(connection)
     .await?;
     let candidates: Vec<String> = rows::each(&candidates, |row| Ok(row.try_get("domain")?))?;
-    Ok(candidates.iter().any(|other| DomainName::parse(other).is_ok_and(|other| name.overlaps(&other))))
+    let clashes = |other: &DomainName| name.overlaps(other) || name.lies_below(other);
+    Ok(candidates.iter().any(|other| DomainName::parse(other).is_ok_and(|other| clashes(&other))))
 }
 
-fn read(row: &AnyRow) -> Result<Domain, StoreError> {
-    Ok(Domain {
+fn read(row: &AnyRow) -> Result<DomainRecord, StoreError> {
+    Ok(DomainRecord {
         domain: row.try_get("domain")?,
         app: rows::app_name(row, "app")?,
         owner: row.try_get("owner")?,

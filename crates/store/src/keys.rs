@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::{Listed, Page, Store, StoreError, rows};
+use crate::{PageRange, Rows, Store, StoreError, rows};
 
 /// A key as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct KeyRecord {
     pub uuid: String,
     pub owner: String,
     pub id: String,
@@ -31,9 +31,12 @@ pub struct NewKey {
 }
 
 impl Store {
-    /// Adds a key. A taken name is a [`StoreError::Conflict`] about `id`, a key that anybody has
-    /// already is one about `public`.
-    pub async fn add_key(&self, new: NewKey) -> Result<Key, StoreError> {
+    /// Adds a key.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] about `id` for a taken name, about `public` for a key that a user has already.
+    pub async fn add_key(&self, new: NewKey) -> Result<KeyRecord, StoreError> {
         let NewKey { uuid, owner, id, public, blob_sha256, fingerprint, now } = new;
         let now = rows::kept(now);
         let mut write = self.write().await?;
@@ -59,11 +62,11 @@ impl Store {
         .execute(&mut *write)
         .await?;
         write.commit().await?;
-        Ok(Key { uuid, owner, id, public, fingerprint, created: now, updated: now })
+        Ok(KeyRecord { uuid, owner, id, public, fingerprint, created: now, updated: now })
     }
 
     /// Keys of one user, ordered by their text.
-    pub async fn keys(&self, owner: &str, page: Page) -> Result<Listed<Key>, StoreError> {
+    pub async fn keys(&self, owner: &str, page: PageRange) -> Result<Rows<KeyRecord>, StoreError> {
         let count = sqlx::query("SELECT COUNT(*) FROM keys WHERE owner = $1")
             .bind(owner)
             .fetch_one(&self.pool)
@@ -74,11 +77,11 @@ impl Store {
             .bind(page.offset)
             .fetch_all(&self.pool)
             .await?;
-        Ok(Listed { count: rows::count(&count)?, rows: rows::each(&found, read)? })
+        Ok(Rows { count: rows::count(&count)?, rows: rows::each(&found, read)? })
     }
 
     /// Finds a key of this user by name.
-    pub async fn key(&self, owner: &str, id: &str) -> Result<Option<Key>, StoreError> {
+    pub async fn key(&self, owner: &str, id: &str) -> Result<Option<KeyRecord>, StoreError> {
         let found = sqlx::query("SELECT * FROM keys WHERE owner = $1 AND id = $2")
             .bind(owner)
             .bind(id)
@@ -87,7 +90,7 @@ impl Store {
         found.as_ref().map(read).transpose()
     }
 
-    /// Removes a key of this user; says whether there was one.
+    /// Removes a key of this user; returns true if there was one.
     pub async fn remove_key(&self, owner: &str, id: &str) -> Result<bool, StoreError> {
         let removed = sqlx::query("DELETE FROM keys WHERE owner = $1 AND id = $2")
             .bind(owner)
@@ -110,8 +113,8 @@ impl Store {
     }
 }
 
-fn read(row: &AnyRow) -> Result<Key, StoreError> {
-    Ok(Key {
+fn read(row: &AnyRow) -> Result<KeyRecord, StoreError> {
+    Ok(KeyRecord {
         uuid: row.try_get("uuid")?,
         owner: row.try_get("owner")?,
         id: row.try_get("id")?,

@@ -1,4 +1,4 @@
-//! Which of several controllers on one database works off what is recorded: the one that leads.
+//! Leader election: of several controllers on one database, the leader carries out what is recorded.
 //!
 //! On PostgreSQL it holds an advisory lock, on a connection of its own; with the connection the lock is gone,
 //! also where the process was killed or, after some 25 s, its machine cut off. A SQLite file has one controller, which always leads.
@@ -11,27 +11,27 @@ use crate::{Database, Store, StoreError};
 /// Any number that is ours alone, and not that of the writers.
 const LEAD_LOCK: i64 = 0x6465_6974;
 
-/// The lead, for as long as this value lives and [`Lead::holds`].
-pub struct Lead {
+/// The lead, for as long as this value lives and [`Leadership::holds`].
+pub struct Leadership {
     connection: Option<PoolConnection<Any>>,
 }
 
 impl Store {
-    /// Takes the lead; `None` while another one has it.
-    pub async fn lead(&self) -> Result<Option<Lead>, StoreError> {
+    /// Takes the lead; `None` while another process has it. On SQLite, which has one process, it is always free.
+    pub async fn lead(&self) -> Result<Option<Leadership>, StoreError> {
         if self.database == Database::Sqlite {
-            return Ok(Some(Lead { connection: None }));
+            return Ok(Some(Leadership { connection: None }));
         }
         let mut connection = self.pool.acquire().await?;
         let asked = "SELECT CAST(pg_try_advisory_lock($1) AS TEXT)";
         let taken: String =
             sqlx::query(asked).bind(LEAD_LOCK).fetch_one(&mut *connection).await?.try_get(0)?;
-        Ok((taken == "true").then_some(Lead { connection: Some(connection) }))
+        Ok((taken == "true").then_some(Leadership { connection: Some(connection) }))
     }
 }
 
-impl Lead {
-    /// Whether the database still knows us as the leader.
+impl Leadership {
+    /// Returns true if the database still knows this process as the leader.
     pub async fn holds(&mut self) -> bool {
         match &mut self.connection {
             None => true,
@@ -40,7 +40,7 @@ impl Lead {
     }
 }
 
-impl Drop for Lead {
+impl Drop for Leadership {
     /// The lock goes with the connection, which must not go back to the pool.
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {

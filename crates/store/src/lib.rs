@@ -3,12 +3,15 @@
 //! One SQL text serves both databases. Nothing is decided here: rules live in `domain`, and the
 //! only checks are those that must happen together with a write. Only the controller opens the store.
 
+mod access_version;
 mod apps;
 mod auto_certs;
 mod builds;
 mod certs;
+mod changes;
 mod collaborators;
 mod configs;
+mod database_file;
 mod deploys;
 mod domains;
 mod error;
@@ -16,39 +19,46 @@ mod keys;
 mod lead;
 mod open;
 mod people;
+mod proof;
 mod releases;
 mod resealing;
+mod retention;
 mod rows;
 mod services;
 mod settings;
+mod tidying;
 mod tls;
 mod tokens;
 mod users;
-mod wishes;
+mod write;
+
+use std::sync::Arc;
 
 use domain::sealing::{NONCE_BYTES, SealingKeys};
-use sqlx::{Any, AnyPool, Transaction};
+use sqlx::AnyPool;
 
-pub use apps::{App, CreatedApp, NewApp};
-pub use auto_certs::{AutoDomain, AutoOrder, IssuedCert};
+pub use apps::{AppRecord, CreatedApp, NewApp};
+pub use auto_certs::{AutoDomainRecord, AutoOrder, IssuedCert};
 pub use builds::BuildRecord;
-pub use certs::{Cert, NewCert};
+pub use certs::{CertRecord, NewCert};
+pub use changes::{ChangeError, RecordedChange, ReleaseChange};
 pub use configs::ConfigRecord;
 pub use deploys::{Deploy, DeployKind, DeployState};
-pub use domains::{Domain, NewDomain};
-pub use error::StoreError;
-pub use keys::{Key, NewKey};
-pub use lead::Lead;
+pub use domains::{DomainRecord, NewDomain};
+pub use error::{DatabaseError, StoreError};
+pub use keys::{KeyRecord, NewKey};
+pub use lead::Leadership;
 pub use releases::{ReleaseContent, ReleaseRecord};
-pub use resealing::Resealing;
-pub use services::{NewService, Service, ServiceWish};
-pub use settings::{SettingsRecord, SettingsWish};
+pub use resealing::ResealWalk;
+pub use services::{NewService, ServiceChange, ServiceRecord};
+pub use settings::{RecordedSettings, SettingsRecord};
+pub use tidying::TidyWalk;
 pub use tls::TlsRecord;
-pub use users::{NewUser, User};
-pub use wishes::{ReleaseChange, Wish, WishError};
+pub use users::{NewUser, UserRecord};
 
-/// Any number that is ours alone: PostgreSQL's lock that makes writers take turns.
-const WRITERS_LOCK: i64 = 0x6465_6973;
+use database_file::DatabaseFile;
+use proof::Proof;
+use write::Write;
 
 /// The records of one platform. A clone is a handle to the same database.
 #[derive(Clone)]
@@ -56,6 +66,9 @@ pub struct Store {
     pool: AnyPool,
     database: Database,
     sealing: SealingKeys,
+    /// Path of the SQLite file.
+    place: Option<Arc<DatabaseFile>>,
+    proof: Arc<Proof>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,21 +77,21 @@ enum Database {
     Postgres,
 }
 
-/// Which part of a list is wanted.
+/// Part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
+pub struct PageRange {
     pub limit: i64,
     pub offset: i64,
 }
 
 /// One part of a list, and how many rows there are in all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed<T> {
+pub struct Rows<T> {
     pub count: u64,
     pub rows: Vec<T>,
 }
 
-impl Page {
+impl PageRange {
     /// The whole list.
     pub const ALL: Self = Self { limit: i64::MAX, offset: 0 };
 }
@@ -87,12 +100,18 @@ impl Store {
     /// Opens the database at `url`, making file and tables where they are missing.
     ///
     /// `sqlite:///var/lib/workflow/workflow.db` or `postgres://user:password@host/database`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Address`] for a URL that is neither; [`StoreError::Damaged`] for tables of a newer version;
+    /// [`StoreError::Unreachable`] where the database or the file system does not work, which a retry may help.
     pub async fn open(url: &str, sealing: impl Into<SealingKeys>) -> Result<Self, StoreError> {
-        let (pool, database) = open::open(url).await?;
-        Ok(Self { pool, database, sealing: sealing.into() })
+        let (pool, database, place) = open::open(url).await?;
+        let (sealing, place) = (sealing.into(), place.map(Arc::new));
+        Ok(Self { pool, database, sealing, place, proof: Arc::default() })
     }
 
-    /// Asks the database a question that costs nothing.
+    /// Checks by a query that the database answers; see [`Store::prove_write`] for writes.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
@@ -106,18 +125,11 @@ impl Store {
     /// Begins a write. Writers take turns on both databases, so what a write has read stays true
     /// until it commits. Dropping it undoes it. Inside, use only the transaction: SQLite has one
     /// connection.
-    pub(crate) async fn write(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        match self.database {
-            Database::Sqlite => Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?),
-            Database::Postgres => {
-                let mut write = self.pool.begin().await?;
-                sqlx::query("SELECT CAST(pg_advisory_xact_lock($1) AS TEXT)")
-                    .bind(WRITERS_LOCK)
-                    .execute(&mut *write)
-                    .await?;
-                Ok(write)
-            }
+    pub(crate) async fn write(&self) -> Result<Write, StoreError> {
+        if let Some(place) = &self.place {
+            place.check()?;
         }
+        Write::begin(&self.pool, self.database).await
     }
 
     /// Seals `plain` for the place `context`; it opens nowhere else.

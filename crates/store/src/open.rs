@@ -8,14 +8,15 @@ use std::sync::Once;
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AnyPool, SqlStr};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AnyPool, Connection as _, SqlStr};
 
-use crate::{Database, StoreError};
+use crate::database_file::DatabaseFile;
+use crate::{Database, DatabaseError, StoreError};
 
 /// Connections to PostgreSQL. SQLite has one: it has one writer anyway, and reads are quick.
 const POSTGRES_CONNECTIONS_MAX: u32 = 8;
-/// How long a call waits for a connection before it gives up.
+/// Seconds that a call waits for a connection.
 const ACQUIRE_SECONDS_MAX: u64 = 15;
 
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -23,15 +24,23 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "settings", include_str!("../migrations/0002_settings.sql")),
     (3, "pages", include_str!("../migrations/0003_pages.sql")),
     (4, "auto_certs", include_str!("../migrations/0004_auto_certs.sql")),
+    (5, "config_parts", include_str!("../migrations/0005_config_parts.sql")),
+    (6, "chosen_counts", include_str!("../migrations/0006_chosen_counts.sql")),
 ];
 
-/// Run on every new SQLite connection. FULL: what was answered as done survives a loss of power.
-const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
-     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+/// Run on every new SQLite connection. FULL: what was answered as done survives a loss of power. Of a new file:
+/// `auto_vacuum`, so that it can shrink. The journal goes into the file every 1,000 pages of 4 KiB, and is then cut
+/// to 16 MiB.
+const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA auto_vacuum = INCREMENTAL; \
+     PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+     PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 16777216;";
+
+/// Longest that a connection which comes back to the pool may take to say that it still works.
+const RETURN_MAX: Duration = Duration::from_secs(5);
 
 /// Run on every new PostgreSQL connection: no statement, and no writer's turn, takes for ever. A machine that vanishes
 /// without a word is missed by the server after 25 s, and its locks, the lead among them, are free.
-const POSTGRES_SETTINGS: &str = "SET statement_timeout = '60s'; \
+const POSTGRES_SETTINGS: &str = "SET statement_timeout = '60s'; SET lock_timeout = '15s'; \
      SET idle_in_transaction_session_timeout = '60s'; \
      SET tcp_keepalives_idle = '10s'; SET tcp_keepalives_interval = '5s'; SET tcp_keepalives_count = 3; \
      SET tcp_user_timeout = '25s';";
@@ -39,15 +48,15 @@ const POSTGRES_SETTINGS: &str = "SET statement_timeout = '60s'; \
 /// Lets one SQL text order texts byte by byte on both databases.
 const POSTGRES_COLLATION: &str = "CREATE COLLATION IF NOT EXISTS \"BINARY\" FROM \"C\"";
 
-pub(crate) async fn open(url: &str) -> Result<(AnyPool, Database), StoreError> {
+pub(crate) async fn open(url: &str) -> Result<(AnyPool, Database, Option<DatabaseFile>), StoreError> {
     static DRIVERS: Once = Once::new();
     DRIVERS.call_once(sqlx::any::install_default_drivers);
-    let (pool, database) = match url.strip_prefix("sqlite://") {
-        Some(path) => (open_sqlite(path).await?, Database::Sqlite),
-        None => (open_postgres(url).await?, Database::Postgres),
+    let (pool, database, place) = match url.strip_prefix("sqlite://") {
+        Some(path) => (open_sqlite(path).await?, Database::Sqlite, Some(DatabaseFile::of(path)?)),
+        None => (open_postgres(url).await?, Database::Postgres, None),
     };
     migrate(&pool).await?;
-    Ok((pool, database))
+    Ok((pool, database, place))
 }
 
 async fn open_sqlite(path: &str) -> Result<AnyPool, StoreError> {
@@ -55,7 +64,7 @@ async fn open_sqlite(path: &str) -> Result<AnyPool, StoreError> {
         let reason = "write sqlite:// and an absolute path, such as sqlite:///var/lib/workflow/workflow.db";
         return Err(StoreError::Address { reason: reason.to_owned() });
     }
-    make_private_file(path).map_err(|error| StoreError::Unreachable(Box::new(error)))?;
+    make_private_file(path).map_err(unusable)?;
     let pool = AnyPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS_MAX))
@@ -70,6 +79,16 @@ async fn open_sqlite(path: &str) -> Result<AnyPool, StoreError> {
         .connect(&format!("sqlite://{}?mode=rw", escaped(path)))
         .await?;
     Ok(pool)
+}
+
+/// Error of the database for a failure of the file system.
+pub(crate) fn unusable(error: io::Error) -> StoreError {
+    let failure = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DatabaseError::Full,
+        io::ErrorKind::ReadOnlyFilesystem => DatabaseError::ReadOnly,
+        _ => DatabaseError::Unresponsive,
+    };
+    StoreError::unreachable(failure, error)
 }
 
 /// A path inside a URL: these characters would end it.
@@ -99,6 +118,12 @@ async fn open_postgres(url: &str) -> Result<AnyPool, StoreError> {
                 Ok(())
             })
         })
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                let answer = tokio::time::timeout(RETURN_MAX, connection.ping()).await;
+                answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+            })
+        })
         .connect(url)
         .await?;
     sqlx::raw_sql(POSTGRES_COLLATION).execute(&pool).await?;
@@ -111,8 +136,13 @@ async fn migrate(pool: &AnyPool) -> Result<(), StoreError> {
         let kind = MigrationType::Simple;
         Migration::new(*version, Cow::Borrowed(description), kind, SqlStr::from_static(sql), false)
     });
-    Migrator::with_migrations(migrations.collect())
-        .run(pool)
-        .await
-        .map_err(|error| StoreError::damaged("the schema", error))
+    Migrator::with_migrations(migrations.collect()).run(pool).await.map_err(|error| match error {
+        // The schema is as it was before this step.
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
+            if DatabaseError::of(&error).is_some() =>
+        {
+            error.into()
+        }
+        other => StoreError::damaged("the schema", other),
+    })
 }

@@ -1,12 +1,12 @@
 //! Users whom a directory knows: added and kept up to date as they log in.
 
-use crate::users::{NewUser, User, read};
+use crate::users::{NewUser, UserRecord, read};
 use crate::{Store, StoreError, rows};
 
 impl Store {
     /// Adds the user, or takes over name and address of one that is there. Nobody becomes superuser by it,
     /// and the password of one that is there stays.
-    pub async fn put_user(&self, new: NewUser) -> Result<User, StoreError> {
+    pub async fn put_user(&self, new: NewUser) -> Result<UserRecord, StoreError> {
         let NewUser { username, email, first_name, last_name, password_hash, now } = new;
         let put = sqlx::query(
             "INSERT INTO users (username, email, first_name, last_name, password_hash, is_superuser, \

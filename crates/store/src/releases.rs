@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use crate::{BuildRecord, ConfigRecord, Listed, Page, Store, StoreError, builds, configs, rows};
+use crate::{BuildRecord, ConfigRecord, PageRange, Rows, Store, StoreError, builds, configs, rows};
 
 /// A release and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,13 +18,13 @@ pub struct ReleaseRecord {
     pub config: String,
     /// Id of the build.
     pub build: Option<String>,
-    /// Says so if it failed.
+    /// Contains the failure if there was one.
     pub summary: String,
     pub created: Timestamp,
     pub updated: Timestamp,
     /// It was tried and has never succeeded.
     pub failed: bool,
-    /// Why it failed.
+    /// Reason of the failure.
     pub exception: Option<String>,
 }
 
@@ -68,7 +68,7 @@ macro_rules! releases_where {
 
 impl Store {
     /// Releases of an app, newest first, failed ones included.
-    pub async fn releases(&self, app: &AppName, page: Page) -> Result<Listed<ReleaseRecord>, StoreError> {
+    pub async fn releases(&self, app: &AppName, page: PageRange) -> Result<Rows<ReleaseRecord>, StoreError> {
         let count = sqlx::query("SELECT COUNT(*) FROM releases WHERE app = $1")
             .bind(app.as_str())
             .fetch_one(&self.pool)
@@ -79,7 +79,7 @@ impl Store {
             .bind(page.offset)
             .fetch_all(&self.pool)
             .await?;
-        Ok(Listed { count: rows::count(&count)?, rows: rows::each(&found, read)? })
+        Ok(Rows { count: rows::count(&count)?, rows: rows::each(&found, read)? })
     }
 
     /// Finds a release by number.
@@ -87,12 +87,20 @@ impl Store {
         find(app, version, &mut *self.pool.acquire().await?).await
     }
 
-    /// The newest release that has not failed: what the app is on, or on its way to.
+    /// The newest release that has not failed: the app runs it or is about to.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown app.
     pub async fn current_release(&self, app: &AppName) -> Result<ReleaseRecord, StoreError> {
         current(app, &mut *self.pool.acquire().await?).await
     }
 
     /// The newest release that has not failed, with its config and build.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown app.
     pub async fn current_content(&self, app: &AppName) -> Result<ReleaseContent, StoreError> {
         let mut connection = self.pool.acquire().await?;
         let release = current(app, &mut connection).await?;

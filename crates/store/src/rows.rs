@@ -1,4 +1,4 @@
-//! How values are written in columns: times, truth, counts.
+//! Encoding of values in columns: times, booleans, counts.
 
 use domain::AppName;
 use jiff::Timestamp;
@@ -33,7 +33,7 @@ fn parse_time(column: &str, text: &str) -> Result<Timestamp, StoreError> {
 }
 
 /// Reads a column that holds 0 or 1.
-pub(crate) fn truth(row: &AnyRow, column: &str) -> Result<bool, StoreError> {
+pub(crate) fn bool(row: &AnyRow, column: &str) -> Result<bool, StoreError> {
     Ok(row.try_get::<i64, _>(column)? != 0)
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn each<T>(
     rows.iter().map(read).collect()
 }
 
-/// Whether a query finds any row.
+/// Returns true if a query finds a row.
 pub(crate) async fn any(
     query: sqlx::query::Query<'_, Any, sqlx::any::AnyArguments>,
     connection: &mut sqlx::AnyConnection,

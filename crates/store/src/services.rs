@@ -1,4 +1,4 @@
-//! Services of apps. They have no owner of their own: they are the app's, whoever has it.
+//! Services of apps. They have no owner of their own: they belong to the app.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::{DeployKind, Store, StoreError, apps, deploys, releases, rows};
 
 /// A service as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
+pub struct ServiceRecord {
     pub app: AppName,
     pub process: ProcessType,
     pub path_pattern: String,
@@ -28,9 +28,9 @@ pub struct NewService {
     pub now: Timestamp,
 }
 
-/// What became of a wish for a service.
+/// The outcome of setting a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceWish {
+pub enum ServiceChange {
     Unchanged,
     /// Other paths go to the same process type.
     Changed,
@@ -43,7 +43,7 @@ pub enum ServiceWish {
 
 impl Store {
     /// Services of an app, newest first.
-    pub async fn services(&self, app: &AppName) -> Result<Vec<Service>, StoreError> {
+    pub async fn services(&self, app: &AppName) -> Result<Vec<ServiceRecord>, StoreError> {
         let found =
             sqlx::query("SELECT * FROM services WHERE app = $1 ORDER BY created DESC, procfile_type DESC")
                 .bind(app.as_str())
@@ -54,7 +54,11 @@ impl Store {
 
     /// Adds a service or changes its patterns and, where its process type runs, records the deploy by which it
     /// listens.
-    pub async fn set_service(&self, new: NewService) -> Result<ServiceWish, StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an app that does not exist or is being removed.
+    pub async fn set_service(&self, new: NewService) -> Result<ServiceChange, StoreError> {
         let NewService { app, process, path_pattern, now } = new;
         let mut write = self.write().await?;
         apps::must_be_there(&app, &mut write).await?;
@@ -70,16 +74,16 @@ impl Store {
         .bind(rows::time_text(now))
         .execute(&mut *write)
         .await?;
-        let wish = match (is_known, changed.rows_affected()) {
-            (true, 0) => ServiceWish::Unchanged,
-            (true, _) => ServiceWish::Changed,
-            (false, _) => ServiceWish::Added { deploy: listening(&app, &process, now, &mut write).await? },
+        let change = match (is_known, changed.rows_affected()) {
+            (true, 0) => ServiceChange::Unchanged,
+            (true, _) => ServiceChange::Changed,
+            (false, _) => ServiceChange::Added { deploy: listening(&app, &process, now, &mut write).await? },
         };
         write.commit().await?;
-        Ok(wish)
+        Ok(change)
     }
 
-    /// Removes a service; says whether there was one.
+    /// Removes a service; returns true if there was one.
     pub async fn remove_service(&self, app: &AppName, process: &ProcessType) -> Result<bool, StoreError> {
         let removed = sqlx::query("DELETE FROM services WHERE app = $1 AND procfile_type = $2")
             .bind(app.as_str())
@@ -98,13 +102,14 @@ async fn listening(
     write: &mut AnyConnection,
 ) -> Result<Option<i64>, StoreError> {
     let release = releases::current(app, write).await?;
-    let structure = deploys::structure(app, write).await?;
+    let formation = deploys::formation(app, write).await?;
     // Those that are the target already listen.
-    let is_idle = process.is_routable() || structure.get(process).is_none_or(|replicas| *replicas == 0);
+    let is_idle =
+        process.is_routable() || formation.structure.get(process).is_none_or(|replicas| *replicas == 0);
     if release.build.is_none() || is_idle {
         return Ok(None);
     }
-    Ok(Some(deploys::insert(app, release.version, &structure, DeployKind::Scale, now, write).await?))
+    Ok(Some(deploys::insert(app, release.version, &formation, DeployKind::Scale, now, write).await?))
 }
 
 /// Process types of an app that have a service.
@@ -117,10 +122,10 @@ pub(crate) async fn types(
     Ok(rows::each(&found, read)?.into_iter().map(|service| service.process).collect())
 }
 
-fn read(row: &AnyRow) -> Result<Service, StoreError> {
+fn read(row: &AnyRow) -> Result<ServiceRecord, StoreError> {
     let process: String = row.try_get("procfile_type")?;
     let process = ProcessType::parse(&process).map_err(|error| StoreError::damaged("a service", error))?;
-    Ok(Service {
+    Ok(ServiceRecord {
         app: rows::app_name(row, "app")?,
         process,
         path_pattern: row.try_get("path_pattern")?,

@@ -3,20 +3,21 @@
 use std::collections::BTreeSet;
 
 use domain::AppName;
+use domain::branch::DeployBranch;
 use domain::settings::{AppSettings, SettingsChange};
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use crate::wishes::By;
-use crate::{DeployKind, Store, StoreError, WishError, apps, deploys, releases, rows};
+use crate::changes::ChangeContext;
+use crate::{ChangeError, DeployKind, Store, StoreError, apps, deploys, releases, rows};
 
 /// Settings as recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SettingsRecord {
     pub uuid: String,
     pub app: AppName,
-    /// Who made this change.
+    /// User who made this change.
     pub owner: String,
     pub settings: AppSettings,
     pub created: Timestamp,
@@ -24,7 +25,7 @@ pub struct SettingsRecord {
 
 /// A change of settings that was recorded.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SettingsWish {
+pub struct RecordedSettings {
     pub record: SettingsRecord,
     pub before: SettingsRecord,
     /// The deploy that carries it out; `None` where nothing runs differently.
@@ -33,18 +34,27 @@ pub struct SettingsWish {
 
 impl Store {
     /// The settings of an app as they are now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown app.
     pub async fn settings(&self, app: &AppName) -> Result<SettingsRecord, StoreError> {
         current(app, &mut *self.pool.acquire().await?).await
     }
 
     /// Changes the settings and, where that changes what runs, records the deploy that carries it out.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Store`] with [`StoreError::NotFound`] for an app that does not exist or is being removed;
+    /// [`ChangeError::Settings`] for a change that `domain` refuses, or that changes nothing.
     pub async fn change_settings(
         &self,
         app: &AppName,
         owner: &str,
         change: SettingsChange<'_>,
         now: Timestamp,
-    ) -> Result<SettingsWish, WishError> {
+    ) -> Result<RecordedSettings, ChangeError> {
         let mut write = self.write().await?;
         apps::must_be_there(app, &mut write).await?;
         let before = current(app, &mut write).await?;
@@ -52,30 +62,56 @@ impl Store {
         // Services are the same before and after.
         let of_running = |settings: &AppSettings| settings.of_running(BTreeSet::new());
         let runs_differently = of_running(&next) != of_running(&before.settings);
-        let by = By { store: self, app, owner, now };
+        let by = ChangeContext { store: self, app, owner, now };
         let record = replace(&by, next, &mut write).await?;
         let release = releases::current(app, &mut write).await?;
         let deploy = match release.build {
             Some(_) if runs_differently => {
-                let structure = deploys::structure(app, &mut write).await?;
+                let formation = deploys::formation(app, &mut write).await?;
                 let kind = DeployKind::Scale;
-                Some(deploys::insert(app, release.version, &structure, kind, now, &mut write).await?)
+                Some(deploys::insert(app, release.version, &formation, kind, now, &mut write).await?)
             }
             _ => None,
         };
         write.commit().await?;
-        Ok(SettingsWish { record, before, deploy })
+        Ok(RecordedSettings { record, before, deploy })
     }
 
-    /// Takes a change back that could not be carried out, unless there is a newer one.
-    pub async fn take_settings_back(&self, wish: &SettingsWish) -> Result<(), StoreError> {
-        let SettingsWish { record, before, deploy: _ } = wish;
+    /// Records the branch that was deployed, unless the app has a deploy branch already.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown app.
+    pub async fn keep_git_branch(
+        &self,
+        app: &AppName,
+        owner: &str,
+        branch: DeployBranch,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        let settings = current(app, &mut write).await?.settings;
+        if settings.git_branch.is_none() {
+            let by = ChangeContext { store: self, app, owner, now };
+            let git_branch = Some(branch);
+            replace(&by, AppSettings { git_branch, ..settings }, &mut write).await?;
+        }
+        write.commit().await
+    }
+
+    /// Undoes a change that could not be carried out, unless there is a newer one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an app that is gone.
+    pub async fn take_settings_back(&self, recorded: &RecordedSettings) -> Result<(), StoreError> {
+        let RecordedSettings { record, before, deploy: _ } = recorded;
         let mut write = self.write().await?;
         let newest = current(&record.app, &mut write).await?;
         if newest.uuid == record.uuid {
             insert(before, &mut write).await?;
         }
-        Ok(write.commit().await?)
+        write.commit().await
     }
 }
 
@@ -101,7 +137,7 @@ pub(crate) async fn current(
 
 /// Puts `settings` in the place of those that the app had.
 pub(crate) async fn replace(
-    by: &By<'_>,
+    by: &ChangeContext<'_>,
     settings: AppSettings,
     connection: &mut AnyConnection,
 ) -> Result<SettingsRecord, StoreError> {

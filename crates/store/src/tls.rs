@@ -1,4 +1,4 @@
-//! Whether each app is served over HTTPS alone: one row an app, replaced as a whole.
+//! HTTPS enforcement of apps: one row an app, replaced as a whole.
 
 use domain::AppName;
 use domain::tls::next_enforcement;
@@ -6,15 +6,15 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use crate::wishes::By;
-use crate::{Store, StoreError, WishError, apps, rows};
+use crate::changes::ChangeContext;
+use crate::{ChangeError, Store, StoreError, apps, rows};
 
-/// The wish for HTTPS as recorded.
+/// The recorded setting of HTTPS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsRecord {
     pub uuid: String,
     pub app: AppName,
-    /// Who wished it.
+    /// User who made this change.
     pub owner: String,
     /// `None` where it is left open.
     pub https_enforced: Option<bool>,
@@ -22,24 +22,33 @@ pub struct TlsRecord {
 }
 
 impl Store {
-    /// What holds for an app now.
+    /// Current HTTPS enforcement of an app.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown app.
     pub async fn tls(&self, app: &AppName) -> Result<TlsRecord, StoreError> {
         current(app, &mut *self.pool.acquire().await?).await
     }
 
-    /// Enforces HTTPS, stops enforcing it, or leaves it open.
+    /// Enforces HTTPS, stops enforcing it, or leaves it unset.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Store`] with [`StoreError::NotFound`] for an app that does not exist or is being removed;
+    /// [`ChangeError::Tls`] for a change that changes nothing.
     pub async fn change_tls(
         &self,
         app: &AppName,
         owner: &str,
-        wish: Option<bool>,
+        enforced: Option<bool>,
         now: Timestamp,
-    ) -> Result<TlsRecord, WishError> {
+    ) -> Result<TlsRecord, ChangeError> {
         let mut write = self.write().await?;
         apps::must_be_there(app, &mut write).await?;
         let before = current(app, &mut write).await?;
-        let next = next_enforcement(owner, before.https_enforced, wish)?;
-        let record = replace(&By { store: self, app, owner, now }, next, &mut write).await?;
+        let next = next_enforcement(owner, before.https_enforced, enforced)?;
+        let record = replace(&ChangeContext { store: self, app, owner, now }, next, &mut write).await?;
         write.commit().await?;
         Ok(record)
     }
@@ -59,13 +68,13 @@ async fn current(app: &AppName, connection: &mut AnyConnection) -> Result<TlsRec
     Err(StoreError::not_found(format!("app {app}")))
 }
 
-/// Puts a wish in the place of the one that the app had.
+/// Puts a setting in the place of the one that the app had.
 pub(crate) async fn replace(
-    by: &By<'_>,
+    by: &ChangeContext<'_>,
     https_enforced: Option<bool>,
     connection: &mut AnyConnection,
 ) -> Result<TlsRecord, StoreError> {
-    let By { store: _, app, owner, now } = *by;
+    let ChangeContext { store: _, app, owner, now } = *by;
     let uuid = rows::new_uuid();
     sqlx::query("DELETE FROM app_tls WHERE app = $1").bind(app.as_str()).execute(&mut *connection).await?;
     sqlx::query(
@@ -88,7 +97,7 @@ fn read(row: &AnyRow) -> Result<TlsRecord, StoreError> {
         uuid: row.try_get("uuid")?,
         app: rows::app_name(row, "app")?,
         owner: row.try_get("owner")?,
-        https_enforced: enforced.map(|truth| truth != 0),
+        https_enforced: enforced.map(|value| value != 0),
         created: rows::time(row, "created")?,
     })
 }

@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use sqlx::AnyConnection;
 
-use crate::{Store, StoreError, User, rows, users};
+use crate::{Store, StoreError, UserRecord, access_version, rows, users};
 
 /// Tokens that a user may have; a login beyond it ends the oldest.
 const TOKENS_PER_USER_MAX: i64 = 100;
 
 impl Store {
-    /// Finds whose token has this hash (SHA-256, hex).
-    pub async fn user_of_token(&self, hash: &str) -> Result<Option<User>, StoreError> {
+    /// Finds the user of the token with this hash (SHA-256, hex).
+    pub async fn user_of_token(&self, hash: &str) -> Result<Option<UserRecord>, StoreError> {
         let found = sqlx::query(
             "SELECT users.* FROM users JOIN tokens ON tokens.username = users.username WHERE tokens.hash = $1",
         )
@@ -21,25 +21,44 @@ impl Store {
     }
 
     /// Adds a token to those that the user has.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown user.
     pub async fn add_token(&self, username: &str, hash: &str, now: Timestamp) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         insert(username, hash, now, &mut write).await?;
         end_oldest(username, &mut write).await?;
-        Ok(write.commit().await?)
+        write.commit().await
     }
 
     /// Ends all tokens of a user and gives one new one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown user.
     pub async fn replace_tokens(&self, username: &str, hash: &str, now: Timestamp) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         sqlx::query("DELETE FROM tokens WHERE username = $1").bind(username).execute(&mut *write).await?;
         insert(username, hash, now, &mut write).await?;
-        Ok(write.commit().await?)
+        access_version::bump(&mut write).await?;
+        write.commit().await
     }
 
-    /// Ends every token of everybody.
+    /// Ends one token; ending one that does not exist succeeds.
+    pub async fn end_token(&self, hash: &str) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        sqlx::query("DELETE FROM tokens WHERE hash = $1").bind(hash).execute(&mut *write).await?;
+        access_version::bump(&mut write).await?;
+        write.commit().await
+    }
+
+    /// Ends all tokens of all users.
     pub async fn end_all_tokens(&self) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM tokens").execute(&self.pool).await?;
-        Ok(())
+        let mut write = self.write().await?;
+        sqlx::query("DELETE FROM tokens").execute(&mut *write).await?;
+        access_version::bump(&mut write).await?;
+        write.commit().await
     }
 }
 
@@ -63,13 +82,13 @@ async fn insert(
 }
 
 async fn end_oldest(username: &str, connection: &mut AnyConnection) -> Result<(), StoreError> {
-    sqlx::query(
+    let ended = sqlx::query(
         "DELETE FROM tokens WHERE username = $1 AND hash NOT IN \
          (SELECT hash FROM tokens WHERE username = $1 ORDER BY created DESC, hash LIMIT $2)",
     )
     .bind(username)
     .bind(TOKENS_PER_USER_MAX)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    if ended.rows_affected() > 0 { access_version::bump(connection).await } else { Ok(()) }
 }

@@ -1,17 +1,17 @@
-//! Users: who may log in, and which of them administer the platform.
+//! Users, and the administrators among them.
 
 use std::fmt;
 
-use domain::users::Joining;
+use domain::users::AddCondition;
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use crate::{Listed, Page, Store, StoreError, rows};
+use crate::{PageRange, Rows, Store, StoreError, access_version, rows};
 
 /// A user as recorded.
 #[derive(Clone, PartialEq, Eq)]
-pub struct User {
+pub struct UserRecord {
     pub username: String,
     pub email: String,
     pub first_name: String,
@@ -37,7 +37,7 @@ pub struct NewUser {
 }
 
 impl NewUser {
-    /// A user of whom no more is known than must be: no address, no names.
+    /// A user without an email address and without names.
     pub fn named(username: &str, password_hash: &str, now: Timestamp) -> Self {
         Self {
             username: username.to_owned(),
@@ -51,21 +51,25 @@ impl NewUser {
 }
 
 impl Store {
-    /// Adds a user, who becomes superuser if nobody is. A taken name is a [`StoreError::Conflict`]
-    /// about `username`.
-    pub async fn add_user(&self, new: NewUser, joining: Joining) -> Result<User, StoreError> {
+    /// Adds a user, who becomes superuser if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] about `username` for a taken name, about `superuser` where `joining` allows only
+    /// the first superuser and there is one.
+    pub async fn add_user(&self, new: NewUser, joining: AddCondition) -> Result<UserRecord, StoreError> {
         let NewUser { username, email, first_name, last_name, password_hash, now } = new;
         let now = rows::kept(now);
         let mut write = self.write().await?;
         let is_first = !any_superuser(&mut write).await?;
-        if joining == Joining::OnlyAsFirst && !is_first {
+        if joining == AddCondition::OnlyAsFirst && !is_first {
             return Err(StoreError::conflict("superuser"));
         }
         let taken = sqlx::query("SELECT 1 FROM users WHERE username = $1").bind(&username);
         if rows::any(taken, &mut write).await? {
             return Err(StoreError::conflict("username"));
         }
-        let user = User {
+        let user = UserRecord {
             username,
             email,
             first_name,
@@ -83,7 +87,7 @@ impl Store {
     }
 
     /// Finds a user by exact name.
-    pub async fn user(&self, username: &str) -> Result<Option<User>, StoreError> {
+    pub async fn user(&self, username: &str) -> Result<Option<UserRecord>, StoreError> {
         let found = sqlx::query("SELECT * FROM users WHERE username = $1")
             .bind(username)
             .fetch_optional(&self.pool)
@@ -91,24 +95,24 @@ impl Store {
         found.as_ref().map(read).transpose()
     }
 
-    /// Whether anybody is a superuser.
+    /// Returns true if there is a superuser.
     pub async fn has_superuser(&self) -> Result<bool, StoreError> {
         any_superuser(&mut *self.pool.acquire().await?).await
     }
 
     /// Users in the order in which they joined.
-    pub async fn users(&self, page: Page) -> Result<Listed<User>, StoreError> {
+    pub async fn users(&self, page: PageRange) -> Result<Rows<UserRecord>, StoreError> {
         let count = sqlx::query("SELECT COUNT(*) FROM users").fetch_one(&self.pool).await?;
         let found = sqlx::query("SELECT * FROM users ORDER BY date_joined, username LIMIT $1 OFFSET $2")
             .bind(page.limit)
             .bind(page.offset)
             .fetch_all(&self.pool)
             .await?;
-        Ok(Listed { count: rows::count(&count)?, rows: rows::each(&found, read)? })
+        Ok(Rows { count: rows::count(&count)?, rows: rows::each(&found, read)? })
     }
 
     /// Active superusers in the order in which they joined.
-    pub async fn superusers(&self, page: Page) -> Result<Listed<User>, StoreError> {
+    pub async fn superusers(&self, page: PageRange) -> Result<Rows<UserRecord>, StoreError> {
         let count = sqlx::query("SELECT COUNT(*) FROM users WHERE is_superuser = 1 AND is_active = 1")
             .fetch_one(&self.pool)
             .await?;
@@ -120,32 +124,60 @@ impl Store {
         .bind(page.offset)
         .fetch_all(&self.pool)
         .await?;
-        Ok(Listed { count: rows::count(&count)?, rows: rows::each(&found, read)? })
+        Ok(Rows { count: rows::count(&count)?, rows: rows::each(&found, read)? })
     }
 
     /// Makes a user a superuser, or an ordinary one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown user.
     pub async fn set_superuser(&self, username: &str, is_superuser: bool) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
         let changed = sqlx::query("UPDATE users SET is_superuser = $1, is_staff = $1 WHERE username = $2")
             .bind(i64::from(is_superuser))
             .bind(username)
-            .execute(&self.pool)
+            .execute(&mut *write)
             .await?;
-        found(username, changed.rows_affected())
+        found(username, changed.rows_affected())?;
+        access_version::bump(&mut write).await?;
+        write.commit().await
     }
 
-    /// Replaces the hash of a user's password.
-    pub async fn set_password(&self, username: &str, password_hash: &str) -> Result<(), StoreError> {
+    /// Replaces the hash of a user's password and ends the user's tokens, all but the one with the hash `keep`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown user.
+    pub async fn set_password(
+        &self,
+        username: &str,
+        password_hash: &str,
+        keep: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
         let changed = sqlx::query("UPDATE users SET password_hash = $1 WHERE username = $2")
             .bind(password_hash)
             .bind(username)
-            .execute(&self.pool)
+            .execute(&mut *write)
             .await?;
-        found(username, changed.rows_affected())
+        found(username, changed.rows_affected())?;
+        sqlx::query("DELETE FROM tokens WHERE username = $1 AND hash <> $2")
+            .bind(username)
+            .bind(keep.unwrap_or_default())
+            .execute(&mut *write)
+            .await?;
+        access_version::bump(&mut write).await?;
+        write.commit().await
     }
 
-    /// Removes a user with keys, tokens and collaborations. One who owns an app is a
-    /// [`StoreError::Conflict`] about `apps`; one who owns other rows on anybody's apps is one that
-    /// names them.
+    /// Removes a user with keys, tokens and collaborations.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] about `apps` for an owner of apps, or about the kind of other rows that the user
+    /// owns.
+    /// [`StoreError::NotFound`] for an unknown user.
     pub async fn remove_user(&self, username: &str) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         for (what, owned) in OWNED {
@@ -156,11 +188,12 @@ impl Store {
         let removed =
             sqlx::query("DELETE FROM users WHERE username = $1").bind(username).execute(&mut *write).await?;
         found(username, removed.rows_affected())?;
-        Ok(write.commit().await?)
+        access_version::bump(&mut write).await?;
+        write.commit().await
     }
 }
 
-/// What keeps a user from being removed: rows whose owner must be known (api.md 3).
+/// Rows that keep their owner from being removed (docs/spec/api.md 3).
 const OWNED: &[(&str, &str)] = &[
     ("apps", "SELECT 1 FROM apps WHERE owner = $1 LIMIT 1"),
     ("certificates", "SELECT 1 FROM certs WHERE owner = $1 LIMIT 1"),
@@ -176,7 +209,7 @@ async fn any_superuser(connection: &mut AnyConnection) -> Result<bool, StoreErro
     rows::any(sqlx::query("SELECT 1 FROM users WHERE is_superuser = 1 LIMIT 1"), connection).await
 }
 
-async fn insert(user: &User, connection: &mut AnyConnection) -> Result<(), StoreError> {
+async fn insert(user: &UserRecord, connection: &mut AnyConnection) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO users (username, email, first_name, last_name, password_hash, is_superuser, \
          is_staff, is_active, last_login, date_joined) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -204,23 +237,23 @@ fn found(username: &str, rows_affected: u64) -> Result<(), StoreError> {
     }
 }
 
-pub(crate) fn read(row: &AnyRow) -> Result<User, StoreError> {
-    Ok(User {
+pub(crate) fn read(row: &AnyRow) -> Result<UserRecord, StoreError> {
+    Ok(UserRecord {
         username: row.try_get("username")?,
         email: row.try_get("email")?,
         first_name: row.try_get("first_name")?,
         last_name: row.try_get("last_name")?,
         password_hash: row.try_get("password_hash")?,
-        is_superuser: rows::truth(row, "is_superuser")?,
-        is_staff: rows::truth(row, "is_staff")?,
-        is_active: rows::truth(row, "is_active")?,
+        is_superuser: rows::bool(row, "is_superuser")?,
+        is_staff: rows::bool(row, "is_staff")?,
+        is_active: rows::bool(row, "is_active")?,
         last_login: rows::time_or_none(row, "last_login")?,
         date_joined: rows::time(row, "date_joined")?,
     })
 }
 
 /// Leaves the password's hash out: it must never reach a log.
-impl fmt::Debug for User {
+impl fmt::Debug for UserRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "User({})", self.username)
     }

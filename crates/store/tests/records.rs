@@ -1,29 +1,34 @@
 //! The records on a real database: SQLite, or PostgreSQL where `WORKFLOW_TEST_POSTGRES_URL` names one.
 
 mod database;
+mod disk;
+mod postgres;
 mod records {
     pub mod apps;
     pub mod auto_certs;
     pub mod certs;
+    pub mod changes;
     pub mod collaborators;
+    pub mod configs;
+    pub mod database_errors;
     pub mod domains;
     pub mod keys;
     pub mod lead;
     pub mod opening;
+    pub mod outcome;
     pub mod people;
     pub mod resealing;
     pub mod settings;
     pub mod tokens;
     pub mod users;
-    pub mod wishes;
 }
 
 use database::TestDatabase;
 use domain::sealing::SealingKey;
-use domain::users::Joining;
+use domain::users::AddCondition;
 use jiff::Timestamp;
-use records::{certs, wishes};
-use store::{NewUser, Store, User};
+use records::{certs, changes, database_errors};
+use store::{NewUser, Store, UserRecord};
 
 struct World {
     store: Store,
@@ -37,8 +42,8 @@ impl World {
         Self { store, database }
     }
 
-    async fn user(&self, name: &str) -> User {
-        self.store.add_user(new_user(name), Joining::Anyhow).await.expect("a new user")
+    async fn user(&self, name: &str) -> UserRecord {
+        self.store.add_user(new_user(name), AddCondition::Anyhow).await.expect("a new user")
     }
 }
 

@@ -1,10 +1,14 @@
 //! A platform on Kubernetes, installed by Helm into namespaces of its own.
 //!
-//! Several are there at once: names of namespaces begin with the release's name, and each has a port of its
-//! own for the registry on the nodes. `cargo xtask e2e` makes the cluster, the images and the variables.
+//! Several exist at once: names of namespaces begin with the release's name, and each has a port of its
+//! own for the registry on the nodes. `cargo xtask e2e` provides the cluster, the images and the variables.
+//!
+//! A platform that a scenario leaves as it was installed, without apps and users, is used by the next scenario, also of
+//! another test program: `WORKFLOW_E2E_PLATFORMS` is a folder with a file for each. `cargo xtask e2e` removes the rest.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::forward::Forward;
@@ -13,7 +17,7 @@ use crate::{checkout, get, wait_for};
 
 /// Longest time from `helm install` until everything is ready.
 const INSTALL_SECONDS_MAX: u64 = 240;
-/// Ports of nodes from which each platform takes two for its registry.
+/// Range of node ports, of which each platform uses two for its registry.
 const NODE_PORTS: std::ops::Range<u32> = 20_000..29_000;
 
 pub(super) struct Cluster {
@@ -21,18 +25,46 @@ pub(super) struct Cluster {
     pub https: Forward,
     pub ssh: Forward,
     release: String,
+    /// True for an installation with the usual values, which another scenario can use.
+    is_usual: AtomicBool,
+    is_left_to_others: AtomicBool,
 }
 
-/// Whether scenarios run on a cluster.
+/// Verbs of kubectl that do not change an installation for good.
+const HARMLESS: &[&str] =
+    &["get", "logs", "exec", "auth", "wait", "rollout", "delete", "scale", "label", "drain", "uncordon"];
+
+/// Folder of the platforms that are free.
+fn platforms() -> Option<PathBuf> {
+    std::env::var_os("WORKFLOW_E2E_PLATFORMS").map(PathBuf::from)
+}
+
+/// Takes the release of a free platform by removing its file, which only one scenario can.
+fn taken() -> Option<String> {
+    let mut files = std::fs::read_dir(platforms()?).ok()?.flatten();
+    let file = files.find(|file| std::fs::remove_file(file.path()).is_ok())?;
+    file.file_name().into_string().ok()
+}
+
+/// Returns true if scenarios run on a cluster.
 pub(super) fn is_wanted() -> bool {
     std::env::var_os("WORKFLOW_E2E_CLUSTER").is_some()
 }
 
 impl Cluster {
-    /// Installs the chart with these values on top of a scenario's usual ones, and waits until the API answers.
+    /// Installs the chart with these values in addition to a scenario's usual ones, and waits until the API answers.
     pub fn install(values: &[&str]) -> Self {
         let release = format!("e{}", random() % 100_000_000);
         install(&release, values);
+        Self::of(release, values.is_empty())
+    }
+
+    /// A platform with the usual values: that of an earlier scenario, where one is free.
+    pub fn usual() -> Self {
+        taken().map_or_else(|| Self::install(&[]), |release| Self::of(release, true))
+    }
+
+    fn of(release: String, is_usual: bool) -> Self {
         let address =
             kubectl(&["get", "service", "deis-router", "-o", "jsonpath={.spec.clusterIP}"], &release);
         let cluster = Self {
@@ -40,6 +72,8 @@ impl Cluster {
             https: Forward::to((address.trim(), 443)),
             ssh: Forward::to((address.trim(), 2222)),
             release,
+            is_usual: AtomicBool::new(is_usual),
+            is_left_to_others: AtomicBool::new(false),
         };
         cluster.wait_for_api();
         cluster
@@ -51,7 +85,7 @@ impl Cluster {
         });
     }
 
-    /// What the roles logged.
+    /// Logs of the roles.
     pub fn log(&self) -> String {
         let selector = "app.kubernetes.io/name=workflow";
         kubectl(
@@ -71,7 +105,7 @@ impl Cluster {
         pods
     }
 
-    /// What is left of an app that was destroyed.
+    /// Remains of a destroyed app.
     pub fn left_of(&self, app: &str) -> Vec<String> {
         let namespace = self.namespace_of(app);
         let namespaces = kubectl(&["get", "namespaces", "-o", "name"], &self.release);
@@ -85,7 +119,22 @@ impl Cluster {
 
     /// kubectl in the platform's namespace.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
+        if !arguments.first().is_some_and(|verb| HARMLESS.contains(verb)) {
+            self.is_usual.store(false, Ordering::Relaxed);
+        }
         kubectl(arguments, &self.release)
+    }
+
+    /// Returns true if another scenario may use it.
+    pub fn is_usual(&self) -> bool {
+        self.is_usual.load(Ordering::Relaxed)
+    }
+
+    /// Marks the emptied platform as free for the next scenario.
+    pub fn leave_to_others(&self) {
+        let is_told =
+            platforms().is_some_and(|folder| std::fs::write(folder.join(&self.release), "").is_ok());
+        self.is_left_to_others.store(is_told, Ordering::Relaxed);
     }
 
     pub fn set_platform_certificate(&self, certificate: &Path, key: &Path) {
@@ -102,8 +151,9 @@ impl Cluster {
         assert!(said.contains("annotated"), "{said}");
     }
 
-    /// Upgrades with these values on top of those it was installed with.
+    /// Upgrades with these values in addition to those of the installation.
     pub fn upgrade(&self, values: &[&str]) {
+        self.is_usual.store(false, Ordering::Relaxed);
         let mut helm = helm("upgrade", &self.release);
         helm.arg("--reuse-values");
         for value in values {
@@ -112,7 +162,7 @@ impl Cluster {
         run(helm, &self.release);
     }
 
-    /// Has the database refuse everybody, or serve again.
+    /// Makes the database refuse all connections, or accept them again.
     pub fn let_into_database(&self, allowed: bool) {
         let release = &self.release;
         psql(&format!("ALTER DATABASE {release} ALLOW_CONNECTIONS {allowed}"));
@@ -138,6 +188,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if self.is_left_to_others.load(Ordering::Relaxed) {
+            return;
+        }
         let namespace = format!("--namespace={}", self.release);
         let _ = Command::new("helm").args(["uninstall", &self.release, &namespace]).output();
         let namespaces = kubectl(&["get", "namespaces", "-o", "name"], &self.release);
@@ -175,7 +228,7 @@ fn install(release: &str, more: &[&str]) {
     run(helm, release);
 }
 
-/// A database of the release's own.
+/// Creates a database for the release; returns its URL.
 fn database(release: &str) -> String {
     psql(&format!("CREATE DATABASE {release}"));
     let server = database_server();
@@ -187,7 +240,7 @@ fn database_server() -> String {
     std::env::var("WORKFLOW_E2E_POSTGRES").expect("`cargo xtask e2e --cluster` starts one")
 }
 
-/// As the server's administrator.
+/// Runs a statement as the server's administrator.
 fn psql(statement: &str) {
     let done = Command::new("psql").args([&database_server(), "--quiet", "--command", statement]).output();
     let done = done.expect("psql runs");

@@ -1,4 +1,4 @@
-//! A port of the loopback address that leads to a port elsewhere, as an ingress on this machine would.
+//! A port of the loopback address that forwards to a port elsewhere, as an ingress on this machine would.
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -24,7 +24,7 @@ impl Forward {
     }
 }
 
-/// Both ways at once; each end is passed on.
+/// Copies both directions at once; the end of each is passed on.
 fn relay(client: TcpStream, target: (&str, u16)) -> io::Result<()> {
     let server = TcpStream::connect(target)?;
     let (from_client, to_server) = (client.try_clone()?, server.try_clone()?);

@@ -17,7 +17,7 @@ pub(super) struct Machine {
     folder: PathBuf,
     process: Option<Child>,
     extra: Vec<String>,
-    /// Socket of the Docker daemon, where it is not the machine's own.
+    /// Socket of the Docker daemon, if it is not the machine's.
     docker_socket: Option<PathBuf>,
 }
 
@@ -25,7 +25,7 @@ impl Machine {
     pub fn new(folder: &Path, daemon: Option<&Daemon>) -> Self {
         let docker_socket = daemon.map(Daemon::socket);
         let extra = docker_socket.iter().flat_map(|socket| {
-            // A range of its own: both daemons' networks are routes of this machine.
+            // A separate range: the networks of both daemons are routes of this machine.
             ["--docker-socket", &socket.display().to_string(), "--network-range", "10.214.0.0/16"]
                 .map(str::to_owned)
         });
@@ -43,13 +43,13 @@ impl Machine {
         }
     }
 
-    /// Starts with more arguments than others.
+    /// Adds arguments to the command line.
     pub fn with(mut self, arguments: &[&str]) -> Self {
         self.extra.extend(arguments.iter().map(|&argument| argument.to_owned()));
         self
     }
 
-    /// Starts the process without waiting for anything.
+    /// Starts the process without waiting for its API.
     pub fn launch(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_path()).expect("a log file");
         let process = Command::new(program("WORKFLOW_BIN", "workflow"))
@@ -99,7 +99,7 @@ impl Machine {
         self.wait_for_api();
     }
 
-    /// Kills it without a warning, as a power cut would.
+    /// Kills the process with SIGKILL, as a power cut would.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().expect("it is our child");
@@ -107,7 +107,7 @@ impl Machine {
         }
     }
 
-    /// Asks it to stop and waits; gives the exit code.
+    /// Stops the process with TERM and waits; returns the exit code.
     pub fn stop(&mut self) -> Option<i32> {
         let mut process = self.process.take().expect("it runs");
         let signal = Command::new("kill").arg(process.id().to_string()).status().expect("kill runs");
@@ -118,7 +118,7 @@ impl Machine {
         ended.code()
     }
 
-    /// What the platform logged.
+    /// Log of the platform.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
@@ -137,7 +137,7 @@ impl Machine {
         self.docker_lines(&["inspect", "--format", format].into_iter().chain(ids).collect::<Vec<_>>())
     }
 
-    /// Ids of what this platform has in Docker of this kind: `ps`, `network`, `volume` or `image`.
+    /// Ids of this platform's objects in Docker of this kind: `ps`, `network`, `volume` or `image`.
     pub fn in_docker(&self, kind: &str) -> Vec<String> {
         let filter = format!("label=io.deis.instance={}", self.instance());
         let images = format!("deis-{}/*", self.instance());

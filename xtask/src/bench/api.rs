@@ -1,7 +1,7 @@
-//! `cargo xtask bench api`: what a request to the API costs, with 10, 1,000 and 10,000 apps, on SQLite and PostgreSQL.
+//! `cargo xtask bench api`: cost of a request to the API, with 10, 1,000 and 10,000 apps, on SQLite and PostgreSQL.
 //!
-//! The server is the controller with an engine in memory, built as a release; it runs in a process of its own, whose
-//! CPU time is read before and after. Clients of this process ask over connections that they keep.
+//! The server is the controller with an engine in memory, a release build; it runs in a separate process, whose
+//! CPU time is read before and after. The clients, in this process, keep their connections.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -15,20 +15,20 @@ use super::processes;
 use crate::postgres::Postgres;
 use crate::{packages, paths, progress};
 
-/// Goal: the list, with however many apps.
+/// Goal for the list, with any number of apps.
 const LIST_P99_MAX: Duration = Duration::from_millis(50);
-/// How long one request after another is asked, by each of so many clients, and of those the time to warm up.
+/// Seconds of requests, one after another, of each client, after the warm-up.
 const SECONDS: u64 = 6;
 const WARM_UP: Duration = Duration::from_secs(1);
 const CLIENTS: usize = 2;
-/// Requests of one client in that time; more are not kept.
+/// Most requests of one client in that time whose durations are kept.
 const REQUESTS_MAX: usize = 1_000_000;
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// Cost of requests to the API, on SQLite and PostgreSQL.
 #[derive(Debug, clap::Args)]
 pub struct Api {
-    /// How many apps there are; several numbers are joined by commas.
+    /// Number of apps; several numbers are joined by commas.
     #[arg(long, value_delimiter = ',', default_values_t = [10, 1_000, 10_000])]
     apps: Vec<usize>,
 }
@@ -45,7 +45,7 @@ impl Api {
             ensure!(*apps >= 3, "--apps {apps}: expected at least 3, so that each client has one to change");
             let sqlite = format!("sqlite://{}", folder.join(format!("{apps}.db")).display());
             measure(&program, "SQLite", &sqlite, *apps, &mut figures)?;
-            // A server for each, as its database is the one that every server has.
+            // A separate PostgreSQL server for each number of apps.
             let postgres = Postgres::start()?;
             measure(&program, "PostgreSQL", &postgres.url(), *apps, &mut figures)?;
         }
@@ -57,7 +57,7 @@ impl Api {
 fn build() -> anyhow::Result<std::path::PathBuf> {
     progress::step("Build the controller to be measured (release)", || {
         let build = ["build", "--release", "--package=controller", "--example=bench_world"];
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = Command::new(paths::cargo());
         progress::run(cargo.current_dir(paths::checkout()).args(build))
     })?;
     Ok(paths::target().join("release/examples/bench_world"))
@@ -93,17 +93,17 @@ fn measure(
     Ok(())
 }
 
-/// What is asked again and again.
+/// The repeated request.
 enum Request {
     Get(String),
-    /// Sets a variable to another value each time, of an app of which nothing is built.
+    /// Sets a variable of an app without a build, to another value each time.
     Config,
 }
 
 struct Measured {
     p50: Duration,
     p99: Duration,
-    /// Requests divided by the CPU time of the server, without that of the database's.
+    /// Requests divided by the CPU time of the server; that of the database is not included.
     per_cpu_second: f64,
 }
 
@@ -141,7 +141,7 @@ impl Server {
         Ok(Measured { p50: at(50), p99: at(99), per_cpu_second: times.len() as f64 / cpu })
     }
 
-    /// Times of all requests.
+    /// Durations of all requests.
     fn ask_until(&self, request: &Request, end: Instant) -> anyhow::Result<Vec<Duration>> {
         std::thread::scope(|scope| {
             let client = |number| scope.spawn(move || self.client(number, request, end));
@@ -174,10 +174,10 @@ impl Server {
         let (method, path, body) = match request {
             Request::Get(path) => ("GET", path.clone(), String::new()),
             Request::Config => {
-                // Time makes the value another one in each round.
+                // The time makes the value differ in each round.
                 let value = format!("{turn}-{:?}", Instant::now());
                 let body = serde_json::json!({ "values": { format!("CLIENT_{client}"): value } });
-                // Apps of their own, so that clients do not wait for one another more than they must.
+                // A separate app for each client, so that clients rarely wait for one another.
                 ("POST", format!("/v2/apps/app-{:05}/config/", client + 1), body.to_string())
             }
         };
@@ -190,7 +190,7 @@ impl Server {
     }
 }
 
-/// Reads one answer to its end; gives back its status.
+/// Reads one response to its end; returns its status.
 fn read_answer(connection: &mut BufReader<TcpStream>) -> anyhow::Result<u16> {
     let mut status = None;
     let mut length = 0;
@@ -215,7 +215,7 @@ fn read_answer(connection: &mut BufReader<TcpStream>) -> anyhow::Result<u16> {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The end of its input ends it.
+        // The server ends with its input.
         drop(self.child.stdin.take());
         if !progress::wait_until(Duration::from_secs(10), || matches!(self.child.try_wait(), Ok(Some(_)))) {
             let _ = self.child.kill();

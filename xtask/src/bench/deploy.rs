@@ -1,10 +1,10 @@
-//! Time of an image's deploy, beside kubectl's on the same manifest.
+//! Time of the deploy of an image, compared with kubectl on the same manifest.
 //!
-//! Both change between two images that the nodes have. `deis pull` finds out what an image's name means and copies it
-//! into the platform's registry; kubectl is given the digest there.
+//! Both change between two images that the nodes have. `deis pull` resolves the image's name and copies the image
+//! into the platform's registry; kubectl gets the digest there.
 //!
-//! A kubelet looks at its containers once a second, so how long a deploy takes depends on when within the second it
-//! begins. Those of a pair begin alike, and pairs are spread over the second.
+//! A kubelet checks its containers once a second, so the time of a deploy depends on when within the second it
+//! begins. Both deploys of a pair begin at the same fraction, and pairs are spread over the second.
 
 mod peer;
 
@@ -25,13 +25,13 @@ pub fn run(world: &World) -> anyhow::Result<Figures> {
     let installation = world.installation()?;
     let folder = world.platform.path("");
     world.deis(&folder, &["create", "--no-remote", APP])?;
-    // An image that exposes no port says by this one where it listens.
+    // The image exposes no port, so the config sets it.
     world.deis(&folder, &["config:set", "PORT=5000", &format!("--app={APP}")])?;
     let images = images(world, installation)?;
     let peer = Peer::like(world, installation, APP)?;
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    // The last one runs at first, of both.
+    // The last image runs first, of both.
     for (pair, image) in images.iter().cycle().take(PAIRS).enumerate() {
         ours.push(timed(pair, || pull(world, &image.name))?);
         world.wait_for_replicas(APP, 1)?;
@@ -44,7 +44,7 @@ pub fn run(world: &World) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-/// An image by the name that users know, and as the nodes pull it.
+/// An image: its name for users, and its name for the nodes.
 struct Image {
     name: String,
     pinned: String,
@@ -78,7 +78,7 @@ fn pull(world: &World, image: &str) -> anyhow::Result<()> {
     world.deis(&world.platform.path(""), &["pull", image, PROCFILE, &app]).context("deis pull").map(drop)
 }
 
-/// Works at the pair's time of the second; tells how long it took.
+/// Runs the work at the pair's fraction of a second; returns its duration in seconds.
 fn timed(pair: usize, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<f64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock")?;
     std::thread::sleep(until(pair, Duration::from_nanos(now.subsec_nanos().into())));
@@ -87,10 +87,10 @@ fn timed(pair: usize, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Resu
     Ok(begun.elapsed().as_secs_f64())
 }
 
-/// How long it is from this time of a second to that of the pair.
+/// Time from this fraction of a second to that of the pair.
 fn until(pair: usize, now: Duration) -> Duration {
     let second = Duration::from_secs(1);
-    // Not in their order: the time at which a kubelet looks moves on, too.
+    // Not in ascending order, as the time of the kubelet's check drifts.
     let begins = second.mul_f64((pair * 3 % PAIRS) as f64 / PAIRS as f64);
     if begins >= now { begins - now } else { begins + second - now }
 }

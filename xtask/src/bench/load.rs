@@ -1,4 +1,4 @@
-//! An open-loop load: requests leave at their appointed times, however slow the answers are.
+//! An open-loop load: requests are sent at fixed times, however slow the responses are.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -11,9 +11,9 @@ use anyhow::ensure;
 
 use crate::progress;
 
-/// An answer after this long counts as lost.
+/// Longest wait for a response, after which the request is lost.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// Connections that were idle for longer may be closed by the other side just then, as visitors' are.
+/// Longest idle time of a connection that is used again: the other side closes those that are idle for longer.
 const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// A load that runs until stopped.
@@ -29,19 +29,19 @@ struct Shared {
     begun: Instant,
     next: AtomicU64,
     sent: AtomicU64,
-    /// Answered or lost.
+    /// Requests with a response, or lost.
     ended: AtomicU64,
     lost: AtomicU64,
     stop: AtomicBool,
-    /// The one used last comes first, so that there are not many more than requests under way.
+    /// The last used comes first, so that there are few more than requests under way.
     idle: Mutex<Vec<(Instant, Connection)>>,
-    /// First few reasons, for a person.
+    /// The first few reasons, for the output.
     reasons: Mutex<Vec<String>>,
 }
 
 type Connection = BufReader<TcpStream>;
 
-/// What came of a load.
+/// Results of a load.
 #[derive(Debug)]
 pub struct Outcome {
     pub sent: u64,
@@ -51,8 +51,8 @@ pub struct Outcome {
 }
 
 impl Load {
-    /// Sends `GET /` to the host `rate` times a second, on time while answers come within `patience`.
-    pub fn start(target: SocketAddr, host: &str, rate: u64, patience: Duration) -> Self {
+    /// Sends `GET /` to the host `rate` times a second, on time while answers come within `timeout`.
+    pub fn start(target: SocketAddr, host: &str, rate: u64, timeout: Duration) -> Self {
         let shared = Arc::new(Shared {
             target,
             host: host.to_owned(),
@@ -70,19 +70,19 @@ impl Load {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || shared.send_in_turn())
         };
-        let senders = rate * patience.as_millis() as u64 / 1_000;
+        let senders = rate * timeout.as_millis() as u64 / 1_000;
         let senders = (0..senders).map(sender).collect();
         Self { shared, senders }
     }
 
-    /// Does something; tells how many requests were under way at some moment of it.
+    /// Runs an action; returns the number of requests that were under way during it.
     pub fn under_way_during(&self, action: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<u64> {
         let ended_before = self.shared.ended.load(Ordering::SeqCst);
         action()?;
         Ok(self.shared.sent.load(Ordering::SeqCst) - ended_before)
     }
 
-    /// Waits until so many more requests have left.
+    /// Waits until so many more requests have been sent.
     pub fn wait_for_requests(&self, count: u64) -> anyhow::Result<()> {
         let until = self.shared.sent.load(Ordering::Relaxed) + count;
         let limit = 10 * Duration::from_secs(1 + count / self.shared.rate);
@@ -91,7 +91,7 @@ impl Load {
         Ok(())
     }
 
-    /// Ends it and counts.
+    /// Ends the load and counts.
     pub fn stop(self) -> Outcome {
         self.shared.stop.store(true, Ordering::Relaxed);
         let seconds = self.shared.begun.elapsed().as_secs_f64();
@@ -153,7 +153,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Every fourth request comes on a fresh connection, as visitors do, in place of one of before; the rest reuse
+    /// Every fourth request uses a new connection, as browsers do, in place of an older one; the others reuse
     /// theirs.
     fn connection(&self, turn: u64) -> Result<Connection, String> {
         let used = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -168,7 +168,7 @@ impl Shared {
     }
 }
 
-/// Reads one answer to its end; tells the status and whether the connection may be used again.
+/// Reads one response to its end; returns the status, and true if the connection can be used again.
 fn read_answer(stream: &mut Connection) -> Result<(u16, bool), String> {
     let mut line = String::new();
     let mut read_line = |line: &mut String| -> Result<(), String> {

@@ -7,7 +7,7 @@ use super::processes::pss_mib;
 use super::world::{DISTRIBUTION, Installation, World};
 
 const APPS: usize = 5;
-/// Builds are over by then and allocators have given back what they will.
+/// Time after which builds are over and allocators have returned memory.
 const REST: Duration = Duration::from_secs(60);
 
 pub fn run(world: &World) -> anyhow::Result<Figures> {

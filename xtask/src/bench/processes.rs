@@ -1,4 +1,4 @@
-//! What processes cost: CPU time and memory, as the kernel counts them.
+//! CPU time and memory of processes, as the kernel counts them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Requests lost while releases roll: the promise is none. And, on a cluster, when a pod is killed: at most those
+//! Requests lost while releases roll: none is allowed. And, on a cluster, when a pod is killed: at most those
 //! that it was answering.
 
 use std::time::Duration;
@@ -12,12 +12,12 @@ use super::world::{Installation, World};
 const APP: &str = "roller";
 const RATES: [u64; 2] = [500, 1_000];
 const REPLICAS: [usize; 2] = [1, 2];
-/// Answers of a roll come sooner.
-const ROLL_PATIENCE: Duration = Duration::from_millis(256);
-/// Where the only replica was killed, requests wait for its successor.
-const KILL_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for a response during a roll.
+const ROLL_TIMEOUT: Duration = Duration::from_millis(256);
+/// Longest wait of requests for the successor of the only replica, which was killed.
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How much to roll.
+/// Size of the roll.
 #[derive(Debug, clap::Args)]
 pub struct Roll {
     /// Releases to roll out under each load.
@@ -50,9 +50,9 @@ impl Roll {
         Ok(figures)
     }
 
-    /// Each roll is whole: the next one begins when the old replicas of the one before are gone.
+    /// Each roll completes: the next one begins when the old replicas of the previous one are gone.
     fn under_load(&self, world: &World, rate: u64, replicas: usize) -> anyhow::Result<Outcome> {
-        let load = start(world, rate, ROLL_PATIENCE);
+        let load = start(world, rate, ROLL_TIMEOUT);
         let folder = world.platform.path(APP);
         let rolled = (0..self.releases).try_for_each(|number| {
             let value = format!("ROLL=rate-{rate}-{number}-{:?}", std::time::Instant::now());
@@ -73,8 +73,8 @@ impl Roll {
     }
 }
 
-fn start(world: &World, rate: u64, patience: Duration) -> Load {
-    Load::start(world.front_door(), &format!("{APP}.localhost"), rate, patience)
+fn start(world: &World, rate: u64, timeout: Duration) -> Load {
+    Load::start(world.front_door(), &format!("{APP}.localhost"), rate, timeout)
 }
 
 /// Kills a pod's processes under load.
@@ -86,10 +86,10 @@ fn killed(
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     let processes = installation.processes_of_a_pod(APP)?;
-    let load = start(world, rate, if replicas == 1 { KILL_PATIENCE } else { ROLL_PATIENCE });
+    let load = start(world, rate, if replicas == 1 { KILL_TIMEOUT } else { ROLL_TIMEOUT });
     let done = load.wait_for_requests(rate).and_then(|()| {
         let under_way = load.under_way_during(|| installation.kill(&processes))?;
-        // Its successor comes, and the router gets to know.
+        // Time for the successor to start and for the router to get the new table.
         load.wait_for_requests(5 * rate)?;
         Ok(under_way)
     });

@@ -1,7 +1,7 @@
-//! `cargo xtask bench router`: what a request costs our router, and nginx with the same configuration.
+//! `cargo xtask bench router`: cost of a request in our router, and in nginx with the same configuration.
 //!
-//! Both servers have the same core, in turn; visitors, apps and this program have the next one. Ours is the router of
-//! `workflow router`, built as it is shipped, with a table that is made instead of watched
+//! Both servers use the same core, in turn; clients, apps and this program use the next one. Ours is the router of
+//! `workflow router`, built as it is shipped, with a generated table instead of a watched one
 //! (`crates/router/examples/bench_edge.rs`); nginx is Debian's, with `router/nginx.conf`.
 
 mod changes;
@@ -22,26 +22,26 @@ use super::figures::Figures;
 use super::processes;
 use crate::{packages, paths, progress};
 
-/// Core of the servers that are measured, and that of all else.
+/// Core of the measured servers, and that of everything else.
 const SERVER_CORE: usize = 0;
 const LOAD_CORE: usize = 1;
 
 /// Goal: memory of the table with 10,000 hosts.
 const TABLE_MIB_MAX: f64 = 20.0;
 
-/// The router beside nginx.
+/// The router compared with nginx.
 #[derive(Debug, clap::Args)]
 pub struct Router {
-    /// How long each load takes.
+    /// Seconds of each load.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
     /// Paired runs; figures are their medians.
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// How many hosts there are when memory is measured; the most are there when routes are changed.
+    /// Numbers of hosts for which memory is measured; the largest is used for route changes.
     #[arg(long, value_delimiter = ',', default_values_t = [10, 1_000, 10_000])]
     hosts: Vec<usize>,
-    /// How often a route is changed, under 1,000 requests a second.
+    /// Number of route changes, under 1,000 requests a second.
     #[arg(long, default_value_t = 1_000)]
     changes: usize,
 }
@@ -72,7 +72,7 @@ impl Router {
         Ok(figures)
     }
 
-    /// After a short load, so that what serving needs is there.
+    /// Measured after a short load, so that buffers are allocated.
     fn memory(&self, bed: &Bed, figures: &mut Figures) -> anyhow::Result<()> {
         let mut ours = Vec::new();
         for hosts in &self.hosts {
@@ -98,13 +98,13 @@ impl Router {
 fn build() -> anyhow::Result<PathBuf> {
     progress::step("Build the router to be measured (as it is shipped)", || {
         let build = ["build", "--profile=dist", "--package=router", "--example=bench_edge"];
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = Command::new(paths::cargo());
         progress::run(cargo.current_dir(paths::checkout()).args(build))
     })?;
     Ok(paths::target().join("dist/examples/bench_edge"))
 }
 
-/// Threads and programs that are started from here on inherit it; servers are moved to their own core.
+/// Threads and programs that are started afterwards inherit the core; servers are moved to theirs.
 fn pin_to_load_core() -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     ensure!(cores >= 2, "servers and visitors need a core each, and this machine has one");

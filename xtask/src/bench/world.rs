@@ -1,9 +1,10 @@
-//! The world of a bench: a platform of release programs, and a user's commands.
+//! The environment of a bench: a platform of release programs, and a user's commands.
 //!
 //! On one machine the platform has ports of its own; on a cluster it is installed by the chart.
 
 mod cluster;
 mod machine;
+mod pods;
 mod processes;
 
 use std::io::{BufRead as _, BufReader};
@@ -18,12 +19,13 @@ use crate::platform::{self, Platform, password};
 use crate::{paths, progress};
 pub use cluster::{DISTRIBUTION, Installation, again_inside, is_inside, items};
 use machine::Machine;
+pub use pods::Pods;
 
-/// Longest time until just the wanted replicas are left.
+/// Longest time until only the wanted replicas are left.
 const SETTLE_MAX: Duration = Duration::from_secs(60);
 
 pub struct World {
-    /// The user's files, and where they reach the platform; on one machine it is the platform itself.
+    /// The user's files and the platform's addresses; on one machine it is the platform itself.
     pub platform: Platform,
     deis: PathBuf,
     place: Place,
@@ -35,7 +37,7 @@ enum Place {
 }
 
 impl World {
-    /// Starts afresh on this machine: what an earlier bench left is wiped first.
+    /// Starts a new platform on this machine; the state of an earlier bench is removed first.
     pub fn on_machine() -> anyhow::Result<Self> {
         let (platform, deis) = machine::start()?;
         let place = Place::Machine(Machine::of(&platform)?);
@@ -54,12 +56,12 @@ impl World {
         Ok(self)
     }
 
-    /// Takes all away again.
+    /// Removes the platform.
     pub fn take_down(self) -> anyhow::Result<()> {
         self.platform.wipe()
     }
 
-    /// What only a cluster has.
+    /// The installation on a cluster; an error on one machine.
     pub fn installation(&self) -> anyhow::Result<&Installation> {
         match &self.place {
             Place::Cluster(installation) => Ok(installation),
@@ -67,7 +69,7 @@ impl World {
         }
     }
 
-    /// Where visitors come in.
+    /// Address for clients of apps.
     pub fn front_door(&self) -> SocketAddr {
         match &self.place {
             Place::Machine(_) => SocketAddr::from(([127, 0, 0, 1], self.platform.http_port)),
@@ -89,7 +91,7 @@ impl World {
         Ok(())
     }
 
-    /// A fresh app with the source of an example, committed and not yet pushed.
+    /// Creates an app with the source of an example, committed and not yet pushed.
     pub fn app(&self, name: &str, example: &str) -> anyhow::Result<PathBuf> {
         let source = self.platform.path(name);
         let from = paths::checkout().join("examples").join(example);
@@ -100,7 +102,7 @@ impl World {
         Ok(source)
     }
 
-    /// Commits all there is, also when nothing changed.
+    /// Commits everything, also without a change.
     pub fn commit(&self, source: &Path, message: &str) -> anyhow::Result<()> {
         self.git(source, &["add", "--all"])?;
         let identity = ["-c", "user.name=Bench", "-c", "user.email=bench@example.com"];
@@ -115,7 +117,7 @@ impl World {
         self.git(source, &["push", "deis", "master"])
     }
 
-    /// Pushes; gives back each line that git printed with the time since the start.
+    /// Pushes; returns each line of git's output with the time since the start.
     pub fn push_with_times(&self, source: &Path) -> anyhow::Result<Vec<(Duration, String)>> {
         let begun = Instant::now();
         let mut child = Command::new("git")
@@ -145,7 +147,7 @@ impl World {
         progress::output(command.args(arguments).current_dir(folder).envs(self.platform.environment()))
     }
 
-    /// Waits until the app answers with a text that holds `wanted`; tells how long that took.
+    /// Waits until the app's response contains `wanted`; returns the duration.
     pub fn wait_for_answer(&self, app: &str, wanted: &str) -> anyhow::Result<Duration> {
         let begun = Instant::now();
         let host = format!("{app}.localhost");
@@ -159,7 +161,7 @@ impl World {
         Ok(took)
     }
 
-    /// Waits until just so many replicas of the app are left.
+    /// Waits until exactly so many replicas of the app are left.
     pub fn wait_for_replicas(&self, app: &str, count: usize) -> anyhow::Result<()> {
         let settled = progress::wait_until(SETTLE_MAX, || match &self.place {
             Place::Machine(machine) => machine.replicas(app).is_ok_and(|replicas| replicas == count),

@@ -1,4 +1,4 @@
-//! What runs inside every cluster: CoreDNS, and metrics-server for `kubectl top` and autoscaling.
+//! Addons of every cluster: CoreDNS, and metrics-server for `kubectl top` and autoscaling.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::programs::Programs;
 const ADDONS: &[&str] = &["coredns", "metrics-server"];
 const READY_MAX: Duration = Duration::from_secs(60);
 
-/// Tells the API server about them.
+/// Applies the manifests of the addons.
 pub fn apply(programs: &Programs, gateway: &Namespace) -> anyhow::Result<()> {
     let mut kubectl = kubectl::own(programs, gateway);
     kubectl.args(["apply", kubectl::CALL_MAX]);

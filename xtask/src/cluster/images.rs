@@ -14,14 +14,14 @@ use super::programs::Programs;
 use crate::images::archive::{digest_of, go_architecture};
 use crate::{paths, progress};
 
-/// What holds a pod's namespaces open.
+/// Image of the container that keeps a pod's namespaces open.
 pub const PAUSE: &str = "localhost/workflow-cluster/pause:1";
 /// Also in `addons/coredns.yaml`.
 const COREDNS: &str = "localhost/workflow-cluster/coredns:1";
 /// Also in `addons/metrics-server.yaml`.
 const METRICS_SERVER: &str = "localhost/workflow-cluster/metrics-server:1";
 
-/// Longest time of an image on its way into one node; half a gigabyte takes twelve seconds.
+/// Longest time of the import of an image into one node; half a gigabyte takes twelve seconds.
 const IMPORT_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// The images that every cluster needs, in the cache.
@@ -120,7 +120,7 @@ fn append(
     archive.append_data(&mut header, path, content)
 }
 
-/// Brings an archive of OCI's or Docker's kind to a node.
+/// Imports an archive of OCI's or Docker's kind into a node.
 pub fn import(node: Node, archive: &Path) -> anyhow::Result<()> {
     let mut command = node::ctr(node);
     command.args(["images", "import"]).arg(archive);

@@ -1,4 +1,4 @@
-//! kubectl, as other chores use it, and the nodes as it tells them.
+//! kubectl for other chores, and the nodes that it lists.
 
 use std::process::Command;
 
@@ -21,18 +21,18 @@ pub fn own(programs: &Programs, gateway: &Namespace) -> Command {
     command
 }
 
-/// Whether the API server says that it is ready.
+/// Returns true if the API server reports that it is ready.
 pub fn api_is_ready(kubectl: &mut Command) -> bool {
     progress::succeeds(kubectl.args(["get", "--raw", "/readyz", CALL_MAX]))
 }
 
-/// What the API answers for a path.
+/// Response of the API for a path.
 pub fn raw(kubectl: &mut Command, path: &str) -> anyhow::Result<Value> {
     let text = progress::output(kubectl.args(["get", "--raw", path, CALL_MAX]))?;
     serde_json::from_str(&text).with_context(|| format!("{path} is no JSON"))
 }
 
-/// A node as the API tells it.
+/// A node as the API returns it.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct NodeState {
     pub name: String,
@@ -41,7 +41,7 @@ pub struct NodeState {
     pub address: String,
 }
 
-/// Asks for the nodes.
+/// Lists the nodes.
 pub fn nodes(kubectl: &mut Command) -> anyhow::Result<Vec<NodeState>> {
     let list = raw(kubectl, "/api/v1/nodes")?;
     Ok(list["items"].as_array().into_iter().flatten().map(node_state).collect())

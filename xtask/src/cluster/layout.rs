@@ -1,4 +1,4 @@
-//! Where the cluster's things lie, and which addresses its parts have.
+//! Paths of the cluster's files, and addresses of its parts.
 //!
 //! Addresses are seen only inside the cluster's own network namespaces: the machine's network may use the
 //! same ones.
@@ -9,6 +9,8 @@ use crate::paths;
 
 /// The network that joins the nodes; its first address is the gateway's.
 pub const GATEWAY_ADDRESS: &str = "10.240.0.1";
+/// Another address of the gateway, for a database of tests: apps may not reach it.
+pub const DATABASE_ADDRESS: &str = "10.240.0.2";
 pub const PODS: &str = "10.244.0.0/16";
 pub const SERVICES: &str = "10.96.0.0/16";
 /// The API server's own Service: the first address of [`SERVICES`].
@@ -16,12 +18,12 @@ pub const API_SERVICE: &str = "10.96.0.1";
 /// Also in `addons/coredns.yaml`.
 pub const CLUSTER_DNS: &str = "10.96.0.10";
 pub const API_PORT: u16 = 6443;
-/// The resolver of `slirp4netns`, which asks the machine's own.
+/// The resolver of `slirp4netns`, which forwards to the machine's.
 pub const NAMESERVER: &str = "10.0.2.3";
-/// Addresses have one digit for the node.
+/// Most nodes: addresses have one digit for the node.
 pub const NODES_MAX: u8 = 9;
 
-/// All that is gone after `down`.
+/// Folder of everything that `down` removes.
 pub fn state() -> PathBuf {
     paths::state().join("cluster")
 }
@@ -35,12 +37,12 @@ pub fn kubeconfig(user: &str) -> PathBuf {
     state().join("kubeconfigs").join(format!("{user}.json"))
 }
 
-/// The file that people and tests name in `KUBECONFIG`.
+/// The file that users and tests name in `KUBECONFIG`.
 pub fn admin_kubeconfig() -> PathBuf {
     kubeconfig("admin")
 }
 
-/// Sockets and what runs.
+/// Sockets and records of processes.
 pub fn run() -> PathBuf {
     state().join("run")
 }
@@ -49,7 +51,7 @@ pub fn log(component: &str) -> PathBuf {
     state().join("logs").join(format!("{component}.log"))
 }
 
-/// Where clients reach the API server.
+/// URL of the API server for clients.
 pub fn api_url() -> String {
     format!("https://{}:{API_PORT}", Node(1).address())
 }

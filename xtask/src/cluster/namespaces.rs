@@ -1,6 +1,6 @@
 //! Namespaces of the gateway and the nodes, each held open by a process that does nothing.
 //!
-//! They have no name in the machine's file system: with their processes they are gone. A node is a network
+//! They have no name in the machine's file system: they end with their processes. A node is a network
 //! and a mount namespace, so that it has `/var/lib/kubelet`, `/var/log` and the like of its own at the usual
 //! paths. Entered with `nsenter`, because `ip netns exec` hides the control groups behind a fresh `/sys`.
 
@@ -31,17 +31,17 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes the gateway's: where clients are, and the way out.
+    /// Makes the namespace of the gateway, where clients run, and which is the route to the outside.
     pub fn make_gateway(group: &str) -> anyhow::Result<Self> {
         Self::make(GATEWAY, group, false)
     }
 
-    /// Makes a node's.
+    /// Makes the namespaces of a node.
     pub fn make_node(node: Node, group: &str) -> anyhow::Result<Self> {
         Self::make(&node.name(), group, true)
     }
 
-    /// The gateway's, made before.
+    /// The namespace of the gateway, which exists already.
     pub fn gateway() -> anyhow::Result<Self> {
         Ok(Self { holder: Process::find(GATEWAY)?, has_mounts: false })
     }
@@ -72,12 +72,12 @@ impl Namespace {
         command
     }
 
-    /// The file that stands for the network.
+    /// The file that represents the network namespace.
     pub fn network(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/ns/net", self.holder.id))
     }
 
-    /// Whether something listens there, seen from inside.
+    /// Returns true if a connection to this address succeeds from inside.
     pub fn listens(&self, address: &str) -> bool {
         let Ok(address) = address.parse::<SocketAddr>() else { return false };
         self.inside(move || TcpStream::connect_timeout(&address, CONNECT_MAX)).is_ok()
@@ -90,7 +90,7 @@ impl Namespace {
         self.inside(move || std::fs::write(path, value)).with_context(|| format!("cannot set {shown}"))
     }
 
-    /// Works in this network, in a thread that ends afterwards: a namespace is a thread's, not a process's.
+    /// Runs work in this network, in a thread that ends afterwards: a namespace belongs to a thread, not to a process.
     fn inside<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> std::io::Result<T> + Send + 'static,

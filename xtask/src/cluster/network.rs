@@ -1,6 +1,6 @@
-//! The network: a bridge in the gateway's namespace joins the nodes, and `slirp4netns` is the way out.
+//! The network: a bridge in the gateway's namespace joins the nodes, and `slirp4netns` connects them to the outside.
 //!
-//! Nothing of the machine's interfaces, routes or firewall is touched. Pods reach what the machine reaches,
+//! Nothing of the machine's interfaces, routes or firewall is changed. Pods reach what the machine reaches,
 //! but not what listens on its loopback.
 
 use std::io::Write as _;
@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-use super::layout::{self, GATEWAY_ADDRESS, Node, SERVICES};
+use super::layout::{self, DATABASE_ADDRESS, GATEWAY_ADDRESS, Node, SERVICES};
 use super::namespaces::Namespace;
 use super::process::Process;
 use crate::progress;
 
 const WAY_OUT: &str = "slirp4netns";
 const WAY_OUT_MAX: Duration = Duration::from_secs(10);
-/// Makes packets on a bridge meet the rules of kube-proxy.
+/// Applies the rules of kube-proxy to packets on a bridge.
 const BRIDGE_RULES: &str = "bridge/bridge-nf-call-iptables";
 
-/// Joins the nodes and opens the way out.
+/// Joins the nodes and connects them to the outside.
 pub fn connect(gateway: &Namespace, nodes: &[(Node, Namespace)], group: &str) -> anyhow::Result<()> {
     let holders: Vec<_> = nodes.iter().map(|(node, inside)| (*node, inside.holder.id)).collect();
     feed(gateway.command("ip").args(["-batch", "-"]), &gateway_links(&holders))?;
@@ -53,6 +53,7 @@ fn gateway_links(nodes: &[(Node, u32)]) -> String {
         "link set lo up".to_owned(),
         "link add nodes type bridge".to_owned(),
         format!("addr add {GATEWAY_ADDRESS}/24 dev nodes"),
+        format!("addr add {DATABASE_ADDRESS}/24 dev nodes"),
         "link set nodes up".to_owned(),
     ];
     for (node, holder) in nodes {
@@ -61,7 +62,7 @@ fn gateway_links(nodes: &[(Node, u32)]) -> String {
         lines.push(format!("link set {name} master nodes up"));
         lines.push(format!("route add {pods} via {address}"));
     }
-    // The first node's kube-proxy is as good as any.
+    // Any node's kube-proxy can serve it.
     lines.push(format!("route add {SERVICES} via {}", Node(1).address()));
     lines.join("\n") + "\n"
 }
@@ -84,7 +85,7 @@ fn has_default_route(routes: &str) -> bool {
     routes.lines().any(|line| line.split_whitespace().nth(1) == Some("00000000"))
 }
 
-/// Runs a command that reads what to do.
+/// Runs a command with this text as its input.
 fn feed(command: &mut Command, text: &str) -> anyhow::Result<()> {
     let line = progress::shown(command);
     let mut child = command

@@ -1,4 +1,5 @@
-//! A node: containerd, kubelet and kube-proxy, in a network and with folders of its own.
+//! A node: containerd, kubelet, kube-proxy and kube-router's firewall for NetworkPolicies, with its own network and
+//! folders.
 
 mod config;
 
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::layout::{self, NAMESERVER, Node};
+use super::layout::{self, NAMESERVER, Node, SERVICES};
 use super::namespaces::Namespace;
 use super::process::Process;
 use super::programs::Programs;
@@ -29,7 +30,7 @@ const FOLDERS: &[(&str, &str)] = &[
     ("/run/netns", "netns"),
 ];
 
-/// Gives the node folders of its own at the usual paths.
+/// Mounts the node's own folders at the usual paths.
 pub fn mount_folders(node: Node, inside: &Namespace) -> anyhow::Result<()> {
     for (path, name) in FOLDERS {
         let own = node.folder().join(name);
@@ -37,11 +38,11 @@ pub fn mount_folders(node: Node, inside: &Namespace) -> anyhow::Result<()> {
         make_mount_point(path)?;
         progress::output(inside.command("mount").arg("--bind").arg(&own).arg(path))?;
     }
-    // Pods share mounts with their node, and the node with nobody.
+    // Pods share mounts with their node, and the node with nothing else.
     progress::output(inside.command("mount").args(["--make-rshared", "/"])).map(drop)
 }
 
-/// The machine may lack the folder; one that we make is remembered, and removed again by
+/// The machine may lack the folder; one that is made here is recorded, and removed again by
 /// [`forget_mount_points`].
 fn make_mount_point(path: &str) -> anyhow::Result<()> {
     if Path::new(path).is_dir() {
@@ -52,7 +53,7 @@ fn make_mount_point(path: &str) -> anyhow::Result<()> {
     std::fs::create_dir(path).with_context(|| format!("cannot make {path}"))
 }
 
-/// Removes the mount points that we made, unless something else uses them by now.
+/// Removes the mount points that were made, unless something else uses them now.
 pub fn forget_mount_points() {
     for path in std::fs::read_to_string(mount_points()).unwrap_or_default().lines() {
         if std::fs::remove_dir(path).is_err() {
@@ -80,7 +81,7 @@ pub fn start_containerd(node: Node, inside: &Namespace, group: &str) -> anyhow::
     })
 }
 
-/// A command of containerd's client, outside the node: it reads files at the machine's paths.
+/// A command of containerd's client, outside of the node: it reads files at the machine's paths.
 pub fn ctr(node: Node) -> Command {
     let mut command = Command::new("ctr");
     command.arg("--address").arg(node.folder().join("run/containerd.sock")).args(["--namespace", "k8s.io"]);
@@ -108,4 +109,20 @@ pub fn start_kubernetes(
     let mut command = inside.command(programs.path("kube-proxy"));
     command.arg("--config").arg(proxy);
     Process::start(&format!("kube-proxy-{}", node.0), group, &command).map(drop)
+}
+
+/// Starts the firewall for NetworkPolicies, the only used part of kube-router. It reads its node from the API and
+/// exits without one, so the kubelet comes first.
+pub fn start_firewall(
+    node: Node,
+    programs: &Programs,
+    inside: &Namespace,
+    group: &str,
+) -> anyhow::Result<()> {
+    let mut command = inside.command(programs.path("kube-router"));
+    command.args(["--run-firewall=true", "--run-router=false", "--run-service-proxy=false"]);
+    command.arg(format!("--service-cluster-ip-range={SERVICES}"));
+    command.arg(format!("--hostname-override={}", node.name()));
+    command.arg("--kubeconfig").arg(layout::kubeconfig("admin"));
+    Process::start(&format!("kube-router-{}", node.0), group, &command).map(drop)
 }

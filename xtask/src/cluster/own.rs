@@ -1,6 +1,6 @@
-//! Our own cluster: whether it runs, and how it goes up and down.
+//! Our own cluster: its state, its start and its removal.
 //!
-//! Coming up starts from nothing: what an earlier attempt left half done is taken down first, so that there
+//! A start begins from nothing: the remains of an earlier attempt are removed first, so that there
 //! is one way only.
 
 use std::fs::File;
@@ -18,10 +18,10 @@ use super::{images, kubectl, node, start};
 use crate::{packages, paths, progress};
 
 const NODES_DEFAULT: u8 = 2;
-/// Another chore may be building everything.
+/// Longest wait for the lock: another chore may be building everything.
 const LOCK_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Brings the cluster up unless it runs, with `count` nodes if it is said how many.
+/// Starts the cluster unless it runs, with `count` nodes if that is given.
 pub fn up(count: Option<u8>) -> anyhow::Result<()> {
     let wanted = count.unwrap_or(NODES_DEFAULT);
     ensure!((1..=NODES_MAX).contains(&wanted), "--nodes {wanted}: from 1 to {NODES_MAX} are possible");
@@ -53,7 +53,7 @@ pub fn up(count: Option<u8>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes the cluster down; nothing of it is left.
+/// Removes the cluster; nothing of it is left.
 pub fn down() -> anyhow::Result<()> {
     require_root()?;
     let _lock = lock()?;
@@ -64,17 +64,17 @@ pub fn down() -> anyhow::Result<()> {
     progress::step("Take the cluster down", remove)
 }
 
-/// Whether it was brought up and has not been taken down, nor ended with the machine.
+/// Returns true if it was started and neither removed nor ended with the machine.
 pub fn is_up() -> bool {
     nodes().is_ok() && some_run().unwrap_or_default()
 }
 
-/// Whether processes of a cluster run, whoever started it.
+/// Returns true if processes of a cluster run, whoever started it.
 fn some_run() -> anyhow::Result<bool> {
     Ok(!Hierarchies::of_this_machine()?.processes(cgroups::ROOT).is_empty())
 }
 
-/// Its processes end first: mounts, networks and addresses live only in their namespaces.
+/// Processes end first: mounts, networks and addresses exist only in their namespaces.
 fn remove() -> anyhow::Result<()> {
     Hierarchies::of_this_machine()?.clear(cgroups::ROOT)?;
     node::forget_mount_points();
@@ -92,12 +92,12 @@ pub fn nodes() -> anyhow::Result<Vec<Node>> {
     Ok(Node::first(count).collect())
 }
 
-/// Says how many nodes there are; written when all is up.
+/// File with the number of nodes; written when everything runs.
 fn complete() -> PathBuf {
     layout::state().join("nodes")
 }
 
-/// The nodes, if all that was started is alive and the API answers.
+/// The nodes, if all started processes run and the API responds.
 fn running(programs: &Programs) -> Option<Vec<Node>> {
     let nodes = nodes().ok()?;
     let ended = Process::all().into_iter().find(|process| !process.is_running());
@@ -109,7 +109,7 @@ fn running(programs: &Programs) -> Option<Vec<Node>> {
     kubectl::api_is_ready(&mut kubectl::own(programs, &gateway)).then_some(nodes)
 }
 
-/// Brings an archive to all nodes at once.
+/// Imports an archive into all nodes at once.
 pub fn load_image(nodes: &[Node], archive: &Path) -> anyhow::Result<()> {
     std::thread::scope(|scope| {
         let imports: Vec<_> =
@@ -129,8 +129,8 @@ fn require_root() -> anyhow::Result<()> {
 
 fn install() -> anyhow::Result<()> {
     use packages::{
-        C_COMPILER, CONNTRACK, CONTAINERD, IPROUTE, IPTABLES, NETWORK_PLUGINS, NFTABLES, OPENSSL, RUNC,
-        SLIRP4NETNS,
+        C_COMPILER, CONNTRACK, CONTAINERD, IPROUTE, IPSET, IPTABLES, NETWORK_PLUGINS, NFTABLES, OPENSSL,
+        RUNC, SLIRP4NETNS,
     };
     packages::ensure(&[
         CONTAINERD,
@@ -139,6 +139,7 @@ fn install() -> anyhow::Result<()> {
         IPROUTE,
         NFTABLES,
         IPTABLES,
+        IPSET,
         CONNTRACK,
         SLIRP4NETNS,
         OPENSSL,
@@ -146,7 +147,7 @@ fn install() -> anyhow::Result<()> {
     ])
 }
 
-/// Keeps other chores from building or starting the same; lies in the cache, because the state goes away.
+/// Keeps other chores from building or starting the same; the file is in the cache, as the state is removed.
 fn lock() -> anyhow::Result<File> {
     let folder = paths::cache().join("cluster");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

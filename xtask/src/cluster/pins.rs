@@ -1,7 +1,7 @@
-//! Which programs the cluster is made of, and at which versions; and one more that tests need, built alike.
+//! Programs of the cluster and their versions, and other programs that tests need, built in the same way.
 //!
 //! The pins are Go modules in `xtask/cluster/`, one a group, with `go.mod` and `go.sum`: a version is raised
-//! there with `go get`, and nothing here has to follow.
+//! there with `go get`, and nothing here has to change.
 
 use std::path::PathBuf;
 
@@ -15,26 +15,42 @@ use crate::{images::archive, paths};
 pub struct Group {
     /// Folder of the pins.
     pub name: &'static str,
-    /// The module that has the programs; its version is theirs.
+    /// The module with the programs; its version is theirs.
     pub module: &'static str,
     /// Each program's name and package.
     pub programs: &'static [(&'static str, &'static str)],
-    /// What tells the programs their version, which Go does only for the main module.
-    /// `VERSION`, `MAJOR` and `MINOR` stand for the module's.
+    /// Build tags, separated by commas, that leave out unused parts.
+    tags: &'static str,
+    /// Linker flags that set the programs' version, which Go sets only for the main module. `VERSION`, `MAJOR` and
+    /// `MINOR` stand for the module's.
     stamp: &'static str,
 }
 
-/// All that is built, in the order in which a cold build reaches something that can be used.
-pub const GROUPS: &[&Group] = &[&ETCD, &KUBERNETES, &COREDNS, &METRICS_SERVER, &REGISTRY, &HELM];
+/// All groups, in the order in which a cold build has usable programs soonest.
+pub const GROUPS: &[&Group] =
+    &[&ETCD, &KUBERNETES, &COREDNS, &METRICS_SERVER, &KUBE_ROUTER, &REGISTRY, &HELM];
 
-/// What tests need beside it and is no part of a cluster: built when it is asked for.
-pub const TOOLS: &[&Group] = &[&H2SPEC, &PEBBLE];
+/// Programs for tests that are not part of a cluster: built on demand.
+pub const TOOLS: &[&Group] = &[&H2SPEC, &PEBBLE, &BUILDKIT];
 
-/// Holds HTTP/2 to its rules.
+/// Builds Dockerfiles, on one machine and in a cluster.
+pub const BUILDKIT: Group = Group {
+    name: "buildkit",
+    module: "github.com/moby/buildkit",
+    programs: &[
+        ("buildkitd", "github.com/moby/buildkit/cmd/buildkitd"),
+        ("buildctl", "github.com/moby/buildkit/cmd/buildctl"),
+    ],
+    tags: "",
+    stamp: "-X github.com/moby/buildkit/version.Version=VERSION",
+};
+
+/// Tests HTTP/2 conformance.
 pub const H2SPEC: Group = Group {
     name: "h2spec",
     module: "github.com/summerwind/h2spec",
     programs: &[("h2spec", "github.com/summerwind/h2spec/cmd/h2spec")],
+    tags: "",
     stamp: "",
 };
 
@@ -42,6 +58,7 @@ pub const ETCD: Group = Group {
     name: "etcd",
     module: "go.etcd.io/etcd/server/v3",
     programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
+    tags: "",
     stamp: "",
 };
 
@@ -56,16 +73,28 @@ pub const KUBERNETES: Group = Group {
         ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
         ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     ],
-    // Clients decide by the server's version what they may use; unstamped it is 0.0.0.
+    tags: "",
+    // Clients choose features by the server's version; without a stamp it is 0.0.0.
     stamp: "-X k8s.io/component-base/version.gitVersion=VERSION \
             -X k8s.io/component-base/version.gitMajor=MAJOR \
             -X k8s.io/component-base/version.gitMinor=MINOR",
 };
 
+/// CoreDNS with only the plugins that our cluster uses: its `main.go` is ours.
 pub const COREDNS: Group = Group {
     name: "coredns",
     module: "github.com/coredns/coredns",
-    programs: &[("coredns", "github.com/coredns/coredns")],
+    programs: &[("coredns", "workflow/cluster/coredns")],
+    tags: "",
+    stamp: "",
+};
+
+/// kube-router, of which only the firewall for NetworkPolicies is used.
+pub const KUBE_ROUTER: Group = Group {
+    name: "kube-router",
+    module: "github.com/cloudnativelabs/kube-router/v2",
+    programs: &[("kube-router", "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router")],
+    tags: "",
     stamp: "",
 };
 
@@ -73,14 +102,17 @@ pub const METRICS_SERVER: Group = Group {
     name: "metrics-server",
     module: "sigs.k8s.io/metrics-server",
     programs: &[("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server")],
+    tags: "",
     stamp: "",
 };
 
-/// Distribution: the registry that the platform's chart brings.
+/// Distribution: the registry that the platform's chart brings. Its `main.go` is ours, with what the platform can set;
+/// the tag leaves out Google's direct paths between its own machines.
 pub const REGISTRY: Group = Group {
     name: "registry",
     module: "github.com/distribution/distribution/v3",
-    programs: &[("registry", "github.com/distribution/distribution/v3/cmd/registry")],
+    programs: &[("registry", "workflow/cluster/registry")],
+    tags: "disable_grpc_modules",
     stamp: "",
 };
 
@@ -88,6 +120,7 @@ pub const HELM: Group = Group {
     name: "helm",
     module: "helm.sh/helm/v4",
     programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
+    tags: "",
     stamp: "-X helm.sh/helm/v4/internal/version.version=VERSION",
 };
 
@@ -96,6 +129,7 @@ pub const PEBBLE: Group = Group {
     name: "pebble",
     module: "github.com/letsencrypt/pebble/v2",
     programs: &[("pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble")],
+    tags: "",
     stamp: "-X main.version=VERSION",
 };
 
@@ -105,18 +139,23 @@ impl Group {
         paths::checkout().join("xtask/cluster").join(self.name)
     }
 
-    /// What the pins are, as far as it changes the programs.
+    /// The pins, as far as they change the programs.
     pub fn pinned(&self) -> anyhow::Result<Pinned> {
         let read = |name: &str| {
             let file = self.folder().join(name);
             std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
         };
         let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
+        // Of a program whose `main.go` is ours.
+        let own = if self.folder().join("main.go").is_file() { read("main.go")? } else { String::new() };
         let version = version_in(&go_mod, self.module).with_context(|| {
             format!("{}/go.mod does not require {}", self.folder().display(), self.module)
         })?;
         let flags = linker_flags(self.stamp, version);
-        Ok(Pinned { version: version.to_owned(), key: key(&[&go_mod, &go_sum, &flags]), linker_flags: flags })
+        let mut inputs = vec![&*go_mod, &*go_sum, &*flags];
+        inputs.extend([&*own, self.tags].into_iter().filter(|input| !input.is_empty()));
+        let key = key(&inputs);
+        Ok(Pinned { version: version.to_owned(), key, tags: self.tags, linker_flags: flags })
     }
 }
 
@@ -126,6 +165,7 @@ pub struct Pinned {
     pub version: String,
     /// Changes whenever the programs would.
     pub key: String,
+    pub tags: &'static str,
     pub linker_flags: String,
 }
 

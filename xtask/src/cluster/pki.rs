@@ -1,6 +1,6 @@
-//! Certificates of the cluster's parts and people, and the kubeconfigs that name them.
+//! Certificates of the cluster's components and users, and the kubeconfigs that name them.
 //!
-//! OpenSSL makes them, one call and some milliseconds each. They live as long as the cluster.
+//! OpenSSL makes them, one call and some milliseconds each. They are valid as long as the cluster exists.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,16 +11,16 @@ use serde_json::json;
 use super::layout::{self, API_SERVICE, Node};
 use crate::progress;
 
-/// Signs everything but the front proxy.
+/// Authority of everything but the front proxy.
 pub const AUTHORITY: &str = "ca";
-/// Signs only what the API server shows to servers that extend it.
+/// Authority of the certificate that the API server presents to servers that extend it.
 pub const FRONT_AUTHORITY: &str = "front-ca";
-/// Signs the tokens of pods.
+/// Key that signs the tokens of pods.
 pub const SERVICE_ACCOUNTS: &str = "service-accounts";
 
 const CLIENT: &str = "clientAuth";
 const SERVER: &str = "serverAuth";
-/// Kubernetes takes a member of this group for its administrator.
+/// Group of Kubernetes whose members are administrators.
 const ADMINISTRATORS: Option<&str> = Some("system:masters");
 const API_NAMES: &[&str] = &[
     "DNS:kubernetes",
@@ -30,7 +30,7 @@ const API_NAMES: &[&str] = &[
     "DNS:localhost",
     "IP:127.0.0.1",
 ];
-/// Who has a kubeconfig, nodes aside: its name, and what Kubernetes knows it by.
+/// Users with a kubeconfig, nodes aside: name, and common name and group in Kubernetes.
 const USERS: &[(&str, &str, Option<&str>)] = &[
     ("admin", "admin", ADMINISTRATORS),
     ("controller-manager", "system:kube-controller-manager", None),
@@ -38,7 +38,7 @@ const USERS: &[(&str, &str, Option<&str>)] = &[
     ("kube-proxy", "system:kube-proxy", None),
 ];
 
-/// What a certificate says.
+/// Subject of a certificate.
 struct Subject {
     /// Name of its files.
     name: String,

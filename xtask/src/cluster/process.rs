@@ -1,4 +1,4 @@
-//! Processes of the cluster: started apart from this chore, known by file and control group, waited for.
+//! Processes of the cluster: they outlive this chore, and are found by file and control group.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use super::cgroups::Hierarchies;
 use super::layout;
 use crate::progress;
 
-/// How much of a log a person is shown when something failed.
+/// Lines of a log that are shown after a failure.
 const LOG_LINES_SHOWN: usize = 15;
 
-/// Something that we started: `etcd`, `kubelet-1`.
+/// A started process: `etcd`, `kubelet-1`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Process {
     pub name: String,
@@ -45,13 +45,13 @@ impl Process {
         Ok(process)
     }
 
-    /// What was started before, by name.
+    /// Finds a process that was started before, by name.
     pub fn find(name: &str) -> anyhow::Result<Self> {
         let text = std::fs::read(file(name)).with_context(|| format!("{name} was not started"))?;
         serde_json::from_slice(&text).with_context(|| format!("cannot read {}", file(name).display()))
     }
 
-    /// All that was started and not taken down.
+    /// All started processes that were not removed.
     pub fn all() -> Vec<Self> {
         let entries = std::fs::read_dir(layout::run()).into_iter().flatten().flatten();
         let files =
@@ -62,7 +62,7 @@ impl Process {
         all
     }
 
-    /// Tells of one that has ended by itself, with the end of its log.
+    /// Fails with the end of its log if one has ended by itself.
     pub fn ensure_all_run() -> anyhow::Result<()> {
         match Self::all().into_iter().find(|process| !process.is_running()) {
             Some(process) => bail!("{} ended\n{}", process.name, process.last_words()),
@@ -70,12 +70,12 @@ impl Process {
         }
     }
 
-    /// Whether it runs: a foreign process that got its number is not in its control group.
+    /// Returns true if it runs: another process that got its id is not in its control group.
     pub fn is_running(&self) -> bool {
         Hierarchies::of_this_machine().is_ok_and(|all| all.processes(&self.group).contains(&self.id))
     }
 
-    /// Waits until it is ready; tells the end of its log when it ends or takes too long.
+    /// Waits until it is ready; fails with the end of its log when it ends or takes too long.
     pub fn wait_until(&self, limit: Duration, mut ready: impl FnMut() -> bool) -> anyhow::Result<()> {
         let mut ended = false;
         let in_time = progress::wait_until(limit, || {

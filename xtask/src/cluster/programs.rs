@@ -1,7 +1,7 @@
 //! The cluster's programs: built from the pins, one at a time, and kept in the cache.
 //!
 //! A group's folder is named after the hash of its pins. A program appears in it under its name only when it
-//! is whole, so that an interrupted build goes on where it was.
+//! is complete, so that an interrupted build continues.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,29 +12,34 @@ use super::go;
 use super::pins::{GROUPS, Group, Pinned, TOOLS};
 use crate::{paths, progress};
 
-/// Longest time of one program; the largest takes six minutes on two busy cores.
+/// Longest build of one program; the largest takes six minutes on two busy cores.
 const BUILD_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Where the built programs lie.
+/// Folder of the built programs.
 #[derive(Debug, Clone)]
 pub struct Programs {
     folders: Vec<PathBuf>,
 }
 
 impl Programs {
-    /// Builds what is missing of a cluster.
+    /// Builds the missing programs of a cluster.
     pub fn ensure() -> anyhow::Result<Self> {
         Self::ensure_only(|_| true)
     }
 
-    /// Builds what is missing of the programs that are wanted.
+    /// Builds the missing ones of the wanted programs.
     pub fn ensure_only(is_wanted: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
         Self::ensure_of(GROUPS, is_wanted)
     }
 
-    /// A program that is no part of a cluster; builds it where it is missing.
+    /// A program that is not part of a cluster; builds it where it is missing.
     pub fn ensure_tool(program: &str) -> anyhow::Result<PathBuf> {
         Ok(Self::ensure_of(TOOLS, |tool| tool == program)?.path(program))
+    }
+
+    /// All programs of one group.
+    pub fn ensure_group(group: &'static Group) -> anyhow::Result<Self> {
+        Self::ensure_of(&[group], |_| true)
     }
 
     fn ensure_of(groups: &[&'static Group], is_wanted: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
@@ -58,7 +63,7 @@ impl Programs {
         Ok(Self { folders })
     }
 
-    /// Where a program lies.
+    /// Path of a program.
     pub fn path(&self, program: &str) -> PathBuf {
         let mut candidates = self.folders.iter().map(|folder| folder.join(program));
         candidates.find(|file| file.is_file()).unwrap_or_else(|| PathBuf::from(program))
@@ -86,7 +91,15 @@ fn build(group: &Group, pinned: &Pinned, program: &str, package: &str) -> anyhow
     let unfinished = folder.join(format!("unfinished-{program}"));
     let mut command = go::command()?;
     command.current_dir(group.folder());
-    command.args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags"]);
+    command.args([
+        "build",
+        "-mod=readonly",
+        "-trimpath",
+        "-buildvcs=false",
+        "-tags",
+        pinned.tags,
+        "-ldflags",
+    ]);
     command.arg(&pinned.linker_flags).arg("-o").arg(&unfinished).arg(package);
     progress::run(&mut progress::within(BUILD_MAX, &command))?;
     let length_bytes = std::fs::metadata(&unfinished)?.len();
@@ -95,15 +108,20 @@ fn build(group: &Group, pinned: &Pinned, program: &str, package: &str) -> anyhow
     forget_other_pins(group, &folder)
 }
 
-/// Removes programs of pins that are no more: half a gigabyte each.
+/// Removes programs of former pins: half a gigabyte each. Recent ones may be in use by another checkout.
 fn forget_other_pins(group: &Group, current: &Path) -> anyhow::Result<()> {
+    const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+    let is_recent = |path: &PathBuf| {
+        let changed = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+        changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age < KEPT))
+    };
     let is_old = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let key = name.strip_prefix(group.name).and_then(|rest| rest.strip_prefix('-'));
         path != current && key.is_some_and(|key| !key.contains('-'))
     };
     let entries = std::fs::read_dir(all())?.flatten().map(|entry| entry.path());
-    for old in entries.filter(is_old) {
+    for old in entries.filter(is_old).filter(|path| !is_recent(path)) {
         std::fs::remove_dir_all(&old).with_context(|| format!("cannot remove {}", old.display()))?;
     }
     Ok(())

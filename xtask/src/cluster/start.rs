@@ -1,4 +1,4 @@
-//! From nothing to a cluster that works: one story, told in the order in which things need each other.
+//! Start of a cluster from nothing, in the order of dependencies.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
@@ -41,7 +41,11 @@ pub fn start(programs: &Programs, images: &[PathBuf], nodes: &[Node]) -> anyhow:
             node::start_kubernetes(*node, programs, inside, &system_group(*node))?;
         }
         addons::apply(programs, &world.gateway)?;
-        wait_for_nodes(programs, &world.gateway, nodes.len())
+        wait_for_nodes(programs, &world.gateway, nodes.len())?;
+        let firewall = |(node, inside): &(Node, Namespace)| {
+            node::start_firewall(*node, programs, inside, &system_group(*node))
+        };
+        world.nodes.iter().try_for_each(firewall)
     })?;
     progress::step("Wait for cluster DNS and metrics-server", || addons::wait(programs, &world.gateway))
         .and_then(|()| Process::ensure_all_run())
@@ -51,14 +55,14 @@ fn plane_group() -> String {
     format!("{}/control-plane", cgroups::ROOT)
 }
 
-/// Where a node's own processes are; its pods' groups are beside it.
+/// Control group of a node's own processes; its pods' groups are beside it.
 fn system_group(node: Node) -> String {
     format!("{}/{}/system", cgroups::ROOT, node.name())
 }
 
 fn make_world(nodes: &[Node]) -> anyhow::Result<World> {
     for folder in ["pki", "kubeconfigs", "run", "logs"].map(|name| layout::state().join(name)) {
-        // Closed to others: keys lie in there.
+        // Closed to other users: it holds keys.
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.with_context(|| format!("cannot make {}", folder.display()))?;
     }

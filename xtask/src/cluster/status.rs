@@ -1,4 +1,4 @@
-//! What `cargo xtask cluster status` tells: nodes, and the processes of our own cluster.
+//! Output of `cargo xtask cluster status`: nodes, and the processes of our own cluster.
 
 use std::path::PathBuf;
 
@@ -11,12 +11,12 @@ use super::process::Process;
 /// All of it, as `-o json` prints it.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// The file that reaches the cluster; our own only from inside its network.
+    /// The kubeconfig of the cluster; that of our own works only inside its network.
     pub kubeconfig: PathBuf,
-    /// Whether it is ours to take down.
+    /// True for our own cluster, which `down` removes.
     pub own: bool,
     pub nodes: Vec<NodeState>,
-    /// None for a cluster of others.
+    /// Empty for a given cluster.
     pub components: Vec<Component>,
 }
 
@@ -41,7 +41,7 @@ pub fn components() -> Vec<Component> {
 }
 
 impl Status {
-    /// For a person.
+    /// Text for a terminal.
     pub fn text(&self) -> String {
         let mut lines = vec![format!("KUBECONFIG={}", self.kubeconfig.display())];
         for NodeState { name, ready, version, address } in &self.nodes {

@@ -1,4 +1,4 @@
-//! A registry of a user's, beside the cluster: images that people bring come from there, over plain HTTP and without
+//! A user's registry beside the cluster: images of users come from there, over plain HTTP and without
 //! a login.
 
 use std::path::{Path, PathBuf};
@@ -14,19 +14,19 @@ use crate::{packages, paths, progress};
 /// Longest time until it listens.
 const START_MAX: Duration = Duration::from_secs(20);
 
-/// Ends when dropped; what was pushed stays for the next one.
+/// A registry that ends when dropped; pushed images stay for the next one.
 pub struct UserRegistry {
     process: Child,
     host: String,
 }
 
 impl UserRegistry {
-    /// Starts it inside the cluster's network.
+    /// Starts the registry inside the cluster's network.
     pub fn start(cluster: &Cluster, port: u16) -> anyhow::Result<Self> {
         packages::ensure(&[packages::SKOPEO])?;
         let host = format!("{}:{port}", crate::cluster::GATEWAY_ADDRESS);
         let config = write_config(port)?;
-        // Ends with us, also where we are killed: the next one needs its port.
+        // It ends with this process, also where that is killed: the next registry needs the port.
         let mut command = cluster.command("setpriv")?;
         let process = command
             .args(["--pdeathsig=KILL", "registry", "serve"])
@@ -61,7 +61,7 @@ impl UserRegistry {
         format!("{}:{tag}", self.repository(name))
     }
 
-    /// Pushes an image that was saved.
+    /// Pushes a saved image.
     pub fn push(&self, cluster: &Cluster, image: &Image, archives: &Path) -> anyhow::Result<()> {
         let archive = image.archive(archives);
         let archive = if archive.is_file() { archive } else { image.save(archives)? };

@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz api`: the whole API of a real platform, as an administrator.
 //!
-//! Three rounds: about things that exist, so that handlers see rows; about whatever the requests before have made,
-//! up to its removal; and what takes the caller's own rights away, which the other rounds must leave alone.
+//! Three rounds: about objects that exist, so that handlers see rows; about objects that earlier requests have made,
+//! up to their removal; and operations that end the caller's own rights, which the other rounds leave out.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,23 +15,28 @@ use crate::{daemon, packages, progress};
 
 /// The app, the certificate and the SSH key that the first round is about.
 const SEEDED: &str = "seeded";
-/// What would take away what the first round is about.
+/// Operations that would remove what the first round tests.
 const REMOVALS: &[&str] = &["delete_apps_app", "delete_certs_name", "delete_keys_id"];
-/// What asks registries for images of names made up: what comes of it is not ours to say.
+/// Operations that request images of random names from registries, whose responses do not depend on the API.
 const REACHES_OUT: &[&str] = &["post_apps_app_builds"];
-/// What answers for as long as somebody listens.
+/// Operations that respond for as long as the client listens.
 const ENDLESS: &[&str] = &["get_apps_app_logs_follow"];
-/// What would take the caller's rights away.
-const SELF_HARM: &[&str] =
-    &["post_auth_tokens", "post_auth_passwd", "delete_auth_cancel", "delete_admin_perms_username"];
+/// Operations that would end the caller's rights.
+const SELF_HARM: &[&str] = &[
+    "post_auth_tokens",
+    "post_auth_passwd",
+    "delete_auth_cancel",
+    "delete_auth_tokens",
+    "delete_admin_perms_username",
+];
 
-/// Hold the API to its own description, with schemathesis.
+/// Test the API against its own description, with schemathesis.
 #[derive(Debug, clap::Args)]
 pub struct FuzzApi {
-    /// Minutes that it takes in all.
+    /// Minutes of all rounds together.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
-    /// Where chance begins; the same number makes the same requests.
+    /// Seed; the same number makes the same requests.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -56,7 +61,7 @@ impl FuzzApi {
         platform.ensure_running(binaries)?;
         let world = World { platform: &platform, binaries, installed };
         let ended = self.rounds(&world);
-        // The platform is taken down also when something was found.
+        // The platform is removed also when a round failed.
         let log = std::fs::read_to_string(platform.log()).unwrap_or_default();
         platform.wipe()?;
         if ended.is_err() {
@@ -90,7 +95,7 @@ impl FuzzApi {
                 found.push(format!("{name}: {error:#}"));
             }
             if user == "admin" {
-                // Else the round has seen nothing but refusals.
+                // Without rights, the round would have tested only refusals.
                 world.deis(user, &["users:list"]).context("the administrator lost rights in between")?;
             }
         }
@@ -113,7 +118,7 @@ struct World<'a> {
 }
 
 impl World<'_> {
-    /// Two administrators, and of each kind of thing one that belongs to the first.
+    /// Makes two administrators, and for the first one an object of each kind.
     fn seed(&self) -> anyhow::Result<()> {
         self.sign_up("admin")?;
         self.sign_up(SEEDED)?;
@@ -134,7 +139,7 @@ impl World<'_> {
         self.deis("admin", &["certs:add", SEEDED, &files[0], &files[1]]).map(drop)
     }
 
-    /// Registers a user, whose profile is a file of its own; the first one is an administrator.
+    /// Registers a user with a separate profile; the first one is an administrator.
     fn sign_up(&self, user: &str) -> anyhow::Result<()> {
         let secret = format!("--password={}", password(self.platform)?);
         let name = format!("--username={user}");
@@ -155,12 +160,12 @@ impl World<'_> {
         self.platform.path(&format!("{user}.json"))
     }
 
-    /// Writes schemathesis's settings: who asks, and what else.
+    /// Writes schemathesis's settings: the caller's credentials, and `more`.
     fn config(&self, user: &str, more: &str) -> anyhow::Result<PathBuf> {
         let profile: serde_json::Value = serde_json::from_slice(&std::fs::read(self.profile(user))?)?;
         let token = profile["token"].as_str().context("the profile has no token")?;
         let path = self.platform.path("schemathesis.toml");
-        // Known by its host, whatever this machine's resolver makes of names below localhost.
+        // The Host header, as this machine's resolver may not know names below localhost.
         let headers = format!("headers = {{ Host = \"deis.localhost:{}\" }}", self.platform.http_port);
         let auth = format!("[auth.openapi.token]\napi_key = \"token {token}\"");
         std::fs::write(&path, format!("{headers}\n[cache]\nenabled = false\n{more}\n{auth}\n"))?;

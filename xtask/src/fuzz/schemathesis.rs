@@ -1,4 +1,4 @@
-//! Schemathesis, which makes requests from a description of an API: installed in the cache with all that it
+//! Schemathesis, which makes requests from a description of an API: installed in the cache with everything that it
 //! needs, each at one version, so that the same seed makes the same requests.
 
 use std::path::PathBuf;
@@ -8,17 +8,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{packages, paths, progress};
 
-/// Versions of schemathesis and of what it stands on.
+/// Versions of schemathesis and of its dependencies.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
-/// Checks whose promise is ours. Left out are those that ask for what api.md does not: that unknown fields, numbers
-/// in texts and odd page numbers are refused; that all else is taken; that 404 never speaks of what the body names, as
-/// it does of a process type that is to be scaled.
+/// Checks that apply to this API. Left out are those that contradict docs/spec/api.md 1.4, 1.5 and 4.10: that unknown
+/// fields, numbers in texts and odd page numbers are refused; that everything else is accepted; that a 404 never
+/// refers to the body, as it does for an unknown process type.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
     response_headers_conformance,response_schema_conformance,unsupported_method,allow_header_conformance,\
     use_after_free,ignored_auth";
 
-/// How long it may take beyond its time: to begin, and to end the request that it waits for.
+/// Time in addition to the limit: for the start, and for the last request.
 const SLACK_SECONDS: u64 = 150;
 
 /// One run against a platform.
@@ -26,14 +26,14 @@ const SLACK_SECONDS: u64 = 150;
 pub struct Round<'a> {
     pub seconds: u64,
     pub seed: u64,
-    /// Settings in schemathesis's own file.
+    /// Schemathesis's settings file.
     pub config: PathBuf,
     pub port: u16,
     /// Phases, filters.
     pub arguments: &'a [&'a str],
 }
 
-/// Installs it unless it is there; gives back its folder.
+/// Installs it unless it is there; returns its folder.
 pub fn install() -> anyhow::Result<PathBuf> {
     let stamp = hex::encode(&Sha256::digest(REQUIREMENTS)[..4]);
     let folder = paths::cache().join(format!("schemathesis-{stamp}"));
@@ -56,7 +56,7 @@ pub fn install() -> anyhow::Result<PathBuf> {
 }
 
 impl Round<'_> {
-    /// A command that runs it; fails when something was found, or when it hangs.
+    /// A command that runs it; it fails when a check fails, or when it hangs.
     pub fn command(&self, installed: &std::path::Path) -> Command {
         let mut command = Command::new("timeout");
         command.arg("--kill-after=10").arg((self.seconds + SLACK_SECONDS).to_string()).arg("python3");

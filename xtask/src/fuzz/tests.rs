@@ -1,11 +1,11 @@
-//! `cargo xtask fuzz router` and `annotations`: tests by chance that are among all others too, for longer.
+//! `cargo xtask fuzz router` and `annotations`: randomized tests of the test suite, run for longer.
 
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{packages, paths, progress};
 
-/// A test that draws its cases, and where it lies.
+/// A test with random cases, in the file that its variant names.
 #[derive(Debug, Clone, Copy)]
 pub enum Drawn {
     /// `crates/router/tests/edge/fuzz.rs`.
@@ -14,13 +14,13 @@ pub enum Drawn {
     Annotations,
 }
 
-/// How long, and where chance begins.
+/// Duration and seed.
 #[derive(Debug, clap::Args)]
 pub struct FuzzTest {
-    /// Minutes that it takes.
+    /// Minutes that the test runs.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
-    /// Where chance begins; the same number makes the same cases. Without it, one that is told.
+    /// Seed; the same number makes the same cases. Without it a random one is used and printed.
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -33,7 +33,7 @@ impl FuzzTest {
         };
         packages::ensure(&[packages::C_COMPILER])?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_secs());
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = Command::new(paths::cargo());
         cargo.current_dir(paths::checkout()).args(["test", "--locked"]).args(words);
         cargo.env("WORKFLOW_FUZZ_SECONDS", (self.minutes * 60).to_string());
         cargo.env("WORKFLOW_FUZZ_SEED", self.seed.unwrap_or(now).to_string());

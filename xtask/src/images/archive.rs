@@ -1,4 +1,4 @@
-//! An image's config and manifest, and the archive that `docker load` and containerd's import take.
+//! An image's config and manifest, and the archive that `docker load` and containerd's import read.
 //!
 //! One tar with an OCI layout for stores of containerd's kind and a `manifest.json` for Docker's classic one.
 
@@ -10,11 +10,11 @@ use sha2::Digest as _;
 
 use super::{Content, Image, Layer};
 
-/// Engines read sizes of the stack's layers from this label: `docker image inspect` does not tell them.
+/// Engines read sizes of the stack's layers from this label: `docker image inspect` does not show them.
 const LAYERS_LABEL: &str = "io.deis.stack.layers";
 const CREATED: &str = "1970-01-01T00:00:00Z";
 
-/// How programs of the image start unless they are told otherwise.
+/// Default start of the image's programs.
 #[derive(Debug, Clone, Copy)]
 pub struct Start {
     /// `uid:gid`
@@ -80,7 +80,7 @@ pub fn describe(start: &Start, layers: &[&Layer]) -> Described {
     Described { config, manifest: manifest.to_string().into_bytes() }
 }
 
-/// Writes the image; layers that are not `sent` must be where it goes already.
+/// Writes the image; layers that are not `sent` must be at its destination already.
 pub fn write(target: impl Write, image: &Image, sent: &[&Layer]) -> anyhow::Result<()> {
     let Image { name, described, base, top } = image;
     let mut archive = tar::Builder::new(std::io::BufWriter::with_capacity(1 << 20, target));
@@ -161,7 +161,7 @@ pub fn go_architecture() -> &'static str {
     }
 }
 
-/// The name with its registry, as containerd knows images: Docker Hub's where none is named.
+/// The name with its registry, as containerd stores images: Docker Hub where none is named.
 fn full_name(name: &str) -> String {
     let has_host =
         name.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost");

@@ -1,7 +1,7 @@
 //! An image's lower layer: Debian with packages, and a user.
 //!
-//! Taken from Docker Hub's Debian where a registry answers, else bootstrapped from Debian's packages.
-//! Kept in the cache under the hash of what it is made from; the file's name also tells its digest, so
+//! Made from Docker Hub's Debian where a registry responds, else bootstrapped from Debian's packages.
+//! Kept in the cache under the hash of its inputs; the file's name also has its digest, so
 //! that 500 MB are hashed once only.
 
 mod bootstrap;
@@ -19,7 +19,7 @@ use crate::progress;
 
 const RELEASE: &str = "bookworm";
 
-/// What neither image needs.
+/// Files that neither image needs.
 const EXCLUDED: &[&str] = &[
     "/usr/share/doc/*",
     "/usr/share/info/*",
@@ -29,21 +29,32 @@ const EXCLUDED: &[&str] = &[
     "/usr/lib/python3*/config-*/*.a",
 ];
 
-/// What a base is made of.
+/// Parts of a base.
 #[derive(Debug, Clone, Copy)]
 pub struct Recipe<'a> {
     /// Names of Debian packages.
     pub packages: &'a [&'a str],
     /// Shell commands that make users and folders, run in the root file system.
     pub prepare: &'a str,
+    /// Patterns of files of the packages that nothing in the image uses.
+    pub unused: &'a [&'a str],
+}
+
+impl Recipe<'_> {
+    /// Shell command that runs in the root file system after the packages are installed.
+    fn finish(&self) -> String {
+        let Self { packages: _, prepare, unused } = self;
+        let remove = unused.iter().map(|pattern| format!(" && rm -r {pattern}"));
+        std::iter::once((*prepare).to_owned()).chain(remove).collect()
+    }
 }
 
 /// Finds the layer in `cache` or makes it.
-pub fn ensure(packages_file: &Path, prepare: &str, cache: &Path) -> anyhow::Result<Layer> {
+pub fn ensure(packages_file: &Path, prepare: &str, unused: &[&str], cache: &Path) -> anyhow::Result<Layer> {
     let text = std::fs::read_to_string(packages_file)
         .with_context(|| format!("cannot read {}", packages_file.display()))?;
     let packages = names(&text);
-    let recipe = Recipe { packages: &packages, prepare };
+    let recipe = Recipe { packages: &packages, prepare, unused };
     let key = key(recipe);
     if let Some(base) = find(cache, &key)? {
         return Ok(base);
@@ -51,7 +62,7 @@ pub fn ensure(packages_file: &Path, prepare: &str, cache: &Path) -> anyhow::Resu
     let unfinished = cache.join(format!("unfinished-{}.tar", std::process::id()));
     let made = make(recipe, &unfinished).and_then(|()| keep(&unfinished, cache, &key));
     if made.is_err() {
-        // A cut-off file must not fill the disk; that it may be missing is no second error.
+        // A partial file must not fill the disk; if it is missing, that is no second error.
         let _ = std::fs::remove_file(&unfinished);
     }
     made
@@ -66,7 +77,7 @@ fn make(recipe: Recipe<'_>, target: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Runs a command whose output is the layer; what it says besides goes to the person.
+/// Runs a command whose output is the layer; its stderr goes to the terminal.
 fn run_into(command: &mut Command, file: File) -> anyhow::Result<()> {
     let line = progress::shown(command);
     let status = command.stdin(Stdio::null()).stdout(file).status();
@@ -87,8 +98,8 @@ fn names(text: &str) -> Vec<&str> {
 
 /// Changes whenever the layer would be made differently.
 fn key(recipe: Recipe<'_>) -> String {
-    let Recipe { packages, prepare } = recipe;
-    let inputs = format!("{RELEASE}\n{prepare}\n{EXCLUDED:?}\n{packages:?}\n{}", go_architecture());
+    let (packages, finish) = (recipe.packages, recipe.finish());
+    let inputs = format!("{RELEASE}\n{finish}\n{EXCLUDED:?}\n{packages:?}\n{}", go_architecture());
     digest_of(inputs.as_bytes())["sha256:".len()..][..16].to_owned()
 }
 
@@ -111,7 +122,7 @@ fn open(path: &Path, hex: &str) -> anyhow::Result<Layer> {
     Ok(Layer { digest: format!("sha256:{hex}"), size_bytes, content: Content::File(file) })
 }
 
-/// Gives the finished file its name, once all of it is on disk, and removes those of other recipes.
+/// Renames the finished file, once all of it is on disk, and removes those of other recipes.
 fn keep(unfinished: &Path, cache: &Path, key: &str) -> anyhow::Result<Layer> {
     File::open(unfinished)?.sync_all()?;
     let sum = progress::output(Command::new("sha256sum").arg(unfinished))?;
@@ -138,9 +149,16 @@ mod tests {
 
     #[test]
     fn another_list_of_packages_has_another_key() {
-        let key = |packages| key(Recipe { packages, prepare: "true" });
+        let key = |packages| key(Recipe { packages, prepare: "true", unused: &[] });
 
         assert_eq!(key(&["bash"]), key(&["bash"]));
         assert_ne!(key(&["bash"]), key(&["bash", "git"]));
+    }
+
+    #[test]
+    fn a_pattern_that_matches_nothing_fails_the_image() {
+        let recipe = Recipe { packages: &[], prepare: "true", unused: &["/usr/share/perl*", "/usr/bin/a"] };
+
+        assert_eq!(recipe.finish(), "true && rm -r /usr/share/perl* && rm -r /usr/bin/a");
     }
 }

@@ -1,4 +1,4 @@
-//! A layer of files of ours: small, and made the same from the same files: sorted, owned by root, without
+//! A layer of our own files: small, and reproducible: sorted, owned by root, without
 //! times.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use super::archive::digest_of;
 use super::{Content, Layer};
 
-/// Where each file goes in the image, and where it lies.
+/// Path of each file in the image, and on this machine.
 pub type Files = BTreeMap<PathBuf, PathBuf>;
 
 /// Adds all files below `folder` as if it lay at `path`, which is relative to the image's root.
@@ -54,7 +54,7 @@ fn append(archive: &mut tar::Builder<Vec<u8>>, path: &Path, file: &Path) -> std:
         return archive.append_link(&mut header, path, std::fs::read_link(file)?);
     }
     let content = std::fs::read(file)?;
-    // Only whether it is a program counts; the rest depends on the umask of the checkout.
+    // Only the executable bit counts; the others depend on the umask of the checkout.
     header.set_mode(if metadata.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 });
     header.set_size(content.len() as u64);
     archive.append_data(&mut header, path, &content[..])

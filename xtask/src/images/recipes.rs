@@ -1,22 +1,25 @@
-//! What the two images are made of.
+//! Recipes of the images.
 
 use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 
 use super::Recipe;
 use super::archive::Start;
 use super::files::{self, Files};
-use crate::binaries::Binaries;
+use crate::cluster::{BUILDKIT, Programs};
 use crate::paths;
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Buildpack builds run in it, and the apps that they make.
+/// The image for buildpack builds and the apps that they make.
 pub const STACK: Recipe = Recipe {
     folder: "stack",
     prepare: "groupadd --gid 2000 slug \
         && useradd --uid 2000 --gid 2000 --home-dir /app --no-create-home --shell /bin/bash slug \
         && install -d -o 2000 -g 2000 -m 0755 /app /workspace /workspace/source /workspace/env \
            /workspace/cache /workspace/out",
+    unused: &[],
     start: Start {
         user: "2000:2000",
         env: &[PATH, "HOME=/app", "STACK=bookworm", "LANG=C.UTF-8"],
@@ -25,14 +28,34 @@ pub const STACK: Recipe = Recipe {
     },
 };
 
-/// All roles of the platform run from it. Only the step that builds a Dockerfile runs as root, for whose
-/// user namespaces there are the ranges of subordinate ids.
+/// BuildKit's daemon is started as root with the two capabilities that mapping ids takes and needs no program
+/// with the set-user-id bit; the ranges of subordinate ids are those of its user.
+const PREPARE_WORKFLOW: &str = "groupadd --gid 1000 deis \
+    && useradd --uid 1000 --gid 1000 --home-dir /var/lib/workflow --no-create-home --shell /usr/sbin/nologin deis \
+    && echo deis:100000:65536 >/etc/subuid && echo deis:100000:65536 >/etc/subgid \
+    && chmod u-s /usr/bin/newuidmap /usr/bin/newgidmap \
+    && install -d -o 1000 -g 1000 -m 0755 /var/lib/buildkit \
+       /workspace /workspace/source /workspace/out /bases \
+    && install -d -m 0755 /etc/buildkit \
+    && install -d -o 1000 -g 1000 -m 0700 /var/lib/workflow";
+
+/// Half of the content of the packages of `images/workflow/packages.txt`. Debian's list of packages stays, for scanners
+/// of known vulnerabilities. Of git, the parts stay that the builder and BuildKit's `ADD <repository>` call; character
+/// sets of mainframes are the half of glibc's that no repository names as its `working-tree-encoding`.
+const UNUSED_IN_WORKFLOW: &[&str] = &[
+    "/etc/perl /usr/share/perl* /usr/bin/*perl* /usr/lib/*-linux-gnu/*perl*",
+    "/usr/bin/apt* /usr/lib/apt /usr/lib/*-linux-gnu/libapt-* /usr/lib/*-linux-gnu/libstdc++*",
+    "/usr/bin/git-shell /usr/bin/scalar /usr/share/gitweb",
+    "/usr/lib/git-core/git-daemon /usr/lib/git-core/git-http-backend /usr/lib/git-core/git-http-fetch",
+    "/usr/lib/git-core/git-http-push /usr/lib/git-core/git-imap-send /usr/lib/git-core/git-shell",
+    "/usr/lib/git-core/scalar /usr/lib/*-linux-gnu/gconv/IBM*",
+];
+
+/// The image of all roles of the platform, and of the steps of builds.
 pub const WORKFLOW: Recipe = Recipe {
     folder: "workflow",
-    prepare: "groupadd --gid 1000 deis \
-        && useradd --uid 1000 --gid 1000 --home-dir /var/lib/workflow --no-create-home --shell /usr/sbin/nologin deis \
-        && echo root:100000:65536 >/etc/subuid && echo root:100000:65536 >/etc/subgid \
-        && install -d -o 1000 -g 1000 -m 0700 /var/lib/workflow",
+    prepare: PREPARE_WORKFLOW,
+    unused: UNUSED_IN_WORKFLOW,
     start: Start {
         user: "1000:1000",
         env: &[PATH, "HOME=/var/lib/workflow", "LANG=C.UTF-8"],
@@ -41,6 +64,53 @@ pub const WORKFLOW: Recipe = Recipe {
     },
 };
 
+/// The image in which one machine builds Dockerfiles. Its base is that of the workflow image; on top are BuildKit and
+/// `slug`, which fetches submodules.
+pub const BUILDER: Recipe = Recipe {
+    folder: "workflow",
+    prepare: PREPARE_WORKFLOW,
+    unused: UNUSED_IN_WORKFLOW,
+    start: Start {
+        user: "1000:1000",
+        env: &[PATH, "HOME=/var/lib/workflow", "LANG=C.UTF-8"],
+        entrypoint: "/usr/local/bin/buildkitd",
+        folder: "/var/lib/workflow",
+    },
+};
+
+/// BuildKit's programs.
+pub struct BuildKit {
+    daemon: PathBuf,
+    client: PathBuf,
+}
+
+impl BuildKit {
+    /// Builds the missing programs.
+    pub fn ensure() -> anyhow::Result<Self> {
+        let programs = Programs::ensure_group(&BUILDKIT)?;
+        let found = |name: &str| {
+            let file = programs.path(name);
+            file.is_file().then_some(file).with_context(|| format!("{name} was not built"))
+        };
+        Ok(Self { daemon: found("buildkitd")?, client: found("buildctl")? })
+    }
+
+    /// Their paths in the image in which one machine builds Dockerfiles, and that of `slug`.
+    pub fn builder_files(&self, slug: &Path) -> Files {
+        self.files().into_iter().chain([placed(("slug", slug))]).collect()
+    }
+
+    /// Their paths in an image.
+    fn files(&self) -> Files {
+        let programs = [("buildkitd", &self.daemon), ("buildctl", &self.client)];
+        programs.into_iter().map(|(name, file)| placed((name, file.as_path()))).collect()
+    }
+}
+
+fn placed((name, file): (&str, &Path)) -> (PathBuf, PathBuf) {
+    (Path::new("usr/local/bin").join(name), file.to_owned())
+}
+
 /// `slug` and the buildpacks.
 pub fn stack_files(slug: &Path) -> anyhow::Result<Files> {
     let mut files = Files::from([(PathBuf::from("usr/bin/slug"), slug.to_owned())]);
@@ -48,19 +118,17 @@ pub fn stack_files(slug: &Path) -> anyhow::Result<Files> {
     Ok(files)
 }
 
-/// The platform's programs and the registry's.
+/// The platform's program and those that it starts.
 pub struct WorkflowFiles<'a> {
-    pub binaries: &'a Binaries,
+    pub workflow: &'a Path,
     /// CNCF Distribution's `registry`.
     pub registry: &'a Path,
+    pub buildkit: &'a BuildKit,
 }
 
 impl WorkflowFiles<'_> {
     pub fn files(&self) -> Files {
-        let Binaries { workflow, deis, slug } = self.binaries;
-        let programs =
-            [("workflow", workflow.as_path()), ("deis", deis), ("slug", slug), ("registry", self.registry)];
-        let placed = |(name, file): (&str, &Path)| (Path::new("usr/local/bin").join(name), file.to_owned());
-        programs.into_iter().map(placed).collect()
+        let programs = [("workflow", self.workflow), ("registry", self.registry)];
+        programs.into_iter().map(placed).chain(self.buildkit.files()).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! The router that is examined: `crates/router/examples/strict_edge.rs`, with a certificate of an authority that was
+//! The tested router: `crates/router/examples/strict_edge.rs`, with a certificate of an authority that was
 //! made for it.
 
 use std::io::{BufRead as _, BufReader};
@@ -14,7 +14,7 @@ use crate::{packages, paths, progress};
 pub const HOST: &str = "edge.test";
 const STOP_MAX: Duration = Duration::from_secs(20);
 
-/// A router at work; it ends when dropped, and its folder is removed.
+/// A running router; it ends when dropped, and its folder is removed.
 pub struct Edge {
     running: Child,
     pub https_port: u16,
@@ -65,7 +65,7 @@ impl Drop for Edge {
 fn build() -> anyhow::Result<PathBuf> {
     progress::step("Build the router to be examined", || {
         let build = ["build", "--locked", "--package=router", "--example=strict_edge"];
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = Command::new(paths::cargo());
         progress::run(cargo.current_dir(paths::checkout()).args(build))
     })?;
     Ok(paths::target().join("debug/examples/strict_edge"))

@@ -9,13 +9,13 @@ use super::edge::Edge;
 use crate::cluster::programs::Programs;
 use crate::progress;
 
-/// Longest time of all; it takes seconds.
+/// Longest run; it takes seconds.
 const RUN_MAX: Duration = Duration::from_secs(120);
 
 /// Cases that may fail, as `SECTION: NAME`, each with its reason; at most five.
 const EXCEPTIONS: &[(&str, &str)] = &[];
 const EXCEPTIONS_MAX: usize = 5;
-/// There are 145; with far fewer, h2spec did not reach the router.
+/// Fewest cases, of 145: with fewer, h2spec did not reach the router.
 const CASES_MIN: usize = 140;
 
 pub fn run() -> anyhow::Result<()> {
@@ -34,7 +34,7 @@ pub fn run() -> anyhow::Result<()> {
         &edge.https_port.to_string(),
     ]);
     h2spec.arg("--junit-report").arg(&report);
-    // It fails where any case does; which, is in the report.
+    // It fails where a case fails; the report names the case.
     let said = progress::output(&mut progress::within(RUN_MAX, &h2spec));
     let text = std::fs::read_to_string(&report).or_else(|_| said.map(|_| String::new()))?;
     let cases = cases(&text);

@@ -1,4 +1,4 @@
-//! testssl.sh, from Debian's package: what of TLS is weak or wrong.
+//! testssl.sh, from Debian's package: weaknesses and errors of TLS.
 
 use std::process::Command;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use serde::Deserialize;
 use super::edge::{Edge, HOST};
 use crate::{packages, progress};
 
-/// Longest time of all; it takes minutes.
+/// Longest run; it takes minutes.
 const RUN_MAX: Duration = Duration::from_secs(20 * 60);
 
 /// Findings above LOW that do not count, each with its reason; at most five.
 const EXCEPTIONS: &[(&str, &str)] = &[("engine_problem", "of the machine's own openssl: it has no GOST")];
 const EXCEPTIONS_MAX: usize = 5;
-/// With far fewer findings, good ones included, testssl did not reach the router.
+/// Fewest findings, good ones included: with fewer, testssl did not reach the router.
 const FINDINGS_MIN: usize = 100;
 
 #[derive(Debug, Deserialize)]
@@ -40,7 +40,7 @@ pub fn run() -> anyhow::Result<()> {
     testssl.args(["--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "--ip", "127.0.0.1"]);
     testssl.arg("--add-ca").arg(edge.authority()).arg("--jsonfile").arg(&report);
     testssl.arg(format!("{HOST}:{}", edge.https_port));
-    // It ends with the number of its findings; those that count are in the report.
+    // Its exit code is the number of findings; the report has those that count.
     let said =
         progress::step("testssl.sh", || Ok(progress::output(&mut progress::within(RUN_MAX, &testssl))))?;
     let text = std::fs::read_to_string(&report).or_else(|_| said.map(|_| String::new()))?;

@@ -1,12 +1,16 @@
 //! Apps, their logs and one-off processes.
 
-use super::{Client, ClientError, Lines, part};
+use super::{Client, ClientError, LineStream, part};
 use crate::Page;
 use crate::apps::{App, AppChange, NewApp};
-use crate::run::{Run, RunResult};
+use crate::run::{BASE64, Run, RunResult};
 
 impl Client {
-    /// Makes an app; without an id the platform makes up a name.
+    /// Creates an app; without an id the platform makes up a name.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] with 400 for a name that is malformed, reserved or taken.
     pub fn create_app(&self, id: Option<&str>) -> Result<App, ClientError> {
         match id {
             Some(id) => self.post("/v2/apps/", &NewApp { id: Some(id.to_owned()) }),
@@ -14,19 +18,27 @@ impl Client {
         }
     }
 
+    /// Lists the apps that the caller may use, by name, at most `limit`.
     pub fn apps(&self, limit: i64) -> Result<Page<App>, ClientError> {
         self.get(&format!("/v2/apps/?limit={limit}"))
     }
 
+    /// Fetches an app.
     pub fn app(&self, app: &str) -> Result<App, ClientError> {
         self.get(&format!("/v2/apps/{}/", part(app)))
     }
 
+    /// Makes another user the owner of an app.
     pub fn transfer_app(&self, app: &str, owner: &str) -> Result<(), ClientError> {
         let change = AppChange { owner: Some(owner.to_owned()) };
         self.tell(&format!("/v2/apps/{}/", part(app)), &change)
     }
 
+    /// Removes an app; returns when everything of it is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] with 503 where that takes longer; the removal goes on.
     pub fn destroy_app(&self, app: &str) -> Result<(), ClientError> {
         self.delete(&format!("/v2/apps/{}/", part(app)))
     }
@@ -44,7 +56,7 @@ impl Client {
         app: &str,
         lines: Option<u64>,
         after: Option<u64>,
-    ) -> Result<Lines, ClientError> {
+    ) -> Result<LineStream, ClientError> {
         let query = [("log_lines", lines), ("after", after)];
         let query: Vec<_> =
             query.iter().filter_map(|(name, value)| Some(format!("{name}={}", (*value)?))).collect();
@@ -52,9 +64,15 @@ impl Client {
         self.get_lines(&format!("/v2/apps/{}/logs/follow{mark}{}", part(app), query.join("&")))
     }
 
-    /// Runs a command in a fresh container of the current release and waits for its end.
+    /// Runs a command in a new container of the current release and waits for its end. The output comes as base64,
+    /// from older platforms as text.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] with 400 for an app without a build, with 503 for a process that could not be run
+    /// or took too long. The exit code of the command is no error.
     pub fn run(&self, app: &str, command: &str) -> Result<RunResult, ClientError> {
-        let run = Run { command: command.to_owned() };
+        let run = Run { command: command.to_owned(), encoding: Some(BASE64.to_owned()) };
         self.post(&format!("/v2/apps/{}/run", part(app)), &run)
     }
 }

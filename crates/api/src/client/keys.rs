@@ -5,14 +5,21 @@ use crate::Page;
 use crate::keys::{Key, NewKey};
 
 impl Client {
+    /// Lists the caller's SSH keys, ordered by text, at most `limit`.
     pub fn keys(&self, limit: i64) -> Result<Page<Key>, ClientError> {
         self.get(&format!("/v2/keys/?limit={limit}"))
     }
 
+    /// Adds an SSH key.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] with 400 for a malformed key, a taken name, or a key that a user has already.
     pub fn add_key(&self, key: &NewKey) -> Result<(), ClientError> {
         self.tell("/v2/keys/", key)
     }
 
+    /// Removes an SSH key of the caller by its name.
     pub fn remove_key(&self, id: &str) -> Result<(), ClientError> {
         self.delete(&format!("/v2/keys/{}", parts(id)))
     }

@@ -1,4 +1,4 @@
-//! How the client reaches a controller: addresses, names, proxies and TLS.
+//! Connections to a controller: addresses, names, proxies and TLS.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -28,6 +28,10 @@ pub struct Address {
 
 impl Address {
     /// Parses a URL; a path in it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Address`] unless it is an http or https URL with a host.
     pub fn parse(text: &str) -> Result<Self, ClientError> {
         let wrong = || ClientError::Address { text: text.to_owned() };
         let uri: Uri = text.parse().map_err(|_| wrong())?;
@@ -39,6 +43,7 @@ impl Address {
         Ok(Self { scheme, host, port: uri.port_u16() })
     }
 
+    /// `http` or `https`.
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
@@ -48,6 +53,7 @@ impl Address {
         &self.host
     }
 
+    /// The port that the address names; `None` means that of the scheme.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
@@ -84,14 +90,14 @@ pub(super) fn agent(address: &Address, ssl_verify: bool) -> Agent {
         .proxy(proxy(address, |name| std::env::var(name).ok()))
         .tls_config(tls)
         .build();
-    Agent::with_parts(config, DefaultConnector::default(), Names::default())
+    Agent::with_parts(config, DefaultConnector::default(), LocalhostResolver::default())
 }
 
 /// Takes `localhost` and every name under it for this machine (RFC 6761), as not every system resolver does.
 #[derive(Debug, Default)]
-struct Names(DefaultResolver);
+struct LocalhostResolver(DefaultResolver);
 
-impl Resolver for Names {
+impl Resolver for LocalhostResolver {
     fn resolve(
         &self,
         uri: &Uri,

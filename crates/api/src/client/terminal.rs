@@ -1,4 +1,4 @@
-//! A session over a WebSocket, by the same way and with the same credentials as requests.
+//! A session over a WebSocket, with the same address and credentials as requests.
 
 mod connection;
 
@@ -13,44 +13,49 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use super::error::distrust;
 use super::{CONNECT_TIMEOUT, Client, ClientError, Credentials, part};
 use crate::terminal::{Frame, MESSAGE_BYTES_MAX, SILENCE_SECONDS_MAX, SUBPROTOCOL};
 use connection::Connection;
 
-/// How long the answer to the first request may take.
+/// Longest wait for the response to the first request.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 const SILENCE_MAX: Duration = Duration::from_secs(SILENCE_SECONDS_MAX);
 
-/// What a controller answers to an ordinary request for a session that it would have.
+/// Response of a controller that offers sessions to an ordinary request for one.
 const UPGRADE_REQUIRED: u16 = 426;
 
-type Socket = WebSocketStream<Connection>;
+type TerminalSocket = WebSocketStream<Connection>;
 
 /// An open session. The first frame to send is `Start`.
 pub struct Terminal {
-    socket: Socket,
+    socket: TerminalSocket,
     what: String,
 }
 
-/// The half that speaks.
-pub struct Sender {
-    sink: SplitSink<Socket, Message>,
+/// The sending half of a session.
+pub struct TerminalSender {
+    sink: SplitSink<TerminalSocket, Message>,
     what: String,
 }
 
-/// The half that listens. Reading also answers the server's pings.
-pub struct Receiver {
-    stream: SplitStream<Socket>,
+/// The receiving half of a session. Reading also answers the server's pings.
+pub struct TerminalReceiver {
+    stream: SplitStream<TerminalSocket>,
     what: String,
 }
 
 impl Client {
-    /// A session with a one-off process of the app.
+    /// Opens a session with a one-off process of the app.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] as for requests, [`ClientError::Broken`] where the connection failed.
     pub async fn run_in_terminal(&self, app: &str) -> Result<Terminal, ClientError> {
         self.terminal(&format!("/v2/apps/{}/run/terminal", part(app))).await
     }
 
-    /// A session with a command inside a pod.
+    /// Opens a session with a command inside a pod; errors are those of [`Client::run_in_terminal`].
     pub async fn exec(&self, app: &str, process_type: &str, pod: &str) -> Result<Terminal, ClientError> {
         let (app, process_type, pod) = (part(app), part(process_type), part(pod));
         self.terminal(&format!("/v2/apps/{app}/pods/{process_type}/{pod}/exec")).await
@@ -60,9 +65,13 @@ impl Client {
         let what = format!("GET {}{path}", self.address);
         let request = self.socket_request(path).map_err(|error| broken(&what, &error))?;
         let connected = timeout(CONNECT_TIMEOUT, connection::connect(&self.address, self.ssl_verify)).await;
-        let connection = connected
-            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-            .map_err(|error| broken(&what, &error))?;
+        let connection =
+            connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(|error| {
+                match distrust(&error) {
+                    Some(reason) => ClientError::Untrusted { host: self.address.authority(), reason },
+                    None => broken(&what, &error),
+                }
+            })?;
         let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES_MAX));
         let opening = client_async_with_config(request, connection, Some(config));
         match timeout(ANSWER_MAX, opening).await {
@@ -88,8 +97,8 @@ impl Client {
         Ok(request)
     }
 
-    /// Why there is no session. The library reads no more of an answer than came with its head, so the same
-    /// is asked once more as an ordinary request, whose answer is read whole.
+    /// Reason of a refused session. The WebSocket library reads no more of a response than came with its head, so
+    /// the same is requested once more as an ordinary request, whose response is read whole.
     fn refused(&self, path: &str, answer: &Response) -> ClientError {
         let location = answer.headers().get("Location").and_then(|location| location.to_str().ok());
         if let (true, Some(location)) = (answer.status().is_redirection(), location) {
@@ -110,28 +119,34 @@ impl Client {
 }
 
 impl Terminal {
-    pub fn split(self) -> (Sender, Receiver) {
+    /// Splits the session, so that one task can send while another receives.
+    pub fn split(self) -> (TerminalSender, TerminalReceiver) {
         let Self { socket, what } = self;
         let (sink, stream) = socket.split();
-        (Sender { sink, what: what.clone() }, Receiver { stream, what })
+        (TerminalSender { sink, what: what.clone() }, TerminalReceiver { stream, what })
     }
 }
 
-impl Sender {
+impl TerminalSender {
+    /// Sends a frame.
     pub async fn send(&mut self, frame: &Frame) -> Result<(), ClientError> {
         let sent = self.sink.send(Message::Binary(frame.encode().into())).await;
         sent.map_err(|error| broken(&self.what, &error))
     }
 
-    /// Says that we are there, also while nothing is read.
+    /// Sends a ping, so that the server does not take this side for gone while nothing is typed.
     pub async fn ping(&mut self) -> Result<(), ClientError> {
         let sent = self.sink.send(Message::Ping(Vec::new().into())).await;
         sent.map_err(|error| broken(&self.what, &error))
     }
 }
 
-impl Receiver {
-    /// The next frame; `None` when the connection has ended.
+impl TerminalReceiver {
+    /// The next frame; `None` when the connection was closed.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Broken`] where the connection failed, was silent for 60 s, or a message is not a frame.
     pub async fn next(&mut self) -> Result<Option<Frame>, ClientError> {
         loop {
             let message = timeout(SILENCE_MAX, self.stream.next()).await;

@@ -1,4 +1,4 @@
-//! Whose key, which app, for pushes and clones alike.
+//! Access by key and app, for pushes and clones alike.
 
 use crate::world::{World, make_key};
 

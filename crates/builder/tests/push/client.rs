@@ -1,4 +1,4 @@
-//! What a developer has: a working copy, a key, git and ssh.
+//! A developer's environment: a working copy, a key, git and ssh.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -13,10 +13,10 @@ const COMMAND_MAX: Duration = Duration::from_secs(60);
 pub struct Client {
     pub folder: PathBuf,
     ssh: String,
-    port: u16,
+    pub port: u16,
 }
 
-/// What a command printed, both streams together, and how it ended.
+/// Output of a command, both streams together, and its exit.
 #[derive(Debug)]
 pub struct Printed {
     pub text: String,
@@ -70,6 +70,31 @@ impl Client {
     /// Runs ssh itself with what follows the host.
     pub async fn ssh(&self, options: &str, command: &str) -> Printed {
         self.run(&format!("{} -p {} {options} git@127.0.0.1 {command}", self.ssh, self.port)).await
+    }
+
+    /// Begins ssh with an input that brings nothing; it ends when the end of the command is waited for.
+    pub fn begin_ssh(&self, command: &str) -> Child {
+        let text = format!("{} -p {} git@127.0.0.1 {command}", self.ssh, self.port);
+        self.command(&text).stdin(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Gives `git receive-pack` these bytes in place of what git would send: one ref and a pack.
+    pub async fn push_raw(&self, app: &str, (old, new, name): (&str, &str, &str), pack: &[u8]) -> Printed {
+        self.push_raw_lines(app, &[&format!("{old} {new} {name}")], pack).await
+    }
+
+    /// The same with several lines, of which those that begin with `shallow` come first.
+    pub async fn push_raw_lines(&self, app: &str, lines: &[&str], pack: &[u8]) -> Printed {
+        let mut bytes = Vec::new();
+        for line in lines {
+            let wanted = if line.starts_with("shallow") { "" } else { "\0report-status side-band-64k" };
+            bytes.extend(format!("{:04x}{line}{wanted}", line.len() + wanted.len() + 4).into_bytes());
+        }
+        bytes.extend_from_slice(b"0000");
+        bytes.extend_from_slice(pack);
+        std::fs::write(self.folder.join("raw"), bytes).unwrap();
+        let asked = format!("\"git-receive-pack '{app}.git'\" < raw | tr -d '\\000'");
+        self.ssh("", &asked).await
     }
 
     /// A command that must succeed.

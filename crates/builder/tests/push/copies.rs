@@ -11,10 +11,10 @@ use crate::world::World;
 
 /// Bundles in memory, the newest last.
 #[derive(Clone, Default)]
-pub struct TestBundles(Arc<Mutex<Vec<Kept>>>);
+pub struct TestBundles(Arc<Mutex<Vec<BundleCopy>>>);
 
 #[derive(Clone)]
-struct Kept {
+struct BundleCopy {
     id: String,
     bundle: Vec<u8>,
 }
@@ -28,7 +28,7 @@ impl TestBundles {
 #[async_trait]
 impl Bundles for TestBundles {
     async fn store(&self, _app: &AppName, id: &str, bundle: &Path) -> Result<(), EngineError> {
-        let kept = Kept { id: id.to_owned(), bundle: std::fs::read(bundle).unwrap() };
+        let kept = BundleCopy { id: id.to_owned(), bundle: std::fs::read(bundle).unwrap() };
         self.0.lock().unwrap().push(kept);
         Ok(())
     }

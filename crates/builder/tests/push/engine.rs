@@ -1,4 +1,4 @@
-//! Stands in for the engine: builds that wait until a test lets them go, and lines that are kept.
+//! A fake engine: builds that wait until a test releases them, and recorded lines.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::build::{BuildJob, BuiltImage, Finished, OneOff};
+use domain::build::{BuildJob, BuiltImage, OneOff, ProcessResult};
 use domain::logs::LogLine;
 use domain::{AppName, Digest, Image};
-use engine::{EngineError, JobError, Jobs, Logs, Source};
+use engine::{EngineError, JobError, Jobs, Logs, SourceStream};
 use futures_util::{Stream, stream};
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt as _;
@@ -70,7 +70,7 @@ impl Jobs for TestEngine {
     async fn build(
         &self,
         job: &BuildJob,
-        mut source: Source,
+        mut source: SourceStream,
         output: mpsc::Sender<Bytes>,
     ) -> Result<BuiltImage, JobError> {
         let mut archive = Vec::new();
@@ -93,7 +93,7 @@ impl Jobs for TestEngine {
         }
     }
 
-    async fn run(&self, _run: &OneOff) -> Result<Finished, JobError> {
+    async fn run(&self, _run: &OneOff) -> Result<ProcessResult, JobError> {
         Err(JobError::Refused { reason: "not of interest here".to_owned() })
     }
 }

@@ -1,4 +1,4 @@
-//! Stands in for the controller's internal listener.
+//! A fake of the controller's internal listener.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -10,14 +10,16 @@ use serde_json::{Value, json};
 
 pub const BUILDER_KEY: &str = "builder-key";
 
-/// What a test arranges and looks at.
+/// A controller with canned answers and recorded requests.
 #[derive(Default)]
 pub struct Controller {
     /// Type and base64 of a key, and whose it is.
     pub keys: HashMap<String, String>,
-    /// Each app with its id and those who may use it.
+    /// Each app with its id and its users.
     pub apps: BTreeMap<String, (String, Vec<String>)>,
     pub values: serde_json::Map<String, Value>,
+    /// The branch that deploys each app, once one was deployed or chosen.
+    pub branches: BTreeMap<String, String>,
     /// Answers the next releases with 400 and this.
     pub refusal: Option<String>,
     pub released: Vec<BuildDone>,
@@ -96,12 +98,15 @@ impl Hooks {
             "/v2/hooks/access/" | "/v2/hooks/config/" => match controller.apps.get(&app) {
                 None => (404, json!({"detail": "Not found."})),
                 Some((_, users)) if !users.contains(&user) => (403, json!({"detail": "no"})),
-                Some((uuid, _)) if path.ends_with("access/") => (200, json!({"app": app, "uuid": uuid})),
+                Some((uuid, _)) if path.ends_with("access/") => {
+                    (200, json!({"app": app, "uuid": uuid, "branch": controller.branches.get(&app)}))
+                }
                 Some(_) => (200, config(&app, &controller.values)),
             },
             "/v2/hooks/build/" => match controller.refusal.take() {
                 Some(detail) => (400, json!({"detail": detail})),
                 None => {
+                    controller.branches.entry(app).or_insert(text("branch"));
                     controller.released.push(serde_json::from_value(body.clone()).unwrap());
                     (200, json!({"release": {"version": controller.released.len() + 1}}))
                 }

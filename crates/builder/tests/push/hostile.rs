@@ -80,12 +80,3 @@ async fn a_nearly_full_disk_is_said_before_anything_is_sent() {
 
     client.push("blog", "main").await.ended_with(128).shows(&["disk is nearly full", "tell the operator"]);
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_over_the_bound_are_closed_at_the_door() {
-    let world = World::with(|settings| settings.connections_max = 0).await;
-    let client = world.client_with(APP).await;
-
-    client.push("blog", "main").await.ended_with(128);
-    assert!(world.engine.built().is_empty());
-}

@@ -28,7 +28,7 @@ async fn a_second_push_to_the_app_is_turned_away_while_others_and_reads_go_on() 
 
     second.ended_with(128).shows(&["fatal: remote error: Another git push is ongoing"]);
     read.ended_with(0);
-    // Which of the two is released first is not said.
+    // The order of the two releases is not defined.
     ended(first).await.ended_with(0).shows(&["blog:v", " deployed"]);
     ended(other).await.ended_with(0).shows(&["wiki:v", " deployed"]);
 }

@@ -2,14 +2,22 @@
 //! controller's hooks.
 
 mod access;
+mod bombs;
 mod client;
+mod connections;
 mod copies;
+#[path = "../../../store/tests/disk/mod.rs"]
+mod disk;
 mod engine;
+mod full;
+mod histories;
 mod hooks;
 mod hostile;
 mod interruption;
+mod packs;
 mod pushing;
 mod refs;
+mod shares;
 mod world;
 
 /// The builder under test starts this binary as git's hook, with only this test chosen.

@@ -103,7 +103,7 @@ impl World {
         self.restart().await;
     }
 
-    /// What the builder wrote to the app's log.
+    /// The builder's lines in the app's log.
     pub fn log(&self, app: &str) -> String {
         let app = AppName::parse(app).unwrap();
         let lines = self.engine.written().into_iter().filter(|line| line.app == app);

@@ -1,16 +1,16 @@
-//! The access log: whether the requests of an app are told in its log.
+//! The access log of an app: lines about its requests in its log.
 
 use serde_json::json;
 
-use crate::command::{APP, Command, Group, OUTPUT};
+use crate::command::{APP, Command, CommandGroup, OUTPUT};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::sayln;
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "access-log",
     default: Some("access-log:info"),
     commands: &[
@@ -31,7 +31,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn info(context: &Context, matches: &Matches) -> Outcome {
+fn info(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let on = session.client.settings(&session.app)?.access_log.unwrap_or(false);
     if matches.wants_json() {
@@ -41,18 +41,18 @@ fn info(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn on(context: &Context, matches: &Matches) -> Outcome {
+fn on(context: &Context, matches: &Matches) -> CommandResult {
     switch(context, matches, true)
 }
 
-fn off(context: &Context, matches: &Matches) -> Outcome {
+fn off(context: &Context, matches: &Matches) -> CommandResult {
     switch(context, matches, false)
 }
 
-fn switch(context: &Context, matches: &Matches, on: bool) -> Outcome {
+fn switch(context: &Context, matches: &Matches, on: bool) -> CommandResult {
     let session = context.app_session(matches)?;
     let word = if on { "on" } else { "off" };
-    let progress = Progress::start(format_args!("Turning {word} the access log of {}... ", session.app));
+    let progress = Spinner::start(format_args!("Turning {word} the access log of {}... ", session.app));
     session.client.change_settings(&session.app, &json!({ "access_log": on }))?;
     progress.done(format_args!("done"));
     Ok(())

@@ -5,20 +5,25 @@ mod logs;
 
 use std::process::Command as Process;
 
-use crate::app::Builder;
-use crate::command::{APP, Command, Group, LIMIT, OUTPUT, flag, many, one, optional, valued};
+use api::run::{BASE64, RunResult};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::app::BuilderRemote;
+use crate::command::{APP, Command, CommandGroup, LIMIT, OUTPUT, flag, many, one, optional, valued};
+use crate::command_line;
 use crate::commands::git::{REMOTE_DEFAULT, remove_all};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::git;
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::prompt;
-use crate::session::{self, INTERACTIVE, Mode, Place, TTY};
-use crate::terminal::{self, say, sayln};
+use crate::session::{self, INTERACTIVE, Mode, TTY, TerminalTarget};
+use crate::terminal::{self, COLOR, say, sayln};
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "apps",
     default: Some("apps:list"),
     commands: &[
@@ -46,20 +51,23 @@ pub const GROUP: Group = Group {
                 APP,
                 valued(Some('n'), "lines", "lines", "how many lines to print; by default 100"),
                 flag(Some('f'), "follow", "go on with new lines as they come"),
+                COLOR,
             ])
             .examples(&["deis logs", "deis logs -n 20 -a blog", "deis logs -f", "deis logs --follow -n 5 -a blog"]),
         Command::new("apps:run", "[options] [--] <command>...", "Runs a command in a new container.", run)
             .about(
                 "The container has the current release's image and config and is removed afterwards. The client \
-                 ends with the command's exit code. Options of the command stand behind `--`. With -it the \
+                 ends with the command's exit code. A single word is a line of shell; several are a program and \
+                 its arguments, which arrive as they are. Options of the command stand behind `--`. With -it the \
                  command has your terminal, with -i alone what is piped in.",
             )
             .arguments(&[many("command", "the command and its arguments")])
-            .options(&[APP, INTERACTIVE, TTY])
+            .options(&[APP, INTERACTIVE, TTY, COLOR])
             .takes_dashes()
             .examples(&[
                 "deis run ls",
                 "deis run -a blog -- ls -l /app",
+                "deis run 'ls | wc -l'",
                 "deis run -it bash",
                 "deis run -i 'psql $DATABASE_URL' < dump.sql",
             ]),
@@ -73,9 +81,9 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn create(context: &Context, matches: &Matches) -> Outcome {
+fn create(context: &Context, matches: &Matches) -> CommandResult {
     let client = context.session()?.client;
-    let progress = Progress::start(format_args!("Creating Application... "));
+    let progress = Spinner::start(format_args!("Creating Application... "));
     let app = client.create_app(matches.words().first().map(String::as_str))?.id;
     if let Some(buildpack) = matches.value("buildpack").filter(|url| !url.is_empty()) {
         client.change_config(&app, &serde_json::json!({ "values": { "BUILDPACK_URL": buildpack } }))?;
@@ -86,7 +94,7 @@ fn create(context: &Context, matches: &Matches) -> Outcome {
         return Ok(());
     }
     let remote = matches.value("remote").unwrap_or(REMOTE_DEFAULT);
-    let url = Builder::beside(client.address()).remote_url(&app);
+    let url = BuilderRemote::beside(client.address()).remote_url(&app);
     git::add_remote(remote, &url).map_err(|failure| remote_taken(failure, remote, &app))?;
     sayln!("Git remote {remote} successfully created for app {app}.");
     Ok(())
@@ -103,7 +111,7 @@ fn remote_taken(failure: Failure, remote: &str, app: &str) -> Failure {
     ))
 }
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     let apps = session.client.apps(session.limit(matches)?)?;
     if matches.wants_json() {
@@ -116,7 +124,7 @@ fn list(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn open(context: &Context, matches: &Matches) -> Outcome {
+fn open(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let url = session.url()?;
     let url = if url.contains("://") { url } else { format!("http://{url}") };
@@ -134,27 +142,47 @@ fn open(context: &Context, matches: &Matches) -> Outcome {
     }
 }
 
-fn run(context: &Context, matches: &Matches) -> Outcome {
+fn run(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
-    let command = matches.words().join(" ");
+    let command = command_line::of(matches.words());
     let mode = Mode::of(matches);
+    // Not on stdout, which is the command's.
+    terminal::complain(&format!("Running '{command}'...\n"));
     if !mode.is_plain() {
-        // Not on stdout, which is the command's.
-        terminal::complain(&format!("Running '{command}'...\n"));
-        return session::run(&session.client, &Place::OneOff { app: &session.app }, command, mode);
+        return session::run(&session.client, &TerminalTarget::OneOff { app: &session.app }, command, mode);
     }
-    sayln!("Running '{command}'...");
     let result = session.client.run(&session.app, &command)?;
-    if result.exit_code == 0 {
-        say!("{}", result.output);
+    let (exit_code, truncated) = (result.exit_code, result.truncated);
+    let output = output_of(result)?;
+    if exit_code == 0 {
+        terminal::print_output(&output, terminal::color_of(matches));
+    } else {
+        terminal::complain_output(&output, terminal::color_of(matches));
+    }
+    if truncated {
+        terminal::complain(
+            "!    There was more output than is kept, the rest is lost: `deis run -i` passes on all of it.\n",
+        );
+    }
+    if exit_code == 0 {
         return Ok(());
     }
-    terminal::complain(&result.output);
     // A code that no exit code can hold still is a failure.
-    Err(Failure::Exit(u8::try_from(result.exit_code).unwrap_or(1)))
+    Err(Failure::Exit(u8::try_from(exit_code).unwrap_or(1)))
 }
 
-fn destroy(context: &Context, matches: &Matches) -> Outcome {
+/// The output byte by byte; older controllers have text alone.
+fn output_of(result: RunResult) -> CommandResult<Vec<u8>> {
+    if result.encoding.is_none() {
+        return Ok(result.output.into_bytes());
+    }
+    let wrong = |error| {
+        Failure::new(format!("the controller's answer cannot be read: its output is no {BASE64}: {error}"))
+    };
+    STANDARD.decode(result.output).map_err(wrong)
+}
+
+fn destroy(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let app = &session.app;
     let confirmed = match matches.value("confirm").filter(|name| !name.is_empty()) {
@@ -181,7 +209,7 @@ fn destroy(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn transfer(context: &Context, matches: &Matches) -> Outcome {
+fn transfer(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let owner = matches.word(0);
     say!("Transferring {} to {owner}... ", session.app);

@@ -3,9 +3,9 @@
 use api::auth::{PasswordChange, Registration};
 use api::client::Client;
 
-use crate::command::{Command, Group, OUTPUT, flag, one, valued};
+use crate::command::{Command, CommandGroup, OUTPUT, flag, one, valued};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
 use crate::profile::Profile;
@@ -22,7 +22,7 @@ const SSL_VERIFY: crate::command::Opt =
     valued(None, "ssl-verify", "true|false", "`false` does not check the controller's certificate")
         .choices(SWITCH);
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "auth",
     default: None,
     commands: &[
@@ -50,9 +50,10 @@ pub const GROUP: Group = Group {
                 "deis login http://deis.example.com --username=bob",
             ]),
         Command::new("auth:logout", "", "Logs out from the controller.", logout)
-            .about("Forgets the profile; the token stays good.")
+            .about("Ends the token and forgets the profile.")
             .examples(&["deis logout"]),
         Command::new("auth:passwd", "[options]", "Changes the password of an account.", passwd)
+            .about("Ends the account's other tokens, sessions and followed logs.")
             .options(&[
                 valued(None, "username", "username", "another account; needs administrator rights"),
                 valued(None, "password", "password", "the current password"),
@@ -75,7 +76,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn register(context: &Context, matches: &Matches) -> Outcome {
+fn register(context: &Context, matches: &Matches) -> CommandResult {
     let wanted = wanted_profile(context, matches)?;
     // An administrator who is logged in to this controller registers others where registration is not open.
     let known = Profile::find(&context.profile_path()?)?;
@@ -97,7 +98,7 @@ fn register(context: &Context, matches: &Matches) -> Outcome {
     log_in(context, wanted, Some(&username), Some(&password))
 }
 
-fn new_account_password(matches: &Matches) -> Outcome<String> {
+fn new_account_password(matches: &Matches) -> CommandResult<String> {
     match matches.value("password") {
         Some(password) if !password.is_empty() => Ok(password.to_owned()),
         _ => confirmed("password", "--password", "Password mismatch, aborting registration."),
@@ -105,7 +106,7 @@ fn new_account_password(matches: &Matches) -> Outcome<String> {
 }
 
 /// Asks for a new password twice.
-fn confirmed(name: &str, option: &str, mismatch: &str) -> Outcome<String> {
+fn confirmed(name: &str, option: &str, mismatch: &str) -> CommandResult<String> {
     let password = prompt::password(&format!("{name}: "), option)?;
     if prompt::password(&format!("{name} (confirm): "), option)? == password {
         Ok(password)
@@ -114,13 +115,18 @@ fn confirmed(name: &str, option: &str, mismatch: &str) -> Outcome<String> {
     }
 }
 
-fn login(context: &Context, matches: &Matches) -> Outcome {
+fn login(context: &Context, matches: &Matches) -> CommandResult {
     let wanted = wanted_profile(context, matches)?;
     log_in(context, wanted, matches.value("username"), matches.value("password"))
 }
 
 /// Logs in to the profile's controller and writes the profile.
-fn log_in(context: &Context, wanted: Profile, username: Option<&str>, password: Option<&str>) -> Outcome {
+fn log_in(
+    context: &Context,
+    wanted: Profile,
+    username: Option<&str>,
+    password: Option<&str>,
+) -> CommandResult {
     let client = context.client(&wanted)?;
     probe(&client)?;
     let username = prompt::given_or_word(username, "username: ")?;
@@ -137,7 +143,7 @@ fn log_in(context: &Context, wanted: Profile, username: Option<&str>, password: 
 }
 
 /// The profile of a login, still without user and token. What else a profile of that name holds is kept.
-fn wanted_profile(context: &Context, matches: &Matches) -> Outcome<Profile> {
+fn wanted_profile(context: &Context, matches: &Matches) -> CommandResult<Profile> {
     let controller = controller_url(matches.word(0));
     if controller.split_once("://").is_some_and(|(_, rest)| rest.contains('/')) {
         return Err(not_valid(&controller, "a controller is a scheme, a host and a port, without a path"));
@@ -160,7 +166,7 @@ fn controller_url(text: &str) -> String {
     format!("{}://{}{path}", scheme.to_lowercase(), host.to_lowercase())
 }
 
-fn probe(client: &Client) -> Outcome {
+fn probe(client: &Client) -> CommandResult {
     use api::client::ClientError::{Redirected, Status, Transport};
     let why = match client.probe() {
         Ok(()) => return Ok(()),
@@ -181,13 +187,28 @@ fn not_valid(url: &str, why: &str) -> Failure {
     ))
 }
 
-fn logout(context: &Context, _: &Matches) -> Outcome {
+fn logout(context: &Context, _: &Matches) -> CommandResult {
+    if let Ok(Some(profile)) = Profile::find(&context.profile_path()?)
+        && !profile.token.is_empty()
+        && let Err(failure) = end_token(context, &profile)
+    {
+        // The user wants to be out of here in any case.
+        terminal::complain(&format!("!    The token could not be ended, it stays good: {failure}\n"));
+    }
     forget(context)?;
     sayln!("Logged out");
     Ok(())
 }
 
-fn forget(context: &Context) -> Outcome {
+fn end_token(context: &Context, profile: &Profile) -> CommandResult {
+    match context.client(profile)?.end_token() {
+        // It has ended before.
+        Ok(()) | Err(api::client::ClientError::Status { status: 401, .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn forget(context: &Context) -> CommandResult {
     let path = context.profile_path()?;
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -197,7 +218,7 @@ fn forget(context: &Context) -> Outcome {
     }
 }
 
-fn passwd(context: &Context, matches: &Matches) -> Outcome {
+fn passwd(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     let given = |option: &str| matches.value(option).filter(|value| !value.is_empty()).map(str::to_owned);
     let (username, mut password) = (given("username"), given("password"));
@@ -215,7 +236,7 @@ fn passwd(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn whoami(context: &Context, matches: &Matches) -> Outcome {
+fn whoami(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     if matches.has("all") {
         return whoami_all(&session.client, matches);
@@ -228,12 +249,12 @@ fn whoami(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn whoami_all(client: &Client, matches: &Matches) -> Outcome {
+fn whoami_all(client: &Client, matches: &Matches) -> CommandResult {
     let user = client.whoami()?;
     if matches.wants_json() {
         return listing::json(&user);
     }
-    // Users have no number any more; the line stays for those who read it.
+    // Users have no id any more; scripts expect the line.
     sayln!("ID: 0");
     sayln!("Username: {}", user.username);
     sayln!("Email: {}", user.email);
@@ -247,7 +268,7 @@ fn whoami_all(client: &Client, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn cancel(context: &Context, matches: &Matches) -> Outcome {
+fn cancel(context: &Context, matches: &Matches) -> CommandResult {
     let mut session = context.session()?;
     let username = matches.value("username").filter(|name| !name.is_empty());
     if username.is_none() || matches.has("password") {
@@ -270,7 +291,7 @@ fn cancel(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn regenerate(context: &Context, matches: &Matches) -> Outcome {
+fn regenerate(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     if matches.has("all") {
         session.client.regenerate_all_tokens()?;

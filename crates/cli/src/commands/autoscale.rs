@@ -2,17 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Argument, Command, Group, OUTPUT, one, valued};
+use crate::command::{APP, Argument, Command, CommandGroup, OUTPUT, one, valued};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::sayln;
 
 const PROCESS_TYPE: Argument = one("process-type", "the process type, such as `web`");
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "autoscale",
     default: Some("autoscale:list"),
     commands: &[
@@ -52,7 +52,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let rules = session.client.settings(&session.app)?.autoscale;
     if matches.wants_json() {
@@ -81,13 +81,13 @@ fn number(rule: &Value, field: &str) -> i64 {
     rule.get(field).and_then(Value::as_i64).unwrap_or(0)
 }
 
-fn set(context: &Context, matches: &Matches) -> Outcome {
+fn set(context: &Context, matches: &Matches) -> CommandResult {
     let number =
         |option| matches.number(option)?.ok_or_else(|| Failure::new(format!("--{option} is required")));
     let rule = json!({ "min": number("min")?, "max": number("max")?, "cpu_percent": number("cpu-percent")? });
     let process_type = matches.word(0);
     let session = context.app_session(matches)?;
-    let progress = Progress::start(format_args!(
+    let progress = Spinner::start(format_args!(
         "Applying autoscale settings for process type {process_type} on {}... ",
         session.app
     ));
@@ -96,10 +96,10 @@ fn set(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn unset(context: &Context, matches: &Matches) -> Outcome {
+fn unset(context: &Context, matches: &Matches) -> CommandResult {
     let process_type = matches.word(0);
     let session = context.app_session(matches)?;
-    let progress = Progress::start(format_args!(
+    let progress = Spinner::start(format_args!(
         "Removing autoscale for process type {process_type} on {}... ",
         session.app
     ));

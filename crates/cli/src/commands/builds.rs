@@ -5,15 +5,15 @@ use std::fs;
 
 use api::builds::NewBuild;
 
-use crate::command::{APP, Command, Group, LIMIT, OUTPUT, one, valued};
+use crate::command::{APP, Command, CommandGroup, LIMIT, OUTPUT, one, valued};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "builds",
     default: Some("builds:list"),
     commands: &[
@@ -39,7 +39,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let builds = session.client.builds(&session.app, session.limit())?;
     if matches.wants_json() {
@@ -52,21 +52,21 @@ fn list(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn create(context: &Context, matches: &Matches) -> Outcome {
+fn create(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let procfile = match matches.value("procfile").filter(|text| !text.is_empty()) {
         Some(text) => process_types(text)?,
         None => process_types(&procfile_here()?)?,
     };
     let build = NewBuild { image: matches.word(0).to_owned(), procfile };
-    let progress = Progress::start(format_args!("Creating build... "));
+    let progress = Spinner::start(format_args!("Creating build... "));
     session.client.create_build(&session.app, &build)?;
     progress.done(format_args!("done"));
     Ok(())
 }
 
 /// The text of a `Procfile` in the current folder; empty where there is none.
-fn procfile_here() -> Outcome<String> {
+fn procfile_here() -> CommandResult<String> {
     match fs::read_to_string("Procfile") {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
@@ -74,7 +74,7 @@ fn procfile_here() -> Outcome<String> {
     }
 }
 
-fn process_types(text: &str) -> Outcome<BTreeMap<String, String>> {
+fn process_types(text: &str) -> CommandResult<BTreeMap<String, String>> {
     let has_lines = text.lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#'));
     if !has_lines {
         return Ok(BTreeMap::new());

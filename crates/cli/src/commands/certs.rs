@@ -7,18 +7,18 @@ use std::fs;
 
 use api::certs::{Cert, NewCert};
 
-use crate::command::{APP, Argument, Command, Group, LIMIT, OUTPUT, one, optional};
+use crate::command::{APP, Argument, Command, CommandGroup, LIMIT, OUTPUT, flag, one, optional};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
 const NAME: Argument = one("name", "the name of the certificate: a-z, 0-9 and hyphens");
 const DOMAIN: Argument = one("domain", "a domain of one of your apps");
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "certs",
     default: Some("certs:list"),
     commands: &[
@@ -30,10 +30,11 @@ pub const GROUP: Group = Group {
                 NAME,
                 one(
                     "cert",
-                    "the file with the certificate in PEM, its own first and then those that signed it",
+                    "the file with the certificate in PEM and those that signed it",
                 ),
                 one("key", "the file with the private key in PEM"),
             ])
+            .options(&[flag(Some('f'), "force", "add it even where it has expired")])
             .examples(&["deis certs:add example-com server.crt server.key"]),
         Command::new("certs:remove", "<name> [options]", "Removes an SSL certificate.", remove)
             .arguments(&[NAME])
@@ -76,7 +77,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     let certs = session.client.certs(session.limit(matches)?)?.results;
     if matches.wants_json() {
@@ -90,27 +91,48 @@ fn list(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn add(context: &Context, matches: &Matches) -> Outcome {
+fn add(context: &Context, matches: &Matches) -> CommandResult {
+    let (name, certificate, key) = (matches.word(0), matches.word(1), matches.word(2));
     let cert = NewCert {
-        certificate: read(matches.word(1))?,
-        key: read(matches.word(2))?,
-        name: matches.word(0).to_owned(),
+        certificate: read(certificate)?,
+        key: read(key)?,
+        name: name.to_owned(),
+        force: matches.has("force"),
     };
+    if holds_only(&cert.certificate, KEY_END) && holds_only(&cert.key, CERTIFICATE_END) {
+        return Err(Failure::new(format!(
+            "{certificate} is a private key and {key} a certificate, they are swapped: \
+             deis certs:add {name} {key} {certificate}"
+        )));
+    }
     let session = context.session()?;
-    let progress = Progress::start(format_args!("Adding SSL endpoint... "));
+    let progress = Spinner::start(format_args!("Adding SSL endpoint... "));
     session.client.add_cert(&cert)?;
     progress.done(format_args!("done"));
     Ok(())
 }
 
-fn read(path: &str) -> Outcome<String> {
+/// End of the PEM labels of keys and certificates.
+const KEY_END: &str = "PRIVATE KEY-----";
+const CERTIFICATE_END: &str = "CERTIFICATE-----";
+
+fn holds_only(text: &str, end: &str) -> bool {
+    let other = if end == KEY_END { CERTIFICATE_END } else { KEY_END };
+    text.contains(end) && !text.contains(other)
+}
+
+fn read(path: &str) -> CommandResult<String> {
     fs::read_to_string(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::new(format!("open {path}: no such file or directory")),
+        std::io::ErrorKind::InvalidData => Failure::new(format!(
+            "{path} is no text but binary (DER or PKCS #12, perhaps), expected PEM: `openssl x509 -inform der -in \
+             {path}` or `openssl pkcs12 -nodes -in {path}` writes it"
+        )),
         _ => Failure::new(format!("open {path}: {error}")),
     })
 }
 
-fn info(context: &Context, matches: &Matches) -> Outcome {
+fn info(context: &Context, matches: &Matches) -> CommandResult {
     let cert = context.session()?.client.cert(matches.word(0))?;
     if matches.wants_json() {
         return listing::json(&cert);
@@ -133,28 +155,28 @@ fn info(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn remove(context: &Context, matches: &Matches) -> Outcome {
+fn remove(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     let name = matches.word(0);
-    let progress = Progress::start(format_args!("Removing {name}... "));
+    let progress = Spinner::start(format_args!("Removing {name}... "));
     session.client.remove_cert(name)?;
     progress.done(format_args!("done"));
     Ok(())
 }
 
-fn attach(context: &Context, matches: &Matches) -> Outcome {
+fn attach(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     let (name, domain) = (matches.word(0), matches.word(1));
-    let progress = Progress::start(format_args!("Attaching certificate {name} to domain {domain}... "));
+    let progress = Spinner::start(format_args!("Attaching certificate {name} to domain {domain}... "));
     session.client.attach_cert(name, domain)?;
     progress.done(format_args!("done"));
     Ok(())
 }
 
-fn detach(context: &Context, matches: &Matches) -> Outcome {
+fn detach(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     let (name, domain) = (matches.word(0), matches.word(1));
-    let progress = Progress::start(format_args!("Detaching certificate {name} from domain {domain}... "));
+    let progress = Spinner::start(format_args!("Detaching certificate {name} from domain {domain}... "));
     session.client.detach_cert(name, domain)?;
     progress.done(format_args!("done"));
     Ok(())

@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use crate::command::{Command, Group, one};
+use crate::command::{Command, CommandGroup, one};
 use crate::commands::{self, shortcuts};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::{self, Matches};
 use crate::terminal::say;
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "completions",
     default: Some("completions"),
     commands: &[Command::new(
@@ -26,7 +26,7 @@ pub const GROUP: Group = Group {
     ])],
 };
 
-fn completions(_: &Context, matches: &Matches) -> Outcome {
+fn completions(_: &Context, matches: &Matches) -> CommandResult {
     let script = match matches.word(0) {
         "bash" => bash(),
         "zsh" => zsh(),
@@ -134,7 +134,7 @@ fn fish() -> String {
     text
 }
 
-/// A text in single quotes; what it holds of those goes.
+/// A text in single quotes; quotes in it are removed.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "’").replace('`', ""))
 }

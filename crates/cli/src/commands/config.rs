@@ -1,23 +1,24 @@
 //! Config values: the environment variables of an app.
 
+mod dotenv;
 mod env_file;
 mod value;
 
 use api::config::Config;
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Command, Group, OUTPUT, flag, many, valued};
+use crate::command::{APP, Command, CommandGroup, OUTPUT, flag, many, valued};
 use crate::context::{AppSession, Context};
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
 /// Blanks between the longest key and the values.
 const PAD: usize = 6;
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "config",
     default: Some("config:list"),
     commands: &[
@@ -81,7 +82,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let values = session.client.config(&session.app)?.values;
     let lines = || listing::sorted(&values).into_iter().map(|(key, value)| format!("{key}={value}"));
@@ -104,19 +105,19 @@ fn show(app: &str, values: &Map<String, Value>) {
     say!("=== {app} Config\n{}", listing::padded(values, PAD));
 }
 
-fn set(context: &Context, matches: &Matches) -> Outcome {
+fn set(context: &Context, matches: &Matches) -> CommandResult {
     set_all(&context.app_session(matches)?, matches.words())
 }
 
 /// Sets what `KEY=value` words say, shown as the work of one release.
-fn set_all(session: &AppSession, words: &[String]) -> Outcome {
+fn set_all(session: &AppSession, words: &[String]) -> CommandResult {
     let values = value::parse_all(words)?;
     if values.keys().any(|key| key.contains("HEALTHCHECK_")) {
         sayln!("Note: variables named HEALTHCHECK_ are deprecated as a way to describe health checks.");
         sayln!("They are set all the same. To have an app probed, use 'deis healthchecks:set'; see");
         sayln!("'deis help healthchecks:set'.");
     }
-    let progress = Progress::start(format_args!("Creating config... "));
+    let progress = Spinner::start(format_args!("Creating config... "));
     let changed = session.client.change_config(&session.app, &json!({ "values": values }))?;
     progress.done(format_args!("done{}", release_suffix(&changed)));
     show_after_change(session)
@@ -128,16 +129,16 @@ fn release_suffix(config: &Config) -> String {
     release.map(|release| format!(", {}", listing::plain(release))).unwrap_or_default()
 }
 
-fn unset(context: &Context, matches: &Matches) -> Outcome {
+fn unset(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let values = listing::nulls(matches.words());
-    let progress = Progress::start(format_args!("Removing config... "));
+    let progress = Spinner::start(format_args!("Removing config... "));
     session.client.change_config(&session.app, &json!({ "values": values }))?;
     progress.done(format_args!("done"));
     show_after_change(&session)
 }
 
-fn show_after_change(session: &AppSession) -> Outcome {
+fn show_after_change(session: &AppSession) -> CommandResult {
     let values = session.client.config(&session.app)?.values;
     sayln!();
     show(&session.app, &values);

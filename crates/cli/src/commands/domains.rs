@@ -1,14 +1,14 @@
 //! Domains under which an app answers.
 
-use crate::command::{APP, Command, Group, LIMIT, OUTPUT, one};
+use crate::command::{APP, Command, CommandGroup, LIMIT, OUTPUT, one};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "domains",
     default: Some("domains:list"),
     commands: &[
@@ -31,7 +31,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let domains = session.client.domains(&session.app, session.limit())?;
     if matches.wants_json() {
@@ -44,19 +44,19 @@ fn list(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn add(context: &Context, matches: &Matches) -> Outcome {
+fn add(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let domain = matches.word(0);
-    let progress = Progress::start(format_args!("Adding {domain} to {}... ", session.app));
+    let progress = Spinner::start(format_args!("Adding {domain} to {}... ", session.app));
     session.client.add_domain(&session.app, domain)?;
     progress.done(format_args!("done"));
     Ok(())
 }
 
-fn remove(context: &Context, matches: &Matches) -> Outcome {
+fn remove(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let domain = matches.word(0);
-    let progress = Progress::start(format_args!("Removing {domain} from {}... ", session.app));
+    let progress = Spinner::start(format_args!("Removing {domain} from {}... ", session.app));
     session.client.remove_domain(&session.app, domain)?;
     progress.done(format_args!("done"));
     Ok(())

@@ -4,12 +4,12 @@ mod probe;
 
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Argument, Command, Group, OUTPUT, Opt, many, one, valued};
+use crate::command::{APP, Argument, Command, CommandGroup, OUTPUT, Opt, many, one, valued};
 use crate::context::{AppSession, Context};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
 /// Sent as it is: the controller takes whichever of the two types there is.
@@ -17,7 +17,7 @@ const TYPE_DEFAULT: &str = "web/cmd";
 const HEALTH_TYPE: Argument = one("health-type", "`liveness` or `readiness`");
 const TYPE: Opt = valued(None, "type", "type", "the process type; by default `web` or `cmd`");
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "healthchecks",
     default: Some("healthchecks:list"),
     commands: &[
@@ -67,7 +67,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let checks = session.client.config(&session.app)?.healthcheck;
     if matches.wants_json() {
@@ -90,12 +90,12 @@ fn show(app: &str, checks: &Map<String, Value>, only: Option<&str>) {
     say!("=== {app} Healthchecks\n\n{body}");
 }
 
-fn set(context: &Context, matches: &Matches) -> Outcome {
+fn set(context: &Context, matches: &Matches) -> CommandResult {
     let field = probe_field(matches.word(0))?;
     let probe = probe::parse(matches)?;
     let process_type = matches.value("type").unwrap_or(TYPE_DEFAULT);
     let session = context.app_session(matches)?;
-    let progress = Progress::start(format_args!("Applying {field} healthcheck... "));
+    let progress = Spinner::start(format_args!("Applying {field} healthcheck... "));
     session
         .client
         .change_config(&session.app, &json!({ "healthcheck": { process_type: { field: probe } } }))?;
@@ -103,25 +103,25 @@ fn set(context: &Context, matches: &Matches) -> Outcome {
     show_after_change(&session, process_type)
 }
 
-fn unset(context: &Context, matches: &Matches) -> Outcome {
-    let fields = matches.words().iter().map(|word| probe_field(word)).collect::<Outcome<Vec<_>>>()?;
+fn unset(context: &Context, matches: &Matches) -> CommandResult {
+    let fields = matches.words().iter().map(|word| probe_field(word)).collect::<CommandResult<Vec<_>>>()?;
     let nulls: Map<String, Value> = fields.into_iter().map(|field| (field.to_owned(), Value::Null)).collect();
     let process_type = matches.value("type").unwrap_or(TYPE_DEFAULT);
     let session = context.app_session(matches)?;
-    let progress = Progress::start(format_args!("Removing healthchecks... "));
+    let progress = Spinner::start(format_args!("Removing healthchecks... "));
     session.client.change_config(&session.app, &json!({ "healthcheck": { process_type: nulls } }))?;
     progress.done(format_args!("done"));
     show_after_change(&session, process_type)
 }
 
-fn show_after_change(session: &AppSession, process_type: &str) -> Outcome {
+fn show_after_change(session: &AppSession, process_type: &str) -> CommandResult {
     let checks = session.client.config(&session.app)?.healthcheck;
     sayln!();
     show(&session.app, &checks, Some(process_type));
     Ok(())
 }
 
-fn probe_field(health_type: &str) -> Outcome<&'static str> {
+fn probe_field(health_type: &str) -> CommandResult<&'static str> {
     match health_type {
         "liveness" => Ok("livenessProbe"),
         "readiness" => Ok("readinessProbe"),

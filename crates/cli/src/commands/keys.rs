@@ -7,16 +7,16 @@ use api::keys::NewKey;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::command::{Command, Group, LIMIT, OUTPUT, one, optional};
+use crate::command::{Command, CommandGroup, LIMIT, OUTPUT, one, optional};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
 use crate::profile::home;
 use crate::prompt;
 use crate::terminal::{say, sayln};
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "keys",
     default: Some("keys:list"),
     commands: &[
@@ -40,7 +40,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     let keys = session.client.keys(session.limit(matches)?)?;
     if matches.wants_json() {
@@ -67,7 +67,7 @@ fn shortened(public: &str) -> String {
     format!("{}...{}", part(&characters[..16]), part(&characters[characters.len() - 10..]))
 }
 
-fn add(context: &Context, matches: &Matches) -> Outcome {
+fn add(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     let (name, file) = match (matches.word(0), matches.word(1)) {
         ("", "") => ("", None),
@@ -76,7 +76,7 @@ fn add(context: &Context, matches: &Matches) -> Outcome {
         (name, file) => (name, Some(file)),
     };
     let key = match file {
-        Some(file) => PublicKey::read(Path::new(file))?,
+        Some(file) => PublicKeyFile::read(Path::new(file))?,
         None => choose()?,
     };
     let id = if name.is_empty() { key.id.clone() } else { name.to_owned() };
@@ -86,7 +86,7 @@ fn add(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn remove(context: &Context, matches: &Matches) -> Outcome {
+fn remove(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     let id = matches.word(0);
     say!("Removing {id} SSH Key... ");
@@ -96,7 +96,7 @@ fn remove(context: &Context, matches: &Matches) -> Outcome {
 }
 
 /// A key file that was read.
-struct PublicKey {
+struct PublicKeyFile {
     /// Its comment, else the file's name up to its first dot.
     id: String,
     file_name: String,
@@ -104,8 +104,8 @@ struct PublicKey {
     text: String,
 }
 
-impl PublicKey {
-    fn read(path: &Path) -> Outcome<Self> {
+impl PublicKeyFile {
+    fn read(path: &Path) -> CommandResult<Self> {
         let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
         let invalid = || Failure::new(format!("{} is not a valid ssh key", path.display()));
         Self::parse(path, text).ok_or_else(invalid)
@@ -136,7 +136,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
 }
 
 /// Lets the user choose one of the keys in `~/.ssh`.
-fn choose() -> Outcome<PublicKey> {
+fn choose() -> CommandResult<PublicKeyFile> {
     let mut keys = own_keys()?;
     sayln!("Found the following SSH public keys:");
     for (number, key) in keys.iter().enumerate() {
@@ -147,20 +147,20 @@ fn choose() -> Outcome<PublicKey> {
     let chosen: usize =
         answer.parse().map_err(|_| Failure::new(format!("{answer} is not a valid integer")))?;
     match chosen {
-        0 => PublicKey::read(&PathBuf::from(prompt::word("Enter the path to the pubkey file: ")?)),
+        0 => PublicKeyFile::read(&PathBuf::from(prompt::word("Enter the path to the pubkey file: ")?)),
         chosen if chosen <= keys.len() => Ok(keys.swap_remove(chosen - 1)),
         chosen => Err(Failure::new(format!("{chosen} is not a valid option"))),
     }
 }
 
-fn own_keys() -> Outcome<Vec<PublicKey>> {
+fn own_keys() -> CommandResult<Vec<PublicKeyFile>> {
     let folder = home().map_err(|error| Failure::new(error.to_string()))?.join(".ssh");
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "pub")).collect();
     files.sort();
     let mut keys = Vec::new();
     for file in files {
-        match PublicKey::read(&file) {
+        match PublicKeyFile::read(&file) {
             Ok(key) => keys.push(key),
             Err(_) => sayln!("{} is not a valid ssh key", file.display()),
         }
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn parsed(file: &str, text: &str) -> Option<String> {
-        PublicKey::parse(Path::new(file), text.to_owned()).map(|key| key.id)
+        PublicKeyFile::parse(Path::new(file), text.to_owned()).map(|key| key.id)
     }
 
     #[test]

@@ -2,18 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Command, Group, OUTPUT, many};
+use crate::command::{APP, Command, CommandGroup, OUTPUT, many};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::say;
 
 /// Blanks between the longest key and the values.
 const PAD: usize = 6;
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "labels",
     default: Some("labels:list"),
     commands: &[
@@ -31,7 +31,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let settings = session.client.settings(&session.app)?;
     if matches.wants_json() {
@@ -51,19 +51,19 @@ pub fn labels(app: &str, labels: &Map<String, Value>) -> String {
     format!("=== {app} Label\n{rows}")
 }
 
-fn set(context: &Context, matches: &Matches) -> Outcome {
+fn set(context: &Context, matches: &Matches) -> CommandResult {
     let labels = listing::pairs(matches.words(), "git_repo=https://github.com/example/repo team=frontend")?;
     let session = context.app_session(matches)?;
-    let progress = Progress::start(format_args!("Applying labels on {}... ", session.app));
+    let progress = Spinner::start(format_args!("Applying labels on {}... ", session.app));
     session.client.change_settings(&session.app, &json!({ "label": labels }))?;
     progress.done(format_args!("done"));
     Ok(())
 }
 
-fn unset(context: &Context, matches: &Matches) -> Outcome {
+fn unset(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let labels = listing::nulls(matches.words());
-    let progress = Progress::start(format_args!("Removing labels on {}... ", session.app));
+    let progress = Spinner::start(format_args!("Removing labels on {}... ", session.app));
     session.client.change_settings(&session.app, &json!({ "label": labels }))?;
     progress.done(format_args!("done"));
     Ok(())

@@ -3,12 +3,12 @@
 use api::config::Config;
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Command, Group, OUTPUT, flag, many};
+use crate::command::{APP, Command, CommandGroup, OUTPUT, flag, many};
 use crate::context::{AppSession, Context};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
 /// Blanks between the longest key and the values.
@@ -19,7 +19,7 @@ const CPU: crate::command::Opt =
 const MEMORY: crate::command::Opt =
     flag(Some('m'), "memory", "limit memory, with unit B, K, M or G; this is the default");
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "limits",
     default: Some("limits:list"),
     commands: &[
@@ -50,7 +50,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let config = session.client.config(&session.app)?;
     if matches.wants_json() {
@@ -61,25 +61,35 @@ fn list(context: &Context, matches: &Matches) -> Outcome {
 }
 
 fn show(app: &str, config: &Config) {
-    let rows = |limits: &Map<String, Value>| match limits.is_empty() {
-        true => "Unlimited\n".to_owned(),
-        false => listing::padded(limits, PAD),
-    };
-    say!("=== {app} Limits\n\n--- Memory\n{}\n--- CPU\n{}", rows(&config.memory), rows(&config.cpu));
+    say!("{}", shown(app, config));
 }
 
-fn set(context: &Context, matches: &Matches) -> Outcome {
-    let limits = matches.words().iter().map(|word| limit(word)).collect::<Outcome<_>>()?;
+/// A type that is not listed has the operator's default, where there is one.
+fn shown(app: &str, config: &Config) -> String {
+    let rows = |limits: &Map<String, Value>, default: Option<&str>| match (limits.is_empty(), default) {
+        (true, None) => "Unlimited\n".to_owned(),
+        (true, Some(default)) => format!("{default} each, the platform's default\n"),
+        (false, None) => listing::padded(limits, PAD),
+        (false, Some(default)) => {
+            format!("{}others: {default} each, the platform's default\n", listing::padded(limits, PAD))
+        }
+    };
+    let memory = rows(&config.memory, config.default_memory.as_deref());
+    format!("=== {app} Limits\n\n--- Memory\n{memory}\n--- CPU\n{}", rows(&config.cpu, None))
+}
+
+fn set(context: &Context, matches: &Matches) -> CommandResult {
+    let limits = matches.words().iter().map(|word| limit(word)).collect::<CommandResult<_>>()?;
     apply(&context.app_session(matches)?, matches, &limits)
 }
 
-fn unset(context: &Context, matches: &Matches) -> Outcome {
+fn unset(context: &Context, matches: &Matches) -> CommandResult {
     apply(&context.app_session(matches)?, matches, &listing::nulls(matches.words()))
 }
 
-fn apply(session: &AppSession, matches: &Matches, limits: &Map<String, Value>) -> Outcome {
+fn apply(session: &AppSession, matches: &Matches, limits: &Map<String, Value>) -> CommandResult {
     let kind = if matches.has("cpu") { "cpu" } else { "memory" };
-    let progress = Progress::start(format_args!("Applying limits... "));
+    let progress = Spinner::start(format_args!("Applying limits... "));
     session.client.change_config(&session.app, &json!({ kind: limits }))?;
     progress.done(format_args!("done"));
     let config = session.client.config(&session.app)?;
@@ -88,7 +98,7 @@ fn apply(session: &AppSession, matches: &Matches, limits: &Map<String, Value>) -
     Ok(())
 }
 
-fn limit(word: &str) -> Outcome<(String, Value)> {
+fn limit(word: &str) -> CommandResult<(String, Value)> {
     let fits = |(process_type, value): &(&str, &str)| {
         is_type(process_type) && value.splitn(2, '/').all(|amount| is_memory(amount) || is_cpu(amount))
     };
@@ -128,6 +138,19 @@ mod tests {
         for word in ["web=1G", "my-worker=500M/1G", "web=64mb", "web=300", "web=500m", "web=0.5", "web=1/2"] {
             assert!(limit(word).is_ok(), "{word}");
         }
+    }
+
+    #[test]
+    fn the_platforms_default_is_shown_for_types_without_a_limit() {
+        let text = |memory: Value, default: Option<&str>| {
+            let memory = memory.as_object().expect("an object").clone();
+            shown("blog", &Config { memory, default_memory: default.map(str::to_owned), ..Config::default() })
+        };
+
+        assert!(text(json!({}), None).contains("--- Memory\nUnlimited\n"));
+        assert!(text(json!({}), Some("1G")).contains("--- Memory\n1G each, the platform's default\n"));
+        let both = text(json!({"web": "64M"}), Some("1G"));
+        assert!(both.contains("web     64M\nothers: 1G each, the platform's default\n"), "{both}");
     }
 
     #[test]

@@ -1,16 +1,16 @@
-//! Maintenance mode: visitors see a page while processes keep running.
+//! Maintenance mode: clients get a page while processes keep running.
 
 use serde_json::json;
 
-use crate::command::{APP, Command, Group, OUTPUT};
+use crate::command::{APP, Command, CommandGroup, OUTPUT};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::sayln;
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "maintenance",
     default: Some("maintenance:info"),
     commands: &[
@@ -31,7 +31,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn info(context: &Context, matches: &Matches) -> Outcome {
+fn info(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let on = session.client.settings(&session.app)?.maintenance.unwrap_or(false);
     if matches.wants_json() {
@@ -41,17 +41,17 @@ fn info(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn on(context: &Context, matches: &Matches) -> Outcome {
+fn on(context: &Context, matches: &Matches) -> CommandResult {
     switch(context, matches, true, "Enabling")
 }
 
-fn off(context: &Context, matches: &Matches) -> Outcome {
+fn off(context: &Context, matches: &Matches) -> CommandResult {
     switch(context, matches, false, "Disabling")
 }
 
-fn switch(context: &Context, matches: &Matches, on: bool, verb: &str) -> Outcome {
+fn switch(context: &Context, matches: &Matches, on: bool, verb: &str) -> CommandResult {
     let session = context.app_session(matches)?;
-    let progress = Progress::start(format_args!("{verb} maintenance mode for {}... ", session.app));
+    let progress = Spinner::start(format_args!("{verb} maintenance mode for {}... ", session.app));
     session.client.change_settings(&session.app, &json!({ "maintenance": on }))?;
     progress.done(format_args!("done"));
     Ok(())

@@ -1,8 +1,8 @@
-//! Who may work on an app, and who administers the platform.
+//! Collaborators of an app, and administrators of the platform.
 
-use crate::command::{APP, Command, Group, LIMIT, OUTPUT, flag, one};
+use crate::command::{APP, Command, CommandGroup, LIMIT, OUTPUT, flag, one};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
 use crate::terminal::{say, sayln};
@@ -10,7 +10,7 @@ use crate::terminal::{say, sayln};
 const ADMIN: crate::command::Opt = flag(None, "admin", "the administrators of the platform");
 const EXCLUSIVE: &[(&str, &str)] = &[("app", "admin")];
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "perms",
     default: Some("perms:list"),
     commands: &[
@@ -50,7 +50,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     if matches.has("admin") {
         return list_administrators(context, matches);
     }
@@ -66,7 +66,7 @@ fn list(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn list_administrators(context: &Context, matches: &Matches) -> Outcome {
+fn list_administrators(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     let page = session.client.administrators(session.limit(matches)?)?;
     if matches.wants_json() {
@@ -79,7 +79,7 @@ fn list_administrators(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn create(context: &Context, matches: &Matches) -> Outcome {
+fn create(context: &Context, matches: &Matches) -> CommandResult {
     let username = matches.word(0);
     if matches.has("admin") {
         let session = context.session()?;
@@ -94,7 +94,7 @@ fn create(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn delete(context: &Context, matches: &Matches) -> Outcome {
+fn delete(context: &Context, matches: &Matches) -> CommandResult {
     let username = matches.word(0);
     if matches.has("admin") {
         let session = context.session()?;

@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use api::pods::Pod;
+use api::client::ClientError;
+use api::pods::{Crashes, Pod};
 
-use crate::command::{APP, Command, Group, OUTPUT, many, one, optional};
+use crate::command::{APP, Command, CommandGroup, OUTPUT, many, one, optional};
+use crate::command_line;
 use crate::context::{AppSession, Context};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
-use crate::session::{self, INTERACTIVE, Mode, Place, TTY};
-use crate::terminal::{say, sayln};
+use crate::progress::Spinner;
+use crate::session::{self, INTERACTIVE, Mode, TTY, TerminalTarget};
+use crate::terminal::{COLOR, say, sayln};
 
 /// Pods that a list shows at most.
 const PODS_LISTED_MAX: i64 = 1000;
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "ps",
     default: Some("ps:list"),
     commands: &[
@@ -32,14 +34,15 @@ pub const GROUP: Group = Group {
         )
         .about(
             "The command runs beside the process, in its container and with its environment. The client ends with \
-             the command's exit code. Options of the command stand behind `--`. With -it the command has your \
+             the command's exit code. A single word is a line of shell; several are a program and its arguments, \
+             which arrive as they are. Options of the command stand behind `--`. With -it the command has your \
              terminal, with -i alone what is piped in.",
         )
         .arguments(&[
             one("pod", "the name of a process as `deis ps` shows it, or its end as in the log"),
             many("command", "the command and its arguments"),
         ])
-        .options(&[APP, INTERACTIVE, TTY])
+        .options(&[APP, INTERACTIVE, TTY, COLOR])
         .takes_dashes()
         .examples(&[
             "deis ps:exec -it blog-web-5d4f8c7b9f-x2x4z bash",
@@ -66,7 +69,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let pods = session.client.pods(&session.app, PODS_LISTED_MAX)?.results;
     if matches.wants_json() {
@@ -76,13 +79,13 @@ fn list(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn exec(context: &Context, matches: &Matches) -> Outcome {
+fn exec(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let pod = matches.word(0);
-    let command = matches.words()[1..].join(" ");
+    let command = command_line::of(&matches.words()[1..]);
     // The name alone decides; the type is there for the URL's sake.
     let process_type = type_in_name(&session.app, pod).unwrap_or_else(|| "any".to_owned());
-    let place = Place::Pod { app: &session.app, process_type: &process_type, pod };
+    let place = TerminalTarget::Pod { app: &session.app, process_type: &process_type, pod };
     session::run(&session.client, &place, command, Mode::of(matches))
 }
 
@@ -92,27 +95,60 @@ pub fn processes(app: &str, mut pods: Vec<Pod>) -> String {
     let mut text = format!("=== {app} Processes\n");
     for of_type in pods.chunk_by(|one, other| one.process_type == other.process_type) {
         writeln!(text, "--- {}:", of_type[0].process_type).expect("a String takes any text");
-        for Pod { name, state, release, .. } in of_type {
-            writeln!(text, "{name} {state} ({release})").expect("a String takes any text");
+        for Pod { name, state, release, crashes, .. } in of_type {
+            let crashes = crashes.as_ref().map(crashed).unwrap_or_default();
+            writeln!(text, "{name} {state} ({release}){crashes}").expect("a String takes any text");
         }
     }
     text
 }
 
-fn scale(context: &Context, matches: &Matches) -> Outcome {
+/// Crash details behind the state of a pod.
+fn crashed(crashes: &Crashes) -> String {
+    let Crashes { reason, times, since, .. } = crashes;
+    match times {
+        1 => format!(" crashed ({reason}, once, at {since})"),
+        _ => format!(" crashed ({reason}, {times} times since {since})"),
+    }
+}
+
+fn scale(context: &Context, matches: &Matches) -> CommandResult {
     let replicas =
-        matches.words().iter().map(|word| replicas_of(word)).collect::<Outcome<BTreeMap<_, _>>>()?;
+        matches.words().iter().map(|word| replicas_of(word)).collect::<CommandResult<BTreeMap<_, _>>>()?;
     let session = context.app_session(matches)?;
     sayln!("Scaling processes... but first, {}!", drink());
-    let progress = Progress::start(format_args!(""));
-    session.client.scale(&session.app, &replicas)?;
+    let progress = Spinner::start(format_args!(""));
+    session.client.scale(&session.app, &replicas).map_err(|error| no_such_type(&session, error))?;
     progress.done_in_seconds();
     let pods = session.client.pods(&session.app, session.limit())?.results;
     say!("{}", processes(&session.app, pods));
     Ok(())
 }
 
-fn replicas_of(word: &str) -> Outcome<(String, u32)> {
+/// Names the types that there are where the controller knows one of those asked for not.
+fn no_such_type(session: &AppSession, error: ClientError) -> Failure {
+    let detail = error.detail().unwrap_or_default();
+    let unknown = detail.strip_prefix("Container type ").and_then(|rest| rest.split_once(" does not exist"));
+    match (error.status(), unknown) {
+        (Some(400), Some((unknown, _))) => {
+            let known = types(session).map(|known| format!("; there are: {known}")).unwrap_or_default();
+            Failure::new(format!("process type {unknown} does not exist{known}"))
+        }
+        _ => error.into(),
+    }
+}
+
+/// The process types of the newest build, else those that run by default; `None` if they are unknown.
+fn types(session: &AppSession) -> Option<String> {
+    let build = session.client.builds(&session.app, 1).ok()?.results.into_iter().next()?;
+    let mut types: Vec<_> = build.procfile.into_keys().collect();
+    if types.is_empty() {
+        types = session.client.app(&session.app).ok()?.structure.into_keys().collect();
+    }
+    (!types.is_empty()).then(|| types.join(", "))
+}
+
+fn replicas_of(word: &str) -> CommandResult<(String, u32)> {
     let wrong = || Failure::new(format!("'{word}' does not match the pattern 'type=num', ex: web=2\n"));
     let (process_type, number) = word.split_once('=').ok_or_else(wrong)?;
     let is_type = process_type.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -129,11 +165,11 @@ fn drink() -> String {
         .unwrap_or("coffee".to_owned())
 }
 
-fn restart(context: &Context, matches: &Matches) -> Outcome {
+fn restart(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let (process_type, pod) = restarted(&session, matches.word(0))?;
     sayln!("Restarting processes... but first, {}!", drink());
-    let progress = Progress::start(format_args!(""));
+    let progress = Spinner::start(format_args!(""));
     let pods = session.client.restart(&session.app, process_type.as_deref(), pod.as_deref());
     let pods = pods.map_err(|error| unknown_type(&session.app, process_type.as_deref(), error))?;
     if pods.is_empty() {
@@ -145,7 +181,7 @@ fn restart(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn unknown_type(app: &str, process_type: Option<&str>, error: api::client::ClientError) -> Failure {
+fn unknown_type(app: &str, process_type: Option<&str>, error: ClientError) -> Failure {
     let detail = error.detail().unwrap_or_default();
     match process_type {
         Some(process_type)
@@ -158,7 +194,7 @@ fn unknown_type(app: &str, process_type: Option<&str>, error: api::client::Clien
 }
 
 /// The type and the pod that a word means: nothing, a type, or the name of a pod.
-fn restarted(session: &AppSession, word: &str) -> Outcome<(Option<String>, Option<String>)> {
+fn restarted(session: &AppSession, word: &str) -> CommandResult<(Option<String>, Option<String>)> {
     if word.is_empty() {
         return Ok((None, None));
     }
@@ -208,6 +244,7 @@ mod tests {
             release: "v2".to_owned(),
             process_type: process_type.to_owned(),
             started: String::new(),
+            crashes: None,
         }
     }
 
@@ -217,6 +254,29 @@ mod tests {
         assert_eq!(
             processes("foo", pods),
             "=== foo Processes\n--- web:\nfoo-web-1 up (v2)\nfoo-web-2 up (v2)\n--- worker:\nfoo-worker-1 up (v2)\n"
+        );
+    }
+
+    #[test]
+    fn a_process_that_crashed_shows_why_how_often_and_since_when_behind_its_state() {
+        let crashes = Crashes {
+            reason: "exit code 3".to_owned(),
+            exit_code: 3,
+            out_of_memory: false,
+            times: 4,
+            since: "2026-01-02T03:04:05Z".to_owned(),
+            last: "2026-01-02T03:09:05Z".to_owned(),
+        };
+        let once = Crashes { times: 1, ..crashes.clone() };
+        let pods = vec![
+            Pod { state: "error".to_owned(), crashes: Some(crashes), ..pod("web", "foo-web-1") },
+            Pod { crashes: Some(once), ..pod("web", "foo-web-2") },
+        ];
+        assert_eq!(
+            processes("foo", pods),
+            "=== foo Processes\n--- web:\n\
+             foo-web-1 error (v2) crashed (exit code 3, 4 times since 2026-01-02T03:04:05Z)\n\
+             foo-web-2 up (v2) crashed (exit code 3, once, at 2026-01-02T03:04:05Z)\n"
         );
     }
 

@@ -2,18 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Command, Group, OUTPUT, many};
+use crate::command::{APP, Command, CommandGroup, OUTPUT, many};
 use crate::context::{AppSession, Context};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
 /// Blanks between the longest key and the values.
 const PAD: usize = 5;
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "registry",
     default: Some("registry:list"),
     commands: &[
@@ -42,7 +42,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let registry = session.client.config(&session.app)?.registry;
     if matches.wants_json() {
@@ -56,13 +56,13 @@ fn show(app: &str, registry: &Map<String, Value>) {
     say!("=== {app} Registry\n{}", listing::padded(registry, PAD));
 }
 
-fn set(context: &Context, matches: &Matches) -> Outcome {
-    let credentials = matches.words().iter().map(|word| credential(word)).collect::<Outcome<_>>()?;
+fn set(context: &Context, matches: &Matches) -> CommandResult {
+    let credentials = matches.words().iter().map(|word| credential(word)).collect::<CommandResult<_>>()?;
     apply(&context.app_session(matches)?, &credentials)
 }
 
 /// A password may hold `=`.
-fn credential(word: &str) -> Outcome<(String, Value)> {
+fn credential(word: &str) -> CommandResult<(String, Value)> {
     match word.split_once('=') {
         Some((key @ ("username" | "password"), value)) => Ok((key.to_owned(), Value::from(value))),
         Some((key, _)) => {
@@ -72,12 +72,12 @@ fn credential(word: &str) -> Outcome<(String, Value)> {
     }
 }
 
-fn unset(context: &Context, matches: &Matches) -> Outcome {
+fn unset(context: &Context, matches: &Matches) -> CommandResult {
     apply(&context.app_session(matches)?, &listing::nulls(matches.words()))
 }
 
-fn apply(session: &AppSession, registry: &Map<String, Value>) -> Outcome {
-    let progress = Progress::start(format_args!("Applying registry information... "));
+fn apply(session: &AppSession, registry: &Map<String, Value>) -> CommandResult {
+    let progress = Spinner::start(format_args!("Applying registry information... "));
     session.client.change_config(&session.app, &json!({ "registry": registry }))?;
     progress.done(format_args!("done"));
     let registry = session.client.config(&session.app)?.registry;

@@ -1,14 +1,14 @@
 //! Releases: the numbered versions of an app, and going back to one.
 
-use crate::command::{APP, Command, Group, LIMIT, OUTPUT, one, optional};
+use crate::command::{APP, Command, CommandGroup, LIMIT, OUTPUT, one, optional};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "releases",
     default: Some("releases:list"),
     commands: &[
@@ -37,7 +37,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let releases = session.client.releases(&session.app, session.limit())?;
     if matches.wants_json() {
@@ -58,7 +58,7 @@ fn list(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn info(context: &Context, matches: &Matches) -> Outcome {
+fn info(context: &Context, matches: &Matches) -> CommandResult {
     let version = version(matches.word(0))?;
     let session = context.app_session(matches)?;
     let release = session.client.release(&session.app, version)?;
@@ -78,12 +78,12 @@ fn info(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn rollback(context: &Context, matches: &Matches) -> Outcome {
+fn rollback(context: &Context, matches: &Matches) -> CommandResult {
     let version = matches.words().first().map(|text| version(text)).transpose()?;
     let session = context.app_session(matches)?;
     let progress = match version {
-        Some(version) => Progress::start(format_args!("Rolling back to v{version}... ")),
-        None => Progress::start(format_args!("Rolling back one release... ")),
+        Some(version) => Spinner::start(format_args!("Rolling back to v{version}... ")),
+        None => Spinner::start(format_args!("Rolling back one release... ")),
     };
     let release = session.client.rollback(&session.app, version)?;
     progress.done(format_args!("done, v{}", release.version));
@@ -91,7 +91,7 @@ fn rollback(context: &Context, matches: &Matches) -> Outcome {
 }
 
 /// The number in `v12` or `12`.
-fn version(text: &str) -> Outcome<u64> {
+fn version(text: &str) -> CommandResult<u64> {
     let number = text.strip_prefix('v').unwrap_or(text);
     number.parse().map_err(|_| Failure::new(format!("{text} is not in the form 'v#'")))
 }

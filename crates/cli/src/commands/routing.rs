@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use crate::command::{APP, Command, Group, OUTPUT};
+use crate::command::{APP, Command, CommandGroup, OUTPUT};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::sayln;
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "routing",
     default: Some("routing:info"),
     commands: &[
@@ -31,7 +31,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn info(context: &Context, matches: &Matches) -> Outcome {
+fn info(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let routable = session.client.settings(&session.app)?.routable.unwrap_or(true);
     if matches.wants_json() {
@@ -41,17 +41,17 @@ fn info(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn enable(context: &Context, matches: &Matches) -> Outcome {
+fn enable(context: &Context, matches: &Matches) -> CommandResult {
     switch(context, matches, true, "Enabling")
 }
 
-fn disable(context: &Context, matches: &Matches) -> Outcome {
+fn disable(context: &Context, matches: &Matches) -> CommandResult {
     switch(context, matches, false, "Disabling")
 }
 
-fn switch(context: &Context, matches: &Matches, routable: bool, verb: &str) -> Outcome {
+fn switch(context: &Context, matches: &Matches, routable: bool, verb: &str) -> CommandResult {
     let session = context.app_session(matches)?;
-    let progress = Progress::start(format_args!("{verb} routing for {}... ", session.app));
+    let progress = Spinner::start(format_args!("{verb} routing for {}... ", session.app));
     session.client.change_settings(&session.app, &json!({ "routable": routable }))?;
     progress.done(format_args!("done"));
     Ok(())

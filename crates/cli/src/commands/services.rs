@@ -2,12 +2,12 @@
 
 use api::services::Service;
 
-use crate::command::{APP, Command, Group, OUTPUT, Opt, valued};
+use crate::command::{APP, Command, CommandGroup, OUTPUT, Opt, valued};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::sayln;
 
 const TYPE: Opt = valued(Some('t'), "type", "type", "the process type, such as `webhooks`").required();
@@ -15,7 +15,7 @@ const ROUTE: Opt =
     valued(Some('r'), "route", "paths", "patterns of paths joined by commas, such as `/hook,~ ^/x/`")
         .required();
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "services",
     default: Some("services:list"),
     commands: &[
@@ -41,7 +41,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let services = session.client.services(&session.app)?.services;
     if matches.wants_json() {
@@ -54,21 +54,21 @@ fn list(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn add(context: &Context, matches: &Matches) -> Outcome {
+fn add(context: &Context, matches: &Matches) -> CommandResult {
     let text = |option| matches.value(option).unwrap_or_default().to_owned();
     let service = Service { procfile_type: text("type"), path_pattern: text("route") };
     let session = context.app_session(matches)?;
     let progress =
-        Progress::start(format_args!("Adding service {} to {}... ", service.procfile_type, session.app));
+        Spinner::start(format_args!("Adding service {} to {}... ", service.procfile_type, session.app));
     session.client.set_service(&session.app, &service)?;
     progress.done(format_args!("done"));
     Ok(())
 }
 
-fn remove(context: &Context, matches: &Matches) -> Outcome {
+fn remove(context: &Context, matches: &Matches) -> CommandResult {
     let process_type = matches.value("type").unwrap_or_default();
     let session = context.app_session(matches)?;
-    let progress = Progress::start(format_args!("Removing service {process_type} from {}... ", session.app));
+    let progress = Spinner::start(format_args!("Removing service {process_type} from {}... ", session.app));
     session.client.remove_service(&session.app, process_type)?;
     progress.done(format_args!("done"));
     Ok(())

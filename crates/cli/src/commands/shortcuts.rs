@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::command::{Command, Group, OUTPUT};
+use crate::command::{Command, CommandGroup, OUTPUT};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
 use crate::terminal::sayln;
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "shortcuts",
     default: Some("shortcuts:list"),
     commands: &[Command::new("shortcuts:list", "", "Lists all shortcut commands.", list)
@@ -39,12 +39,12 @@ pub const SHORTCUTS: &[(&str, &str)] = &[
     ("whoami", "auth:whoami"),
 ];
 
-/// The command that a word stands for: itself, unless it is a shortcut.
+/// The command of a shortcut; any other word is returned as it is.
 pub fn expanded(word: &str) -> &str {
     SHORTCUTS.iter().find(|(name, _)| *name == word).map_or(word, |(_, target)| target)
 }
 
-fn list(_: &Context, matches: &Matches) -> Outcome {
+fn list(_: &Context, matches: &Matches) -> CommandResult {
     if matches.wants_json() {
         return listing::json(&SHORTCUTS.iter().copied().collect::<BTreeMap<_, _>>());
     }

@@ -2,18 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Command, Group, OUTPUT, many};
+use crate::command::{APP, Command, CommandGroup, OUTPUT, many};
 use crate::context::{AppSession, Context};
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
 /// Blanks between the longest key and the values.
 const PAD: usize = 5;
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "tags",
     default: Some("tags:list"),
     commands: &[
@@ -32,7 +32,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let tags = session.client.config(&session.app)?.tags;
     if matches.wants_json() {
@@ -46,17 +46,17 @@ fn show(app: &str, tags: &Map<String, Value>) {
     say!("=== {app} Tags\n{}", listing::padded(tags, PAD));
 }
 
-fn set(context: &Context, matches: &Matches) -> Outcome {
+fn set(context: &Context, matches: &Matches) -> CommandResult {
     let tags = listing::pairs(matches.words(), "rack=1 environ=prod")?;
     apply(&context.app_session(matches)?, &tags)
 }
 
-fn unset(context: &Context, matches: &Matches) -> Outcome {
+fn unset(context: &Context, matches: &Matches) -> CommandResult {
     apply(&context.app_session(matches)?, &listing::nulls(matches.words()))
 }
 
-fn apply(session: &AppSession, tags: &Map<String, Value>) -> Outcome {
-    let progress = Progress::start(format_args!("Applying tags... "));
+fn apply(session: &AppSession, tags: &Map<String, Value>) -> CommandResult {
+    let progress = Spinner::start(format_args!("Applying tags... "));
     session.client.change_config(&session.app, &json!({ "tags": tags }))?;
     progress.done(format_args!("done"));
     let tags = session.client.config(&session.app)?.tags;

@@ -2,18 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Command, Group, OUTPUT, many};
+use crate::command::{APP, Command, CommandGroup, OUTPUT, many};
 use crate::context::{AppSession, Context};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
 /// Blanks between the longest key and the values.
 const PAD: usize = 5;
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "timeouts",
     default: Some("timeouts:list"),
     commands: &[
@@ -47,7 +47,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let timeouts = session.client.config(&session.app)?.termination_grace_period;
     if matches.wants_json() {
@@ -62,17 +62,17 @@ fn show(app: &str, timeouts: &Map<String, Value>) {
     say!("=== {app} Timeouts\n\n{rows}");
 }
 
-fn set(context: &Context, matches: &Matches) -> Outcome {
-    let timeouts = matches.words().iter().map(|word| timeout(word)).collect::<Outcome<_>>()?;
+fn set(context: &Context, matches: &Matches) -> CommandResult {
+    let timeouts = matches.words().iter().map(|word| timeout(word)).collect::<CommandResult<_>>()?;
     apply(&context.app_session(matches)?, &timeouts)
 }
 
-fn unset(context: &Context, matches: &Matches) -> Outcome {
+fn unset(context: &Context, matches: &Matches) -> CommandResult {
     apply(&context.app_session(matches)?, &listing::nulls(matches.words()))
 }
 
-fn apply(session: &AppSession, timeouts: &Map<String, Value>) -> Outcome {
-    let progress = Progress::start(format_args!("Applying timeouts... "));
+fn apply(session: &AppSession, timeouts: &Map<String, Value>) -> CommandResult {
+    let progress = Spinner::start(format_args!("Applying timeouts... "));
     session.client.change_config(&session.app, &json!({ "termination_grace_period": timeouts }))?;
     progress.done(format_args!("done"));
     let config = session.client.config(&session.app)?;
@@ -81,7 +81,7 @@ fn apply(session: &AppSession, timeouts: &Map<String, Value>) -> Outcome {
     Ok(())
 }
 
-fn timeout(word: &str) -> Outcome<(String, Value)> {
+fn timeout(word: &str) -> CommandResult<(String, Value)> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match word.split_once('=').filter(|(process, seconds)| !process.is_empty() && is_number(seconds)) {
         Some((process, seconds)) => Ok((process.to_owned(), Value::from(seconds))),

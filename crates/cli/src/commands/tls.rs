@@ -1,14 +1,14 @@
-//! Whether an app is served over HTTPS alone.
+//! HTTPS enforcement of an app.
 
-use crate::command::{APP, Command, Group, OUTPUT};
+use crate::command::{APP, Command, CommandGroup, OUTPUT};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::sayln;
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "tls",
     default: Some("tls:info"),
     commands: &[
@@ -24,7 +24,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn info(context: &Context, matches: &Matches) -> Outcome {
+fn info(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let tls = session.client.tls(&session.app)?;
     if matches.wants_json() {
@@ -36,17 +36,17 @@ fn info(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn enable(context: &Context, matches: &Matches) -> Outcome {
+fn enable(context: &Context, matches: &Matches) -> CommandResult {
     switch(context, matches, true, "Enabling")
 }
 
-fn disable(context: &Context, matches: &Matches) -> Outcome {
+fn disable(context: &Context, matches: &Matches) -> CommandResult {
     switch(context, matches, false, "Disabling")
 }
 
-fn switch(context: &Context, matches: &Matches, enforced: bool, verb: &str) -> Outcome {
+fn switch(context: &Context, matches: &Matches, enforced: bool, verb: &str) -> CommandResult {
     let session = context.app_session(matches)?;
-    let progress = Progress::start(format_args!("{verb} https-only requests for {}... ", session.app));
+    let progress = Spinner::start(format_args!("{verb} https-only requests for {}... ", session.app));
     session.client.enforce_https(&session.app, enforced)?;
     progress.done(format_args!("done"));
     Ok(())

@@ -1,13 +1,13 @@
 //! Users of the platform, for administrators.
 
-use crate::command::{Command, Group, LIMIT, OUTPUT};
+use crate::command::{Command, CommandGroup, LIMIT, OUTPUT};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
 use crate::terminal::{say, sayln};
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "users",
     default: Some("users:list"),
     commands: &[Command::new("users:list", "[options]", "Lists all registered users.", list)
@@ -16,7 +16,7 @@ pub const GROUP: Group = Group {
         .examples(&["deis users:list", "deis users --limit=10"])],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;
     let users = session.client.users(session.limit(matches)?)?;
     if matches.wants_json() {

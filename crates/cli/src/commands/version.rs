@@ -6,9 +6,9 @@ use api::API_VERSION;
 use api::client::{Address, Client};
 use serde_json::json;
 
-use crate::command::{Command, Group, OUTPUT, flag};
+use crate::command::{Command, CommandGroup, OUTPUT, flag};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
 use crate::terminal::sayln;
@@ -19,7 +19,7 @@ pub const CLIENT: &str = match option_env!("DEIS_CLIENT_VERSION") {
     None => concat!("v", env!("CARGO_PKG_VERSION")),
 };
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "version",
     default: Some("version"),
     commands: &[Command::new("version", "[options]", "Displays the client version.", version)
@@ -27,7 +27,7 @@ pub const GROUP: Group = Group {
         .examples(&["deis version", "deis version --all"])],
 };
 
-fn version(context: &Context, matches: &Matches) -> Outcome {
+fn version(context: &Context, matches: &Matches) -> CommandResult {
     if matches.wants_json() {
         let mut versions = json!({ "client": CLIENT, "client_api": API_VERSION });
         if matches.has("all") {
@@ -46,7 +46,7 @@ fn version(context: &Context, matches: &Matches) -> Outcome {
 }
 
 /// Asks without the check that warns: this command is how a user looks into such a warning.
-fn controller_version(context: &Context) -> Outcome<String> {
+fn controller_version(context: &Context) -> CommandResult<String> {
     let profile = context.load_profile()?;
     let seen = Arc::new(Mutex::new(String::new()));
     let note = Arc::clone(&seen);

@@ -2,18 +2,18 @@
 
 use api::whitelist::Whitelist;
 
-use crate::command::{APP, Command, Group, OUTPUT, one};
+use crate::command::{APP, Command, CommandGroup, OUTPUT, one};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::sayln;
 
 const ADDRESSES: crate::command::Argument =
     one("addresses", "addresses and networks joined by commas, such as `10.0.1.0/24,121.212.121.212`");
 
-pub const GROUP: Group = Group {
+pub const GROUP: CommandGroup = CommandGroup {
     name: "whitelist",
     default: Some("whitelist:list"),
     commands: &[
@@ -41,7 +41,7 @@ pub const GROUP: Group = Group {
     ],
 };
 
-fn list(context: &Context, matches: &Matches) -> Outcome {
+fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let addresses = session.client.whitelist(&session.app)?.addresses;
     if matches.wants_json() {
@@ -54,19 +54,19 @@ fn list(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-fn add(context: &Context, matches: &Matches) -> Outcome {
+fn add(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let (text, addresses) = named(matches);
-    let progress = Progress::start(format_args!("Adding {text} to {} whitelist...\n", session.app));
+    let progress = Spinner::start(format_args!("Adding {text} to {} whitelist...\n", session.app));
     session.client.add_to_whitelist(&session.app, &addresses)?;
     progress.done(format_args!("done"));
     Ok(())
 }
 
-fn remove(context: &Context, matches: &Matches) -> Outcome {
+fn remove(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let (text, addresses) = named(matches);
-    let progress = Progress::start(format_args!("Removing {text} from {} whitelist...\n", session.app));
+    let progress = Spinner::start(format_args!("Removing {text} from {} whitelist...\n", session.app));
     session.client.remove_from_whitelist(&session.app, &addresses)?;
     progress.done(format_args!("done"));
     Ok(())

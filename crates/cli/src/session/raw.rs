@@ -7,7 +7,7 @@ pub use unix::*;
 
 use api::terminal::Size;
 
-/// Where the terminal does not tell its size.
+/// Size of a terminal that reports none.
 const SIZE_DEFAULT: Size = Size { columns: 80, rows: 24 };
 
 #[cfg(unix)]
@@ -18,7 +18,7 @@ mod unix {
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
     use super::{SIZE_DEFAULT, Size};
-    use crate::failure::{Failure, Outcome};
+    use crate::failure::{CommandResult, Failure};
 
     /// Raw mode until this is dropped.
     pub struct Raw {
@@ -26,7 +26,7 @@ mod unix {
     }
 
     impl Raw {
-        pub fn enter() -> Outcome<Self> {
+        pub fn enter() -> CommandResult<Self> {
             let failed = |error: rustix::io::Errno| Failure::new(format!("the terminal refuses: {error}"));
             let before = tcgetattr(io::stdin()).map_err(failed)?;
             let mut raw = before.clone();
@@ -52,7 +52,7 @@ mod unix {
         }
     }
 
-    /// Tells when the terminal has another size.
+    /// Notifies of a changed terminal size.
     pub struct Resized(Option<Signal>);
 
     impl Resized {
@@ -89,7 +89,7 @@ mod unix {
 #[cfg(not(unix))]
 mod elsewhere {
     use super::{SIZE_DEFAULT, Size};
-    use crate::failure::{Failure, Outcome};
+    use crate::failure::{CommandResult, Failure};
 
     pub struct Raw;
 

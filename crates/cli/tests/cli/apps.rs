@@ -250,8 +250,11 @@ fn no_logs_say_what_to_check() {
 fn a_command_runs_and_its_output_is_printed() {
     let world = World::logged_in();
     world.answer("POST /v2/apps/foo/run", 200, r#"{"exit_code":0,"output":"hi there\n"}"#);
-    world.deis("run -a foo echo hi there").says("Running 'echo hi there'...\nhi there\n");
-    assert_eq!(world.requests(), [r#"POST /v2/apps/foo/run {"command":"echo hi there"}"#]);
+    world.deis("run -a foo echo hi there").prints("hi there\n", "Running 'echo hi there'...\n");
+    assert_eq!(
+        world.requests(),
+        [r#"POST /v2/apps/foo/run {"command":"echo hi there","encoding":"base64"}"#]
+    );
 }
 
 #[test]
@@ -261,9 +264,53 @@ fn a_failing_command_gives_its_exit_code_and_its_output_on_stderr() {
     let run = world.deis("run -a foo -- bash -c ls -- -h");
     assert_eq!(
         (run.out.as_str(), run.err.as_str(), run.code),
-        ("Running 'bash -c ls -- -h'...\n", "No such file or directory", 3)
+        ("", "Running 'bash -c ls -- -h'...\nNo such file or directory", 3)
     );
-    assert_eq!(world.requests(), [r#"POST /v2/apps/foo/run {"command":"bash -c ls -- -h"}"#]);
+    assert_eq!(
+        world.requests(),
+        [r#"POST /v2/apps/foo/run {"command":"bash -c ls -- -h","encoding":"base64"}"#]
+    );
+}
+
+#[test]
+fn several_words_are_arguments_and_a_single_one_is_a_line_of_shell() {
+    let world = World::logged_in();
+    world.answer("POST /v2/apps/foo/run", 200, r#"{"exit_code":0,"output":""}"#);
+
+    world.deis_with(&["run", "-a", "foo", "--", "bash", "-c", "exit 53", "", "it's"], "");
+    world.deis_with(&["run", "-a", "foo", "echo a   b; exit 7"], "");
+
+    assert_eq!(
+        world.requests(),
+        [
+            r#"POST /v2/apps/foo/run {"command":"bash -c 'exit 53' '' 'it'\\''s'","encoding":"base64"}"#,
+            r#"POST /v2/apps/foo/run {"command":"echo a   b; exit 7","encoding":"base64"}"#,
+        ]
+    );
+}
+
+#[test]
+fn output_that_is_no_text_reaches_a_file_byte_by_byte() {
+    let world = World::logged_in();
+    let body = r#"{"exit_code":0,"output":"//4AYWJj","encoding":"base64","truncated":true}"#;
+    world.answer("POST /v2/apps/foo/run", 200, body);
+
+    assert_eq!(world.output_of("run -a foo dump"), b"\xff\xfe\0abc");
+    let shown = world.on_terminal("deis run -a foo dump", "").out;
+    assert!(shown.contains("\u{fffd}\u{fffd}\\x00abc"), "{shown}");
+    assert!(shown.contains("There was more output than is kept"), "{shown}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_argument_that_is_no_text_is_refused_and_not_changed() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let world = World::logged_in();
+
+    let run = world.deis_raw(&["run", "-a", "foo", "rm"], std::ffi::OsStr::from_bytes(b"\xff.txt"));
+
+    run.fails_with("Error: the argument '\u{fffd}.txt' is not UTF-8\n");
+    assert!(world.requests().is_empty());
 }
 
 #[test]

@@ -173,10 +173,25 @@ fn a_profile_that_cannot_be_written_is_an_error() {
 #[test]
 fn logging_out_removes_the_profile_and_works_twice() {
     let world = World::logged_in();
+    world.answer("DELETE /v2/auth/tokens/", 204, "");
     world.deis("logout").says("Logged out\n");
     assert!(!world.path(".deis/client.json").exists());
     world.deis("logout").says("Logged out\n");
-    assert!(world.requests().is_empty());
+    assert_eq!(world.requests(), ["DELETE /v2/auth/tokens/"]);
+}
+
+#[test]
+fn a_token_that_cannot_be_ended_is_told_and_the_profile_is_forgotten_all_the_same() {
+    let world = World::logged_in();
+    world.answer("DELETE /v2/auth/tokens/", 500, r#"{"detail":"Server Error"}"#);
+    let run = world.deis("logout");
+    assert_eq!((run.code, run.out.as_str()), (0, "Logged out\n"));
+    assert!(run.err.contains("The token could not be ended, it stays good"), "{}", run.err);
+    assert!(!world.path(".deis/client.json").exists());
+
+    let world = World::logged_in();
+    world.answer("DELETE /v2/auth/tokens/", 401, r#"{"detail":"Invalid token."}"#);
+    world.deis("logout").says("Logged out\n");
 }
 
 #[test]

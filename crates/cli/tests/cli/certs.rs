@@ -70,6 +70,34 @@ fn a_certificate_is_added_attached_detached_and_removed() {
 }
 
 #[test]
+fn a_certificate_and_a_key_that_are_swapped_are_told_which_is_which_and_not_sent() {
+    let world = World::logged_in();
+    world.write("Blog/c.pem", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n");
+    world.write("Blog/k.pem", "-----BEGIN EC PRIVATE KEY-----\nAA==\n-----END EC PRIVATE KEY-----\n");
+
+    world.deis("certs:add n k.pem c.pem").fails_with(
+        "Error: k.pem is a private key and c.pem a certificate, they are swapped: deis certs:add n c.pem k.pem\n",
+    );
+
+    assert!(world.requests().is_empty());
+}
+
+#[test]
+fn an_expired_certificate_is_added_by_force() {
+    let world = World::logged_in();
+    world.write("Blog/c.pem", "CERT");
+    world.write("Blog/k.pem", "KEY");
+    world.answer("POST /v2/certs/", 201, CERT);
+
+    world.deis("certs:add --force n c.pem k.pem").says("Adding SSL endpoint... done\n");
+
+    assert_eq!(
+        world.requests(),
+        [r#"POST /v2/certs/ {"certificate":"CERT","key":"KEY","name":"n","force":true}"#]
+    );
+}
+
+#[test]
 fn automatic_certificates_are_switched_and_told_by_domain() {
     let world = World::logged_in();
     let wildcard = r#"{"domain":"*.a.com","state":"wildcard","certificate":null,"expires":null,"error":null,"tried":null,"next_try":null}"#;

@@ -1,4 +1,4 @@
-//! A controller that answers what a test told it to and records what it is asked.
+//! A controller with canned responses that records requests.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -23,7 +23,7 @@ struct Answer {
     body: String,
 }
 
-/// What came over the wire.
+/// A received request.
 #[derive(Clone)]
 pub struct Request {
     /// `POST /v2/apps/`.
@@ -33,7 +33,7 @@ pub struct Request {
     pub body: String,
 }
 
-/// Plays the controller, and the proxy on the way to it, on a port of its own.
+/// A controller, and a proxy in front of it, on a port of its own.
 pub struct Controller {
     pub address: SocketAddr,
     script: Arc<Mutex<Script>>,

@@ -1,4 +1,4 @@
-//! Which command a line means, help, usage errors, plugins.
+//! Dispatch of command lines, help, usage errors, plugins.
 
 use crate::world::World;
 

@@ -1,4 +1,5 @@
-//! Examples of the client's contract (cli.md 9), text for text, where other tests have other names or values in them.
+//! Examples of the client's contract (docs/spec/cli.md 9), text for text, where other tests have other names or values
+//! in them.
 
 use crate::world::{URL, World};
 

@@ -42,6 +42,33 @@ fn every_remote_of_an_app_is_removed() {
 }
 
 #[test]
+fn the_branch_that_deploys_is_shown_and_chosen() {
+    let with = |fields: &str| {
+        let world = World::logged_in();
+        let answer = crate::settings::settings(fields);
+        world.answer("GET /v2/apps/foo/settings/", 200, &answer);
+        world.answer("POST /v2/apps/foo/settings/", 201, &answer);
+        world
+    };
+    let world = with(r#""git_branch":"trunk""#);
+    world.deis("git:branch -a foo").says("The branch trunk deploys foo.\n");
+    world.deis("git:branch -a foo -o json").says("{\n  \"git_branch\": \"trunk\"\n}\n");
+    world.deis("git:branch release/2 -a foo").says("Letting the branch release/2 deploy foo... done\n");
+    world.deis("git:branch --any -a foo").says("Letting any branch deploy foo... done\n");
+    world.deis("git:branch main --any -a foo").fails_with("Error: Name a branch or give --any, not both\n");
+    let write = "POST /v2/apps/foo/settings/";
+    assert_eq!(
+        world.requests()[2..],
+        [format!(r#"{write} {{"git_branch":"release/2"}}"#), format!(r#"{write} {{"git_branch":"*"}}"#)]
+    );
+    with(r#""git_branch":"*""#).deis("git:branch -a foo").says("Any branch deploys foo.\n");
+    with(r#""git_branch":null"#).deis("git:branch -a foo").says(
+        "No branch is recorded for foo yet: the next push keeps the one that was deployed last, or else the first of \
+         main and master.\n",
+    );
+}
+
+#[test]
 fn the_app_is_found_by_the_first_remote_to_the_builder() {
     let world = in_repository(World::logged_in());
     world.git("remote add a https://elsewhere.com/no.git");

@@ -1,4 +1,4 @@
-//! What goes over the wire besides paths and bodies, and what happens when the other side is odd.
+//! Headers, redirects, proxies and TLS, and servers that behave oddly.
 
 use crate::apps::{APP, at_localhost};
 use crate::world::World;
@@ -99,6 +99,49 @@ fn a_controller_that_is_down_is_named() {
     assert!(run.err.starts_with("Error: GET http://127.0.0.1:1/v2/apps/?limit=100: "), "{}", run.err);
     assert!(run.err.to_lowercase().contains("refused"), "{}", run.err);
     assert_eq!(run.code, 1);
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_is_told_as_such_and_not_as_a_wrong_controller() {
+    let address = tls_server();
+    let world = World::new();
+    let said = format!(
+        "Error: {address} answers, but its certificate is not trusted: this machine knows nobody who signed it.\n\
+         If you know that it is your platform's, log in with --ssl-verify=false, or have this machine trust the authority \
+         that signed it\n"
+    );
+
+    world.deis(&format!("login https://{address} --username=bob --password=x")).fails_with(&said);
+    let logged_in = World::logged_in_at(&format!("https://{address}"));
+    logged_in.deis("apps").fails_with(&said);
+    logged_in.deis("run -a foo -i x").fails_with(&format!("Running 'x'...\n{said}"));
+    // A client that skips verification gets further, to a server that never answers.
+    let trusting =
+        world.deis(&format!("login https://{address} --username=bob --password=x --ssl-verify=false"));
+    assert!(!trusting.err.contains("not trusted") && trusting.code == 1, "{}", trusting.err);
+}
+
+/// A server for `localhost` that shakes hands and says nothing.
+fn tls_server() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let issuer = rcgen::Issuer::new(rcgen::CertificateParams::default(), rcgen::KeyPair::generate().unwrap());
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap().der().clone();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config =
+        std::sync::Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("localhost:{}", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            connection.complete_io(&mut stream.unwrap()).ok();
+        }
+    });
+    address
 }
 
 #[test]

@@ -31,6 +31,36 @@ fn scaling_sends_numbers_and_lists_the_processes() {
 }
 
 #[test]
+fn scaling_a_type_that_is_not_there_names_those_that_are() {
+    let build = |procfile: &str| {
+        format!(
+            r#"{{"count":1,"next":null,"previous":null,"results":[{{"owner":"bob","app":"foo","image":"i","sha":"","procfile":{procfile},"dockerfile":"","created":"","updated":"","uuid":"u"}}]}}"#
+        )
+    };
+    let app = crate::apps::APP.replace(r#""structure":{}"#, r#""structure":{"web":1}"#);
+    let refusal = r#"{"detail":"Container type wbe does not exist in application"}"#;
+    for (status, builds, told) in [
+        (200, build(r#"{"worker":"w","web":"s"}"#), "; there are: web, worker"),
+        (200, build("{}"), "; there are: web"),
+        // The refusal is what matters, whatever becomes of the question.
+        (500, String::new(), ""),
+    ] {
+        let world = World::logged_in();
+        world.answer("POST /v2/apps/foo/scale/", 400, refusal);
+        world.answer("GET /v2/apps/foo/builds/?limit=1", status, &builds).answer(
+            "GET /v2/apps/foo/",
+            200,
+            &app,
+        );
+
+        let run = world.deis("scale wbe=2 -a foo");
+
+        assert_eq!(run.out, "Scaling processes... but first, coffee!\n");
+        run.fails_with(&format!("Error: process type wbe does not exist{told}\n"));
+    }
+}
+
+#[test]
 fn a_wrong_number_is_refused() {
     let world = World::logged_in();
     world

@@ -53,7 +53,7 @@ fn a_failed_deploy_shows_what_the_controller_says() {
     world.answer("POST /v2/apps/foo/builds/", 400, r#"{"detail":"first line\nsecond"}"#);
     let run = world.deis("pull img:tag -a foo");
     assert_eq!(run.out, "Creating build... ");
-    run.fails_with("Error: Unknown Error (400): {\"detail\":\"first line\nsecond\"}\n");
+    run.fails_with("Error: first line\nsecond\n");
 }
 
 #[test]

@@ -14,7 +14,7 @@ const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 const END: u8 = 3;
 
-/// A user whose controller plays one session, and what it heard: the path, the credentials, what to start.
+/// A user whose controller plays one session, and its record: the path, the credentials, the start message.
 fn played(play: impl FnOnce(&mut Socket) + Send + 'static) -> (World, JoinHandle<[String; 3]>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let world = World::logged_in_at(&format!("http://{}", listener.local_addr().unwrap()));
@@ -52,7 +52,7 @@ fn hears(socket: &mut Socket) -> Vec<u8> {
     }
 }
 
-/// What is typed, up to and with this text.
+/// Reads the input up to and including this text.
 fn hears_until(socket: &mut Socket, end: &str) -> String {
     let mut typed = String::new();
     while !typed.ends_with(end) {

@@ -1,5 +1,6 @@
 //! One user with a home folder, a working folder and a controller of their own.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ pub struct World {
     home: TempDir,
 }
 
-/// What a run of the client left.
+/// Result of a run of the client.
 pub struct Run {
     pub out: String,
     pub err: String,
@@ -26,7 +27,7 @@ pub struct Run {
 }
 
 impl World {
-    /// A user who has never logged in.
+    /// A user without a profile.
     pub fn new() -> Self {
         let world = Self { controller: Controller::start(), home: TempDir::new().unwrap() };
         fs::create_dir(world.folder()).unwrap();
@@ -84,7 +85,7 @@ impl World {
         self
     }
 
-    /// Runs `deis` with the words of a line.
+    /// Runs `deis` with the arguments of a line.
     pub fn deis(&self, line: &str) -> Run {
         self.deis_with(&line.split_whitespace().collect::<Vec<_>>(), "")
     }
@@ -94,6 +95,20 @@ impl World {
         let mut command = self.command(env!("CARGO_BIN_EXE_deis"));
         command.args(words);
         run(command, input)
+    }
+
+    /// Runs `deis` with these words and a last one that may be no text.
+    pub fn deis_raw(&self, words: &[&str], last: &OsStr) -> Run {
+        let mut command = self.command(env!("CARGO_BIN_EXE_deis"));
+        command.args(words).arg(last);
+        run(command, "")
+    }
+
+    /// Bytes that `deis` writes to stdout.
+    pub fn output_of(&self, line: &str) -> Vec<u8> {
+        let mut command = self.command(env!("CARGO_BIN_EXE_deis"));
+        command.args(line.split_whitespace()).stdin(Stdio::null());
+        command.output().unwrap().stdout
     }
 
     /// Runs `deis` with further environment variables.
@@ -170,7 +185,7 @@ fn read_until(out: &mut impl Read, shown: &mut String, end: &str) {
     }
 }
 
-/// Waits until a terminal does not show what is typed.
+/// Waits until a terminal does not echo its input.
 fn wait_until_silent(terminal: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -199,6 +214,12 @@ impl Run {
     #[track_caller]
     pub fn says(&self, out: &str) {
         assert_eq!((self.out.as_str(), self.err.as_str(), self.code), (out, "", 0));
+    }
+
+    /// Asserts success and what was printed to stdout and stderr.
+    #[track_caller]
+    pub fn prints(&self, out: &str, err: &str) {
+        assert_eq!((self.out.as_str(), self.err.as_str(), self.code), (out, err, 0));
     }
 
     /// Asserts exit code 1 and everything on stderr.

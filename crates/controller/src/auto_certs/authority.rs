@@ -9,11 +9,11 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use store::Store;
 use tokio::sync::Mutex;
 
-use super::transport::Transport;
-use super::trouble::Trouble;
+use super::order_error::OrderError;
+use super::transport::AcmeTransport;
 use crate::settings::AcmeSettings;
 
-/// How often a request is repeated whose number the authority did not like.
+/// Retries of a request whose nonce the authority rejected.
 pub(super) const NONCES_MAX: usize = 5;
 
 pub(super) struct Authority {
@@ -27,7 +27,7 @@ impl Authority {
     }
 
     /// The account, which is made where there is none. The authority finds one that it has by its key.
-    pub(super) async fn account(&self, store: &Store) -> Result<Account, Trouble> {
+    pub(super) async fn account(&self, store: &Store) -> Result<Account, OrderError> {
         let mut known = self.account.lock().await;
         if let Some(account) = &*known {
             return Ok(account.clone());
@@ -35,12 +35,12 @@ impl Authority {
         let key = self.key(store).await?;
         for _ in 0..NONCES_MAX {
             match self.open(&key).await {
-                Err(Trouble::Nonce) => {}
-                Err(trouble) => return Err(trouble),
+                Err(OrderError::Nonce) => {}
+                Err(error) => return Err(error),
                 Ok(account) => return Ok(known.insert(account).clone()),
             }
         }
-        Err(Trouble::Nonce)
+        Err(OrderError::Nonce)
     }
 
     /// Lets the next one open the account anew.
@@ -48,9 +48,9 @@ impl Authority {
         *self.account.lock().await = None;
     }
 
-    async fn open(&self, key: &[u8]) -> Result<Account, Trouble> {
+    async fn open(&self, key: &[u8]) -> Result<Account, OrderError> {
         let AcmeSettings { directory, email, ca_bundle, .. } = &self.settings;
-        let transport = Transport::new(ca_bundle.as_deref())?;
+        let transport = AcmeTransport::new(ca_bundle.as_deref())?;
         let der = PrivatePkcs8KeyDer::from(key.to_vec());
         let key = Key::from_pkcs8_der(der.clone_key())?;
         let builder = Account::builder_with_http(Box::new(transport));
@@ -61,19 +61,19 @@ impl Authority {
         Ok(account)
     }
 
-    async fn key(&self, store: &Store) -> Result<Vec<u8>, Trouble> {
+    async fn key(&self, store: &Store) -> Result<Vec<u8>, OrderError> {
         let (_, new) = Key::generate_pkcs8()?;
         let new = STANDARD.encode(new.secret_pkcs8_der());
         let kept = store.acme_account_key(&self.settings.directory, &new, Timestamp::now()).await?;
-        let damaged = |error: base64::DecodeError| Trouble::Ours(format!("the account's key: {error}"));
+        let damaged = |error: base64::DecodeError| OrderError::Ours(format!("the account's key: {error}"));
         STANDARD.decode(kept).map_err(damaged)
     }
 }
 
-fn as_ours(error: instant_acme::Error) -> Trouble {
+fn as_ours(error: instant_acme::Error) -> OrderError {
     match error.into() {
-        Trouble::Refused(reason) | Trouble::Account(reason) => {
-            Trouble::authority(format!("it gives the platform no account: {reason}"))
+        OrderError::Refused(reason) | OrderError::Account(reason) => {
+            OrderError::authority(format!("it gives the platform no account: {reason}"))
         }
         other => other,
     }

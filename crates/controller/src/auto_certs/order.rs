@@ -1,11 +1,11 @@
-//! The order of one domain, from where it was recorded to the certificate.
+//! The order of one domain, from its record to the certificate.
 //!
-//! The authority knows how far an order is and the store knows what we need to go on, so each round asks the one,
-//! looks into the other, and takes one step.
+//! The authority knows the state of an order and the store has everything needed to continue it, so each round
+//! reads both and takes one step.
 
 use std::time::Duration;
 
-use domain::auto_certs::{ChallengeKind, Progress, challenge_kind, next_try, renew_at};
+use domain::auto_certs::{ChallengeKind, OrderProgress, challenge_kind, next_try, renew_at};
 use domain::certs::Pair;
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus,
@@ -13,41 +13,42 @@ use instant_acme::{
 };
 use jiff::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
-use store::{AutoDomain, AutoOrder, IssuedCert};
+use store::{AutoDomainRecord, AutoOrder, IssuedCert};
 
 use super::authority::Authority;
-use super::trouble::{Trouble, said};
+use super::order_error::{OrderError, describe};
 use crate::Controller;
-use crate::certificates::{Certificate, Key};
+use crate::certificates::{Certificate, PrivateKey};
 
 /// Longest work on one order at a time; it is gone on with later.
 const WORK_MAX: Duration = Duration::from_secs(10 * 60);
-/// Rounds of one work; four do it where nothing is in the way.
+/// Rounds of one run; four are enough without failures.
 const ROUNDS_MAX: usize = 20;
-/// How the authority is asked whether it is done.
+/// Polling of the authority.
 const POLL: RetryPolicy = RetryPolicy::new()
     .initial_delay(Duration::from_millis(500))
     .backoff(1.5)
     .timeout(Duration::from_secs(180));
 
-/// Brings the domain to its certificate, and records and tells what became of it.
-pub(super) async fn work(controller: &Controller, authority: &Authority, domain: &AutoDomain) {
+/// Continues the order until the domain has its certificate or the run fails, and records and logs the result.
+pub(super) async fn work(controller: &Controller, authority: &Authority, domain: &AutoDomainRecord) {
     let went = tokio::time::timeout(WORK_MAX, get(controller, authority, domain)).await;
-    let went = went.unwrap_or_else(|_| Err(Trouble::authority("it takes too long; the order goes on")));
-    let AutoDomain { domain: host, app, .. } = domain;
+    let went = went.unwrap_or_else(|_| Err(OrderError::authority("it takes too long; the order goes on")));
+    let AutoDomainRecord { domain: host, app, .. } = domain;
     match went {
-        Ok(Kept { name, expires }) => {
+        Ok(StoredCertificate { name, expires }) => {
             controller.say(app, format!("certificate {name} for {host} issued, good until {expires:.0}"));
         }
-        Err(Trouble::Unwanted) => {}
-        Err(trouble) => {
-            if matches!(trouble, Trouble::Account(_)) {
+        Err(OrderError::Unwanted) => {}
+        Err(error) => {
+            if matches!(error, OrderError::Account(_)) {
                 authority.forget_account().await;
             }
-            record_failure(controller, authority, domain, &trouble).await;
+            record_failure(controller, authority, domain, &error).await;
         }
     }
-    // The challenge is over, or the certificate there. Where routers cannot be told, the deployer does.
+    // The challenge is over, or the certificate exists. If the routers cannot be updated now, the deployer does it
+    // later.
     if let Err(error) = controller.refresh_routing(app).await {
         tracing::debug!(%app, error = &error as &dyn std::error::Error, "routers are told later");
     }
@@ -56,14 +57,14 @@ pub(super) async fn work(controller: &Controller, authority: &Authority, domain:
 async fn record_failure(
     controller: &Controller,
     authority: &Authority,
-    domain: &AutoDomain,
-    trouble: &Trouble,
+    domain: &AutoDomainRecord,
+    error: &OrderError,
 ) {
-    let AutoDomain { domain: host, app, .. } = domain;
+    let AutoDomainRecord { domain: host, app, .. } = domain;
     let (now, failures) = (Timestamp::now(), domain.progress.failures.saturating_add(1));
-    let (reason, next_try) = (trouble.reason(), next_try(trouble.fault(), failures, now));
+    let (reason, next_try) = (error.reason(), next_try(error.fault(), failures, now));
     let told = format!("no certificate for {host} yet: {reason}; next try at {next_try:.0}");
-    let progress = Progress {
+    let progress = OrderProgress {
         is_ordered: false,
         failures,
         error: Some(reason),
@@ -71,7 +72,7 @@ async fn record_failure(
         next_try: Some(next_try),
     };
     let directory = &authority.settings.directory;
-    match controller.store.record_auto_failure(host, directory, &progress, trouble.is_lost()).await {
+    match controller.store.record_auto_failure(host, directory, &progress, error.is_lost()).await {
         Ok(()) => controller.say(app, told),
         Err(error) => {
             let error = &error as &dyn std::error::Error;
@@ -81,67 +82,71 @@ async fn record_failure(
 }
 
 /// A certificate that is kept now.
-struct Kept {
+struct StoredCertificate {
     name: String,
     expires: Timestamp,
 }
 
-async fn get(controller: &Controller, authority: &Authority, domain: &AutoDomain) -> Result<Kept, Trouble> {
+async fn get(
+    controller: &Controller,
+    authority: &Authority,
+    domain: &AutoDomainRecord,
+) -> Result<StoredCertificate, OrderError> {
     if !controller.is_reached(&domain.app).await? {
         let reason = "nothing answers for the app yet: deploy it, or see `deis routing`";
-        return Err(Trouble::Ours(reason.to_owned()));
+        return Err(OrderError::Ours(reason.to_owned()));
     }
     let account = authority.account(&controller.store).await?;
     let order = controller.store.auto_order(&domain.domain, &authority.settings.directory).await?;
-    let mut work = Work { controller, authority, domain, account, order };
+    let mut work = OrderRun { controller, authority, domain, account, order };
     for _ in 0..ROUNDS_MAX {
         match work.round().await {
             Ok(Some(chain)) => return work.keep(&chain).await,
-            Ok(None) | Err(Trouble::Nonce) => {}
-            Err(trouble) => return Err(trouble),
+            Ok(None) | Err(OrderError::Nonce) => {}
+            Err(error) => return Err(error),
         }
     }
-    Err(Trouble::Authority {
+    Err(OrderError::Authority {
         reason: "the order does not come to an end".to_owned(),
-        asked: None,
+        retry_after: None,
         is_lost: true,
     })
 }
 
-struct Work<'a> {
+struct OrderRun<'a> {
     controller: &'a Controller,
     authority: &'a Authority,
-    domain: &'a AutoDomain,
+    domain: &'a AutoDomainRecord,
     account: Account,
     /// As it is recorded.
     order: AutoOrder,
 }
 
-impl Work<'_> {
+impl OrderRun<'_> {
     /// Takes one step; gives the chain once there is one.
-    async fn round(&mut self) -> Result<Option<String>, Trouble> {
+    async fn round(&mut self) -> Result<Option<String>, OrderError> {
         let mut order = self.open().await?;
         match order.state().status {
             OrderStatus::Pending => self.prove(&mut order).await.map(|()| None),
             OrderStatus::Ready => self.finalize(&mut order).await.map(|()| None),
             OrderStatus::Processing => match order.poll_certificate(&POLL).await {
                 Ok(chain) => Ok(Some(chain)),
-                // It has ended in another way, which the next round sees.
+                // It has ended otherwise, which the next round sees.
                 Err(instant_acme::Error::Str(_)) => Ok(None),
                 Err(error) => Err(error.into()),
             },
             OrderStatus::Valid => Ok(order.certificate().await?),
-            OrderStatus::Invalid => Err(Trouble::Refused(why(&mut order).await?)),
+            OrderStatus::Invalid => Err(OrderError::Refused(why(&mut order).await?)),
         }
     }
 
     /// The order as the authority has it, which is made where there is none.
-    async fn open(&mut self) -> Result<Order, Trouble> {
+    async fn open(&mut self) -> Result<Order, OrderError> {
         if let Some(url) = &self.order.url {
-            return match self.account.order(url.clone()).await.map_err(Trouble::from) {
+            return match self.account.order(url.clone()).await.map_err(OrderError::from) {
                 // Orders do not last for ever.
-                Err(Trouble::Refused(reason)) => {
-                    Err(Trouble::Authority { reason, asked: None, is_lost: true })
+                Err(OrderError::Refused(reason)) => {
+                    Err(OrderError::Authority { reason, retry_after: None, is_lost: true })
                 }
                 found => found,
             };
@@ -158,7 +163,7 @@ impl Work<'_> {
     }
 
     /// Shows the authority whose the domain is.
-    async fn prove(&mut self, order: &mut Order) -> Result<(), Trouble> {
+    async fn prove(&mut self, order: &mut Order) -> Result<(), OrderError> {
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization?;
@@ -171,14 +176,16 @@ impl Work<'_> {
             let usable: Vec<_> = self.authority.settings.challenges.iter().filter(offered).copied().collect();
             let kind = challenge_kind(&usable, self.order.failures);
             let Some(mut challenge) = kind.and_then(|kind| authorization.challenge(acme_type(kind))) else {
-                return Err(Trouble::Refused("it offers no challenge that can be answered here".to_owned()));
+                return Err(OrderError::Refused(
+                    "it offers no challenge that can be answered here".to_owned(),
+                ));
             };
             self.show(challenge.key_authorization().as_str()).await?;
             if challenge.status == ChallengeStatus::Pending {
-                match challenge.set_ready().await.map_err(Trouble::from) {
-                    // It has looked already; what it saw is in the order.
-                    Ok(()) | Err(Trouble::Refused(_)) => {}
-                    Err(trouble) => return Err(trouble),
+                match challenge.set_ready().await.map_err(OrderError::from) {
+                    // The authority has validated already; the result is in the order.
+                    Ok(()) | Err(OrderError::Refused(_)) => {}
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -190,7 +197,7 @@ impl Work<'_> {
     }
 
     /// Lets all routers answer the challenge.
-    async fn show(&mut self, key_authorization: &str) -> Result<(), Trouble> {
+    async fn show(&mut self, key_authorization: &str) -> Result<(), OrderError> {
         if self.order.key_authorization.as_deref() != Some(key_authorization) {
             self.order.key_authorization = Some(key_authorization.to_owned());
             self.record().await?;
@@ -201,8 +208,8 @@ impl Work<'_> {
     }
 
     /// Asks for the certificate, with a key that is kept before.
-    async fn finalize(&mut self, order: &mut Order) -> Result<(), Trouble> {
-        let failed = |error: rcgen::Error| Trouble::Ours(format!("cannot make a request: {error}"));
+    async fn finalize(&mut self, order: &mut Order) -> Result<(), OrderError> {
+        let failed = |error: rcgen::Error| OrderError::Ours(format!("cannot make a request: {error}"));
         let key = match &self.order.key {
             Some(key) => KeyPair::from_pem(key).map_err(failed)?,
             None => {
@@ -218,17 +225,17 @@ impl Work<'_> {
         Ok(order.finalize_csr(request.der()).await?)
     }
 
-    async fn record(&self) -> Result<(), Trouble> {
+    async fn record(&self) -> Result<(), OrderError> {
         let (domain, directory) = (&self.domain.domain, &self.authority.settings.directory);
         Ok(self.controller.store.record_auto_order(domain, directory, &self.order, Timestamp::now()).await?)
     }
 
-    async fn keep(&self, chain: &str) -> Result<Kept, Trouble> {
-        let lost = |reason: String| Trouble::Authority { reason, asked: None, is_lost: true };
+    async fn keep(&self, chain: &str) -> Result<StoredCertificate, OrderError> {
+        let lost = |reason: String| OrderError::Authority { reason, retry_after: None, is_lost: true };
         let certificate = Certificate::parse(chain).map_err(|error| lost(error.to_string()))?;
         let key =
             self.order.key.clone().ok_or_else(|| lost("the order was another platform's".to_owned()))?;
-        let parsed = Key::parse(&key).map_err(|error| lost(error.to_string()))?;
+        let parsed = PrivateKey::parse(&key).map_err(|error| lost(error.to_string()))?;
         if !certificate.belongs_to(&parsed) {
             return Err(lost("it issued a certificate for another key".to_owned()));
         }
@@ -242,20 +249,20 @@ impl Work<'_> {
             now: Timestamp::now(),
         };
         let name = self.controller.store.keep_issued_cert(issued).await?;
-        Ok(Kept { name, expires })
+        Ok(StoredCertificate { name, expires })
     }
 }
 
-/// What an authority holds against an order.
-async fn why(order: &mut Order) -> Result<String, Trouble> {
-    let of_order = order.state().error.as_ref().map(said);
+/// Problem that an authority reports for an order.
+async fn why(order: &mut Order) -> Result<String, OrderError> {
+    let of_order = order.state().error.as_ref().map(describe);
     let mut reasons = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let authorization = authorization?;
         let failed = authorization.challenges.iter().filter_map(|it| Some((it, it.error.as_ref()?)));
         reasons.extend(
-            failed.map(|(challenge, error)| format!("{}: {}", kind_name(&challenge.r#type), said(error))),
+            failed.map(|(challenge, error)| format!("{}: {}", kind_name(&challenge.r#type), describe(error))),
         );
     }
     reasons.extend(of_order.filter(|_| reasons.is_empty()));

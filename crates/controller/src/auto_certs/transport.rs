@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 
-use super::trouble::said;
+use super::order_error::describe;
 use crate::trusted;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,16 +30,16 @@ const AGENT: &str = concat!("deis-workflow/", env!("CARGO_PKG_VERSION"));
 /// The authority wants to be left alone for a while.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
-pub(super) struct Busy {
+pub(super) struct RateLimitError {
     pub(super) reason: String,
-    pub(super) asked: SignedDuration,
+    pub(super) retry_after: SignedDuration,
 }
 
-pub(super) struct Transport {
+pub(super) struct AcmeTransport {
     client: Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>,
 }
 
-impl Transport {
+impl AcmeTransport {
     /// Trusts these authorities of TLS, PEM, else what the system trusts.
     pub(super) fn new(ca_bundle: Option<&str>) -> Result<Self, Error> {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::Other(error);
@@ -66,7 +66,7 @@ impl Transport {
     }
 }
 
-impl HttpClient for Transport {
+impl HttpClient for AcmeTransport {
     fn request(
         &self,
         mut request: Request<BodyWrapper<Bytes>>,
@@ -80,23 +80,23 @@ impl HttpClient for Transport {
                 Ok::<_, Error>((head, body.to_bytes()))
             });
             let (parts, body) = answer.await.map_err(|_| Error::Other("it does not answer".into()))??;
-            match busy(parts.status, &parts.headers, &body) {
-                Some(busy) => Err(Error::Other(Box::new(busy))),
+            match rate_limit(parts.status, &parts.headers, &body) {
+                Some(limit) => Err(Error::Other(Box::new(limit))),
                 None => Ok(BytesResponse { parts, body: Box::new(body) }),
             }
         })
     }
 }
 
-/// Whether it answers that we are to come back later, and when.
-fn busy(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Busy> {
+/// Recognizes a response that says to retry later, and the time of the retry.
+fn rate_limit(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<RateLimitError> {
     if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         return None;
     }
     let seconds: i64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    let reason = serde_json::from_slice::<Problem>(body).map(|problem| said(&problem));
+    let reason = serde_json::from_slice::<Problem>(body).map(|problem| describe(&problem));
     let reason = reason.unwrap_or_else(|_| format!("it answers {status}"));
-    Some(Busy { reason, asked: SignedDuration::from_secs(seconds.max(0)) })
+    Some(RateLimitError { reason, retry_after: SignedDuration::from_secs(seconds.max(0)) })
 }
 
 #[cfg(test)]
@@ -108,17 +108,22 @@ mod tests {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("3600"))]);
         let body = br#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"too many"}"#;
 
-        let limited = busy(StatusCode::TOO_MANY_REQUESTS, &headers, body).expect("it says so");
-        let down = busy(StatusCode::SERVICE_UNAVAILABLE, &headers, b"<html>").expect("it says so");
+        let limited = rate_limit(StatusCode::TOO_MANY_REQUESTS, &headers, body).expect("it says so");
+        let down = rate_limit(StatusCode::SERVICE_UNAVAILABLE, &headers, b"<html>").expect("it says so");
 
-        assert_eq!((limited.reason.as_str(), limited.asked.as_secs()), ("too many (rateLimited)", 3_600));
+        assert_eq!(
+            (limited.reason.as_str(), limited.retry_after.as_secs()),
+            ("too many (rateLimited)", 3_600)
+        );
         assert_eq!(down.reason, "it answers 503 Service Unavailable");
-        assert!(busy(StatusCode::OK, &headers, body).is_none());
-        assert!(busy(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body).is_none());
+        assert!(rate_limit(StatusCode::OK, &headers, body).is_none());
+        assert!(rate_limit(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body).is_none());
     }
 
     #[test]
     fn a_bundle_that_is_none_is_refused() {
-        assert!(Transport::new(Some("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n")).is_err());
+        assert!(
+            AcmeTransport::new(Some("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n")).is_err()
+        );
     }
 }

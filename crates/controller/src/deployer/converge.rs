@@ -1,4 +1,4 @@
-//! One app on its way to its newest wish.
+//! Work of one app, until it runs its newest deploy.
 
 use domain::AppName;
 use jiff::Timestamp;
@@ -6,18 +6,18 @@ use store::{Deploy, DeployKind, StoreError};
 use tokio::sync::watch;
 
 use super::engine_call::until_reachable;
-use super::rollout::{Trouble, roll_out};
+use super::rollout::{DeployError, roll_out};
 use super::settle::{restore, settle};
 use crate::Controller;
 
-/// Works until the app has no open wish left. A wish that comes meanwhile takes over at once: dropping
+/// Works until the app has no open deploy left. A deploy that comes meanwhile takes over at once: dropping
 /// the work on the older one is the same as dying in the middle of it.
 pub(super) async fn converge(
     controller: &Controller,
     app: &AppName,
     mut is_settled: bool,
     mut ticks: watch::Receiver<u64>,
-) -> Result<(), Trouble> {
+) -> Result<(), DeployError> {
     loop {
         match controller.store.app(app).await? {
             None => return Ok(()),
@@ -39,8 +39,8 @@ pub(super) async fn converge(
     }
 }
 
-/// Carries out one deploy and records its end; says whether the engine now runs what it should.
-async fn carry_out(controller: &Controller, deploy: &Deploy) -> Result<bool, Trouble> {
+/// Carries out one deploy and records its end; returns true if the engine now runs what it should.
+async fn carry_out(controller: &Controller, deploy: &Deploy) -> Result<bool, DeployError> {
     let store = &controller.store;
     if !store.begin_deploy(deploy.id, Timestamp::now()).await? {
         return Ok(true);
@@ -48,18 +48,23 @@ async fn carry_out(controller: &Controller, deploy: &Deploy) -> Result<bool, Tro
     let is_settled = match roll_out(controller, deploy).await {
         Ok(()) => {
             store.succeed_deploy(deploy.id, Timestamp::now()).await?;
+            if deploy.kind == DeployKind::Release
+                && let Some(warning) = controller.nobody_serves(deploy.id).await?
+            {
+                controller.warn(&deploy.app, warning);
+            }
             true
         }
-        Err(Trouble::Store(error)) if error.can_be_retried() => return Err(error.into()),
-        Err(trouble) => fail(controller, deploy, trouble.to_string()).await?,
+        Err(DeployError::Store(error)) if error.can_be_retried() => return Err(error.into()),
+        Err(error) => fail(controller, deploy, error.to_string()).await?,
     };
     controller.ended.send_modify(|count| *count += 1);
     Ok(is_settled)
 }
 
-/// Goes back to the last good deploy, then records the failure. Where going back meets trouble itself,
+/// Goes back to the last good deploy, then records the failure. Where going back fails itself,
 /// the failure is recorded all the same and the caller goes on settling.
-async fn fail(controller: &Controller, deploy: &Deploy, reason: String) -> Result<bool, Trouble> {
+async fn fail(controller: &Controller, deploy: &Deploy, reason: String) -> Result<bool, DeployError> {
     let last_good = controller.store.last_good_deploy(&deploy.app).await?;
     let reason = match &last_good {
         Some(good) if deploy.kind == DeployKind::Release => {
@@ -74,8 +79,8 @@ async fn fail(controller: &Controller, deploy: &Deploy, reason: String) -> Resul
     };
     let is_restored = match restore(controller, &deploy.app, last_good.as_ref()).await {
         Ok(()) => true,
-        Err(trouble) => {
-            tracing::warn!(app = %deploy.app, %trouble, "could not go back to the last good deploy yet");
+        Err(error) => {
+            tracing::warn!(app = %deploy.app, %error, "could not go back to the last good deploy yet");
             false
         }
     };
@@ -83,18 +88,18 @@ async fn fail(controller: &Controller, deploy: &Deploy, reason: String) -> Resul
     Ok(is_restored)
 }
 
-/// Waits until there is a newer wish than `deploy`.
+/// Waits until there is a newer deploy than `deploy`.
 async fn overtaken(controller: &Controller, deploy: &Deploy, ticks: &mut watch::Receiver<u64>) {
     while ticks.changed().await.is_ok() {
         match is_still_wanted(controller, deploy).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
-                tracing::warn!(app = %deploy.app, error = &error as &dyn std::error::Error, "can not look for newer wishes");
+                tracing::warn!(app = %deploy.app, error = &error as &dyn std::error::Error, "can not look for newer deploys");
             }
         }
     }
-    // Nobody is left to wish anything.
+    // Nobody is left to record anything.
     std::future::pending::<()>().await;
 }
 
@@ -106,7 +111,7 @@ async fn is_still_wanted(controller: &Controller, deploy: &Deploy) -> Result<boo
 }
 
 /// Ends an app: first all that runs, then the lines of its log, then its rows.
-async fn remove(controller: &Controller, app: &AppName) -> Result<(), Trouble> {
+async fn remove(controller: &Controller, app: &AppName) -> Result<(), DeployError> {
     until_reachable(controller, || controller.engine.remove_app(app)).await?;
     if let Some(logger) = &controller.logger
         && let Err(error) = logger.forget(app).await
@@ -114,6 +119,7 @@ async fn remove(controller: &Controller, app: &AppName) -> Result<(), Trouble> {
         tracing::warn!(%app, error = &*error as &dyn std::error::Error, "lines of a removed app stay");
     }
     controller.store.forget_app(app).await?;
+    controller.room_freed.notify_one();
     controller.ended.send_modify(|count| *count += 1);
     Ok(())
 }

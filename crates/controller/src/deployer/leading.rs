@@ -1,20 +1,21 @@
-//! Of several controllers on one database, one runs the deployer and gets certificates; all of them answer the API.
+//! Of several controllers on one database, one runs the deployer, gets certificates, removes old rows and logs
+//! crashes; all of them answer the API.
 
 use std::time::Duration;
 
-use store::Lead;
+use store::Leadership;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::{Controller, auto_certs};
+use crate::{Controller, auto_certs, crashes, retention, tidying};
 
-/// How often one that does not lead asks whether it may.
+/// Interval at which a follower tries to become the leader.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-/// How often one that leads asks whether it still does.
+/// Interval at which the leader checks that it still is.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
-/// How long the database may take to say that we do. Shorter than it takes to give the lead to another where it hears
-/// nothing of us, so that two never carry out deploys at the same time.
+/// Longest wait of the leader for the database. Shorter than the time after which the database gives the lead of a
+/// silent leader to another, so that two never carry out deploys at the same time.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// Runs the deployer, and what gets certificates, while this controller leads, until `shutdown` turns true or closes.
@@ -27,6 +28,9 @@ pub async fn run_while_leading(controller: Controller, mut shutdown: watch::Rece
                 tokio::select! {
                     () = super::run(controller.clone(), ends) => {}
                     never = auto_certs::run(controller.clone()) => match never {},
+                    never = tidying::run(controller.clone()) => match never {},
+                    never = retention::run(controller.clone()) => match never {},
+                    never = crashes::run(controller.clone()) => match never {},
                 }
             }
             Ok(None) => {}
@@ -36,14 +40,14 @@ pub async fn run_while_leading(controller: Controller, mut shutdown: watch::Rece
         }
         tokio::select! {
             () = sleep(ASK_EVERY) => {}
-            // A closed channel means that whoever could stop us is gone.
+            // A closed channel means that the sender of the stop signal is gone.
             _ = shutdown.wait_for(|stop| *stop) => return,
         }
     }
 }
 
 /// Ends when the lead is lost or the process is to stop; then the lead is another's to take.
-async fn until_lost(mut lead: Lead, mut shutdown: watch::Receiver<bool>) {
+async fn until_lost(mut lead: Leadership, mut shutdown: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             () = sleep(CHECK_EVERY) => {}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::deployment::Workload;
 use domain::settings::RunSettings;
 use domain::structure::Structure;
-use domain::workload_plan::{Plan, PlanSettings};
+use domain::workload_plan::{PlanSettings, WorkloadPlan};
 use engine::Outcome;
 use futures_util::future::try_join_all;
 use store::{Deploy, ReleaseContent, StoreError};
@@ -17,16 +17,16 @@ use crate::Controller;
 
 /// Longest wait for one workload; below what the callers of a deploy wait.
 const OUTCOME_SECONDS_MAX: u64 = 1_200;
-/// How often a workload is applied again after the engine said that something else took its place.
+/// Number of times that a workload is applied again after the engine reported it superseded.
 const SUPERSEDED_MAX: u32 = 3;
 
-/// What stands in the way of an app.
+/// Failure of a deploy, by who can act on it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub(super) enum DeployError {
     /// The records do not answer: trying again may help, and nothing can be noted meanwhile.
     #[error("records: {0}")]
     Store(#[from] StoreError),
-    /// The engine did not answer for longer than we are patient: trying again later may help.
+    /// The engine did not answer within its timeout: trying again later may help.
     #[error("{0}")]
     Engine(String),
     /// The app, in words for its users: trying again helps only once something of it has changed.
@@ -34,9 +34,9 @@ pub(super) enum Trouble {
     App(String),
 }
 
-/// Makes the deploy run. What serves starts first, then requests go there, and only then is stopped
-/// what is wanted at 0: a process type that goes away serves until the others do.
-pub(super) async fn roll_out(controller: &Controller, deploy: &Deploy) -> Result<(), Trouble> {
+/// Carries out a deploy. Serving workloads start first, then requests go there, and only then workloads at 0 stop:
+/// a process type that goes away serves until the others do.
+pub(super) async fn roll_out(controller: &Controller, deploy: &Deploy) -> Result<(), DeployError> {
     let workloads = workloads(controller, deploy).await?;
     let (starting, resting): (Vec<_>, Vec<_>) =
         workloads.into_iter().partition(|workload| workload.replicas.at_least() > 0);
@@ -50,19 +50,26 @@ pub(super) async fn roll_out(controller: &Controller, deploy: &Deploy) -> Result
 }
 
 /// The workloads that a deploy means.
-pub(super) async fn workloads(controller: &Controller, deploy: &Deploy) -> Result<Vec<Workload>, Trouble> {
+pub(super) async fn workloads(
+    controller: &Controller,
+    deploy: &Deploy,
+) -> Result<Vec<Workload>, DeployError> {
     let Deploy { app, version, structure, run, .. } = deploy;
-    let missing = |what: &str| Trouble::App(format!("v{version} of {app} has no {what}"));
+    let missing = |what: &str| DeployError::App(format!("v{version} of {app} has no {what}"));
     let content = controller.store.release_content(app, *version).await?;
     let content = content.ok_or_else(|| missing("record"))?;
     let plan = plan(controller, &content, run).ok_or_else(|| missing("build"))?;
-    plan.workloads(structure).map_err(|error| Trouble::App(error.to_string()))
+    plan.workloads(structure).map_err(|error| DeployError::App(error.to_string()))
 }
 
 /// A release as it is to run; `None` where there is no build to run.
-fn plan<'a>(controller: &Controller, content: &'a ReleaseContent, run: &'a RunSettings) -> Option<Plan<'a>> {
+fn plan<'a>(
+    controller: &Controller,
+    content: &'a ReleaseContent,
+    run: &'a RunSettings,
+) -> Option<WorkloadPlan<'a>> {
     let ReleaseContent { release, config, build } = content;
-    Some(Plan {
+    Some(WorkloadPlan {
         app: &release.app,
         version: release.version,
         summary: &release.summary,
@@ -74,7 +81,7 @@ fn plan<'a>(controller: &Controller, content: &'a ReleaseContent, run: &'a RunSe
     })
 }
 
-/// What the operator decided about every app.
+/// The operator's defaults for every app.
 pub(crate) fn plan_settings(controller: &Controller) -> PlanSettings {
     PlanSettings {
         deploy_timeout_seconds: controller.settings.deploy_timeout_seconds,
@@ -82,11 +89,12 @@ pub(crate) fn plan_settings(controller: &Controller) -> PlanSettings {
         deploy_batches: controller.settings.deploy_batches,
         revisions_kept: controller.settings.revisions_kept,
         expose_addresses: controller.settings.expose_addresses,
+        default_memory_bytes: controller.settings.default_memory_bytes(),
     }
 }
 
-/// Applies workloads and waits until all of them run as wished.
-pub(super) async fn bring_up(controller: &Controller, workloads: &[Workload]) -> Result<(), Trouble> {
+/// Applies workloads and waits until all of them run as asked for.
+pub(super) async fn bring_up(controller: &Controller, workloads: &[Workload]) -> Result<(), DeployError> {
     for workload in workloads {
         until_reachable(controller, || controller.engine.apply(workload)).await?;
     }
@@ -94,31 +102,31 @@ pub(super) async fn bring_up(controller: &Controller, workloads: &[Workload]) ->
     Ok(())
 }
 
-async fn outcome(controller: &Controller, workload: &Workload) -> Result<(), Trouble> {
+async fn outcome(controller: &Controller, workload: &Workload) -> Result<(), DeployError> {
     let Workload { id, release, .. } = workload;
     for _ in 0..SUPERSEDED_MAX {
         let waiting = until_reachable(controller, || controller.engine.outcome(id, *release));
         match timeout(Duration::from_secs(OUTCOME_SECONDS_MAX), waiting).await {
             Ok(Ok(Outcome::Running)) => return Ok(()),
-            Ok(Ok(Outcome::Failed { reason })) => return Err(Trouble::App(reason)),
+            Ok(Ok(Outcome::Failed { reason })) => return Err(DeployError::App(reason)),
             Ok(Ok(Outcome::Superseded)) => {
                 until_reachable(controller, || controller.engine.apply(workload)).await?;
             }
-            Ok(Err(trouble)) => return Err(trouble),
+            Ok(Err(error)) => return Err(error),
             Err(_) => {
                 let reason = format!("{id} was not running after {OUTCOME_SECONDS_MAX} seconds");
-                return Err(Trouble::App(reason));
+                return Err(DeployError::App(reason));
             }
         }
     }
-    Err(Trouble::App(format!("{id} did not stay at v{release}: something else changed it at the engine")))
+    Err(DeployError::App(format!("{id} did not stay at v{release}: something else changed it at the engine")))
 }
 
 async fn send_requests(
     controller: &Controller,
     deploy: &Deploy,
     structure: &Structure,
-) -> Result<(), Trouble> {
+) -> Result<(), DeployError> {
     let routing = route(controller, &deploy.app, structure).await?;
     until_reachable(controller, || controller.engine.route(&routing)).await
 }

@@ -1,17 +1,17 @@
-//! How an app is reached, as the records say it.
+//! Routing of an app, made from the records.
 
 use std::sync::PoisonError;
 
 use domain::AppName;
 use domain::routing::{AppRouting, Claim, PathService};
 use domain::settings::AppSettings;
-use domain::structure::{Structure, routing_target};
+use domain::structure::{Structure, nobody_serves, routing_target};
 use engine::EngineError;
-use store::{Domain, Page, Service, StoreError};
+use store::{DomainRecord, PageRange, ServiceRecord, StoreError};
 
 use crate::Controller;
 
-/// Why the engine was not told how to reach an app.
+/// A failure to give the engine an app's routing.
 #[derive(Debug, thiserror::Error)]
 pub enum RoutingError {
     #[error(transparent)]
@@ -21,10 +21,10 @@ pub enum RoutingError {
 }
 
 impl Controller {
-    /// Tells the engine how the app is to be reached now, after a change of its domains, services or settings.
-    /// Where the engine does not answer, the deployer tells it as soon as it does.
+    /// Gives the engine the app's current routing, after a change of its domains, services or settings. If the
+    /// engine does not answer, the deployer does it later.
     pub async fn refresh_routing(&self, app: &AppName) -> Result<(), RoutingError> {
-        let told = self.tell_routing(app).await;
+        let told = self.publish_routing(app).await;
         if told.is_err() {
             self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).insert(app.clone());
             self.wake.notify_one();
@@ -32,13 +32,13 @@ impl Controller {
         told
     }
 
-    /// Whether visitors reach the app at all.
+    /// Returns true if the app is routable.
     pub(crate) async fn is_reached(&self, app: &AppName) -> Result<bool, StoreError> {
         let routing = self.routing(app).await?;
         Ok(routing.routable && routing.target.is_some())
     }
 
-    async fn tell_routing(&self, app: &AppName) -> Result<(), RoutingError> {
+    async fn publish_routing(&self, app: &AppName) -> Result<(), RoutingError> {
         let routing = self.routing(app).await?;
         Ok(self.engine.route(&routing).await?)
     }
@@ -52,19 +52,34 @@ impl Controller {
     }
 }
 
+impl Controller {
+    /// Warning that nothing serves an app after this deploy; `None` if a process does, or another deploy took its
+    /// place.
+    pub(crate) async fn nobody_serves(&self, deploy: i64) -> Result<Option<String>, StoreError> {
+        let Some(deploy) = self.store.deploy(deploy).await?.filter(|deploy| deploy.successor.is_none())
+        else {
+            return Ok(None);
+        };
+        let content = self.store.release_content(&deploy.app, deploy.version).await?;
+        let build = content.and_then(|content| content.build);
+        Ok(build.and_then(|record| nobody_serves(&record.build, &deploy.structure, &deploy.run)))
+    }
+}
+
 /// Routing of an app that runs with `structure`.
 pub(super) async fn route(
     controller: &Controller,
     app: &AppName,
     structure: &Structure,
 ) -> Result<AppRouting, StoreError> {
-    let domains = controller.store.domains(app, Page::ALL).await?.rows;
-    let AppSettings { maintenance, routable, access_log, whitelist, autoscale: _, label: _ } =
+    let domains = controller.store.domains(app, PageRange::ALL).await?.rows;
+    let AppSettings { maintenance, routable, access_log, whitelist, autoscale: _, label: _, git_branch: _ } =
         controller.store.settings(app).await?.settings;
     let tls = controller.store.tls(app).await?;
     let certificates = controller.store.attached_certs(app).await?;
     let challenges = controller.store.challenges(app).await?;
     let mut services: Vec<_> = controller.store.services(app).await?.into_iter().map(path_service).collect();
+    let owner = controller.store.app(app).await?.map(|app| app.owner);
     services.sort_by(|one, other| one.process.cmp(&other.process));
     Ok(AppRouting {
         app: app.clone(),
@@ -78,14 +93,15 @@ pub(super) async fn route(
         certificates,
         services,
         challenges,
+        owner,
     })
 }
 
-fn path_service(service: Service) -> PathService {
-    let Service { app: _, process, path_pattern, created: _, updated: _ } = service;
+fn path_service(service: ServiceRecord) -> PathService {
+    let ServiceRecord { app: _, process, path_pattern, created: _, updated: _ } = service;
     PathService { process, path_pattern }
 }
 
-fn claim(domain: &Domain) -> Claim {
+fn claim(domain: &DomainRecord) -> Claim {
     Claim { host: domain.domain.clone(), since_ms: domain.created.as_millisecond() }
 }

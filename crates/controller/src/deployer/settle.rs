@@ -7,12 +7,12 @@ use domain::structure::Structure;
 use store::Deploy;
 
 use super::engine_call::until_reachable;
-use super::rollout::{Trouble, bring_up, workloads};
+use super::rollout::{DeployError, bring_up, workloads};
 use super::routing::route;
 use crate::Controller;
 
-/// Tells the engine again what it should be running; where it does, nothing changes.
-pub(super) async fn settle(controller: &Controller, app: &AppName) -> Result<(), Trouble> {
+/// Applies the desired state again; nothing changes if the engine runs it.
+pub(super) async fn settle(controller: &Controller, app: &AppName) -> Result<(), DeployError> {
     let last_good = controller.store.last_good_deploy(app).await?;
     restore(controller, app, last_good.as_ref()).await
 }
@@ -22,15 +22,15 @@ pub(super) async fn restore(
     controller: &Controller,
     app: &AppName,
     good: Option<&Deploy>,
-) -> Result<(), Trouble> {
+) -> Result<(), DeployError> {
     let wanted = match good {
         Some(deploy) => workloads(controller, deploy).await?,
         None => Vec::new(),
     };
     let ids: BTreeSet<_> = wanted.iter().map(|workload| &workload.id).collect();
-    let running = until_reachable(controller, || controller.engine.wanted()).await?;
-    let leftovers = running.iter().map(|workload| &workload.id);
-    for id in leftovers.filter(|id| id.app == *app && !ids.contains(id)) {
+    let running = until_reachable(controller, || controller.engine.wanted_of(app)).await?;
+    let orphans = running.iter().map(|workload| &workload.id);
+    for id in orphans.filter(|id| !ids.contains(id)) {
         until_reachable(controller, || controller.engine.remove(id)).await?;
     }
     let empty = Structure::new();
@@ -39,7 +39,7 @@ pub(super) async fn restore(
     match bring_up(controller, &wanted).await {
         // It ran once and does not any more. The engine was told; telling it again and again would
         // start the app over and over.
-        Err(Trouble::App(reason)) => {
+        Err(DeployError::App(reason)) => {
             tracing::warn!(%app, reason, "the last good deploy does not run any more");
             Ok(())
         }

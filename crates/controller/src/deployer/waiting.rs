@@ -1,4 +1,4 @@
-//! Waiting for the end of a wish. The work is the deployer's: it goes on when the waiting one hangs up.
+//! Waiting for the end of a deploy. The deployer does the work, also after the waiting client hangs up.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::Controller;
 const DEPLOY_SECONDS_MAX: u64 = 1_300;
 /// Longest wait for an app to be gone.
 const REMOVAL_SECONDS_MAX: u64 = 120;
-/// How often the records are read again without a sign that something ended.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Interval at which the records are read again without a notification.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How a wish ended.
+/// End of a deploy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
+pub enum DeployOutcome {
     Succeeded,
     /// The reason is in words for the app's users.
     Failed {
@@ -26,20 +26,20 @@ pub enum Ended {
     },
     /// The app was removed meanwhile.
     Removed,
-    /// It is still under way, and goes on.
+    /// Still under way; it continues.
     Unfinished,
 }
 
 impl Controller {
     /// Waits until a deploy has ended; one that was superseded ends as its successor does.
-    pub async fn wait_for(&self, deploy: i64) -> Result<Ended, StoreError> {
+    pub async fn wait_for(&self, deploy: i64) -> Result<DeployOutcome, StoreError> {
         let ends = Instant::now() + Duration::from_secs(DEPLOY_SECONDS_MAX);
         let mut changed = self.ended.subscribe();
         let mut id = deploy;
         while Instant::now() < ends {
             let found = match self.store.deploy(id).await {
                 Ok(Some(found)) => found,
-                Ok(None) => return Ok(Ended::Removed),
+                Ok(None) => return Ok(DeployOutcome::Removed),
                 Err(error) if error.can_be_retried() => {
                     a_sign(&mut changed, ends).await;
                     continue;
@@ -47,18 +47,18 @@ impl Controller {
                 Err(error) => return Err(error),
             };
             match (found.state, found.successor) {
-                (DeployState::Succeeded, _) => return Ok(Ended::Succeeded),
+                (DeployState::Succeeded, _) => return Ok(DeployOutcome::Succeeded),
                 (DeployState::Failed, _) => {
-                    return Ok(Ended::Failed { reason: found.reason.unwrap_or_default() });
+                    return Ok(DeployOutcome::Failed { reason: found.reason.unwrap_or_default() });
                 }
                 (DeployState::Superseded, Some(successor)) => id = successor,
                 _ => a_sign(&mut changed, ends).await,
             }
         }
-        Ok(Ended::Unfinished)
+        Ok(DeployOutcome::Unfinished)
     }
 
-    /// Waits until an app that was wished away is gone; says whether it is.
+    /// Waits until an app that was removed is gone; says whether it is.
     pub async fn wait_for_removal(&self, app: &AppName) -> Result<bool, StoreError> {
         let ends = Instant::now() + Duration::from_secs(REMOVAL_SECONDS_MAX);
         let mut changed = self.ended.subscribe();
@@ -74,9 +74,9 @@ impl Controller {
 
 /// Waits for something to end, but not for long: the records know best.
 async fn a_sign(changed: &mut watch::Receiver<u64>, ends: Instant) {
-    let look_again = (Instant::now() + LOOK_EVERY).min(ends);
-    if let Ok(Err(_)) = timeout_at(look_again, changed.changed()).await {
+    let poll_again = (Instant::now() + POLL_INTERVAL).min(ends);
+    if let Ok(Err(_)) = timeout_at(poll_again, changed.changed()).await {
         // The deployer is gone; whatever ends now is seen in the records only.
-        sleep_until(look_again).await;
+        sleep_until(poll_again).await;
     }
 }

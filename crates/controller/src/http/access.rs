@@ -1,12 +1,15 @@
-//! Who is calling, and are they let in (api.md 1.3 and 3)? Whom each thing is for is in `domain::access`.
+//! Authentication and authorization (docs/spec/api.md 1.3 and 3). The rules are in `domain::access`.
 
 use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use domain::AppName;
-use domain::access::{Rule, Standing};
-use store::User;
+use domain::access::{AccessRule, Relation};
+use jiff::Timestamp;
+use listener::Source;
+use listener::http::{PeerSource, forwarded_for};
+use store::UserRecord;
 use subtle::ConstantTimeEq as _;
 
 use super::error::ApiError;
@@ -16,7 +19,7 @@ pub(crate) const NO_CREDENTIALS: &str = "Authentication credentials were not pro
 
 /// The user whose token came with the request.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller(pub(crate) User);
+pub(crate) struct Caller(pub(crate) UserRecord);
 
 impl Caller {
     pub(crate) fn name(&self) -> &str {
@@ -28,31 +31,62 @@ impl Caller {
     }
 }
 
+/// The hash of the token that came with the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CallerToken(pub(crate) String);
+
 /// The same for URLs that need no credentials.
 #[derive(Debug, Clone)]
 pub(crate) struct MaybeCaller(pub(crate) Option<Caller>);
 
-/// Lets a request in or says why not; a caller is kept with the request for the handler.
+/// Source of a request; `None` if it is unknown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientSource(pub(crate) Option<Source>);
+
+impl ClientSource {
+    fn of<T>(request: &axum::http::Request<T>) -> Self {
+        Self::from(request.extensions().get::<PeerSource>(), request.headers())
+    }
+
+    /// The server says it; the header alone counts where there is none before us, as in tests.
+    fn from(client: Option<&PeerSource>, headers: &HeaderMap) -> Self {
+        Self(client.map_or_else(|| forwarded_for(headers), |client| client.0))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ClientSource {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::from(parts.extensions.get::<PeerSource>(), &parts.headers))
+    }
+}
+
+/// Lets a request in or returns the refusal; a caller is stored with the request for the handler.
 pub(crate) async fn admit(
     controller: &Controller,
-    rule: Rule,
+    rule: AccessRule,
     request: &mut Request,
 ) -> Result<(), ApiError> {
-    if rule == Rule::Builder {
+    if rule == AccessRule::Builder {
         return admit_builder(controller, request.headers());
     }
+    let place = ClientSource::of(request);
     let caller = match (rule, token(request.headers())) {
-        (Rule::Anyone, Ok(Some(token))) => caller_of(controller, token).await?.ok(),
-        (Rule::Anyone, _) => None,
-        (_, Ok(Some(token))) => Some(caller_of(controller, token).await?.map_err(ApiError::unauthorized)?),
+        (AccessRule::Anyone, Ok(Some(token))) => caller_of(controller, place, token).await?.ok(),
+        (AccessRule::Anyone, _) => None,
+        (_, Ok(Some(token))) => {
+            Some(caller_of(controller, place, token).await?.map_err(ApiError::unauthorized)?)
+        }
         (_, Ok(None)) => return Err(ApiError::unauthorized(NO_CREDENTIALS)),
         (_, Err(malformed)) => return Err(ApiError::unauthorized(malformed)),
     };
-    if rule == Rule::Admin && !caller.as_ref().is_some_and(Caller::is_admin) {
+    if rule == AccessRule::Admin && !caller.as_ref().is_some_and(|(caller, _)| caller.is_admin()) {
         return Err(ApiError::forbidden());
     }
-    if let Some(caller) = caller {
+    if let Some((caller, token)) = caller {
         request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(token);
     }
     Ok(())
 }
@@ -84,11 +118,20 @@ fn token(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
     }
 }
 
-async fn caller_of(controller: &Controller, token: &str) -> Result<Result<Caller, &'static str>, ApiError> {
-    Ok(match controller.store.user_of_token(&tokens::hash(token)).await? {
-        None => Err("Invalid token."),
+async fn caller_of(
+    controller: &Controller,
+    ClientSource(place): ClientSource,
+    token: &str,
+) -> Result<Result<(Caller, CallerToken), &'static str>, ApiError> {
+    let _turn = controller.logins.token_turn(place, Timestamp::now()).await?;
+    let hash = tokens::hash(token);
+    Ok(match controller.store.user_of_token(&hash).await? {
+        None => {
+            controller.logins.wrong_token(place, Timestamp::now());
+            Err("Invalid token.")
+        }
         Some(user) if !user.is_active => Err("User inactive or deleted."),
-        Some(user) => Ok(Caller(user)),
+        Some(user) => Ok((Caller(user), CallerToken(hash))),
     })
 }
 
@@ -98,6 +141,15 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let caller = parts.extensions.get::<Self>().cloned();
         caller.ok_or_else(|| ApiError::internal("a handler wants a caller at a URL that anyone may enter"))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for CallerToken {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let token = parts.extensions.get::<Self>().cloned();
+        token.ok_or_else(|| ApiError::internal("a handler wants a token at a URL that anyone may enter"))
     }
 }
 
@@ -122,13 +174,13 @@ impl<S: Sync> FromRequestParts<S> for ThisApp {
     }
 }
 
-/// Finds the app of a URL that is about one, where its row says who may have it.
+/// Finds and authorizes the app of the URL, for rules that are about an app.
 pub(crate) async fn admit_to_app(
     controller: &Controller,
-    rule: Rule,
+    rule: AccessRule,
     request: Request,
 ) -> Result<Request, ApiError> {
-    if !matches!(rule, Rule::UseApp | Rule::OwnApp) {
+    if !matches!(rule, AccessRule::UseApp | AccessRule::OwnApp) {
         return Ok(request);
     }
     let (mut parts, body) = request.into_parts();
@@ -150,7 +202,7 @@ pub(crate) async fn app_access(
     controller: &Controller,
     caller: &Caller,
     app: &str,
-    rule: Rule,
+    rule: AccessRule,
 ) -> Result<AppName, ApiError> {
     let (app, owner) = owned_app(controller, app).await?;
     if rule.admits(standing(controller, caller, &app, &owner).await?) {
@@ -160,24 +212,24 @@ pub(crate) async fn app_access(
     }
 }
 
-/// What a caller is to an app.
+/// The caller's relation to an app.
 pub(crate) async fn standing(
     controller: &Controller,
     caller: &Caller,
     app: &AppName,
     owner: &str,
-) -> Result<Standing, ApiError> {
+) -> Result<Relation, ApiError> {
     if caller.is_admin() {
-        return Ok(Standing::Admin);
+        return Ok(Relation::Admin);
     }
     if caller.name() == owner {
-        return Ok(Standing::Owner);
+        return Ok(Relation::Owner);
     }
     let is_collaborator = controller.store.is_collaborator(app, caller.name()).await?;
-    Ok(if is_collaborator { Standing::Collaborator } else { Standing::Stranger })
+    Ok(if is_collaborator { Relation::Collaborator } else { Relation::Stranger })
 }
 
-/// Finds the app of a URL and its owner, whoever asks: 404 where there is none.
+/// Finds the app of a URL and its owner, for any caller: 404 if there is none.
 pub(crate) async fn owned_app(controller: &Controller, app: &str) -> Result<(AppName, String), ApiError> {
     let app = AppName::parse(app).map_err(|_| ApiError::missing("App"))?;
     let owner = controller.store.app_owner(&app).await?.ok_or_else(|| ApiError::missing("App"))?;

@@ -1,4 +1,4 @@
-//! Who administers the platform (api.md 4.3). An administrator may demote anyone, himself too.
+//! Administrators of the platform (docs/spec/api.md 4.3). An administrator may demote anyone, also himself.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use domain::users::USERNAME_LENGTH_MAX;
 use store::StoreError;
 
-use super::body::Body;
+use super::body::RawBody;
 use super::error::ApiError;
 use super::paging::Paging;
 use super::users::named;
@@ -25,7 +25,10 @@ pub(crate) async fn list(
 }
 
 /// `POST /v2/admin/perms/`.
-pub(crate) async fn grant(State(controller): State<Controller>, body: Body) -> Result<StatusCode, ApiError> {
+pub(crate) async fn grant(
+    State(controller): State<Controller>,
+    body: RawBody,
+) -> Result<StatusCode, ApiError> {
     let mut fields = body.fields()?;
     let username = fields.text("username", USERNAME_LENGTH_MAX);
     fields.finish()?;
@@ -47,5 +50,7 @@ async fn set(controller: &Controller, username: &str, is_superuser: bool) -> Res
     controller.store.set_superuser(&username, is_superuser).await.map_err(|error| match error {
         StoreError::NotFound { .. } => ApiError::missing("User"),
         error => error.into(),
-    })
+    })?;
+    controller.access_version.changed().await;
+    Ok(())
 }

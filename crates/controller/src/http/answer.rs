@@ -3,13 +3,22 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use listener::http::RequestHandle;
 
 use super::error::ApiError;
 
 /// Runs the handler on a task of its own: a client that hangs up does not stop work that has begun
-/// (api.md 1.8), and a panic becomes an answer.
+/// (docs/spec/api.md 1.8), and a panic becomes a response. Work counts as under way until its end, also after the
+/// client has hung up.
 pub(crate) async fn whatever_happens(request: Request, next: Next) -> Response {
-    match tokio::spawn(next.run(request)).await {
+    let under_way = request.extensions().get::<RequestHandle>().cloned();
+    let work = next.run(request);
+    let work = tokio::spawn(async move {
+        let response = work.await;
+        drop(under_way);
+        response
+    });
+    match work.await {
         Ok(response) => response,
         Err(error) => ApiError::internal(error).into_response(),
     }

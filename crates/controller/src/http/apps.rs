@@ -1,4 +1,4 @@
-//! Apps (api.md 4.5).
+//! Apps (docs/spec/api.md 4.5).
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
-use domain::access::Rule;
+use domain::access::AccessRule;
 use domain::app_names::{GENERATED_NAMES, generated_name};
+use domain::lookalikes::is_lookalike;
 use domain::names::APP_NAME_LENGTH_MAX;
 use domain::structure::Structure;
 use domain::users::USERNAME_LENGTH_MAX;
 use jiff::Timestamp;
-use store::{App, CreatedApp, StoreError};
+use store::{AppRecord, CreatedApp, StoreError};
 
 use super::access::{Caller, ThisApp, app_access};
-use super::body::{Body, Fields};
+use super::body::{Fields, RawBody};
 use super::error::ApiError;
 use super::outcome;
 use super::paging::{Paging, wire_time};
@@ -40,10 +41,13 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(controller): State<Controller>,
     caller: Caller,
-    body: Body,
+    body: RawBody,
 ) -> Result<(StatusCode, Json<api::apps::App>), ApiError> {
     let created = match wanted_name(&controller, body.fields()?)? {
         Some(name) => {
+            if let Some(reason) = refusal_of_engine(&controller, &name).await {
+                return Err(ApiError::field("id", format!("{name} cannot be used: {reason}.")));
+            }
             let created = controller.create_app(name.clone(), caller.name()).await;
             created.map_err(|error| name_taken(&name, error))?
         }
@@ -63,12 +67,12 @@ pub(crate) async fn info(
     Ok(Json(show(app, structure)))
 }
 
-/// `POST /v2/apps/{app}/`: gives the app to another owner; without one, heals what is missing of it.
+/// `POST /v2/apps/{app}/`: transfers the app to another owner; without one, creates missing objects again.
 pub(crate) async fn update(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<StatusCode, ApiError> {
     let mut fields = body.fields()?;
     let owner = fields.optional_text("owner", USERNAME_LENGTH_MAX);
@@ -76,9 +80,10 @@ pub(crate) async fn update(
     let now = Timestamp::now();
     match owner {
         Some(owner) => {
-            app_access(&controller, &caller, app.as_str(), Rule::OwnApp).await?;
+            app_access(&controller, &caller, app.as_str(), AccessRule::OwnApp).await?;
             let owner = named(&controller, &owner).await?.username;
             controller.store.transfer_app(&app, &owner, now).await?;
+            controller.access_version.changed().await;
             controller.say(&app, format!("{} transferred {app} to {owner}", caller.name()));
         }
         None => controller.store.touch_app(&app, now).await?,
@@ -93,6 +98,7 @@ pub(crate) async fn delete(
     ThisApp(app): ThisApp,
 ) -> Result<StatusCode, ApiError> {
     controller.remove_app(&app).await?;
+    controller.access_version.changed().await;
     outcome::of_removal(&controller, &app).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -105,8 +111,13 @@ fn wanted_name(controller: &Controller, mut fields: Fields) -> Result<Option<App
     let id = fields.text("id", APP_NAME_LENGTH_MAX);
     fields.finish()?;
     let name = AppName::parse(&id).map_err(|wrong| ApiError::field("id", wrong.to_string()))?;
-    if controller.settings.reserved_names.contains(name.as_str()) {
+    let reserved = &controller.settings.reserved_names;
+    if reserved.contains(name.as_str()) {
         return Err(ApiError::field("id", format!("{name} is a reserved name.")));
+    }
+    if let Some(reserved) = reserved.iter().find(|reserved| is_lookalike(name.as_str(), reserved)) {
+        let message = format!("{name} is easily taken for the reserved name {reserved}; choose another.");
+        return Err(ApiError::field("id", message));
     }
     Ok(Some(name))
 }
@@ -114,12 +125,25 @@ fn wanted_name(controller: &Controller, mut fields: Fields) -> Result<Option<App
 async fn create_with_made_up_name(controller: &Controller, caller: &Caller) -> Result<CreatedApp, ApiError> {
     for _ in 0..GENERATED_TRIES {
         let name = generated_name(rand::random_range(0..GENERATED_NAMES));
+        if refusal_of_engine(controller, &name).await.is_some() {
+            continue;
+        }
         match controller.create_app(name, caller.name()).await {
             Err(StoreError::Conflict { .. }) => (),
             outcome => return Ok(outcome?),
         }
     }
     Err(ApiError::field("id", "No made-up name is free; choose a name."))
+}
+
+/// Reason why the engine refuses a name, which something outside the platform has. If the engine does not answer,
+/// the first deploy asks again.
+async fn refusal_of_engine(controller: &Controller, name: &AppName) -> Option<String> {
+    let refusal = controller.engine.name_refusal(name).await;
+    refusal.unwrap_or_else(|error| {
+        tracing::warn!(%name, error = &error as &dyn std::error::Error, "cannot tell whether a name is free");
+        None
+    })
 }
 
 fn name_taken(name: &AppName, error: StoreError) -> ApiError {
@@ -132,8 +156,8 @@ fn name_taken(name: &AppName, error: StoreError) -> ApiError {
     }
 }
 
-fn show(app: App, structure: Structure) -> api::apps::App {
-    let App { uuid, id, owner, created, updated, removing: _ } = app;
+fn show(app: AppRecord, structure: Structure) -> api::apps::App {
+    let AppRecord { uuid, id, owner, created, updated, removing: _ } = app;
     let structure: BTreeMap<_, _> =
         structure.into_iter().map(|(process, replicas)| (process.to_string(), replicas)).collect();
     let (created, updated) = (wire_time(created), wire_time(updated));

@@ -1,21 +1,23 @@
-//! Registration, login, passwords and the end of an account (api.md 4.2).
+//! Registration, login, passwords and the end of an account (docs/spec/api.md 4.2).
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use domain::users::{
-    self, EMAIL_LENGTH_MAX, Joining, PASSWORD_LENGTH_MAX, REAL_NAME_LENGTH_MAX, Registrar,
+    self, AddCondition, EMAIL_LENGTH_MAX, PASSWORD_LENGTH_MAX, REAL_NAME_LENGTH_MAX, Registrar,
     USERNAME_LENGTH_MAX,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use store::{NewUser, StoreError, User};
+use store::{NewUser, StoreError, UserRecord};
 
-use super::access::{Caller, MaybeCaller};
-use super::body::{Body, Fields};
+use super::access::{Caller, CallerToken, ClientSource, MaybeCaller};
+use super::body::{Fields, RawBody};
 use super::error::ApiError;
 use super::identity::identify;
 use super::users::{named, show};
+use crate::logins::LoginAttempt;
+use crate::password_policy::{PasswordPolicy, WeakPassword};
 use crate::{Controller, tokens};
 
 const TAKEN: &str = "A user with that username already exists.";
@@ -25,17 +27,31 @@ const NO_LOGIN: &str = "Unable to log in with provided credentials.";
 pub(crate) async fn register(
     State(controller): State<Controller>,
     MaybeCaller(caller): MaybeCaller,
-    body: Body,
+    ClientSource(place): ClientSource,
+    body: RawBody,
 ) -> Result<(StatusCode, Json<api::users::User>), ApiError> {
     let registrar = registrar(caller.as_ref());
     let has_admin = controller.store.has_superuser().await?;
     let joining = may_register(&controller, registrar, has_admin)?;
-    let (user, password) = registration(body.fields()?)?;
-    let password_hash = controller.passwords.hash(password).await?;
+    let (user, password) = registration(body.fields()?, controller.settings.password_policy)?;
+    // An administrator is authenticated.
+    let attempt = match registrar {
+        Registrar::Admin => None,
+        _ => Some(controller.logins.begin_registration(place, Timestamp::now())?),
+    };
+    let rank = attempt.as_ref().map_or(0, LoginAttempt::rank);
+    let hashed = controller.passwords.hash(password, rank).await;
+    let password_hash = match (hashed, attempt) {
+        (Ok(hash), _) => hash,
+        (Err(error), attempt) => {
+            attempt.into_iter().for_each(LoginAttempt::not_judged);
+            return Err(error.into());
+        }
+    };
     match controller.store.add_user(NewUser { password_hash, ..user }, joining).await {
         Ok(user) => Ok((StatusCode::CREATED, Json(show(user)))),
         Err(StoreError::Conflict { what }) if what == "username" => Err(ApiError::field("username", TAKEN)),
-        // Somebody else became the first administrator meanwhile.
+        // Another user became the first administrator meanwhile.
         Err(StoreError::Conflict { .. }) => Err(may_register(&controller, registrar, true)
             .err()
             .unwrap_or_else(|| ApiError::conflict("another user registered first, try again"))),
@@ -52,14 +68,18 @@ fn registrar(caller: Option<&Caller>) -> Registrar {
 }
 
 /// A refusal is 403 also for who is anonymous: clients rely on it.
-fn may_register(controller: &Controller, registrar: Registrar, has_admin: bool) -> Result<Joining, ApiError> {
+fn may_register(
+    controller: &Controller,
+    registrar: Registrar,
+    has_admin: bool,
+) -> Result<AddCondition, ApiError> {
     let mode = controller.settings.registration_mode;
     users::registration(mode, registrar, has_admin)
         .map_err(|refused| ApiError::detail(StatusCode::FORBIDDEN, refused.to_string()))
 }
 
-/// Reads who wants to register. The hash of the password is still to be made.
-fn registration(mut fields: Fields) -> Result<(NewUser, String), ApiError> {
+/// Reads the fields of a registration. The password is not hashed yet.
+fn registration(mut fields: Fields, policy: PasswordPolicy) -> Result<(NewUser, String), ApiError> {
     let username = fields.text("username", USERNAME_LENGTH_MAX);
     if fields.is_fine("username")
         && let Err(wrong) = users::check_username(&username)
@@ -73,6 +93,7 @@ fn registration(mut fields: Fields) -> Result<(NewUser, String), ApiError> {
     {
         fields.complain("email", wrong.to_string());
     }
+    check_password(&mut fields, "password", policy.check(&password, &username, &email));
     let first_name = fields.text_or_blank("first_name", REAL_NAME_LENGTH_MAX);
     let last_name = fields.text_or_blank("last_name", REAL_NAME_LENGTH_MAX);
     fields.finish()?;
@@ -81,20 +102,35 @@ fn registration(mut fields: Fields) -> Result<(NewUser, String), ApiError> {
     Ok((NewUser { username, email, first_name, last_name, password_hash, now }, password))
 }
 
-/// `POST /v2/auth/login/`. Each login makes a token of its own; the others go on.
+/// Adds the faults of a new password.
+fn check_password(fields: &mut Fields, field: &str, checked: Result<(), WeakPassword>) {
+    if fields.is_fine(field)
+        && let Err(weak) = checked
+    {
+        fields.complain(field, weak.to_string());
+    }
+}
+
+/// `POST /v2/auth/login/`. Each login makes a new token; other tokens stay valid.
 pub(crate) async fn login(
     State(controller): State<Controller>,
-    headers: HeaderMap,
-    body: Body,
+    ClientSource(place): ClientSource,
+    body: RawBody,
 ) -> Result<Json<api::auth::Token>, ApiError> {
     let mut fields = body.fields()?;
     let username = fields.text("username", USERNAME_LENGTH_MAX);
     let password = fields.password("password", PASSWORD_LENGTH_MAX);
     fields.finish()?;
-    // A directory takes a name in any case; so do those who guess.
+    // A directory matches names in any case; so do guesses.
     let counted = username.to_lowercase();
-    let attempt = controller.logins.begin(&source(&headers), &counted, Timestamp::now())?;
-    let user = identify(&controller, &username, password).await?.ok_or_else(no_login)?;
+    let attempt = controller.logins.begin(place, &counted, Timestamp::now())?;
+    let user = match identify(&controller, &username, password, attempt.rank()).await {
+        Ok(user) => user.ok_or_else(no_login)?,
+        Err(error) => {
+            attempt.not_judged();
+            return Err(error);
+        }
+    };
     attempt.succeeded();
     let token = tokens::new_token();
     match controller.store.add_token(&user.username, &tokens::hash(&token), Timestamp::now()).await {
@@ -105,22 +141,18 @@ pub(crate) async fn login(
     }
 }
 
-/// Where a request comes from, as the router in front says; nobody else can set this header there.
-fn source(headers: &HeaderMap) -> String {
-    let forwarded = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
-    forwarded.and_then(|list| list.rsplit(',').next()).unwrap_or_default().trim().to_owned()
-}
-
 fn no_login() -> ApiError {
     ApiError::fields(Map::from_iter([("non_field_errors".to_owned(), json!([NO_LOGIN]))]))
 }
 
-/// `POST /v2/auth/passwd/`. Tokens go on.
+/// `POST /v2/auth/passwd/`. The user's tokens end, and with them sessions and followed logs; the token of the
+/// request stays valid, as clients expect it.
 pub(crate) async fn passwd(
     State(controller): State<Controller>,
     caller: Caller,
-    headers: HeaderMap,
-    body: Body,
+    CallerToken(token): CallerToken,
+    ClientSource(place): ClientSource,
+    body: RawBody,
 ) -> Result<Json<Value>, ApiError> {
     let mut fields = body.fields()?;
     let Some(new) = given(&fields, "new_password") else {
@@ -131,15 +163,22 @@ pub(crate) async fn passwd(
     let target = target_of(&controller, &caller, target.as_deref()).await?;
     if !caller.is_admin() {
         let current = current.ok_or_else(|| ApiError::bad_request("password is a required field"))?;
-        let attempt = controller.logins.begin(&source(&headers), &target.username, Timestamp::now())?;
-        if !controller.passwords.matches(current, Some(&target.password_hash)).await? {
-            return Err(ApiError::unauthorized("Current password does not match"));
+        let attempt = controller.logins.begin(place, &target.username, Timestamp::now())?;
+        match controller.passwords.matches(current, Some(&target.password_hash), attempt.rank()).await {
+            Ok(true) => attempt.succeeded(),
+            Ok(false) => return Err(ApiError::unauthorized("Current password does not match")),
+            Err(error) => {
+                attempt.not_judged();
+                return Err(error.into());
+            }
         }
-        attempt.succeeded();
     }
+    let policy = controller.settings.password_policy;
+    check_password(&mut fields, "new_password", policy.check(&new, &target.username, &target.email));
     fields.finish()?;
-    let hash = controller.passwords.hash(new).await?;
-    controller.store.set_password(&target.username, &hash).await.map_err(user_gone)?;
+    let hash = controller.passwords.hash(new, 0).await?;
+    controller.store.set_password(&target.username, &hash, Some(&token)).await.map_err(user_gone)?;
+    controller.access_version.changed().await;
     Ok(Json(json!({"status": "password set"})))
 }
 
@@ -148,8 +187,12 @@ fn given(fields: &Fields, name: &str) -> Option<String> {
     fields.value(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// Whom the request is about: the caller, or for administrators anyone.
-async fn target_of(controller: &Controller, caller: &Caller, target: Option<&str>) -> Result<User, ApiError> {
+/// User whom the request changes: the caller, or for administrators anyone.
+async fn target_of(
+    controller: &Controller,
+    caller: &Caller,
+    target: Option<&str>,
+) -> Result<UserRecord, ApiError> {
     match target {
         None => Ok(caller.0.clone()),
         Some(name) if name == caller.name() => Ok(caller.0.clone()),
@@ -165,11 +208,11 @@ fn user_gone(error: StoreError) -> ApiError {
     }
 }
 
-/// `POST /v2/auth/tokens/`: ends all tokens of the caller, of somebody, or of everybody.
+/// `POST /v2/auth/tokens/`: ends all tokens of the caller, of another user, or of all users.
 pub(crate) async fn regenerate(
     State(controller): State<Controller>,
     caller: Caller,
-    body: Body,
+    body: RawBody,
 ) -> Result<Json<Value>, ApiError> {
     let mut fields = body.fields()?;
     let is_about_others = fields.has("all") || fields.has("username");
@@ -178,6 +221,7 @@ pub(crate) async fn regenerate(
     }
     if fields.has("all") {
         controller.store.end_all_tokens().await?;
+        controller.access_version.changed().await;
         return Ok(Json(json!("")));
     }
     let username = fields.optional_text("username", USERNAME_LENGTH_MAX);
@@ -186,19 +230,35 @@ pub(crate) async fn regenerate(
     let token = tokens::new_token();
     let replaced = controller.store.replace_tokens(&username, &tokens::hash(&token), Timestamp::now()).await;
     replaced.map_err(user_gone)?;
+    controller.access_version.changed().await;
     Ok(Json(json!({"token": token})))
+}
+
+/// `DELETE /v2/auth/tokens/`: ends the token that comes with the request, and what was opened with it.
+pub(crate) async fn logout(
+    State(controller): State<Controller>,
+    CallerToken(token): CallerToken,
+    body: RawBody,
+) -> Result<StatusCode, ApiError> {
+    body.fields()?.finish()?;
+    controller.store.end_token(&token).await?;
+    controller.access_version.changed().await;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `DELETE /v2/auth/cancel/`.
 pub(crate) async fn cancel(
     State(controller): State<Controller>,
     caller: Caller,
-    body: Body,
+    body: RawBody,
 ) -> Result<StatusCode, ApiError> {
     let target = given(&body.fields()?, "username");
     let target = target_of(&controller, &caller, target.as_deref()).await?.username;
     match controller.store.remove_user(&target).await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Ok(()) => {
+            controller.access_version.changed().await;
+            Ok(StatusCode::NO_CONTENT)
+        }
         Err(StoreError::Conflict { what }) => Err(ApiError::conflict(still_owns(&target, &what))),
         Err(error) => Err(user_gone(error)),
     }

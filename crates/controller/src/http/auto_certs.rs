@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
-use domain::auto_certs::{Progress, Served, Standing, asked_again, standing};
+use domain::auto_certs::{DomainState, OrderProgress, ServedCertificate, asked_again, standing};
 use domain::tls::parse_enforcement;
 use jiff::Timestamp;
-use store::AutoDomain;
+use store::AutoDomainRecord;
 
 use super::access::ThisApp;
-use super::body::Body;
+use super::body::RawBody;
 use super::error::ApiError;
 use super::outcome;
 use super::paging::wire_time;
@@ -27,23 +27,23 @@ pub(crate) async fn info(
     Ok(Json(shown(&controller, &app).await?))
 }
 
-/// `POST …/certs/auto/`. Asking for what is there already lets domains that rest be tried soon.
+/// `POST …/certs/auto/`. Turning it on again retries failed domains soon.
 pub(crate) async fn change(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<(StatusCode, Json<api::auto_certs::AutoCerts>), ApiError> {
-    let wish = parse_enforcement(body.fields()?.value("enabled"))
+    let enabled = parse_enforcement(body.fields()?.value("enabled"))
         .map_err(|wrong| ApiError::field("enabled", wrong.to_string()))?;
-    let wish = wish.ok_or_else(|| ApiError::field("enabled", "This field is required."))?;
-    if wish && controller.settings.acme.is_none() {
+    let enabled = enabled.ok_or_else(|| ApiError::field("enabled", "This field is required."))?;
+    if enabled && controller.settings.acme.is_none() {
         return Err(ApiError::bad_request(NOT_OFFERED));
     }
-    let is_new = controller.store.want_auto_certs(&app, wish, Timestamp::now()).await?;
+    let is_new = controller.store.want_auto_certs(&app, enabled, Timestamp::now()).await?;
     if is_new {
-        controller.say(&app, format!("automatic certificates {}", if wish { "on" } else { "off" }));
+        controller.say(&app, format!("automatic certificates {}", if enabled { "on" } else { "off" }));
     }
-    if wish {
+    if enabled {
         ask_again(&controller, &app).await?;
         controller.certs_wanted.notify_one();
     } else {
@@ -75,20 +75,21 @@ async fn shown(controller: &Controller, app: &AppName) -> Result<api::auto_certs
     })
 }
 
-fn show(domain: AutoDomain, enabled: bool, now: Timestamp) -> api::auto_certs::AutoDomain {
-    let AutoDomain { domain, app: _, served, progress } = domain;
+fn show(domain: AutoDomainRecord, enabled: bool, now: Timestamp) -> api::auto_certs::AutoDomain {
+    let AutoDomainRecord { domain, app: _, served, progress } = domain;
     let state = match standing(&domain, served.as_ref(), &progress, now) {
-        Standing::Platform => "platform",
-        Standing::Wildcard => "wildcard",
-        Standing::Uploaded => "uploaded",
+        DomainState::Platform => "platform",
+        DomainState::Wildcard => "wildcard",
+        DomainState::Uploaded => "uploaded",
         _ if !enabled => "off",
-        Standing::Issued => "issued",
-        Standing::Due => "due",
-        Standing::Ordered => "ordered",
-        Standing::Resting => "failed",
+        DomainState::Issued => "issued",
+        DomainState::Due => "due",
+        DomainState::Ordered => "ordered",
+        DomainState::Resting => "failed",
     };
-    let Progress { is_ordered: _, failures: _, error, tried, next_try } = progress;
-    let (certificate, expires) = served.map(|Served { name, expires, .. }| (name, expires)).unzip();
+    let OrderProgress { is_ordered: _, failures: _, error, tried, next_try } = progress;
+    let (certificate, expires) =
+        served.map(|ServedCertificate { name, expires, .. }| (name, expires)).unzip();
     api::auto_certs::AutoDomain {
         domain,
         state: state.to_owned(),

@@ -1,4 +1,4 @@
-//! Bodies of requests (api.md 1.4): always an object, whose fields are asked for one by one.
+//! Bodies of requests (docs/spec/api.md 1.4): always an object, whose fields are asked for one by one.
 //!
 //! Reading is apart from parsing, so that a handler can check rows and permissions before the body,
 //! and all complaints about fields come in one answer.
@@ -9,6 +9,8 @@ use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
+use domain::bool_text::bool_or_null;
+use listener::http::RequestBodyError;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
@@ -28,12 +30,12 @@ const NUL_CHARACTER: &str = "Null characters are not allowed.";
 
 /// A body as it came.
 #[derive(Debug)]
-pub(crate) struct Body {
+pub(crate) struct RawBody {
     content_type: Option<String>,
     bytes: Bytes,
 }
 
-impl FromRequest<Controller> for Body {
+impl FromRequest<Controller> for RawBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, controller: &Controller) -> Result<Self, ApiError> {
@@ -44,6 +46,11 @@ impl FromRequest<Controller> for Body {
             return Err(ApiError::detail(StatusCode::REQUEST_TIMEOUT, "The request took too long."));
         };
         let bytes = read.map_err(|refused| match refused.status() {
+            _ if let Some(error) = RequestBodyError::within(&refused) => {
+                let refused = ApiError::detail(error.status(), error.to_string());
+                let is_full = matches!(error, RequestBodyError::NoRoom | RequestBodyError::NoRoomForSource);
+                if is_full { refused.after(1) } else { refused }
+            }
             StatusCode::PAYLOAD_TOO_LARGE => {
                 let detail = format!("Request body is larger than {BODY_BYTES_MAX} bytes.");
                 ApiError::detail(StatusCode::PAYLOAD_TOO_LARGE, detail)
@@ -54,7 +61,7 @@ impl FromRequest<Controller> for Body {
     }
 }
 
-impl Body {
+impl RawBody {
     /// Parses the body. An empty one means `{}`, whatever its type.
     pub(crate) fn fields(&self) -> Result<Fields, ApiError> {
         let values = if self.bytes.is_empty() { Map::new() } else { self.values()? };
@@ -84,10 +91,10 @@ fn json_object(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-/// The fields of a body, and what is wrong with them so far.
+/// The fields of a body, and their faults so far.
 ///
-/// Where a field is wrong its reader notes why and returns something empty; [`Fields::finish`] must
-/// come before any value is used.
+/// Reading an invalid field records the fault and returns an empty value; [`Fields::finish`] must be called before
+/// any value is used.
 #[derive(Debug)]
 pub(crate) struct Fields {
     values: Map<String, Value>,
@@ -95,7 +102,7 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Whether the body has this field, whatever its value.
+    /// Returns true if the body has this field, whatever its value.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
@@ -108,6 +115,18 @@ impl Fields {
     /// The field as it came.
     pub(crate) fn value(&self, name: &str) -> Option<&Value> {
         self.values.get(name)
+    }
+
+    /// A boolean that may be missing, which is false. Forms have it as text.
+    pub(crate) fn is_true(&mut self, name: &str) -> bool {
+        let Some(value) = self.values.get(name) else { return false };
+        match bool_or_null(value) {
+            Ok(said) => said.unwrap_or(false),
+            Err(complaint) => {
+                self.complain(name, complaint);
+                false
+            }
+        }
     }
 
     /// The field as it came, which must be there.
@@ -151,7 +170,7 @@ impl Fields {
         }
     }
 
-    /// Whether nothing is wrong with this field so far.
+    /// Returns true if the field has no complaint so far.
     pub(crate) fn is_fine(&self, name: &str) -> bool {
         !self.complaints.contains_key(name)
     }

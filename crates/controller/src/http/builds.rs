@@ -1,22 +1,24 @@
-//! Builds (api.md 4.8): images that users bring, and those that the builder has made (4.20).
+//! Builds (docs/spec/api.md 4.8): images that users bring, and those that the builder has made (docs/spec/api.md 4.20).
 
 use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use domain::branch::{DeployBranch, REF_NAME_BYTES_MAX};
 use domain::build::Build;
 use domain::image_reference::ImageReference;
 use domain::release::ProcfileRules;
 use domain::{AppName, Digest, Image, ProcessType};
 use engine::{ImageError, RegistryCredentials};
+use jiff::Timestamp;
 use serde_json::Value;
-use store::{BuildRecord, ReleaseChange, Wish};
+use store::{BuildRecord, RecordedChange, ReleaseChange};
 
 use super::access::{Caller, ThisApp};
-use super::body::{Body, Fields};
+use super::body::{Fields, RawBody};
 use super::error::ApiError;
-use super::hooks::Receiver;
+use super::hooks::PushTarget;
 use super::outcome;
 use super::paging::{Paging, wire_time};
 use crate::Controller;
@@ -52,7 +54,7 @@ pub(crate) async fn create(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<(StatusCode, Json<api::builds::Build>), ApiError> {
     let mut fields = body.fields()?;
     let reference = fields.text("image", IMAGE_CHARS_MAX);
@@ -62,33 +64,55 @@ pub(crate) async fn create(
     fields.text_or_blank("dockerfile", DOCKERFILE_CHARS_MAX);
     fields.finish()?;
     let build = external(&controller, &app, reference, procfile).await?;
-    let wish = record(&controller, &caller, &app, build).await?;
-    outcome::of_release(&controller, wish.deploy).await?;
-    let build = wish.build.ok_or_else(|| ApiError::internal("a build made no build"))?;
+    let recorded = record(&controller, &caller, &app, build).await?;
+    outcome::of_release(&controller, recorded.deploy).await?;
+    let build = recorded.build.ok_or_else(|| ApiError::internal("a build made no build"))?;
     Ok((StatusCode::CREATED, Json(show(build))))
 }
 
 /// `POST /v2/hooks/build/`: releases what the builder has made of a push.
 pub(crate) async fn pushed(
     State(controller): State<Controller>,
-    body: Body,
-) -> Result<Json<api::hooks::Released>, ApiError> {
+    body: RawBody,
+) -> Result<Json<api::hooks::BuildOutcome>, ApiError> {
     let mut fields = body.fields()?;
-    let receiver = Receiver::of(&mut fields);
+    let receiver = PushTarget::of(&mut fields);
     let sha = fields.text("sha", SHA_CHARS_MAX);
     let image = fields.text("image", IMAGE_CHARS_MAX);
     let procfile = procfile(&mut fields);
     let dockerfile = !fields.text_or_blank("dockerfile", DOCKERFILE_CHARS_MAX).is_empty();
     let ports = ports(&mut fields);
+    let branch = fields.text_or_blank("branch", REF_NAME_BYTES_MAX);
     fields.finish()?;
+    let branch = if branch.is_empty() { None } else { Some(parse_branch(&branch)?) };
     let digest = Digest::parse(&image).map_err(|wrong| ApiError::field("image", wrong.to_string()))?;
     let (caller, app) = receiver.admitted(&controller).await?;
     let reference = format!("{app}@{digest}");
     let image = Image::Built { app: app.clone(), digest };
     let build = Build { image, reference, sha, procfile, dockerfile, ports };
-    let wish = record(&controller, &caller, &app, build).await?;
-    outcome::of_release(&controller, wish.deploy).await?;
-    Ok(Json(api::hooks::Released { release: api::hooks::ReleasedVersion { version: wish.release.version } }))
+    let recorded = record(&controller, &caller, &app, build).await?;
+    outcome::of_release(&controller, recorded.deploy).await?;
+    if let Some(branch) = branch {
+        keep_branch(&controller, &caller, &app, branch).await;
+    }
+    let warning = match recorded.deploy {
+        Some(deploy) => controller.nobody_serves(deploy).await?,
+        None => None,
+    };
+    let release = api::hooks::ReleasedVersion { version: recorded.release.version };
+    Ok(Json(api::hooks::BuildOutcome { release, warning }))
+}
+
+fn parse_branch(text: &str) -> Result<DeployBranch, ApiError> {
+    DeployBranch::parse(text).map_err(|wrong| ApiError::field("branch", wrong.to_string()))
+}
+
+/// The release runs already, so a failure is no reason to reject the push: the next one brings the branch again.
+async fn keep_branch(controller: &Controller, caller: &Caller, app: &AppName, branch: DeployBranch) {
+    let kept = controller.store.keep_git_branch(app, caller.name(), branch, Timestamp::now()).await;
+    if let Err(error) = kept {
+        tracing::warn!(%app, error = &error as &dyn std::error::Error, "cannot record the branch that was deployed");
+    }
 }
 
 /// Pins the image that a reference means now.
@@ -118,7 +142,7 @@ async fn record(
     caller: &Caller,
     app: &AppName,
     build: Build,
-) -> Result<Wish, ApiError> {
+) -> Result<RecordedChange, ApiError> {
     controller.images.keep(app, &build.image).await.map_err(refused)?;
     let rules = ProcfileRules {
         reject_if_missing: controller.settings.reject_if_procfile_missing,

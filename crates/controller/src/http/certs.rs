@@ -1,4 +1,4 @@
-//! Certificates of the caller and the domains that they are attached to (api.md 4.15). Nobody sees those of
+//! Certificates of the caller and the domains that they are attached to (docs/spec/api.md 4.15). Nobody sees those of
 //! others, administrators neither.
 
 use std::collections::BTreeSet;
@@ -7,19 +7,19 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::AppName;
-use domain::access::Rule;
+use domain::access::AccessRule;
 use domain::certs::{CERT_NAME_LENGTH_MAX, CertFacts, Pair, check_name};
 use domain::domains::DomainName;
 use jiff::Timestamp;
-use store::{Cert, Domain, NewCert, StoreError};
+use store::{CertRecord, DomainRecord, NewCert, StoreError};
 
 use super::access::{Caller, app_access};
-use super::body::{Body, Fields};
+use super::body::{Fields, RawBody};
 use super::error::ApiError;
 use super::outcome;
 use super::paging::{Paging, wire_time};
 use crate::Controller;
-use crate::certificates::{Certificate, Key};
+use crate::certificates::{Certificate, PrivateKey};
 
 /// Longest text of a certificate with its chain, or of a key, in characters.
 const PEM_CHARS_MAX: usize = 256 * 1024;
@@ -43,7 +43,7 @@ pub(crate) async fn list(
 pub(crate) async fn add(
     State(controller): State<Controller>,
     caller: Caller,
-    body: Body,
+    body: RawBody,
 ) -> Result<(StatusCode, Json<api::certs::Cert>), ApiError> {
     let new = new_cert(caller.name(), body.fields()?)?;
     match controller.store.add_cert(new).await {
@@ -94,7 +94,7 @@ pub(crate) async fn attach_named(
     State(controller): State<Controller>,
     caller: Caller,
     Path(name): Path<String>,
-    body: Body,
+    body: RawBody,
 ) -> Result<StatusCode, ApiError> {
     let cert = own(&controller, &caller, &name).await?;
     let mut fields = body.fields()?;
@@ -132,7 +132,7 @@ pub(crate) async fn detach(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn own(controller: &Controller, caller: &Caller, name: &str) -> Result<Cert, ApiError> {
+async fn own(controller: &Controller, caller: &Caller, name: &str) -> Result<CertRecord, ApiError> {
     let cert = controller.store.cert(caller.name(), name).await?;
     cert.ok_or_else(|| ApiError::missing("Certificate"))
 }
@@ -140,7 +140,7 @@ async fn own(controller: &Controller, caller: &Caller, name: &str) -> Result<Cer
 async fn attach_to(
     controller: &Controller,
     caller: &Caller,
-    cert: &Cert,
+    cert: &CertRecord,
     domain: &str,
 ) -> Result<StatusCode, ApiError> {
     let domain = usable_domain(controller, caller, domain).await?;
@@ -157,15 +157,19 @@ async fn attach_to(
 }
 
 /// A domain, in any spelling, of an app that the caller may use.
-async fn usable_domain(controller: &Controller, caller: &Caller, domain: &str) -> Result<Domain, ApiError> {
+async fn usable_domain(
+    controller: &Controller,
+    caller: &Caller,
+    domain: &str,
+) -> Result<DomainRecord, ApiError> {
     let missing = || ApiError::missing("Domain");
     let name = DomainName::parse(domain).map_err(|_| missing())?;
     let domain = controller.store.domain(name.as_str()).await?.ok_or_else(missing)?;
-    app_access(controller, caller, domain.app.as_str(), Rule::UseApp).await?;
+    app_access(controller, caller, domain.app.as_str(), AccessRule::UseApp).await?;
     Ok(domain)
 }
 
-/// Reads a certificate and its key; all that is wrong with either is told at once.
+/// Reads a certificate and its key; the response lists all faults of both.
 fn new_cert(owner: &str, mut fields: Fields) -> Result<NewCert, ApiError> {
     let name = fields.text("name", CERT_NAME_LENGTH_MAX);
     if fields.is_fine("name")
@@ -176,20 +180,31 @@ fn new_cert(owner: &str, mut fields: Fields) -> Result<NewCert, ApiError> {
     let certificate = fields.text("certificate", PEM_CHARS_MAX);
     let certificate = understood(&mut fields, "certificate", || Certificate::parse(&certificate));
     let key_text = fields.text("key", PEM_CHARS_MAX);
-    let key = understood(&mut fields, "key", || Key::parse(&key_text));
+    let key = understood(&mut fields, "key", || PrivateKey::parse(&key_text));
+    let is_forced = fields.is_true("force");
     fields.finish()?;
     let (Some(certificate), Some(key)) = (certificate, key) else {
         return Err(ApiError::internal("a certificate or key was neither understood nor complained about"));
     };
-    if !certificate.belongs_to(&key) {
-        return Err(ApiError::field("key", NO_MATCH));
-    }
+    let certificate = certificate.of_key(&key).ok_or_else(|| ApiError::field("key", NO_MATCH))?;
     let Certificate { pem, facts, .. } = certificate;
-    let pair = Pair { certificate: pem, key: key_text };
-    Ok(NewCert { name, owner: owner.to_owned(), facts, pair, now: Timestamp::now() })
+    let now = Timestamp::now();
+    if facts.expires < now && !is_forced {
+        return Err(ApiError::field("certificate", expired(facts.expires)));
+    }
+    let pair = Pair { certificate: pem, key: key.pem };
+    Ok(NewCert { name, owner: owner.to_owned(), facts, pair, now })
 }
 
-/// What `parse` makes of a field that is fine so far.
+fn expired(since: Timestamp) -> String {
+    let since = wire_time(since);
+    format!(
+        "It expired at {since}, so no visitor would trust it. Give a newer one, or add it all the same with --force \
+         (\"force\": true)."
+    )
+}
+
+/// Parses a field that has no complaint so far.
 fn understood<T, E: std::fmt::Display>(
     fields: &mut Fields,
     name: &str,
@@ -201,8 +216,8 @@ fn understood<T, E: std::fmt::Display>(
     parse().inspect_err(|wrong| fields.complain(name, wrong.to_string())).ok()
 }
 
-fn show(cert: Cert) -> api::certs::Cert {
-    let Cert { id, name, owner, facts, domains, created, updated, is_automatic } = cert;
+fn show(cert: CertRecord) -> api::certs::Cert {
+    let CertRecord { id, name, owner, facts, domains, created, updated, is_automatic } = cert;
     let CertFacts { common_name, san, fingerprint, expires, starts, issuer, subject } = facts;
     api::certs::Cert {
         id,

@@ -1,4 +1,4 @@
-//! Config: values, limits, tags, registry, health checks (api.md 4.7). The rules are in `domain::config`.
+//! Config: values, limits, tags, registry, health checks (docs/spec/api.md 4.7). The rules are in `domain::config`.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use store::{ConfigRecord, ReleaseChange};
 
 use super::access::{Caller, ThisApp};
-use super::body::Body;
+use super::body::RawBody;
 use super::error::ApiError;
 use super::outcome;
 use super::paging::wire_time;
@@ -27,7 +27,7 @@ pub(super) async fn current(
     controller: &Controller,
     app: &AppName,
 ) -> Result<Json<api::config::Config>, ApiError> {
-    Ok(Json(show(controller.store.current_config(app).await?)))
+    Ok(Json(show(controller, controller.store.current_config(app).await?)))
 }
 
 /// `POST …/config/`: makes a release, and answers when it runs where there is something to run.
@@ -35,16 +35,16 @@ pub(crate) async fn change(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<(StatusCode, Json<api::config::Config>), ApiError> {
     let patch = ConfigPatch::parse(body.fields()?.object())?;
     check_nodes(&controller, &app, &patch).await?;
     let default_tags = &controller.settings.default_tags;
     let change = ReleaseChange::Configured { patch: &patch, default_tags };
-    let wish = controller.add_release(&app, caller.name(), change).await?;
-    outcome::of_release(&controller, wish.deploy).await?;
-    let config = wish.config.ok_or_else(|| ApiError::internal("a change of a config made no config"))?;
-    Ok((StatusCode::CREATED, Json(show(config))))
+    let recorded = controller.add_release(&app, caller.name(), change).await?;
+    outcome::of_release(&controller, recorded.deploy).await?;
+    let config = recorded.config.ok_or_else(|| ApiError::internal("a change of a config made no config"))?;
+    Ok((StatusCode::CREATED, Json(show(&controller, config))))
 }
 
 /// Tags that no node carries would leave the app without a place to run.
@@ -61,7 +61,7 @@ async fn check_nodes(controller: &Controller, app: &AppName, patch: &ConfigPatch
     }
 }
 
-fn show(record: ConfigRecord) -> api::config::Config {
+fn show(controller: &Controller, record: ConfigRecord) -> api::config::Config {
     let ConfigRecord { uuid, app, owner, config, created } = record;
     let Config {
         values,
@@ -90,6 +90,7 @@ fn show(record: ConfigRecord) -> api::config::Config {
         termination_grace_period: texts(termination_grace_period),
         updated: created.clone(),
         created,
+        default_memory: controller.settings.default_memory.clone(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Domains of an app (api.md 4.14). Who may claim which is decided in `domain::domains`.
+//! Domains of an app (docs/spec/api.md 4.14). `domain::domains` decides about claims.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -6,16 +6,16 @@ use axum::http::StatusCode;
 use domain::AppName;
 use domain::domains::{DomainError, DomainName};
 use jiff::Timestamp;
-use store::{Domain, NewDomain, StoreError};
+use store::{DomainRecord, NewDomain, StoreError};
 
 use super::access::{Caller, ThisApp};
-use super::body::Body;
+use super::body::RawBody;
 use super::error::ApiError;
 use super::outcome;
 use super::paging::{Paging, wire_time};
 use crate::Controller;
 
-/// Longest text that is taken; what is longer than a host name gets the message about that.
+/// Longest text that is accepted; a text longer than a host name gets the message about that.
 const INPUT_CHARS_MAX: usize = 10_000;
 
 /// `GET …/domains/`, ordered by text.
@@ -33,7 +33,7 @@ pub(crate) async fn add(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<(StatusCode, Json<api::domains::Domain>), ApiError> {
     let mut fields = body.fields()?;
     let input = fields.text("domain", INPUT_CHARS_MAX);
@@ -45,10 +45,12 @@ pub(crate) async fn add(
         domain: name.to_string(),
         now: Timestamp::now(),
     };
-    let domain = controller.store.add_domain(new).await.map_err(|error| match error {
+    let most = controller.settings.domains_per_app;
+    let domain = controller.store.add_domain(new, most).await.map_err(|error| match error {
         StoreError::Conflict { what } if what == "overlap" => {
             refused(&DomainError::Overlaps { host: name.to_string() })
         }
+        StoreError::Conflict { what } if what == "number" => refused(&DomainError::TooMany { most }),
         StoreError::Conflict { .. } => refused(&name.taken(&input)),
         other => other.into(),
     })?;
@@ -76,8 +78,7 @@ pub(crate) async fn remove(
 /// Reads a name and refuses those that no app but another may have.
 fn claimable(controller: &Controller, app: &AppName, input: &str) -> Result<DomainName, DomainError> {
     let name = DomainName::parse(input)?;
-    let settings = &controller.settings;
-    name.check_free_of_platform(app, &settings.platform_domain, &settings.reserved_names)?;
+    name.check_free_of_platform(app, &controller.settings.platform_domain)?;
     Ok(name)
 }
 
@@ -85,8 +86,8 @@ fn refused(wrong: &DomainError) -> ApiError {
     ApiError::field("domain", wrong.to_string())
 }
 
-fn show(domain: Domain) -> api::domains::Domain {
-    let Domain { domain, app, owner, created, updated } = domain;
+fn show(domain: DomainRecord) -> api::domains::Domain {
+    let DomainRecord { domain, app, owner, created, updated } = domain;
     let (created, updated) = (wire_time(created), wire_time(updated));
     api::domains::Domain { owner, created, updated, app: app.to_string(), domain }
 }

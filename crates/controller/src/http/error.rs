@@ -1,32 +1,35 @@
-//! Errors of the API: each shape of api.md 1.6 has a constructor, and statuses are decided here only.
+//! Errors of the API: each shape of docs/spec/api.md 1.6 has a constructor, and statuses are decided here only.
 //!
 //! A failure of ours (500, 503) is logged once, when it becomes an answer, with its cause; the caller
 //! learns no more than the text given here.
 
 use axum::Json;
+use axum::http::header::RETRY_AFTER;
 use axum::http::{Method, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Map, Value, json};
-use store::StoreError;
+use store::{DatabaseError, StoreError};
 
-use crate::logins::Throttled;
-use crate::passwords::Busy;
+use crate::logins::ThrottleError;
+use crate::turns::TurnError;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 const SERVER_ERROR: &str = "Server Error";
 const UNKNOWN_URL: &str = "<h1>Not Found</h1><p>The requested resource was not found on this server.</p>";
 
-/// Why a request was not answered as wished.
+/// An error response.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
-    body: Body,
+    body: ErrorBody,
     cause: Option<Cause>,
+    /// Seconds after which it may be tried again.
+    retry_after: Option<u32>,
 }
 
 #[derive(Debug)]
-enum Body {
+enum ErrorBody {
     Json(Value),
     Html(&'static str),
     Text(String),
@@ -34,7 +37,7 @@ enum Body {
 
 impl ApiError {
     fn json(status: StatusCode, body: Value) -> Self {
-        Self { status, body: Body::Json(body), cause: None }
+        Self { status, body: ErrorBody::Json(body), cause: None, retry_after: None }
     }
 
     /// `{"detail": …}`, the shape of most errors.
@@ -81,7 +84,7 @@ impl ApiError {
 
     /// 404 as a page, for a URL that does not exist.
     pub(crate) fn unknown_url() -> Self {
-        Self { status: StatusCode::NOT_FOUND, body: Body::Html(UNKNOWN_URL), cause: None }
+        Self { body: ErrorBody::Html(UNKNOWN_URL), ..Self::json(StatusCode::NOT_FOUND, Value::Null) }
     }
 
     pub(crate) fn method_not_allowed(method: &Method) -> Self {
@@ -119,7 +122,12 @@ impl ApiError {
 
     /// A status with a plain text, which only the logs endpoint answers.
     pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, body: Body::Text(text.into()), cause: None }
+        Self { body: ErrorBody::Text(text.into()), ..Self::json(status, Value::Null) }
+    }
+
+    /// Adds when to try again.
+    pub(crate) fn after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// Adds what to say in our log.
@@ -130,7 +138,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self { status, body, cause } = self;
+        let Self { status, body, cause, retry_after } = self;
         if let Some(cause) = cause.as_deref() {
             tracing::error!(
                 status = status.as_u16(),
@@ -138,24 +146,29 @@ impl IntoResponse for ApiError {
                 "request failed"
             );
         }
-        match body {
-            Body::Json(body) => (status, Json(body)).into_response(),
-            Body::Html(page) => (status, Html(page)).into_response(),
-            Body::Text(text) => (status, text).into_response(),
+        let mut response = match body {
+            ErrorBody::Json(body) => (status, Json(body)).into_response(),
+            ErrorBody::Html(page) => (status, Html(page)).into_response(),
+            ErrorBody::Text(text) => (status, text).into_response(),
+        };
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
+        response
     }
 }
 
-/// Handlers turn the misses and conflicts that they expect into their own words first; what is left
-/// is trouble with the database.
+/// Handlers first map the misses and conflicts that they expect; the rest is an error of the database.
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Conflict { .. } => Self::conflict(error.to_string()),
             StoreError::NotFound { .. } => Self::detail(StatusCode::NOT_FOUND, error.to_string()),
-            StoreError::Unreachable(_) => {
-                Self::unavailable("The database does not answer, try again.", error)
+            StoreError::Unreachable { failure, .. } => {
+                let (status, detail) = in_words(*failure);
+                Self::detail(status, detail).because(error)
             }
+            StoreError::Unknown(_) => Self::unavailable(OUTCOME_UNKNOWN, error),
             StoreError::Damaged { .. } | StoreError::Address { .. } | StoreError::Refused(_) => {
                 Self::internal(error)
             }
@@ -163,14 +176,49 @@ impl From<StoreError> for ApiError {
     }
 }
 
-impl From<Busy> for ApiError {
-    fn from(busy: Busy) -> Self {
-        Self::unavailable(busy.to_string(), busy)
+const OUTCOME_UNKNOWN: &str = "The database broke off while it recorded the change: it is recorded whole or not at \
+    all, but which is not known. Look, then try again if need be.";
+
+/// The answer to callers when the database fails. Nothing was recorded.
+fn in_words(error: DatabaseError) -> (StatusCode, &'static str) {
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    match error {
+        DatabaseError::Unresponsive => (unavailable, "The database does not answer, try again."),
+        DatabaseError::Full => (
+            StatusCode::INSUFFICIENT_STORAGE,
+            "The disk of the platform's database is full, nothing was changed. Tell the operator to free space, \
+             then try again.",
+        ),
+        DatabaseError::ReadOnly => {
+            (unavailable, "The platform's database is read-only, nothing was changed. Tell the operator.")
+        }
+        DatabaseError::Locked => (
+            unavailable,
+            "Another process holds the lock on the platform's database, nothing was changed. Try again.",
+        ),
+        DatabaseError::ConnectionsExhausted => {
+            (unavailable, "Too many requests wait for the database, try again.")
+        }
+        DatabaseError::Moved => (
+            unavailable,
+            "The file of the platform's database was removed or replaced, nothing was changed. Tell the operator \
+             to put it back, or to restart the platform.",
+        ),
     }
 }
 
-impl From<Throttled> for ApiError {
-    fn from(throttled: Throttled) -> Self {
-        Self::too_many(throttled.to_string())
+impl From<TurnError> for ApiError {
+    fn from(error: TurnError) -> Self {
+        let status = match error {
+            TurnError::OthersFirst => StatusCode::TOO_MANY_REQUESTS,
+            TurnError::Full => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::detail(status, error.to_string()).after(1)
+    }
+}
+
+impl From<ThrottleError> for ApiError {
+    fn from(throttled: ThrottleError) -> Self {
+        Self::too_many(throttled.to_string()).after(throttled.seconds())
     }
 }

@@ -1,4 +1,4 @@
-//! Forms as bodies: browsers' two ways to write fields. Every value is a text; files are left out.
+//! Form bodies in the two encodings of browsers. Every value is a text; files are ignored.
 
 use axum::extract::Query;
 use axum::http::Uri;

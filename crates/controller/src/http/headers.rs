@@ -1,4 +1,4 @@
-//! Headers that every answer carries, and what browsers ask of other origins (api.md 1.1).
+//! Headers that every answer carries, and what browsers ask of other origins (docs/spec/api.md 1.1).
 
 use axum::extract::Request;
 use axum::http::header::{

@@ -1,4 +1,4 @@
-//! Whether the controller is alive, and whether it can work.
+//! Liveness and readiness of the controller.
 
 use axum::extract::State;
 use axum::response::Html;
@@ -11,8 +11,8 @@ pub(crate) async fn alive() -> Html<&'static str> {
     Html("OK")
 }
 
-/// `GET /readiness`: the database answers too.
+/// `GET /readiness`: the database takes writes too.
 pub(crate) async fn ready(State(controller): State<Controller>) -> Result<Html<&'static str>, ApiError> {
-    controller.store.ping().await?;
+    controller.store.prove_write().await?;
     Ok(Html("OK"))
 }

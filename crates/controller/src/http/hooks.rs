@@ -1,15 +1,15 @@
-//! What the builder asks and tells, on the internal listener only (api.md 4.20, `api::hooks`).
+//! Hooks of the builder, on the internal listener only (docs/spec/api.md 4.20, `api::hooks`).
 
 use axum::Json;
 use axum::extract::State;
 use domain::AppName;
-use domain::access::Rule;
+use domain::access::AccessRule;
 use domain::keys::{PUBLIC_KEY_LENGTH_MAX, PublicKey};
 use domain::names::APP_NAME_LENGTH_MAX;
 use domain::users::USERNAME_LENGTH_MAX;
 
 use super::access::{Caller, app_access};
-use super::body::{Body, Fields};
+use super::body::{Fields, RawBody};
 use super::config;
 use super::error::ApiError;
 use super::users::named;
@@ -18,7 +18,7 @@ use crate::Controller;
 /// `POST /v2/hooks/key/`: whose key is this?
 pub(crate) async fn key(
     State(controller): State<Controller>,
-    body: Body,
+    body: RawBody,
 ) -> Result<Json<api::hooks::KeyOwner>, ApiError> {
     let mut fields = body.fields()?;
     let public = fields.text("public", PUBLIC_KEY_LENGTH_MAX);
@@ -32,23 +32,24 @@ pub(crate) async fn key(
 /// `POST /v2/hooks/access/`: may this user push to and clone exactly this app?
 pub(crate) async fn access(
     State(controller): State<Controller>,
-    body: Body,
-) -> Result<Json<api::hooks::Access>, ApiError> {
+    body: RawBody,
+) -> Result<Json<api::hooks::RepositoryAccess>, ApiError> {
     let mut fields = body.fields()?;
-    let who = Receiver::of(&mut fields);
+    let who = PushTarget::of(&mut fields);
     fields.finish()?;
     let (_, app) = who.admitted(&controller).await?;
     let record = controller.store.app(&app).await?.ok_or_else(|| ApiError::missing("App"))?;
-    Ok(Json(api::hooks::Access { app: app.to_string(), uuid: record.uuid }))
+    let branch = controller.store.settings(&app).await?.settings.git_branch.map(String::from);
+    Ok(Json(api::hooks::RepositoryAccess { app: app.to_string(), uuid: record.uuid, branch }))
 }
 
 /// `POST /v2/hooks/config/`: what a build of the app is made with.
 pub(crate) async fn config(
     State(controller): State<Controller>,
-    body: Body,
+    body: RawBody,
 ) -> Result<Json<api::config::Config>, ApiError> {
     let mut fields = body.fields()?;
-    let who = Receiver::of(&mut fields);
+    let who = PushTarget::of(&mut fields);
     fields.finish()?;
     let (_, app) = who.admitted(&controller).await?;
     config::current(&controller, &app).await
@@ -60,13 +61,13 @@ pub(crate) async fn apps(State(controller): State<Controller>) -> Result<Json<ap
     Ok(Json(api::hooks::Apps { apps: apps.iter().map(AppName::to_string).collect() }))
 }
 
-/// Who pushes, and to which app.
-pub(super) struct Receiver {
+/// Pusher and app.
+pub(super) struct PushTarget {
     user: String,
     app: String,
 }
 
-impl Receiver {
+impl PushTarget {
     pub(super) fn of(fields: &mut Fields) -> Self {
         Self {
             user: fields.text("receive_user", USERNAME_LENGTH_MAX),
@@ -81,7 +82,7 @@ impl Receiver {
             return Err(ApiError::forbidden());
         }
         let caller = Caller(user);
-        let app = app_access(controller, &caller, &self.app, Rule::UseApp).await?;
+        let app = app_access(controller, &caller, &self.app, AccessRule::UseApp).await?;
         Ok((caller, app))
     }
 }

@@ -1,14 +1,14 @@
-//! SSH keys of the caller (api.md 4.4). Nobody sees those of others, administrators neither.
+//! SSH keys of the caller (docs/spec/api.md 4.4). Nobody sees those of others, administrators neither.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::keys::{KEY_ID_LENGTH_MAX, PUBLIC_KEY_LENGTH_MAX, PublicKey};
 use jiff::Timestamp;
-use store::{Key, NewKey, StoreError};
+use store::{KeyRecord, NewKey, StoreError};
 
 use super::access::Caller;
-use super::body::{Body, Fields};
+use super::body::{Fields, RawBody};
 use super::error::ApiError;
 use super::paging::{Paging, wire_time};
 use crate::Controller;
@@ -30,7 +30,7 @@ pub(crate) async fn list(
 pub(crate) async fn add(
     State(controller): State<Controller>,
     caller: Caller,
-    body: Body,
+    body: RawBody,
 ) -> Result<(StatusCode, Json<api::keys::Key>), ApiError> {
     let (id, key) = new_key(body.fields()?)?;
     let new = NewKey {
@@ -86,8 +86,8 @@ pub(crate) async fn remove(
     }
 }
 
-fn show(key: Key) -> api::keys::Key {
-    let Key { uuid, owner, id, public, fingerprint, created, updated } = key;
+fn show(key: KeyRecord) -> api::keys::Key {
+    let KeyRecord { uuid, owner, id, public, fingerprint, created, updated } = key;
     let (created, updated) = (wire_time(created), wire_time(updated));
     api::keys::Key { uuid, owner, created, updated, id, public, fingerprint }
 }

@@ -1,4 +1,4 @@
-//! An app's log (api.md 4.13): relayed from the logger, which alone keeps lines.
+//! An app's log (docs/spec/api.md 4.13): relayed from the logger, which alone keeps lines.
 
 use std::time::Duration;
 
@@ -12,18 +12,19 @@ use domain::AppName;
 use futures_util::stream;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::access::ThisApp;
+use super::access::{Caller, CallerToken, ThisApp};
+use super::access_watch::AccessWatch;
 use super::error::ApiError;
 use crate::Controller;
+use crate::concurrency_limits::{ConcurrencyPermit, LimitExceeded};
 use crate::logger::Logger;
-use crate::serve::Closing;
+use crate::serve::ShutdownSignal;
 
 /// The logger gives a sign of life more often than this.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
-/// How long a log is followed at a stretch: who comes back is asked for their permission again.
+/// Longest time that a log is followed in one request: the permission is checked again for the next one.
 const FOLLOWED_FOR_MAX: Duration = Duration::from_secs(60 * 60);
 
 type Parameters = Query<Vec<(String, String)>>;
@@ -45,18 +46,22 @@ pub(crate) async fn lines(
 /// The last lines and all later ones, each event a line of JSON, until the reader hangs up.
 pub(crate) async fn follow(
     State(controller): State<Controller>,
+    caller: Caller,
+    token: CallerToken,
     ThisApp(app): ThisApp,
-    closing: Closing,
+    closing: ShutdownSignal,
     Query(parameters): Parameters,
 ) -> Result<Response, ApiError> {
     let logger = logger(&controller, &app)?;
-    let place = controller.rooms.followers.clone().try_acquire_owned().map_err(|_| too_many())?;
+    let permit = controller.limits.followers.acquire(caller.name()).map_err(too_many)?;
     let (count, after) = (number(&parameters, "log_lines"), number(&parameters, "after"));
     let body = logger.follow(&app, count, after).await.map_err(|error| unavailable(&app).because(error))?;
-    let relay = Relay { body, closing, until: Instant::now() + FOLLOWED_FOR_MAX, _place: place };
+    let access = AccessWatch::new(&controller, token, &app);
+    let until = Instant::now() + FOLLOWED_FOR_MAX;
+    let relay = LogRelay { body, closing, access, until, _permit: permit };
     // Proxies that collect answers would hold lines back.
     let headers = [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store")];
-    let body = Body::from_stream(stream::unfold(relay, Relay::next));
+    let body = Body::from_stream(stream::unfold(relay, LogRelay::next));
     Ok((headers, [("x-accel-buffering", "no")], body).into_response())
 }
 
@@ -68,26 +73,35 @@ fn unavailable(app: &AppName) -> ApiError {
     ApiError::text(StatusCode::INTERNAL_SERVER_ERROR, format!("Error accessing logs for {app}"))
 }
 
-fn too_many() -> ApiError {
-    ApiError::too_many("Too many logs are followed at the moment, try again later.")
+fn too_many(exhausted: LimitExceeded) -> ApiError {
+    match exhausted {
+        LimitExceeded::Total => {
+            ApiError::too_many("Too many logs are followed at the moment, try again later.")
+        }
+        LimitExceeded::Share(most) => ApiError::too_many(format!(
+            "You follow {most} logs, which is the most for one user: end one first."
+        )),
+    }
 }
 
-/// The logger's answer on its way to one reader. What the reader does not take waits at the logger, which
-/// drops lines sooner than it waits.
-struct Relay {
+/// The logger's response, relayed to one reader. Data that the reader does not take waits at the logger, which
+/// drops lines rather than wait.
+struct LogRelay {
     body: Incoming,
-    closing: Closing,
+    closing: ShutdownSignal,
+    access: AccessWatch,
     until: Instant,
-    _place: OwnedSemaphorePermit,
+    _permit: ConcurrencyPermit,
 }
 
-impl Relay {
+impl LogRelay {
     /// The next piece; `None` at the end. An end is no error: the reader asks again for what comes after.
     async fn next(mut self) -> Option<(Result<Bytes, hyper::Error>, Self)> {
         loop {
             let frame = tokio::select! {
                 frame = timeout_at(self.until, timeout(SILENCE_MAX, self.body.frame())) => frame,
                 () = self.closing.begun() => return None,
+                () = self.access.ended() => return None,
             };
             match frame {
                 Ok(Ok(Some(Ok(frame)))) => {
@@ -102,7 +116,7 @@ impl Relay {
     }
 }
 
-/// A number in the query; what is no number counts as not given.
+/// Reads a number of the query; anything else counts as absent.
 fn number(parameters: &[(String, String)], name: &str) -> Option<u64> {
     let (_, value) = parameters.iter().rev().find(|(own, _)| own == name)?;
     value.trim().parse().ok()

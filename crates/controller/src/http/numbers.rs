@@ -2,12 +2,11 @@
 
 use serde_json::Value;
 
-/// Reads a whole number; what is left over after the point is dropped. The error is the text that
-/// the API answers (api.md 4.9, 4.10).
+/// Reads a whole number; a fraction is dropped. The error is the text of the API (docs/spec/api.md 4.9, 4.10).
 pub(super) fn whole_number(value: &Value) -> Result<i64, String> {
     match value {
         Value::String(text) => text.trim().parse().map_err(|_| not_a_number(text)),
-        Value::Bool(truth) => Ok(i64::from(*truth)),
+        Value::Bool(value) => Ok(i64::from(*value)),
         Value::Number(number) => number
             .as_i64()
             .or_else(|| number.as_f64().filter(|float| float.abs() < 1e15).map(|float| float as i64))

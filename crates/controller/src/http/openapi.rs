@@ -1,15 +1,15 @@
-//! The description of the API, OpenAPI 3.1: made from the table of operations, the table of who may, and the
-//! wire types, so that it cannot be older than they are.
+//! The OpenAPI 3.1 description of the API: generated from the table of operations, the access rules, and the wire
+//! types, so that it is always current.
 
 mod links;
 mod operations;
 
 use axum::Json;
-use domain::access::{Rule, rule};
+use domain::access::{AccessRule, rule};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 
-use operations::{Answer, Body, Kind, OPERATIONS, Operation};
+use operations::{BodyKind, FieldKind, OPERATIONS, Operation, ResponseKind};
 
 /// Schemas of all answers.
 #[derive(utoipa::OpenApi)]
@@ -88,7 +88,7 @@ fn described_operation(operation: &Operation) -> Value {
         "parameters": parameters(operation),
         "responses": responses(operation),
     });
-    if rule == Some(Rule::Anyone) {
+    if rule == Some(AccessRule::Anyone) {
         described["security"] = json!([]);
     }
     if let Some(body) = described_body(body) {
@@ -97,15 +97,15 @@ fn described_operation(operation: &Operation) -> Value {
     described
 }
 
-fn whom(rule: Rule) -> &'static str {
+fn whom(rule: AccessRule) -> &'static str {
     match rule {
-        Rule::Anyone => "everybody",
-        Rule::User => "every user; what it shows and changes is the caller's own",
-        Rule::Admin => "administrators",
-        Rule::UseApp => "the app's owner, its collaborators and administrators",
-        Rule::OwnApp => "the app's owner and administrators",
-        Rule::OwnAppOrNamed => "the app's owner, administrators, and the user whom the path names",
-        Rule::Builder => "the builder",
+        AccessRule::Anyone => "everybody",
+        AccessRule::User => "every user; what it shows and changes is the caller's own",
+        AccessRule::Admin => "administrators",
+        AccessRule::UseApp => "the app's owner, its collaborators and administrators",
+        AccessRule::OwnApp => "the app's owner and administrators",
+        AccessRule::OwnAppOrNamed => "the app's owner, administrators, and the user whom the path names",
+        AccessRule::Builder => "the builder",
     }
 }
 
@@ -119,16 +119,16 @@ fn parameters(operation: &Operation) -> Vec<Value> {
         |name: &str| json!({"name": name, "in": "query", "schema": {"type": "integer", "minimum": 0}});
     for (_, answer) in operation.answers {
         match answer {
-            Answer::Page(_) => parameters.extend(["limit", "offset"].map(number)),
-            Answer::Lines => parameters.push(number("log_lines")),
-            Answer::Events(_) => parameters.extend(["log_lines", "after"].map(number)),
+            ResponseKind::Page(_) => parameters.extend(["limit", "offset"].map(number)),
+            ResponseKind::Lines => parameters.push(number("log_lines")),
+            ResponseKind::Events(_) => parameters.extend(["log_lines", "after"].map(number)),
             _ => {}
         }
     }
     parameters
 }
 
-/// A part of a path, which is never empty; an app's has its own letters (api.md 1.2).
+/// A part of a path, which is never empty; an app's has its own letters (docs/spec/api.md 1.2).
 fn path_text(name: &str) -> Value {
     match name {
         "app" => json!({"type": "string", "pattern": "^[a-z0-9-]+$"}),
@@ -136,11 +136,13 @@ fn path_text(name: &str) -> Value {
     }
 }
 
-fn described_body(body: &Body) -> Option<Value> {
+fn described_body(body: &BodyKind) -> Option<Value> {
     let schema = match body {
-        Body::None => return None,
-        Body::Scale => json!({"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}),
-        Body::Fields(fields) => {
+        BodyKind::None => return None,
+        BodyKind::Scale => {
+            json!({"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}})
+        }
+        BodyKind::Fields(fields) => {
             let properties: Map<_, _> =
                 fields.iter().map(|field| (field.name.to_owned(), kind(field.kind))).collect();
             let required: Vec<_> =
@@ -151,14 +153,14 @@ fn described_body(body: &Body) -> Option<Value> {
     Some(json!({"content": {"application/json": {"schema": schema}}}))
 }
 
-fn kind(kind: Kind) -> Value {
+fn kind(kind: FieldKind) -> Value {
     match kind {
-        Kind::Text => json!({"type": "string"}),
-        Kind::Number => json!({"type": "integer"}),
-        Kind::Truth => json!({"type": ["boolean", "null"]}),
-        Kind::Object => json!({"type": "object"}),
-        Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
-        Kind::Numbers => json!({"type": "array", "items": {"type": "integer"}}),
+        FieldKind::Text => json!({"type": "string"}),
+        FieldKind::Number => json!({"type": "integer"}),
+        FieldKind::Boolean => json!({"type": ["boolean", "null"]}),
+        FieldKind::Object => json!({"type": "object"}),
+        FieldKind::Texts => json!({"type": "array", "items": {"type": "string"}}),
+        FieldKind::Numbers => json!({"type": "array", "items": {"type": "integer"}}),
     }
 }
 
@@ -184,13 +186,13 @@ fn responses(operation: &Operation) -> Value {
     Value::Object(responses)
 }
 
-/// What every answer carries.
+/// Headers of every response.
 fn headers() -> Value {
     let version = json!({"required": true, "schema": {"type": "string"}});
     json!({"DEIS_API_VERSION": version, "DEIS_PLATFORM_VERSION": version})
 }
 
-/// The shapes of errors (api.md 1.6).
+/// The shapes of errors (docs/spec/api.md 1.6).
 fn error() -> Value {
     let texts = json!({"type": "array", "items": {"type": "string"}});
     json!({
@@ -204,17 +206,17 @@ fn error() -> Value {
     })
 }
 
-fn content(answer: Answer) -> Option<Value> {
+fn content(answer: ResponseKind) -> Option<Value> {
     let named = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let list = |name: &str| json!({"type": "array", "items": named(name)});
     let schema = match answer {
-        Answer::Empty => return None,
-        Answer::Lines => return Some(json!({"text/plain": {"schema": {"type": "string"}}})),
-        Answer::Events(name) => return Some(json!({"application/x-ndjson": {"schema": named(name)}})),
-        Answer::Any => json!({}),
-        Answer::One(name) => named(name),
-        Answer::List(name) => list(name),
-        Answer::Page(name) => json!({
+        ResponseKind::Empty => return None,
+        ResponseKind::Lines => return Some(json!({"text/plain": {"schema": {"type": "string"}}})),
+        ResponseKind::Events(name) => return Some(json!({"application/x-ndjson": {"schema": named(name)}})),
+        ResponseKind::Any => json!({}),
+        ResponseKind::One(name) => named(name),
+        ResponseKind::List(name) => list(name),
+        ResponseKind::Page(name) => json!({
             "type": "object",
             "properties": {
                 "count": {"type": "integer", "minimum": 0},

@@ -1,18 +1,18 @@
-//! What became of a wish, as an answer. The deployer carries it out; a handler only waits.
+//! The outcome of a recorded change, as an answer. The deployer carries it out; a handler only waits.
 
 use axum::http::StatusCode;
 use domain::AppName;
 
 use super::error::ApiError;
 use crate::Controller;
-use crate::deployer::{Ended, RoutingError};
+use crate::deployer::{DeployOutcome, RoutingError};
 
 /// Waits until a release runs; there is nothing to wait for where it has no build.
 pub(super) async fn of_release(controller: &Controller, deploy: Option<i64>) -> Result<(), ApiError> {
     of(controller, deploy, |reason| ApiError::bad_request(format!("(app::deploy): {reason}"))).await
 }
 
-/// Waits until as many replicas run as wished for.
+/// Waits until as many replicas run as asked for.
 pub(super) async fn of_scale(controller: &Controller, deploy: Option<i64>) -> Result<(), ApiError> {
     of(controller, deploy, |reason| unavailable(format!("(scale): {reason}"))).await
 }
@@ -31,7 +31,7 @@ pub(super) async fn of_removal(controller: &Controller, app: &AppName) -> Result
     }
 }
 
-/// Tells the engine how the app is to be reached. What was recorded stays recorded where that fails.
+/// Gives the engine the app's routing. A recorded change stays recorded if that fails.
 pub(super) async fn of_routing(controller: &Controller, app: &AppName) -> Result<(), ApiError> {
     controller.refresh_routing(app).await.map_err(|error| match error {
         RoutingError::Store(error) => error.into(),
@@ -49,10 +49,12 @@ async fn of(
 ) -> Result<(), ApiError> {
     let Some(deploy) = deploy else { return Ok(()) };
     match controller.wait_for(deploy).await? {
-        Ended::Succeeded => Ok(()),
-        Ended::Failed { reason } => Err(failed(reason)),
-        Ended::Removed => Err(ApiError::missing("App")),
-        Ended::Unfinished => Err(unavailable("The deploy is still under way; it goes on.".to_owned())),
+        DeployOutcome::Succeeded => Ok(()),
+        DeployOutcome::Failed { reason } => Err(failed(reason)),
+        DeployOutcome::Removed => Err(ApiError::missing("App")),
+        DeployOutcome::Unfinished => {
+            Err(unavailable("The deploy is still under way; it goes on.".to_owned()))
+        }
     }
 }
 

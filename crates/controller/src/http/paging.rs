@@ -1,23 +1,20 @@
-//! Lists come in pages (api.md 1.5), and how times look on the wire (1.8).
+//! Lists come in pages (docs/spec/api.md 1.5), and times on the wire (docs/spec/api.md 1.8).
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::header::HOST;
 use axum::http::request::Parts;
-use jiff::Timestamp;
-use store::{Listed, Page};
+use store::{PageRange, Rows};
 
 use super::error::ApiError;
 
 /// A time as clients read it: UTC, whole seconds.
-pub(crate) fn wire_time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
+pub(crate) use domain::times::second as wire_time;
 
 /// The part of a list that a request asks for, and how to address the others.
 #[derive(Debug, Clone)]
 pub(crate) struct Paging {
-    pub(crate) page: Page,
+    pub(crate) page: PageRange,
     /// `http://host/v2/apps/`.
     url: String,
     /// Parameters other than `limit` and `offset`.
@@ -38,7 +35,7 @@ impl<S: Sync> FromRequestParts<S> for Paging {
             number("limit").filter(|limit| *limit > 0).unwrap_or(api::PAGE_LIMIT_DEFAULT.cast_signed());
         let offset = number("offset").filter(|offset| *offset > 0).unwrap_or(0);
         pairs.retain(|(key, _)| key != "limit" && key != "offset");
-        Ok(Self { page: Page { limit, offset }, url: url(parts), others: pairs })
+        Ok(Self { page: PageRange { limit, offset }, url: url(parts), others: pairs })
     }
 }
 
@@ -51,8 +48,8 @@ fn url(parts: &Parts) -> String {
 
 impl Paging {
     /// The page on the wire; `show` turns a row into its wire type.
-    pub(crate) fn answer<R, T>(&self, listed: Listed<R>, show: impl Fn(R) -> T) -> Json<api::Page<T>> {
-        let Page { limit, offset } = self.page;
+    pub(crate) fn answer<R, T>(&self, listed: Rows<R>, show: impl Fn(R) -> T) -> Json<api::Page<T>> {
+        let PageRange { limit, offset } = self.page;
         let count = listed.count;
         let after = offset.saturating_add(limit);
         let next = (after.cast_unsigned() < count).then(|| self.link(after));

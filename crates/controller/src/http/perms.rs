@@ -1,14 +1,14 @@
-//! Collaborators of an app (api.md 4.6).
+//! Collaborators of an app (docs/spec/api.md 4.6).
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use domain::access::Rule;
+use domain::access::AccessRule;
 use domain::users::USERNAME_LENGTH_MAX;
 use jiff::Timestamp;
 
 use super::access::{Caller, ThisApp, owned_app, standing};
-use super::body::Body;
+use super::body::RawBody;
 use super::error::ApiError;
 use super::users::named;
 use crate::Controller;
@@ -26,7 +26,7 @@ pub(crate) async fn list(
 pub(crate) async fn grant(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<StatusCode, ApiError> {
     let mut fields = body.fields()?;
     let username = fields.text("username", USERNAME_LENGTH_MAX);
@@ -47,12 +47,13 @@ pub(crate) async fn revoke(
     let (app, owner) = owned_app(&controller, &app).await?;
     let target = named(&controller, &username).await?;
     let is_granted = controller.store.is_collaborator(&app, &username).await?;
-    let owns = Rule::OwnApp.admits(standing(&controller, &caller, &app, &owner).await?);
+    let owns = AccessRule::OwnApp.admits(standing(&controller, &caller, &app, &owner).await?);
     let may_revoke = owns || caller.name() == username;
     if !may_revoke || !(is_granted || target.is_superuser) {
         return Err(ApiError::forbidden());
     }
     if controller.store.remove_collaborator(&app, &username).await? {
+        controller.access_version.changed().await;
         controller.say(&app, format!("User {username} was revoked access to {app}"));
     }
     Ok(StatusCode::NO_CONTENT)

@@ -1,7 +1,8 @@
-//! Pods: what runs of an app, and restarting it (api.md 4.11).
+//! Pods: what runs of an app, and restarting it (docs/spec/api.md 4.11).
 
 use axum::Json;
 use axum::extract::{Path, State};
+use domain::crashes::Crashes;
 use domain::pods::{Pod, PodSelection, full_name, listed};
 use domain::{AppName, ProcessType};
 use jiff::Timestamp;
@@ -71,7 +72,7 @@ pub(crate) async fn restart_named(
     }
 }
 
-/// What is no process type selects nothing, as a pod of that name does not exist either.
+/// A text that is no process type selects nothing: no pod has such a name either.
 fn of_type(process: String) -> PodSelection {
     match ProcessType::parse(&process) {
         Ok(process) => PodSelection::Process(process),
@@ -101,7 +102,7 @@ async fn current(
     Ok(listed(pods, release.version, selection).into_iter().map(show).collect())
 }
 
-/// A failed restart is told to the operator only: the answer is what runs in any case.
+/// A failed restart is logged for the operator only: the response is the running pods in any case.
 async fn replace(
     controller: &Controller,
     app: &AppName,
@@ -121,12 +122,25 @@ async fn replace(
 }
 
 fn show(pod: Pod) -> api::pods::Pod {
-    let Pod { name, app: _, process, release, state, started } = pod;
+    let Pod { name, app: _, process, release, state, started, crashes } = pod;
     api::pods::Pod {
         name,
         state: state.as_str().to_owned(),
         release: format!("v{release}"),
         process_type: process.to_string(),
         started: wire_time(started.unwrap_or_else(Timestamp::now)),
+        crashes: crashes.map(show_crashes),
+    }
+}
+
+fn show_crashes(crashes: Crashes) -> api::pods::Crashes {
+    let Crashes { exit, times, since, last } = crashes;
+    api::pods::Crashes {
+        reason: exit.to_string(),
+        exit_code: exit.code,
+        out_of_memory: exit.is_out_of_memory,
+        times,
+        since: wire_time(since),
+        last: wire_time(last),
     }
 }

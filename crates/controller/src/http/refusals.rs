@@ -1,4 +1,4 @@
-//! What the rules of `domain` refuse, as answers: which status each refusal has.
+//! Responses and statuses for the errors of `domain`.
 
 use axum::http::StatusCode;
 use domain::config::ConfigError;
@@ -8,18 +8,18 @@ use domain::structure::ScaleError;
 use domain::tls::TlsError;
 use domain::whitelist::WhitelistError;
 use serde_json::{Map, Value};
-use store::WishError;
+use store::ChangeError;
 
 use super::error::ApiError;
 
-impl From<WishError> for ApiError {
-    fn from(refused: WishError) -> Self {
+impl From<ChangeError> for ApiError {
+    fn from(refused: ChangeError) -> Self {
         match refused {
-            WishError::Store(error) => error.into(),
-            WishError::Release(refused) => refused.into(),
-            WishError::Scale(refused) => refused.into(),
-            WishError::Settings(refused) => refused.into(),
-            WishError::Tls(refused) => refused.into(),
+            ChangeError::Store(error) => error.into(),
+            ChangeError::Release(refused) => refused.into(),
+            ChangeError::Scale(refused) => refused.into(),
+            ChangeError::Settings(refused) => refused.into(),
+            ChangeError::Tls(refused) => refused.into(),
         }
     }
 }

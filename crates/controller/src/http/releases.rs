@@ -1,13 +1,17 @@
-//! Releases (api.md 4.9).
+//! Releases (docs/spec/api.md 4.9).
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use domain::AppName;
+use domain::release::rollback_target;
+use domain::retention::image_is_gone;
+use engine::ImageError;
 use serde_json::Value;
 use store::{ReleaseChange, ReleaseRecord};
 
 use super::access::{Caller, ThisApp};
-use super::body::Body;
+use super::body::RawBody;
 use super::error::ApiError;
 use super::numbers::whole_number;
 use super::outcome;
@@ -43,16 +47,37 @@ pub(crate) async fn rollback(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<(StatusCode, Json<api::releases::RolledBack>), ApiError> {
     let version = match body.fields()?.value("version") {
         None | Some(Value::Null) => None,
         Some(version) => Some(whole_number(version).map_err(ApiError::bad_request)?),
     };
+    must_have_image(&controller, &app, version).await?;
     let change = ReleaseChange::RolledBack { version };
-    let wish = controller.add_release(&app, caller.name(), change).await?;
-    outcome::of_release(&controller, wish.deploy).await?;
-    Ok((StatusCode::CREATED, Json(api::releases::RolledBack { version: wish.release.version })))
+    let recorded = controller.add_release(&app, caller.name(), change).await?;
+    outcome::of_release(&controller, recorded.deploy).await?;
+    Ok((StatusCode::CREATED, Json(api::releases::RolledBack { version: recorded.release.version })))
+}
+
+/// Refuses a release whose image was removed: it could not run. All else is judged where the release is recorded.
+async fn must_have_image(
+    controller: &Controller,
+    app: &AppName,
+    version: Option<i64>,
+) -> Result<(), ApiError> {
+    let current = controller.store.current_release(app).await?;
+    let Ok(version) = rollback_target(current.version, version) else { return Ok(()) };
+    let content = controller.store.release_content(app, version).await?;
+    let Some(build) = content.and_then(|content| content.build) else { return Ok(()) };
+    match controller.images.keep(app, &build.build.image).await {
+        Err(ImageError::NotFound { .. }) => {
+            let reason = image_is_gone(version, controller.settings.builds_kept);
+            Err(ApiError::bad_request(reason))
+        }
+        // An engine that does not answer is waited for by the deploy.
+        _ => Ok(()),
+    }
 }
 
 /// `3` of `v3`.

@@ -1,4 +1,4 @@
-//! The root of the API, by which clients tell a controller from another server, and URLs that do not exist.
+//! The root of the API, by which clients recognize a controller, and unknown URLs.
 
 use axum::Json;
 use axum::http::Method;

@@ -1,4 +1,4 @@
-//! Scaling (api.md 4.10): how many replicas of each process type an app wants.
+//! Scaling (docs/spec/api.md 4.10): how many replicas of each process type an app wants.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,27 +7,27 @@ use domain::structure::{ScaleError, Structure};
 use serde_json::{Map, Value};
 
 use super::access::{Caller, ThisApp};
-use super::body::Body;
+use super::body::RawBody;
 use super::error::ApiError;
 use super::numbers::whole_number;
 use super::outcome;
 use crate::Controller;
 
-/// `POST …/scale/`: answers when as many replicas run as wished for.
+/// `POST …/scale/`: answers when as many replicas run as asked for.
 pub(crate) async fn scale(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<StatusCode, ApiError> {
-    let wish = wish(body.fields()?.object())?;
-    let deploy = controller.add_scale(&app, caller.name(), &wish).await?;
+    let change = parse_structure(body.fields()?.object())?;
+    let deploy = controller.add_scale(&app, caller.name(), &change).await?;
     outcome::of_scale(&controller, deploy).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// All numbers are judged before any name is.
-fn wish(fields: &Map<String, Value>) -> Result<Structure, ApiError> {
+fn parse_structure(fields: &Map<String, Value>) -> Result<Structure, ApiError> {
     let mut numbers = Vec::with_capacity(fields.len());
     for (name, value) in fields {
         numbers.push((

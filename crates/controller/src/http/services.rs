@@ -1,4 +1,4 @@
-//! Services: paths of an app that go to another process type (api.md 4.19). No release is made.
+//! Services: paths of an app that go to another process type (docs/spec/api.md 4.19). No release is made.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,10 +6,10 @@ use axum::http::StatusCode;
 use domain::ProcessType;
 use domain::services::{self, PATTERN_LENGTH_MAX};
 use jiff::Timestamp;
-use store::{NewService, Service, ServiceWish};
+use store::{NewService, ServiceChange, ServiceRecord};
 
 use super::access::ThisApp;
-use super::body::Body;
+use super::body::RawBody;
 use super::error::ApiError;
 use super::outcome;
 use crate::Controller;
@@ -26,12 +26,12 @@ pub(crate) async fn list(
     Ok(Json(api::services::Services { services }))
 }
 
-/// `POST …/services/`: adds one, or changes its patterns; 204 where they are the same. Answers when routers are
-/// told; a process type that does not listen is left as it was.
+/// `POST …/services/`: adds one, or changes its patterns; 204 if they are the same. Responds when the routers are
+/// updated; if the process type does not listen, the change is undone.
 pub(crate) async fn set(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<StatusCode, ApiError> {
     let mut fields = body.fields()?;
     let process = fields.text("procfile_type", TYPE_CHARS_MAX);
@@ -41,9 +41,9 @@ pub(crate) async fn set(
         services::parse(&process, &path_pattern).map_err(|wrong| ApiError::message(wrong.to_string()))?;
     let new = NewService { app: app.clone(), process: process.clone(), path_pattern, now: Timestamp::now() };
     let deploy = match controller.set_service(new).await? {
-        ServiceWish::Unchanged => return Ok(StatusCode::NO_CONTENT),
-        ServiceWish::Changed => None,
-        ServiceWish::Added { deploy } => deploy,
+        ServiceChange::Unchanged => return Ok(StatusCode::NO_CONTENT),
+        ServiceChange::Changed => None,
+        ServiceChange::Added { deploy } => deploy,
     };
     if let Err(failed) = outcome::of_settings(&controller, deploy).await {
         controller.store.remove_service(&app, &process).await?;
@@ -58,7 +58,7 @@ pub(crate) async fn set(
 pub(crate) async fn remove(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<StatusCode, ApiError> {
     let mut fields = body.fields()?;
     let process = fields.text("procfile_type", TYPE_CHARS_MAX);
@@ -72,7 +72,7 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn show(service: Service) -> api::services::Service {
-    let Service { app: _, process, path_pattern, created: _, updated: _ } = service;
+fn show(service: ServiceRecord) -> api::services::Service {
+    let ServiceRecord { app: _, process, path_pattern, created: _, updated: _ } = service;
     api::services::Service { procfile_type: process.to_string(), path_pattern }
 }

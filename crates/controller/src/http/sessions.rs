@@ -1,4 +1,4 @@
-//! Commands with somebody in front of them: `deis run -it` and `deis ps:exec` (docs/terminal-protocol.md).
+//! Interactive commands: `deis run -it` and `deis ps:exec` (docs/terminal-protocol.md).
 
 mod relay;
 
@@ -8,19 +8,21 @@ use axum::response::{IntoResponse as _, Response};
 use domain::AppName;
 use domain::pods::{Pod, full_name};
 use domain::settings::RunSettings;
+use domain::shell;
 use domain::terminal::{TerminalSize, term};
 use domain::workload_plan::{SESSION_SECONDS_MAX, inside};
-use engine::{Inside, Session};
+use engine::{PodCommand, Session};
 use store::ReleaseContent;
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::access::{Caller, ThisApp};
+use super::access::{Caller, CallerToken, ThisApp};
+use super::access_watch::{AccessWatch, holds_still};
 use super::error::ApiError;
 use super::run::{COMMAND_CHARS_MAX, content, plan, run_name};
-use super::websocket::{Upgrading, asked_wrongly};
+use super::websocket::{PendingUpgrade, asked_wrongly};
 use crate::Controller;
-use crate::serve::Closing;
-use relay::Line;
+use crate::concurrency_limits::{ConcurrencyPermit, LimitExceeded};
+use crate::serve::ShutdownSignal;
+use relay::TerminalConnection;
 
 const UNREACHABLE: &str = "The engine that runs apps does not answer, try again.";
 
@@ -28,20 +30,22 @@ const UNREACHABLE: &str = "The engine that runs apps does not answer, try again.
 pub(crate) async fn run(
     State(controller): State<Controller>,
     caller: Caller,
+    token: CallerToken,
     ThisApp(app): ThisApp,
-    closing: Closing,
+    closing: ShutdownSignal,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let what = What::OneOff(Box::new(content(&controller, &app).await?));
-    answer(Door { controller, caller, app, closing }, what, request)
+    let target = SessionTarget::OneOff(Box::new(content(&controller, &app).await?));
+    answer(SessionContext { controller, caller, token, app, closing }, target, request)
 }
 
 /// `GET …/pods/{type}/{name}/exec`: a command in a pod that runs. The name alone decides.
 pub(crate) async fn exec(
     State(controller): State<Controller>,
     caller: Caller,
+    token: CallerToken,
     ThisApp(app): ThisApp,
-    closing: Closing,
+    closing: ShutdownSignal,
     Path((_, _process, name)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -53,55 +57,87 @@ pub(crate) async fn exec(
     // A pod may run an older release than the newest.
     let content = controller.store.release_content(&app, pod.release).await?;
     let content = Box::new(content.ok_or_else(|| ApiError::missing("Release"))?);
-    answer(Door { controller, caller, app, closing }, What::Inside { pod, content }, request)
+    answer(
+        SessionContext { controller, caller, token, app, closing },
+        SessionTarget::Inside { pod, content },
+        request,
+    )
 }
 
-/// Who came, and to which app.
-struct Door {
+/// Caller and app of a session.
+struct SessionContext {
     controller: Controller,
     caller: Caller,
+    token: CallerToken,
     app: AppName,
-    closing: Closing,
+    closing: ShutdownSignal,
 }
 
-/// What is to be run once its command is known.
-enum What {
+/// Target of a session, until its command is known.
+enum SessionTarget {
     OneOff(Box<ReleaseContent>),
     Inside { pod: Pod, content: Box<ReleaseContent> },
 }
 
-fn answer(door: Door, what: What, mut request: Request) -> Result<Response, ApiError> {
-    let Some(upgrading) = Upgrading::of(&mut request, SUBPROTOCOL, MESSAGE_BYTES_MAX) else {
+fn answer(
+    context: SessionContext,
+    target: SessionTarget,
+    mut request: Request,
+) -> Result<Response, ApiError> {
+    let Some(upgrading) = PendingUpgrade::of(&mut request, SUBPROTOCOL, MESSAGE_BYTES_MAX) else {
         return Ok(asked_wrongly(SUBPROTOCOL));
     };
-    let full = || ApiError::too_many("Too many sessions are open at the moment, try again later.");
-    let place = door.controller.rooms.sessions.clone().try_acquire_owned().map_err(|_| full())?;
+    let permit = context.controller.limits.sessions.acquire(context.caller.name()).map_err(too_many)?;
     let response = upgrading.answer();
-    tokio::spawn(serve(door, what, upgrading, place));
+    tokio::spawn(serve(context, target, upgrading, permit));
     Ok(response.into_response())
 }
 
-async fn serve(door: Door, what: What, upgrading: Upgrading, _place: OwnedSemaphorePermit) {
+fn too_many(exhausted: LimitExceeded) -> ApiError {
+    match exhausted {
+        LimitExceeded::Total => {
+            ApiError::too_many("Too many sessions are open at the moment, try again later.")
+        }
+        LimitExceeded::Share(most) => ApiError::too_many(format!(
+            "You have {most} sessions open, which is the most for one user: end one first."
+        )),
+    }
+}
+
+async fn serve(
+    context: SessionContext,
+    target: SessionTarget,
+    upgrading: PendingUpgrade,
+    _permit: ConcurrencyPermit,
+) {
+    let access = AccessWatch::new(&context.controller, context.token.clone(), &context.app);
     let Some(socket) = upgrading.socket().await else { return };
-    let mut line = Line::new(socket);
-    let Some(start) = line.start(COMMAND_CHARS_MAX).await else { return };
-    let (name, session) = match begin(&door, &what, &start) {
+    let mut client = TerminalConnection::new(socket);
+    let Some(start) = client.start(COMMAND_CHARS_MAX).await else { return };
+    if !holds_still(&context.controller, &context.token, &context.app).await {
+        return client.forbid().await;
+    }
+    let (name, session) = match begin(&context, &target, &start) {
         Ok(begun) => begun,
-        Err(reason) => return line.refuse(reason).await,
+        Err(reason) => return client.refuse(reason).await,
     };
-    let Door { controller, caller, app, closing } = door;
-    let ended = line.relay(session, closing).await;
+    let SessionContext { controller, caller, app, closing, .. } = context;
+    let ended = client.relay(session, closing, access).await;
     controller.say(&app, format!("{} on {name} {ended}", caller.name()));
 }
 
-/// Starts what was asked for and records who asked.
-fn begin(door: &Door, what: &What, start: &Start) -> Result<(String, Session), String> {
-    let Door { controller, caller, app, .. } = door;
+/// Starts the command and logs its user.
+fn begin(
+    context: &SessionContext,
+    target: &SessionTarget,
+    start: &Start,
+) -> Result<(String, Session), String> {
+    let SessionContext { controller, caller, app, .. } = context;
     let Start { command, terminal, term: kind } = start;
     let terminal = terminal.map(|size| TerminalSize::new(size.columns, size.rows));
     let no_build = || "No build associated with this release to run this command".to_owned();
-    let (name, session) = match what {
-        What::OneOff(content) => {
+    let (name, session) = match target {
+        SessionTarget::OneOff(content) => {
             let build = content.build.as_ref().ok_or_else(no_build)?;
             let run = RunSettings::default();
             let mut one_off = plan(controller, app, content, build, &run).session(run_name(app), command);
@@ -110,9 +146,9 @@ fn begin(door: &Door, what: &What, start: &Start) -> Result<(String, Session), S
             }
             (one_off.name.clone(), controller.terminals.open(one_off, terminal))
         }
-        What::Inside { pod, content } => {
+        SessionTarget::Inside { pod, content } => {
             let build = content.build.as_ref().ok_or_else(no_build)?;
-            let command = Inside {
+            let command = PodCommand {
                 app: app.clone(),
                 pod: pod.name.clone(),
                 command: inside(&build.build, command),
@@ -123,6 +159,6 @@ fn begin(door: &Door, what: &What, start: &Start) -> Result<(String, Session), S
         }
     };
     let how = if terminal.is_some() { " in a terminal" } else { "" };
-    controller.say(app, format!("{} on {name} runs '{command}'{how}", caller.name()));
+    controller.say(app, format!("{} on {name} runs {}{how}", caller.name(), shell::program_name(command)));
     Ok((name, session))
 }

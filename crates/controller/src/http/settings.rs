@@ -1,5 +1,5 @@
-//! App settings: maintenance, routability, access log, whitelist, autoscale rules, labels (api.md 4.16). The rules are
-//! in `domain::settings`; no release is made.
+//! App settings: maintenance, routability, access log, whitelist, autoscale rules, labels (docs/spec/api.md 4.16), the
+//! branch that deploys. The rules are in `domain::settings`; no release is made.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +10,7 @@ use serde_json::json;
 use store::SettingsRecord;
 
 use super::access::{Caller, ThisApp};
-use super::body::Body;
+use super::body::RawBody;
 use super::error::ApiError;
 use super::outcome;
 use super::paging::wire_time;
@@ -24,12 +24,12 @@ pub(crate) async fn info(
     Ok(Json(show(controller.store.settings(&app).await?)))
 }
 
-/// `POST …/settings/`: answers when routers are told and the app runs as wished.
+/// `POST …/settings/`: responds when the routers are updated and the app runs with the new settings.
 pub(crate) async fn change(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<(StatusCode, Json<api::settings::Settings>), ApiError> {
     let patch = SettingsPatch::parse(body.fields()?.object())?;
     let record = carried_out(&controller, &app, caller.name(), SettingsChange::Patched(&patch)).await?;
@@ -43,19 +43,19 @@ pub(super) async fn carried_out(
     user: &str,
     change: SettingsChange<'_>,
 ) -> Result<SettingsRecord, ApiError> {
-    let wish = controller.change_settings(app, user, change).await?;
-    if let Err(failed) = outcome::of_settings(controller, wish.deploy).await {
-        controller.store.take_settings_back(&wish).await?;
+    let recorded = controller.change_settings(app, user, change).await?;
+    if let Err(failed) = outcome::of_settings(controller, recorded.deploy).await {
+        controller.store.take_settings_back(&recorded).await?;
         outcome::of_routing(controller, app).await?;
         return Err(failed);
     }
     outcome::of_routing(controller, app).await?;
-    Ok(wish.record)
+    Ok(recorded.record)
 }
 
 fn show(record: SettingsRecord) -> api::settings::Settings {
     let SettingsRecord { uuid, app, owner, settings, created } = record;
-    let AppSettings { maintenance, routable, access_log, whitelist, autoscale, label } = settings;
+    let AppSettings { maintenance, routable, access_log, whitelist, autoscale, label, git_branch } = settings;
     let created = wire_time(created);
     api::settings::Settings {
         uuid,
@@ -69,5 +69,6 @@ fn show(record: SettingsRecord) -> api::settings::Settings {
         routable: Some(routable),
         whitelist,
         access_log: Some(access_log),
+        git_branch: git_branch.map(String::from),
     }
 }

@@ -1,4 +1,4 @@
-//! Whether an app is served over HTTPS alone (api.md 4.18).
+//! HTTPS enforcement of an app (docs/spec/api.md 4.18).
 
 use axum::Json;
 use axum::extract::State;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use store::TlsRecord;
 
 use super::access::{Caller, ThisApp};
-use super::body::Body;
+use super::body::RawBody;
 use super::error::ApiError;
 use super::outcome;
 use super::paging::wire_time;
@@ -27,10 +27,10 @@ pub(crate) async fn change(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<(StatusCode, Json<api::tls::Tls>), ApiError> {
-    let wish = parse_enforcement(body.fields()?.value("https_enforced"))?;
-    let record = controller.store.change_tls(&app, caller.name(), wish, Timestamp::now()).await?;
+    let enforced = parse_enforcement(body.fields()?.value("https_enforced"))?;
+    let record = controller.store.change_tls(&app, caller.name(), enforced, Timestamp::now()).await?;
     outcome::of_routing(&controller, &app).await?;
     Ok((StatusCode::CREATED, Json(show(record))))
 }

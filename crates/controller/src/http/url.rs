@@ -1,6 +1,6 @@
 //! A URL of the API: which methods it has, who may enter, which trailing slash it takes.
 //!
-//! The order of checks is that of api.md 3: the URL exists (404), credentials (401), platform-wide
+//! The order of checks is that of docs/spec/api.md 3: the URL exists (404), credentials (401), platform-wide
 //! permission (403), method (405), the app (404, 403); other rows and bodies are the handler's. Whom each
 //! method is for is read from `domain::access`; one without a row there cannot be added.
 
@@ -10,11 +10,13 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::http::header::{ACCEPT, ALLOW};
-use axum::http::{HeaderValue, Method};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
-use domain::access::Rule;
+use domain::access::AccessRule;
+use http_body::Body as _;
+use listener::http::SMALL_BODY_BYTES;
 
 use super::access;
 use super::error::ApiError;
@@ -26,7 +28,7 @@ pub(crate) struct Url {
     takes_slash: bool,
     answers_json: bool,
     methods: MethodRouter<Controller>,
-    rules: Vec<(&'static str, Rule)>,
+    rules: Vec<(&'static str, AccessRule)>,
 }
 
 /// The URL at `path`, written without a trailing slash; it is found with one too.
@@ -77,8 +79,8 @@ impl Url {
     pub(crate) fn mounted(self, router: Router<Controller>, controller: &Controller) -> Router<Controller> {
         let allow = self.allow();
         let Self { path, takes_slash, answers_json, methods, rules } = self;
-        let door = Door { controller: controller.clone(), rules, answers_json, allow };
-        let methods = methods.fallback(root::other_method).layer(from_fn_with_state(Arc::new(door), enter));
+        let guard = RouteGuard { controller: controller.clone(), rules, answers_json, allow };
+        let methods = methods.fallback(root::other_method).layer(from_fn_with_state(Arc::new(guard), enter));
         if takes_slash {
             router.route(&format!("{path}/"), methods.clone()).route(path, methods)
         } else {
@@ -95,60 +97,71 @@ impl Url {
     }
 }
 
-/// What stands between the listener and a handler.
-struct Door {
+/// Checks route: admits or refuses each request before its handler.
+struct RouteGuard {
     controller: Controller,
-    rules: Vec<(&'static str, Rule)>,
+    rules: Vec<(&'static str, AccessRule)>,
     answers_json: bool,
     allow: HeaderValue,
 }
 
-impl Door {
-    /// Whom the URL as a whole is for. Its methods differ only in what they ask of an app.
-    fn rule(&self) -> Rule {
-        self.rules.first().map_or(Rule::Admin, |(_, rule)| *rule)
+impl RouteGuard {
+    /// Rule of the URL as a whole. Its methods differ only in the access to the app.
+    fn rule(&self) -> AccessRule {
+        self.rules.first().map_or(AccessRule::Admin, |(_, rule)| *rule)
     }
 
-    /// Whom this method is for; `None` where the URL does not have it.
-    fn rule_of(&self, method: &Method) -> Option<Rule> {
+    /// Rule of this method; `None` if the URL does not have it.
+    fn rule_of(&self, method: &Method) -> Option<AccessRule> {
         let name = if method == Method::HEAD { "GET" } else { method.as_str() };
         self.rules.iter().find(|(known, _)| *known == name).map(|(_, rule)| *rule)
     }
 }
 
-async fn enter(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+async fn enter(State(guard): State<Arc<RouteGuard>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if !has_plausible_app(path) || !is_text(path) {
         return ApiError::unknown_url().into_response();
     }
-    let mut response = match admit(&door, request).await {
+    let mut response = match admit(&guard, request).await {
         Ok(request) => next.run(request).await,
         Err(error) => error.into_response(),
     };
-    response.headers_mut().insert(ALLOW, door.allow.clone());
+    response.headers_mut().insert(ALLOW, guard.allow.clone());
     response
 }
 
-async fn admit(door: &Door, mut request: Request) -> Result<Request, ApiError> {
-    access::admit(&door.controller, door.rule(), &mut request).await?;
-    if door.answers_json && !accepts_json(&request) {
+async fn admit(guard: &RouteGuard, mut request: Request) -> Result<Request, ApiError> {
+    // Large, and gone before the handler begins.
+    Box::pin(access::admit(&guard.controller, guard.rule(), &mut request)).await?;
+    if guard.rule() == AccessRule::Anyone && !is_small(&request) {
+        let detail = format!("Request body is larger than {SMALL_BODY_BYTES} bytes.");
+        return Err(ApiError::detail(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    if guard.answers_json && !accepts_json(&request) {
         return Err(ApiError::not_acceptable());
     }
-    match door.rule_of(request.method()) {
-        Some(rule) => access::admit_to_app(&door.controller, rule, request).await,
+    match guard.rule_of(request.method()) {
+        Some(rule) => Box::pin(access::admit_to_app(&guard.controller, rule, request)).await,
         // Answered with 405.
         None => Ok(request),
     }
 }
 
-/// Names of apps in URLs consist of these characters, else the URL does not exist (api.md 1.2).
+/// Returns true if the body takes nothing of the memory for large ones: enough for callers without a token.
+fn is_small(request: &Request) -> bool {
+    let length = request.body().size_hint().exact();
+    length.is_some_and(|length| length <= SMALL_BODY_BYTES as u64)
+}
+
+/// Names of apps in URLs consist of these characters, else the URL does not exist (docs/spec/api.md 1.2).
 fn has_plausible_app(path: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v2/apps/") else { return true };
     let app = rest.split('/').next().unwrap_or_default();
     app.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-/// Whether the path is text once it is decoded, and one that a database takes.
+/// Returns true if the decoded path is text that a database accepts.
 fn is_text(path: &str) -> bool {
     let mut pieces = path.split('%');
     let mut decoded = pieces.next().unwrap_or_default().as_bytes().to_vec();

@@ -1,9 +1,9 @@
-//! Users as administrators list them and as they see themselves (api.md 4.1 and 4.3).
+//! Users as administrators list them and as they see themselves (docs/spec/api.md 4.1 and 4.3).
 
 use axum::Json;
 use axum::extract::State;
 use domain::users;
-use store::User;
+use store::UserRecord;
 
 use super::access::Caller;
 use super::error::ApiError;
@@ -25,8 +25,8 @@ pub(crate) async fn whoami(Caller(user): Caller) -> Json<api::users::User> {
 }
 
 /// A user on the wire.
-pub(crate) fn show(user: User) -> api::users::User {
-    let User {
+pub(crate) fn show(user: UserRecord) -> api::users::User {
+    let UserRecord {
         username,
         email,
         first_name,
@@ -54,7 +54,7 @@ pub(crate) fn show(user: User) -> api::users::User {
 }
 
 /// The user that a request names, or 404.
-pub(crate) async fn named(controller: &Controller, username: &str) -> Result<User, ApiError> {
+pub(crate) async fn named(controller: &Controller, username: &str) -> Result<UserRecord, ApiError> {
     if users::check_username(username).is_err() {
         return Err(ApiError::missing("User"));
     }

@@ -1,4 +1,4 @@
-//! The door to a WebSocket (RFC 6455): checks what the client asks for and takes over the connection.
+//! The handshake of a WebSocket (RFC 6455): checks what the client asks for and takes over the connection.
 
 use axum::Json;
 use axum::extract::Request;
@@ -18,14 +18,14 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 pub(crate) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// A connection that becomes a WebSocket once the answer is sent.
-pub(crate) struct Upgrading {
+pub(crate) struct PendingUpgrade {
     on_upgrade: OnUpgrade,
     accept: String,
     subprotocol: &'static str,
     message_bytes_max: usize,
 }
 
-impl Upgrading {
+impl PendingUpgrade {
     /// `None` where the request does not ask for this.
     pub(crate) fn of(
         request: &mut Request,
@@ -72,7 +72,7 @@ pub(crate) fn asked_wrongly(subprotocol: &str) -> Response {
     (StatusCode::UPGRADE_REQUIRED, headers, Json(json!({ "detail": detail }))).into_response()
 }
 
-/// Whether a header's list holds a word.
+/// Returns true if the list in a header contains a word.
 fn has(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
     let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).any(|entry| entry.trim().eq_ignore_ascii_case(word))

@@ -1,4 +1,4 @@
-//! The whitelist, an entry at a time (api.md 4.17); it is part of the settings.
+//! The whitelist, an entry at a time (docs/spec/api.md 4.17); it is part of the settings.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,7 +7,7 @@ use domain::settings::{SettingsChange, parse_addresses};
 use serde_json::Value;
 
 use super::access::{Caller, ThisApp};
-use super::body::Body;
+use super::body::RawBody;
 use super::error::ApiError;
 use super::settings::carried_out;
 use crate::Controller;
@@ -21,12 +21,12 @@ pub(crate) async fn list(
     Ok(Json(api::whitelist::Whitelist { addresses }))
 }
 
-/// `POST …/whitelist/`: adds to what is listed.
+/// `POST …/whitelist/`: adds to the list.
 pub(crate) async fn add(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<(StatusCode, Json<api::whitelist::Whitelist>), ApiError> {
     let new = addresses(&body)?;
     let record = carried_out(&controller, &app, caller.name(), SettingsChange::Admitted(&new)).await?;
@@ -39,15 +39,15 @@ pub(crate) async fn remove(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
-    body: Body,
+    body: RawBody,
 ) -> Result<StatusCode, ApiError> {
     let gone = addresses(&body)?;
     carried_out(&controller, &app, caller.name(), SettingsChange::Dismissed(&gone)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A fault of an address is told as a bare array, which clients know from here.
-fn addresses(body: &Body) -> Result<Vec<String>, ApiError> {
+/// An invalid address gives a bare array, which clients expect here.
+fn addresses(body: &RawBody) -> Result<Vec<String>, ApiError> {
     let mut fields = body.fields()?;
     let given = fields.given("addresses");
     fields.finish()?;

@@ -1,4 +1,4 @@
-//! Who may do what: every URL, asked by everybody, against the table of `domain::access`.
+//! Access: every URL, requested by everybody, against the table of `domain::access`.
 
 use std::collections::BTreeSet;
 
@@ -6,19 +6,19 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use controller::RegistrationMode;
 use domain::AppName;
-use domain::access::{Rule, Standing, TABLE, rule};
+use domain::access::{AccessRule, Relation, TABLE, rule};
 use jiff::Timestamp;
 
 use crate::platform::{Answer, BUILDER_KEY, TestPlatform, request};
 use crate::world::{NO_APP, World};
 
-const EVERYBODY: [Standing; 6] = [
-    Standing::Anonymous,
-    Standing::Builder,
-    Standing::Stranger,
-    Standing::Collaborator,
-    Standing::Owner,
-    Standing::Admin,
+const EVERYBODY: [Relation; 6] = [
+    Relation::Anonymous,
+    Relation::Builder,
+    Relation::Stranger,
+    Relation::Collaborator,
+    Relation::Owner,
+    Relation::Admin,
 ];
 
 /// Fills in the names in braces; the named user is the collaborator.
@@ -39,16 +39,16 @@ fn method(name: &str) -> Method {
 
 /// The request as somebody of this standing sends it. The body says nothing, so that what is allowed fails
 /// before it changes anything.
-fn asked_by(world: &World, standing: Standing, name: &str, path: &str) -> Request<Body> {
+fn asked_by(world: &World, standing: Relation, name: &str, path: &str) -> Request<Body> {
     let token = match standing {
-        Standing::Anonymous | Standing::Builder => "",
-        Standing::Stranger => &world.carol,
-        Standing::Collaborator => &world.bob,
-        Standing::Owner => &world.alice,
-        Standing::Admin => &world.admin,
+        Relation::Anonymous | Relation::Builder => "",
+        Relation::Stranger => &world.carol,
+        Relation::Collaborator => &world.bob,
+        Relation::Owner => &world.alice,
+        Relation::Admin => &world.admin,
     };
     let mut request = request(method(name), path, token, "nonsense");
-    if standing == Standing::Builder {
+    if standing == Relation::Builder {
         let key = BUILDER_KEY.parse().expect("a value");
         request.headers_mut().insert("x-deis-builder-auth", key);
     }
@@ -95,8 +95,10 @@ async fn everybody_gets_what_the_table_says_and_nothing_else() {
 
             let is_for_them = match rule {
                 // The builder's key opens nothing that users reach.
-                _ if standing == Standing::Builder => rule.admits(Standing::Anonymous),
-                Rule::OwnAppOrNamed => Rule::OwnApp.admits(standing) || standing == Standing::Collaborator,
+                _ if standing == Relation::Builder => rule.admits(Relation::Anonymous),
+                AccessRule::OwnAppOrNamed => {
+                    AccessRule::OwnApp.admits(standing) || standing == Relation::Collaborator
+                }
                 rule => rule.admits(standing),
             };
             assert_eq!(!is_denied(&answer), is_for_them, "{name} {path} {standing:?}: {}", answer.text());
@@ -125,7 +127,7 @@ async fn an_app_that_does_not_exist_is_missing_for_everybody() {
         if !path.contains("{app}") {
             continue;
         }
-        for standing in [Standing::Stranger, Standing::Owner, Standing::Admin] {
+        for standing in [Relation::Stranger, Relation::Owner, Relation::Admin] {
             let answer =
                 world.platform.send(asked_by(&world, standing, name, &filled_in(path, "none"))).await;
             assert_eq!(answer.both(), NO_APP, "{name} {path} {standing:?}");
@@ -146,7 +148,7 @@ async fn keys_and_certificates_of_others_do_not_exist_for_anybody() {
     let own = |path: &str| rows.iter().any(|row| path.starts_with(row));
     let mut asked = 0;
     for (name, path) in controller::public_methods().into_iter().filter(|(_, path)| own(path)) {
-        for standing in [Standing::Stranger, Standing::Collaborator, Standing::Admin] {
+        for standing in [Relation::Stranger, Relation::Collaborator, Relation::Admin] {
             let answer = world.platform.send(asked_by(&world, standing, name, &filled_in(path, ""))).await;
             assert_eq!(answer.status, 404, "{name} {path} {standing:?}: {}", answer.text());
         }

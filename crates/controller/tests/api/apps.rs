@@ -1,4 +1,4 @@
-//! `/v2/apps/` and `/v2/apps/{app}/` (api.md 4.5).
+//! `/v2/apps/` and `/v2/apps/{app}/` (docs/spec/api.md 4.5).
 
 use crate::world::{FORBIDDEN, NO_APP, World};
 
@@ -59,6 +59,9 @@ async fn what_is_no_free_app_name_is_refused() {
         ("a.b", rule),
         ("../blog", rule),
         ("deis", "deis is a reserved name."),
+        ("de1s", "de1s is easily taken for the reserved name deis; choose another."),
+        ("deisbuilder", "deisbuilder is easily taken for the reserved name deis-builder; choose another."),
+        ("xn--des-oma", "xn--des-oma is easily taken for the reserved name deis; choose another."),
         ("blog", "Application with this id already exists."),
     ];
 

@@ -1,7 +1,7 @@
 //! `/v2/apps/{app}/certs/auto/`: who may, what is told, and what a certificate authority has no part in.
 
 use controller::AcmeSettings;
-use domain::auto_certs::Progress;
+use domain::auto_certs::OrderProgress;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ async fn a_failure_is_told_with_its_next_try_which_comes_sooner_when_asked_for()
     let world = world().await;
     world.post(AUTO, r#"{"enabled":true}"#).await;
     let hours = |hours| Timestamp::now() + SignedDuration::from_hours(hours);
-    let failed = Progress {
+    let failed = OrderProgress {
         is_ordered: false,
         failures: 7,
         error: Some("connection refused".to_owned()),
@@ -84,7 +84,7 @@ async fn a_platform_without_an_authority_says_so() {
 }
 
 #[tokio::test]
-async fn a_wish_is_a_truth_and_strangers_have_none() {
+async fn a_request_for_certificates_is_a_boolean_and_strangers_have_none() {
     let world = world().await;
 
     assert_eq!(world.post(AUTO, "{}").await.both(), (400, r#"{"enabled":["This field is required."]}"#));

@@ -1,4 +1,4 @@
-//! `/v2/apps/{app}/builds/` (api.md 4.8).
+//! `/v2/apps/{app}/builds/` (docs/spec/api.md 4.8).
 
 use crate::world::{FORBIDDEN, NO_APP, World};
 

@@ -1,4 +1,4 @@
-//! `/v2/certs/` (api.md 4.15).
+//! `/v2/certs/` (docs/spec/api.md 4.15).
 
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
@@ -92,6 +92,48 @@ async fn what_is_wrong_with_a_certificate_and_its_key_is_told_at_once() {
     assert_eq!(missing["name"], json!(["This field is required."]));
     let (_, blank) = refused(json!({"name": "a", "certificate": "", "key": key})).await;
     assert_eq!(blank, json!({"certificate": ["This field may not be blank."]}));
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_refused_unless_it_is_forced() {
+    let world = World::new().await;
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(["a.com".to_owned()]).expect("a host name");
+    params.not_before = rcgen::date_time_ymd(2019, 1, 2);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+    let certificate = params.self_signed(&key).expect("a certificate").pem();
+    let mut body = json!({"name": "old", "certificate": certificate, "key": key.serialize_pem()});
+
+    let refused = world.post(CERTS, &body.to_string()).await;
+    assert_eq!(refused.status, 400);
+    let told = refused.json()["certificate"][0].as_str().expect("a message").to_owned();
+    assert!(told.starts_with("It expired at 2020-01-02T00:00:00Z") && told.contains("--force"), "{told}");
+    body["force"] = json!("perhaps");
+    let odd = world.post(CERTS, &body.to_string()).await;
+    assert_eq!(odd.both(), (400, r#"{"force":["\"perhaps\" is not a valid boolean."]}"#));
+
+    body["force"] = json!(true);
+    assert_eq!(world.post(CERTS, &body.to_string()).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_certificate_is_found_among_its_chain_and_kept_in_front_of_it() {
+    let world = with_cert().await;
+    let ((other, _), (own, key)) = (pair("authority"), pair("www.foo.com"));
+    let body =
+        json!({"name": "chain", "certificate": format!("\u{feff}{}{own}", other.trim_end()), "key": key});
+
+    let added = world.post(CERTS, &body.to_string()).await;
+
+    assert_eq!(
+        (added.status, &added.json()["common_name"]),
+        (201, &json!("www.foo.com")),
+        "{}",
+        added.text()
+    );
+    assert_eq!(world.post("/v2/certs/chain/domain/www.foo.com", "").await.status, 201);
+    let served = &world.platform.routing("blog").certificates[0].pair.certificate;
+    assert_eq!(served.replace('\r', ""), format!("{own}{other}").replace('\r', ""));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `/v2/apps/{app}/config/` (api.md 4.7). The rules themselves are tested in `domain`.
+//! `/v2/apps/{app}/config/` (docs/spec/api.md 4.7). The rules themselves are tested in `domain`.
 
 use futures_util::future::join_all;
 
@@ -212,4 +212,17 @@ async fn fifty_changes_at_once_are_all_kept_and_numbered_without_a_gap() {
     let running = world.platform.running("blog").await;
     assert_eq!((running.len(), running[0].release), (1, newest));
     assert_eq!(running[0].env.keys().filter(|name| name.starts_with("KEY_")).count(), CHANGES);
+}
+
+#[tokio::test]
+async fn a_config_of_more_than_64_kib_is_refused_on_its_field_and_makes_no_release() {
+    let world = World::new().await;
+    let body = serde_json::json!({"values": {"LARGE": "x".repeat(64 << 10)}}).to_string();
+
+    let refused = world.platform.post(CONFIG, &world.bob, &body).await;
+
+    assert_eq!(refused.status, 400);
+    let text = refused.json()["values"][0].as_str().expect("a text").to_owned();
+    assert!(text.contains("65541 bytes") && text.contains("at most 65536 (64 KiB)"), "{text}");
+    assert_eq!(latest(&world).await["version"], 1);
 }

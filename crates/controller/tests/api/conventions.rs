@@ -1,4 +1,4 @@
-//! What all URLs have in common (api.md 1).
+//! Conventions of all URLs (docs/spec/api.md 1).
 
 use axum::body::Body;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};

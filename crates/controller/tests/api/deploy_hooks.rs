@@ -1,4 +1,4 @@
-//! Outgoing deploy hooks (api.md 5.9).
+//! Outgoing deploy hooks (docs/spec/api.md 5.9).
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::platform::TestPlatform;
 use crate::world::World;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A receiver of hooks, and a world that tells it.
 async fn with_hook(answer: &'static str) -> (World, TcpListener, String) {
@@ -22,7 +22,7 @@ async fn with_hook(answer: &'static str) -> (World, TcpListener, String) {
         settings.deploy_hook_urls = vec![Secret::new(hook)];
         settings.deploy_hook_secret = Some(Secret::new("hook-secret"));
     });
-    let world = timeout(PATIENCE, async {
+    let world = timeout(TIMEOUT, async {
         let world = World::on(platform.await).await;
         let told = receive(&receiver, answer).await;
         assert!(
@@ -62,7 +62,7 @@ async fn said(world: &World, part: &str) -> String {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, found).await.expect("the line comes")
+    timeout(TIMEOUT, found).await.expect("the line comes")
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn each_release_is_told_and_signed() {
     let (world, receiver, url) = with_hook("200 OK").await;
     assert_eq!(world.post("/v2/apps/blog/config/", r#"{"values":{"A":"1"}}"#).await.status, 201);
 
-    let head = timeout(PATIENCE, receive(&receiver, "200 OK")).await.expect("the release is told");
+    let head = timeout(TIMEOUT, receive(&receiver, "200 OK")).await.expect("the release is told");
 
     let query = "&app=blog&release=v2&release_summary=alice+added+A&sha=&user=alice";
     assert_eq!(head[0], format!("POST /hook?token=planted{query} HTTP/1.1"));

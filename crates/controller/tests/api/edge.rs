@@ -1,4 +1,4 @@
-//! What the API sets of the edge, from the call to the route that routers get.
+//! Edge settings of the API, from the request to the route that routers get.
 //!
 //! The docs' table has these settings beside those that are annotations alone, each of which has its test in the
 //! router.

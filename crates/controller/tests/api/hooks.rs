@@ -1,4 +1,4 @@
-//! `/v2/hooks/…`, on the internal listener (api.md 4.20, `api::hooks`).
+//! `/v2/hooks/…`, on the internal listener (docs/spec/api.md 4.20, `api::hooks`).
 
 use axum::http::Method;
 
@@ -16,7 +16,7 @@ async fn hook(world: &World, key: &str, method: Method, path: &str, body: &str) 
     world.platform.send_hook(request).await
 }
 
-async fn tell(world: &World, path: &str, body: &str) -> Answer {
+pub async fn tell(world: &World, path: &str, body: &str) -> Answer {
     hook(world, BUILDER_KEY, Method::POST, path, body).await
 }
 
@@ -24,7 +24,7 @@ fn receiver(user: &str, app: &str) -> String {
     format!(r#"{{"receive_user":"{user}","receive_repo":"{app}"}}"#)
 }
 
-fn build(user: &str, image: &str, procfile: &str) -> String {
+pub fn build(user: &str, image: &str, procfile: &str) -> String {
     format!(
         r#"{{"receive_user":"{user}","receive_repo":"blog","sha":"1a2b3c4d","image":"{image}",
             "procfile":{procfile},"dockerfile":"","ports":[]}}"#
@@ -93,6 +93,33 @@ async fn a_build_is_released_and_running_before_the_answer() {
 }
 
 #[tokio::test]
+async fn a_build_after_which_nobody_serves_is_told_to_the_pusher_and_in_the_log() {
+    let world = World::new().await;
+    let push =
+        async |procfile: &str| tell(&world, "/v2/hooks/build/", &build("bob", DIGEST, procfile)).await.json();
+    assert!(push(r#"{"web":"serve"}"#).await.get("warning").is_none());
+
+    let lost = push(r#"{"veb":"serve"}"#).await;
+    let back = push(r#"{"web":"serve"}"#).await;
+    assert_eq!(world.post("/v2/apps/blog/scale/", r#"{"web":0}"#).await.status, 204);
+    let at_rest = push(r#"{"web":"serve"}"#).await;
+
+    let warning = lost["warning"].as_str().expect("a warning");
+    assert!(warning.starts_with("nothing serves this app: its Procfile has no `web`, only veb"), "{lost}");
+    assert!(
+        world.platform.said("blog").iter().any(|line| line == warning),
+        "{:?}",
+        world.platform.said("blog")
+    );
+    assert!(back.get("warning").is_none(), "{back}");
+    let warning = at_rest["warning"].as_str().expect("a warning");
+    assert!(warning.contains("web is scaled to 0; start it with `deis scale web=1`"), "{at_rest}");
+    let silent = world.post("/v2/apps/blog/settings/", r#"{"routable":false}"#).await;
+    assert_eq!(silent.status, 201, "{}", silent.text());
+    assert!(push(r#"{"web":"serve"}"#).await.get("warning").is_none());
+}
+
+#[tokio::test]
 async fn the_same_build_again_is_a_release_again() {
     let world = World::new().await;
 
@@ -111,6 +138,28 @@ async fn a_build_that_does_not_start_is_told_to_the_builder() {
 
     assert_eq!(done.status, 400);
     assert!(done.json()["detail"].as_str().expect("a text").contains("it exits at once"), "{}", done.text());
+}
+
+#[tokio::test]
+async fn the_first_branch_that_is_deployed_is_kept_and_told_to_the_builder() {
+    let world = World::new().await;
+    let branch = async || {
+        let access = tell(&world, "/v2/hooks/access/", &receiver("bob", "blog")).await.json();
+        access.get("branch").cloned()
+    };
+    let pushed = async |branch: &str| {
+        let body = build("bob", DIGEST, r#"{"web":"serve"}"#);
+        let body = body.replacen('{', &format!(r#"{{"branch":"{branch}","#), 1);
+        tell(&world, "/v2/hooks/build/", &body).await
+    };
+
+    assert_eq!(branch().await, None);
+    world.platform.fail_next_rollout("blog", "it exits at once");
+    assert_eq!((pushed("master").await.status, branch().await), (400, None));
+    assert_eq!((pushed("main").await.status, branch().await), (200, Some("main".into())));
+    assert_eq!((pushed("other").await.status, branch().await), (200, Some("main".into())));
+    assert_eq!(pushed("a..b").await.status, 400);
+    assert_eq!(world.get("/v2/apps/blog/settings/").await.json()["git_branch"], "main");
 }
 
 #[tokio::test]

@@ -96,10 +96,10 @@ async fn passwords_of_the_platform_still_count_and_only_they_are_changed() {
     }
 
     assert_eq!(login(&platform, "dora", LDAP_PASSWORD).await.status, 200);
-    assert_eq!(login(&platform, "dora", "local").await.both(), NO_LOGIN);
-    let change = json!({"username": "dora", "new_password": "local"}).to_string();
+    assert_eq!(login(&platform, "dora", "local horse staple").await.both(), NO_LOGIN);
+    let change = json!({"username": "dora", "new_password": "local horse staple"}).to_string();
     assert_eq!(platform.post("/v2/auth/passwd/", &admin, &change).await.status, 200);
-    for password in ["local", LDAP_PASSWORD] {
+    for password in ["local horse staple", LDAP_PASSWORD] {
         assert_eq!(login(&platform, "dora", password).await.status, 200, "{password}");
     }
 }

@@ -1,4 +1,4 @@
-//! `/v2/apps/{app}/logs` (api.md 4.13), before a logger of the test's own.
+//! `/v2/apps/{app}/logs` (docs/spec/api.md 4.13), before a logger of the test's own.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -14,12 +14,12 @@ use tokio::sync::watch;
 use crate::platform::TestPlatform;
 use crate::world::{FORBIDDEN, NO_APP, World};
 
-type Asked = Arc<Mutex<Vec<String>>>;
+type LoggerRequests = Arc<Mutex<Vec<String>>>;
 
 /// Answers everything with one status, and keeps what it was asked.
-async fn logger(status: StatusCode) -> (String, Asked) {
-    let asked = Asked::default();
-    let answer = move |State(asked): State<Asked>, request: Request| async move {
+async fn logger(status: StatusCode) -> (String, LoggerRequests) {
+    let asked = LoggerRequests::default();
+    let answer = move |State(asked): State<LoggerRequests>, request: Request| async move {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         asked.lock().expect("no test panics with it").push(format!("{method} {uri}"));
         (status, if status == StatusCode::OK { "one\ntwo é\n" } else { "" })
@@ -28,9 +28,9 @@ async fn logger(status: StatusCode) -> (String, Asked) {
 }
 
 /// Answers a follower as the logger does, in two pieces, and then breaks off.
-async fn followed() -> (String, Asked) {
-    let asked = Asked::default();
-    let answer = move |State(asked): State<Asked>, request: Request| async move {
+async fn followed() -> (String, LoggerRequests) {
+    let asked = LoggerRequests::default();
+    let answer = move |State(asked): State<LoggerRequests>, request: Request| async move {
         asked.lock().expect("no test panics with it").push(request.uri().to_string());
         let pieces = ["{\"id\":7,\"line\":\"one é\"}\n", "{\"dropped\":3}\n"];
         Body::from_stream(stream::iter(pieces.map(Ok::<_, Infallible>)))
@@ -38,7 +38,7 @@ async fn followed() -> (String, Asked) {
     serve(Router::new().fallback(answer).with_state(asked.clone()), asked).await
 }
 
-async fn serve(router: Router, asked: Asked) -> (String, Asked) {
+async fn serve(router: Router, asked: LoggerRequests) -> (String, LoggerRequests) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(axum::serve(listener, router).into_future());
@@ -77,7 +77,7 @@ async fn no_lines_are_no_content() {
 }
 
 #[tokio::test]
-async fn a_logger_in_trouble_is_an_error_in_plain_text() {
+async fn a_logger_that_fails_is_an_error_in_plain_text() {
     let refusing = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         format!("http://{}", listener.local_addr().expect("an address"))
@@ -137,7 +137,7 @@ async fn a_logger_that_cannot_be_followed_is_an_error() {
 #[tokio::test]
 async fn followers_do_not_hold_up_the_end_of_the_controller() {
     let endless = async || Body::from_stream(stream::pending::<Result<String, Infallible>>());
-    let (url, _) = serve(Router::new().fallback(endless), Asked::default()).await;
+    let (url, _) = serve(Router::new().fallback(endless), LoggerRequests::default()).await;
     let world = world(Some(url)).await;
     let (stop, stopping) = watch::channel(false);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -158,4 +158,65 @@ async fn followers_do_not_hold_up_the_end_of_the_controller() {
 
     let ended = tokio::time::timeout(std::time::Duration::from_secs(20), serving).await;
     ended.expect("the follower is sent away").expect("no panic").expect("it served");
+}
+
+/// A logger whose logs grow for ever without a line.
+async fn silent() -> String {
+    let endless = async || Body::from_stream(stream::pending::<Result<String, Infallible>>());
+    serve(Router::new().fallback(endless), LoggerRequests::default()).await.0
+}
+
+/// Follows the log of the blog; the connection, once the answer has begun.
+async fn follower(address: std::net::SocketAddr, token: &str) -> (tokio::net::TcpStream, String) {
+    let mut client = tokio::net::TcpStream::connect(address).await.expect("it listens");
+    let request =
+        format!("GET /v2/apps/blog/logs/follow HTTP/1.1\r\nHost: x\r\nAuthorization: token {token}\r\n\r\n");
+    client.write_all(request.as_bytes()).await.expect("it reads");
+    let mut head = [0; 12];
+    client.read_exact(&mut head).await.expect("it answers");
+    (client, String::from_utf8_lossy(&head[9..]).into_owned())
+}
+
+#[tokio::test]
+async fn a_followed_log_ends_at_once_with_the_access_of_its_reader() {
+    let world = world(Some(silent().await)).await;
+    let address = world.platform.serve().await;
+    let (mut bobs, status) = follower(address, &world.bob).await;
+    assert_eq!(status, "200");
+    let (alices, _) = follower(address, &world.alice).await;
+
+    assert_eq!(world.delete("/v2/apps/blog/perms/bob").await.status, 204);
+
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), async {
+        // The last chunk of the answer.
+        while !rest.ends_with(b"0\r\n\r\n") {
+            assert_ne!(bobs.read_buf(&mut rest).await.expect("it is well"), 0);
+        }
+    });
+    ended.await.expect("it ends");
+    // Both looked again at the same moment; the owner's goes on.
+    let mut rest = vec![0; 4096];
+    let read = alices.try_read(&mut rest).unwrap_or_default();
+    assert!(!rest[..read].ends_with(b"0\r\n\r\n"), "the owner's goes on");
+    assert_eq!(follower(address, &world.bob).await.1, "403");
+}
+
+#[tokio::test]
+async fn one_user_does_not_take_all_followed_logs() {
+    let world = world(Some(silent().await)).await;
+    let address = world.platform.serve().await;
+    let mut open = Vec::new();
+    for _ in 0..50 {
+        let (client, status) = follower(address, &world.bob).await;
+        assert_eq!(status, "200");
+        open.push(client);
+    }
+
+    assert_eq!(follower(address, &world.bob).await.1, "429");
+    assert_eq!(follower(address, &world.alice).await.1, "200");
+    open.pop();
+    while follower(address, &world.bob).await.1 != "200" {
+        tokio::task::yield_now().await;
+    }
 }

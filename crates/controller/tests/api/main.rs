@@ -4,6 +4,8 @@
 
 #[path = "../../../store/tests/database/mod.rs"]
 mod database;
+#[path = "../../../store/tests/disk/mod.rs"]
+mod disk;
 mod platform;
 mod world;
 
@@ -19,6 +21,7 @@ mod conventions;
 mod deploy_hooks;
 mod domains;
 mod edge;
+mod floods;
 mod health;
 mod hooks;
 mod keys;
@@ -31,6 +34,7 @@ mod perms;
 mod pods;
 mod registration;
 mod releases;
+mod retention;
 mod run;
 mod scale;
 mod services;

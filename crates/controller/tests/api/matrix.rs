@@ -1,5 +1,5 @@
-//! The endpoint matrix (api.md 2): each row once, as clients send it, with the status of its success and the shape of
-//! its answer. What each may refuse, and why, is in the file of its resource.
+//! The endpoint matrix (docs/spec/api.md 2): each row once, as clients send it, with the status of its success and the
+//! shape of its answer. What each may refuse, and why, is in the file of its resource.
 
 use std::collections::BTreeSet;
 
@@ -25,9 +25,9 @@ const ELSEWHERE: [(&str, &str); 4] = [
 const OWN: &[Row] = &[
     ("GET", "/v2/", "", 200),
     ("GET", "/v2/openapi.json", "", 200),
-    ("POST", "/v2/auth/login/", r#"{"username":"alice","password":"s3cret"}"#, 200),
+    ("POST", "/v2/auth/login/", r#"{"username":"alice","password":"s3cret horse"}"#, 200),
     ("GET", "/v2/auth/whoami/", "", 200),
-    ("POST", "/v2/auth/passwd/", r#"{"password":"s3cret","new_password":"n3w"}"#, 200),
+    ("POST", "/v2/auth/passwd/", r#"{"password":"s3cret horse","new_password":"new horse staple"}"#, 200),
     (
         "POST",
         "/v2/keys/",
@@ -88,12 +88,13 @@ const OWN: &[Row] = &[
 
 /// As the administrator, after that.
 const ADMINS: &[Row] = &[
-    ("POST", "/v2/auth/register/", r#"{"username":"dave","password":"s3cret"}"#, 201),
+    ("POST", "/v2/auth/register/", r#"{"username":"dave","password":"correct horse"}"#, 201),
     ("GET", "/v2/users/", "", 200),
     ("POST", "/v2/admin/perms/", r#"{"username":"dave"}"#, 201),
     ("GET", "/v2/admin/perms/", "", 200),
     ("DELETE", "/v2/admin/perms/dave", "", 204),
     ("DELETE", "/v2/auth/cancel/", r#"{"username":"dave"}"#, 204),
+    ("DELETE", "/v2/auth/tokens/", "", 204),
 ];
 
 /// Fills in what is only known as it goes: the newest build, a pod, a certificate.

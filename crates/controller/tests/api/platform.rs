@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher as _;
@@ -10,16 +11,18 @@ use axum::body::{Body, to_bytes};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, Method, Request};
 use bytes::Bytes;
-use controller::{Controller, ControllerSettings, Parts, Secret};
+use controller::{Controller, ControllerParts, ControllerSettings, Secret};
 use domain::config::Config;
+use domain::crashes::Exit;
 use domain::deployment::Workload;
 use domain::routing::AppRouting;
 use domain::sealing::SealingKey;
-use domain::users::Joining;
+use domain::users::AddCondition;
 use domain::{AppName, Digest, Image};
 use engine::fake::FakeEngine;
 use engine::{Engine as _, ResolvedImage};
 use jiff::Timestamp;
+use listener::http::HttpLimits;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use store::{NewApp, NewUser, Store};
@@ -28,7 +31,7 @@ use tower::ServiceExt as _;
 use crate::database::TestDatabase;
 
 /// Password of every user that [`TestPlatform::user`] adds.
-pub const PASSWORD: &str = "s3cret";
+pub const PASSWORD: &str = "s3cret horse";
 /// Key of the builder.
 pub const BUILDER_KEY: &str = "builder-key";
 
@@ -37,7 +40,7 @@ pub struct TestPlatform {
     pub engine: FakeEngine,
     public: Router,
     hooks: Router,
-    _database: TestDatabase,
+    _database: Option<TestDatabase>,
 }
 
 /// An answer, read to its end.
@@ -75,11 +78,21 @@ impl TestPlatform {
     /// A platform whose settings differ from the defaults.
     pub async fn with(change: impl FnOnce(&mut ControllerSettings)) -> Self {
         let database = TestDatabase::new().await;
-        let store = Store::open(&database.url, SealingKey::new(&[7; 32])).await.expect("the store opens");
+        let platform = Self::on(&database.url, change).await;
+        Self { _database: Some(database), ..platform }
+    }
+
+    /// A platform on this database.
+    pub async fn at(url: &str) -> Self {
+        Self::on(url, |_| ()).await
+    }
+
+    async fn on(url: &str, change: impl FnOnce(&mut ControllerSettings)) -> Self {
+        let store = Store::open(url, SealingKey::new(&[7; 32])).await.expect("the store opens");
         let engine = FakeEngine::new();
         let mut settings = ControllerSettings::new("example.com", Secret::new(BUILDER_KEY));
         change(&mut settings);
-        let controller = Controller::new(Parts {
+        let controller = Controller::new(ControllerParts {
             store,
             engine: Arc::new(engine.clone()),
             jobs: Arc::new(engine.clone()),
@@ -90,7 +103,7 @@ impl TestPlatform {
         });
         let public = controller::public_router(controller.clone());
         let hooks = controller::hooks_router(controller.clone());
-        Self { controller, engine, public, hooks, _database: database }
+        Self { controller, engine, public, hooks, _database: None }
     }
 
     /// Adds a user without the API's detours and returns a token; the first one is administrator.
@@ -99,7 +112,7 @@ impl TestPlatform {
         let now = Timestamp::now();
         let user =
             NewUser { email: format!("{name}@example.com"), ..NewUser::named(name, &password_hash(), now) };
-        self.controller.store.add_user(user, Joining::Anyhow).await.expect("a new user");
+        self.controller.store.add_user(user, AddCondition::Anyhow).await.expect("a new user");
         let hash = hex::encode(Sha256::digest(&token));
         self.controller.store.add_token(name, &hash, now).await.expect("a new token");
         token
@@ -112,10 +125,25 @@ impl TestPlatform {
         self.controller.store.create_app(new).await.expect("a new app");
     }
 
-    /// What the controller said in the app's log, oldest first.
+    /// The controller's lines in the app's log, oldest first.
     pub fn said(&self, app: &str) -> Vec<String> {
         let app = AppName::parse(app).expect("a good name");
         self.engine.lines(&app).into_iter().map(|line| line.text).collect()
+    }
+
+    /// Tells crashes in apps' logs, as the controller that leads does.
+    pub fn tell_crashes(&self) -> tokio::task::JoinHandle<std::convert::Infallible> {
+        tokio::spawn(controller::crashes::run(self.controller.clone()))
+    }
+
+    /// Lets the process of a pod end, once there is somebody who tells it.
+    pub async fn crash(&self, pod: &str, exit: Exit) {
+        let heard = async {
+            while !self.engine.crash(pod, exit) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), heard).await.expect("somebody tells crashes");
     }
 
     /// Workloads of the app of which there should be replicas.
@@ -125,7 +153,7 @@ impl TestPlatform {
         wanted
     }
 
-    /// How the app is routed, as the engine was told last.
+    /// Last routing of the app that the engine got.
     pub fn routing(&self, app: &str) -> AppRouting {
         let mut routed = self.engine.asked().routed;
         routed.retain(|routing| routing.app.as_str() == app);
@@ -158,9 +186,20 @@ impl TestPlatform {
 
     /// Serves what users reach on a port of its own until the test's runtime ends.
     pub async fn serve(&self) -> SocketAddr {
+        let proxies = vec!["127.0.0.0/8".parse().expect("a range")];
+        self.serve_within(controller::api_limits(256, proxies)).await
+    }
+
+    /// The same with these bounds.
+    pub async fn serve_within(&self, limits: HttpLimits) -> SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(axum::serve(listener, self.public.clone()).into_future());
+        let (stop, stopping) = tokio::sync::watch::channel(false);
+        let serving = controller::serve_within(listener, self.public.clone(), limits, stopping);
+        tokio::spawn(async move {
+            let _ = serving.await;
+            drop(stop);
+        });
         address
     }
 

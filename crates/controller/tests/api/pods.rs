@@ -1,4 +1,6 @@
-//! `/v2/apps/{app}/pods/` (api.md 4.11).
+//! `/v2/apps/{app}/pods/` (docs/spec/api.md 4.11).
+
+use domain::crashes::Exit;
 
 use crate::world::{FORBIDDEN, NO_APP, World};
 
@@ -34,6 +36,44 @@ async fn pods_are_listed_by_app_by_type_and_by_name() {
     assert_eq!((&pod["state"], &pod["release"]), (&"up".into(), &"v2".into()));
     assert_eq!((&web["count"], &web["results"][0]["type"]), (&2.into(), &"web".into()));
     assert_eq!(names(&named["results"]), [name]);
+}
+
+#[tokio::test]
+async fn a_crash_is_shown_beside_the_state_and_told_in_the_log() {
+    let world = running().await;
+    let name = names(&world.get("/v2/apps/blog/pods/web").await.json()["results"])[0].clone();
+    let telling = world.platform.tell_crashes();
+    let exit = |code| Exit { code, is_out_of_memory: false };
+
+    world.platform.crash(&name, exit(1)).await;
+    world.platform.crash(&name, exit(139)).await;
+
+    let said = async {
+        while !world
+            .platform
+            .said("blog")
+            .iter()
+            .any(|line| line.starts_with(&format!("{name} crashed: exit code")))
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), said).await.expect("the log has a line");
+    let pods = world.get("/v2/apps/blog/pods/web").await.json();
+    let pods = pods["results"].as_array().expect("a list");
+    let crashed = pods.iter().find(|pod| pod["name"] == *name).expect("it runs");
+    let shown = &crashed["crashes"];
+    assert_eq!(
+        (&crashed["state"], &shown["times"], &shown["exit_code"]),
+        (&"up".into(), &2.into(), &139.into())
+    );
+    assert_eq!(
+        (&shown["reason"], &shown["out_of_memory"]),
+        (&"exit code 139, signal 11 (SIGSEGV)".into(), &false.into())
+    );
+    assert!(shown["since"].as_str() <= shown["last"].as_str(), "{shown}");
+    assert_eq!(pods.iter().filter(|pod| pod.get("crashes").is_some()).count(), 1);
+    telling.abort();
 }
 
 #[tokio::test]

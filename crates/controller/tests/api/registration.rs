@@ -1,4 +1,4 @@
-use controller::RegistrationMode;
+use controller::{PasswordPolicy, RegistrationMode};
 use serde_json::json;
 
 use crate::platform::TestPlatform;
@@ -6,7 +6,7 @@ use crate::platform::TestPlatform;
 const REGISTER: &str = "/v2/auth/register/";
 
 fn named(name: &str) -> String {
-    json!({"username": name, "password": "s3cret", "email": "a@x.io"}).to_string()
+    json!({"username": name, "password": "correct horse", "email": "a@x.io"}).to_string()
 }
 
 #[tokio::test]
@@ -98,8 +98,9 @@ async fn name_and_password_are_required_and_the_email_is_not() {
 
     let empty = platform.post(REGISTER, "", "").await;
     let nulls = platform.post(REGISTER, "", r#"{"username":null,"password":[]}"#).await;
-    let enough =
-        platform.post(REGISTER, "", r#"{"username":"alice","password":"x","is_active":false}"#).await;
+    let enough = platform
+        .post(REGISTER, "", r#"{"username":"alice","password":"correct horse","is_active":false}"#)
+        .await;
 
     let required = "This field is required.";
     assert_eq!(empty.status, 400);
@@ -121,4 +122,24 @@ async fn a_taken_name_is_refused_and_case_counts() {
 
     assert_eq!(taken.both(), (400, r#"{"username":["A user with that username already exists."]}"#));
     assert_eq!(other.status, 201);
+}
+
+#[tokio::test]
+async fn a_weak_password_is_refused_on_the_field_password_unless_the_operator_takes_any() {
+    let with = |policy| TestPlatform::with(move |settings| settings.password_policy = policy);
+    let (on, off) = (with(PasswordPolicy::On).await, with(PasswordPolicy::Off).await);
+    for (password, why) in [
+        ("s3cret", "This password is too short. It must contain at least 8 characters."),
+        ("alicealice", "The password is too similar to the username or email address."),
+        (
+            "qwertyuiop",
+            "This password is too common: it is among the first that are tried. Choose a longer one.",
+        ),
+    ] {
+        let body = json!({"username": "alice", "password": password}).to_string();
+        let refused = on.post(REGISTER, "", &body).await;
+        assert_eq!((refused.status, refused.json()), (400, json!({"password": [why]})));
+    }
+    let taken = off.post(REGISTER, "", r#"{"username":"alice","password":"x"}"#).await;
+    assert_eq!(taken.status, 201);
 }

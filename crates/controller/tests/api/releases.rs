@@ -1,4 +1,4 @@
-//! `/v2/apps/{app}/releases/` (api.md 4.9).
+//! `/v2/apps/{app}/releases/` (docs/spec/api.md 4.9).
 
 use crate::world::{FORBIDDEN, NO_APP, World};
 

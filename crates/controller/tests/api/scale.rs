@@ -1,4 +1,4 @@
-//! `/v2/apps/{app}/scale/` (api.md 4.10).
+//! `/v2/apps/{app}/scale/` (docs/spec/api.md 4.10).
 
 use crate::world::{FORBIDDEN, NO_APP, World};
 

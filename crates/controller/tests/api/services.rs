@@ -1,4 +1,4 @@
-//! `/v2/apps/{app}/services/` (api.md 4.19).
+//! `/v2/apps/{app}/services/` (docs/spec/api.md 4.19).
 
 use crate::world::{FORBIDDEN, NO_APP, World};
 

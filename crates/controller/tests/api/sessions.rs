@@ -9,6 +9,9 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use axum::http::Method;
+
+use crate::platform::request;
 use crate::world::World;
 
 const TERMINAL: &str = "/v2/apps/blog/run/terminal";
@@ -117,11 +120,7 @@ async fn a_command_runs_in_a_terminal_with_the_apps_environment_and_who_ran_it_i
     assert_eq!(one_off.command, Some(["/bin/bash", "-c", "bash -l"].map(str::to_owned).to_vec()));
     let said = || world.platform.said("blog");
     until(|| said().last().is_some_and(|line| line.ends_with("ended with exit code 7"))).await;
-    assert!(
-        said().contains(&format!("bob on {} runs 'bash -l' in a terminal", one_off.name)),
-        "{:?}",
-        said()
-    );
+    assert!(said().contains(&format!("bob on {} runs 'bash' in a terminal", one_off.name)), "{:?}", said());
 }
 
 #[tokio::test]
@@ -254,6 +253,111 @@ async fn refusals_come_before_the_upgrade() {
     let plain = world.get(TERMINAL).await;
     assert_eq!(plain.status, 426);
     assert_eq!(plain.header("upgrade"), Some("websocket"));
+}
+
+/// A session of bob's, which has begun.
+async fn bobs_session(world: &World, token: &str) -> Client {
+    let mut client = Client::started(world, TERMINAL, token, "bash", Some(SIZE)).await;
+    client.types("hello").await;
+    client.sees("got: hello\r\n").await;
+    client
+}
+
+/// Each way in which bob loses the blog: method, path, by whom, body.
+#[tokio::test]
+async fn a_session_ends_at_once_with_the_access_of_its_user() {
+    for (method, path, by, body) in [
+        (Method::DELETE, "/v2/apps/blog/perms/bob", "alice", ""),
+        (Method::DELETE, "/v2/auth/tokens/", "bob", ""),
+        (Method::POST, "/v2/auth/tokens/", "bob", ""),
+        (
+            Method::POST,
+            "/v2/auth/passwd/",
+            "admin",
+            r#"{"username":"bob","new_password":"new horse staple"}"#,
+        ),
+        (Method::DELETE, "/v2/auth/cancel/", "admin", r#"{"username":"bob"}"#),
+        (Method::DELETE, "/v2/apps/blog/", "alice", ""),
+    ] {
+        let world = deployed().await;
+        let mut client = bobs_session(&world, &world.bob).await;
+        let by = [("alice", &world.alice), ("bob", &world.bob), ("admin", &world.admin)]
+            .into_iter()
+            .find_map(|(name, token)| (name == by).then_some(token))
+            .expect("one of them");
+
+        let done = world.platform.send(request(method.clone(), path, by, body)).await;
+
+        assert!(done.status < 300, "{method} {path}: {} {}", done.status, done.text());
+        assert_eq!(
+            client.end().await,
+            failed(close::FORBIDDEN, "your access to this app has ended"),
+            "{method} {path}"
+        );
+        until(|| world.platform.engine.asked().hung_up == 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_with_a_transfer_and_with_the_loss_of_administration() {
+    let world = deployed().await;
+    let mut owners = bobs_session(&world, &world.alice).await;
+    let mut admins = bobs_session(&world, &world.admin).await;
+
+    let given = world.post("/v2/apps/blog/", r#"{"owner":"carol"}"#).await;
+    assert_eq!(given.status, 200);
+    assert_eq!(owners.end().await.1, close::FORBIDDEN);
+
+    let revoked = world.platform.delete("/v2/admin/perms/admin", &world.admin).await;
+    assert_eq!(revoked.status, 204);
+    assert_eq!(admins.end().await.1, close::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_session_goes_on_when_others_lose_access_and_when_its_own_token_changes_the_password() {
+    let world = deployed().await;
+    let mut client = bobs_session(&world, &world.bob).await;
+
+    world.platform.user("dave").await;
+    for (path, body) in [
+        ("/v2/auth/tokens/", r#"{"username":"carol"}"#),
+        ("/v2/auth/passwd/", r#"{"username":"dave","new_password":"new horse staple"}"#),
+    ] {
+        assert_eq!(world.platform.post(path, &world.admin, body).await.status, 200);
+    }
+    let own = r#"{"password":"s3cret horse","new_password":"new horse staple"}"#;
+    assert_eq!(world.platform.post("/v2/auth/passwd/", &world.bob, own).await.status, 200);
+
+    client.types("there").await;
+    client.sees("got: there\r\n").await;
+}
+
+/// The command is named only once the connection is open.
+#[tokio::test]
+async fn nothing_is_started_for_who_lost_access_before_naming_a_command() {
+    let world = deployed().await;
+    let mut client = Client::open(&world, TERMINAL, &world.bob).await.expect("he may");
+    assert_eq!(world.delete("/v2/apps/blog/perms/bob").await.status, 204);
+
+    client.start("bash", Some(SIZE)).await;
+
+    assert_eq!(client.end().await.1, close::FORBIDDEN);
+    assert!(world.platform.engine.asked().runs.is_empty());
+}
+
+#[tokio::test]
+async fn one_user_does_not_take_all_sessions() {
+    let world = deployed().await;
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        open.push(Client::open(&world, TERMINAL, &world.bob).await.expect("his share"));
+    }
+
+    match Client::open(&world, TERMINAL, &world.bob).await {
+        Err(Error::Http(answer)) => assert_eq!(answer.status().as_u16(), 429),
+        other => panic!("{:?}", other.map(|_| "open")),
+    }
+    assert!(Client::open(&world, TERMINAL, &world.alice).await.is_ok());
 }
 
 async fn until(is_so: impl Fn() -> bool) {

@@ -1,4 +1,4 @@
-//! `/v2/apps/{app}/settings/` (api.md 4.16).
+//! `/v2/apps/{app}/settings/` (docs/spec/api.md 4.16).
 
 use domain::deployment::Replicas;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ async fn a_new_app_is_routable_and_not_in_maintenance() {
     let row = answer.json();
     let text = |name: &str| row[name].as_str().expect("a text");
     let whole = format!(
-        r#"{{"uuid":"{}","app":"blog","owner":"alice","autoscale":{{}},"label":{{}},"created":"{}","updated":"{}","maintenance":false,"routable":true,"whitelist":[],"access_log":false}}"#,
+        r#"{{"uuid":"{}","app":"blog","owner":"alice","autoscale":{{}},"label":{{}},"created":"{}","updated":"{}","maintenance":false,"routable":true,"whitelist":[],"access_log":false,"git_branch":null}}"#,
         text("uuid"),
         text("created"),
         text("updated"),
@@ -59,6 +59,24 @@ async fn a_change_is_answered_whole_and_makes_no_release() {
     assert_eq!(row["label"], json!({"team": "bi"}));
     assert_eq!((&row["maintenance"], &row["whitelist"]), (&json!(true), &json!(["10.0.0.1"])));
     assert_eq!(settings(&world).await, row);
+    assert_eq!(world.get("/v2/apps/blog/releases/").await.json()["count"], 1);
+}
+
+#[tokio::test]
+async fn the_branch_that_deploys_is_chosen_without_a_release() {
+    let world = World::new().await;
+
+    for branch in ["trunk", "*"] {
+        let answer = world.post(SETTINGS, &json!({ "git_branch": branch }).to_string()).await;
+        assert_eq!((answer.status, &answer.json()["git_branch"]), (201, &json!(branch)));
+    }
+    let wrong = world.post(SETTINGS, r#"{"git_branch":"a..b"}"#).await;
+
+    assert_eq!(wrong.status, 400);
+    assert!(
+        wrong.json()["git_branch"][0].as_str().is_some_and(|text| text.contains("not a name of a branch"))
+    );
+    assert_eq!(settings(&world).await["git_branch"], "*");
     assert_eq!(world.get("/v2/apps/blog/releases/").await.json()["count"], 1);
 }
 

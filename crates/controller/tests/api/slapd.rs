@@ -14,7 +14,7 @@ const ROOT: &str = "cn=root,dc=example,dc=com";
 pub const ROOT_PASSWORD: &str = "directory-root";
 /// Password of every user of the directory.
 pub const LDAP_PASSWORD: &str = "from-ldap";
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 const ENTRIES: &str = "\
 dn: dc=example,dc=com
@@ -99,7 +99,7 @@ impl Slapd {
     }
 
     fn wait(&self) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         let answers = |port: u16| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
         while !(answers(self.port) && answers(self.tls_port)) {
             assert!(Instant::now() < end, "slapd does not answer");
@@ -116,7 +116,7 @@ impl Slapd {
             searcher: Some((ROOT.to_owned(), Secret::new(ROOT_PASSWORD))),
             users_below: "dc=example,dc=com".to_owned(),
             name_attribute: "uid".to_owned(),
-            timeout: PATIENCE,
+            timeout: TIMEOUT,
         }
     }
 

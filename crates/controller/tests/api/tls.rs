@@ -1,4 +1,4 @@
-//! `/v2/apps/{app}/tls/` (api.md 4.18).
+//! `/v2/apps/{app}/tls/` (docs/spec/api.md 4.18).
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ async fn https_is_left_open_until_it_is_set_and_routers_learn_of_it() {
 }
 
 #[tokio::test]
-async fn the_same_wish_again_changes_nothing() {
+async fn the_same_setting_again_changes_nothing() {
     let world = World::new().await;
     assert_eq!(world.post(TLS, r#"{"https_enforced":true}"#).await.status, 201);
 
@@ -43,7 +43,7 @@ async fn the_same_wish_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_truth_is_refused() {
+async fn what_is_no_boolean_is_refused() {
     let world = World::new().await;
 
     let refused = world.post(TLS, r#"{"https_enforced":"maybe"}"#).await;

@@ -16,7 +16,7 @@ async fn a_new_token_ends_all_others_of_the_caller() {
     let platform = TestPlatform::new().await;
     let admin = platform.user("admin").await;
     let bob = platform.user("bob").await;
-    let login = platform.post("/v2/auth/login/", "", r#"{"username":"bob","password":"s3cret"}"#).await;
+    let login = platform.post("/v2/auth/login/", "", r#"{"username":"bob","password":"s3cret horse"}"#).await;
     let second = login.json()["token"].as_str().expect("a token").to_owned();
 
     let answer = platform.post(TOKENS, &bob, "").await;
@@ -59,6 +59,21 @@ async fn ending_all_tokens_ends_the_callers_too() {
     assert_eq!(answer.both(), (200, r#""""#));
     assert!(!is_valid(&platform, &admin).await);
     assert!(!is_valid(&platform, &bob).await);
+}
+
+#[tokio::test]
+async fn a_logout_ends_its_own_token_and_no_other() {
+    let platform = TestPlatform::new().await;
+    platform.user("admin").await;
+    let bob = platform.user("bob").await;
+    let login = platform.post("/v2/auth/login/", "", r#"{"username":"bob","password":"s3cret horse"}"#).await;
+    let second = login.json()["token"].as_str().expect("a token").to_owned();
+
+    assert_eq!(platform.delete(TOKENS, &second).await.both(), (204, ""));
+
+    assert!(!is_valid(&platform, &second).await);
+    assert!(is_valid(&platform, &bob).await);
+    assert_eq!(platform.delete(TOKENS, &second).await.both(), INVALID);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `/v2/apps/{app}/whitelist/` (api.md 4.17).
+//! `/v2/apps/{app}/whitelist/` (docs/spec/api.md 4.17).
 
 use serde_json::{Value, json};
 

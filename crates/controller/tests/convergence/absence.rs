@@ -1,6 +1,6 @@
 //! An engine that does not answer for a while, or that has lost what it knew.
 
-use controller::deployer::Ended;
+use controller::deployer::DeployOutcome;
 use engine::fake::FakeEngine;
 use jiff::Timestamp;
 use store::NewDomain;
@@ -21,7 +21,7 @@ async fn a_deploy_waits_for_an_engine_that_comes_back() {
 
     world.engine.set_reachable(true);
 
-    assert_eq!(life.end_of(deploy).await, Ended::Succeeded);
+    assert_eq!(life.end_of(deploy).await, DeployOutcome::Succeeded);
     assert_eq!(world.wanted().await, "web v3 x1, worker v3 x2");
 }
 
@@ -29,7 +29,7 @@ async fn a_deploy_waits_for_an_engine_that_comes_back() {
 async fn an_engine_that_stays_away_fails_the_deploy_with_what_to_do_and_is_put_right_later() {
     let (mut world, life) = World::with_release().await;
     life.kill().await;
-    world.settings.engine_patience_seconds = 0;
+    world.settings.engine_timeout_seconds = 0;
     world.engine.hang(&app("blog"));
     let life = world.start();
     let deploy = world.configured("GOOD").await;
@@ -41,7 +41,7 @@ async fn an_engine_that_stays_away_fails_the_deploy_with_what_to_do_and_is_put_r
     world.engine.set_reachable(true);
     world.engine.resume(&app("blog"));
 
-    let Ended::Failed { reason } = ended else { panic!("{ended:?}") };
+    let DeployOutcome::Failed { reason } = ended else { panic!("{ended:?}") };
     assert!(
         reason.contains("the engine is unreachable") && reason.contains("systemctl start docker"),
         "{reason}"
@@ -68,7 +68,7 @@ async fn a_domain_that_could_not_be_told_is_told_later() {
     world.engine.set_reachable(false);
     let (domain, owner) = ("www.example.org".to_owned(), "alice".to_owned());
     let claim = NewDomain { domain, app: app("blog"), owner, now: Timestamp::now() };
-    world.store.add_domain(claim).await.expect("a free domain");
+    world.store.add_domain(claim, 100).await.expect("a free domain");
     life.controller.refresh_routing(&app("blog")).await.expect_err("the engine is away");
 
     world.engine.set_reachable(true);

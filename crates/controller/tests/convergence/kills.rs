@@ -5,19 +5,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
-use crate::stand_in::{StandIn, Stop};
+use crate::stand_in::{StandIn, StopPoint};
 use crate::world::{World, app};
 
-/// Wishes something, kills the deployer at the given step, and starts another. Says how it all ended, or
+/// Records a change, kills the deployer at the given step, and starts another. Says how it all ended, or
 /// nothing where there was no such step.
-async fn end_with(wish: impl AsyncFn(&World) -> Option<i64>, stop: Stop) -> Option<String> {
+async fn end_with(change: impl AsyncFn(&World) -> Option<i64>, stop: StopPoint) -> Option<String> {
     let (world, life) = World::with_release().await;
     life.kill().await;
-    let deploy = wish(&world).await;
-    let troubled = StandIn::new(world.engine.clone(), stop);
-    let stopped = troubled.stopped.clone();
+    let deploy = change(&world).await;
+    let failing = StandIn::new(world.engine.clone(), stop);
+    let stopped = failing.stopped.clone();
 
-    let first = world.start_with(troubled);
+    let first = world.start_with(failing);
     let finishes = async {
         match deploy {
             Some(deploy) => drop(first.end_of(deploy).await),
@@ -43,16 +43,16 @@ async fn end_with(wish: impl AsyncFn(&World) -> Option<i64>, stop: Stop) -> Opti
     was_stopped.then_some(world.summary().await)
 }
 
-/// The one end that a wish has wherever the deployer is killed.
-async fn the_end(wish: impl AsyncFn(&World) -> Option<i64> + Copy) -> String {
+/// The one end that a deploy has wherever the deployer is killed.
+async fn the_end(change: impl AsyncFn(&World) -> Option<i64> + Copy) -> String {
     let mut ends = Vec::new();
-    for stop_at in [Stop::Before as fn(usize) -> Stop, Stop::After] {
+    for stop_at in [StopPoint::Before as fn(usize) -> StopPoint, StopPoint::After] {
         let mut steps = 0;
-        while let Some(end) = end_with(wish, stop_at(steps)).await {
+        while let Some(end) = end_with(change, stop_at(steps)).await {
             ends.push(end);
             steps += 1;
         }
-        assert!(steps > 0, "the wish took a step");
+        assert!(steps > 0, "the deployer took a step");
     }
     ends.dedup();
     assert_eq!(ends.len(), 1, "{ends:#?}");
@@ -83,12 +83,12 @@ async fn a_scaling_reaches_its_target() {
 
 #[tokio::test]
 async fn a_removal_leaves_nothing() {
-    let wish = async |world: &World| {
-        world.store.remove_app(&app("blog"), Timestamp::now()).await.expect("wished away");
+    let change = async |world: &World| {
+        world.store.remove_app(&app("blog"), Timestamp::now()).await.expect("recorded");
         None
     };
 
-    let end = the_end(wish).await;
+    let end = the_end(change).await;
 
     assert!(end.starts_with(" |  | "), "{end}");
 }

@@ -1,5 +1,5 @@
 //! The deployer on a real database and the engine in memory: whatever happens, each app ends at its
-//! newest wish that works.
+//! newest release that works.
 
 #[path = "../../../store/tests/database/mod.rs"]
 mod database;
@@ -7,8 +7,8 @@ mod stand_in;
 mod world;
 
 mod absence;
-mod company;
 mod failures;
 mod kills;
 mod order;
+mod replicated;
 mod superseding;

@@ -1,22 +1,25 @@
-//! An engine that stands in front of the one in memory and makes trouble: it stops the world at a given
+//! An engine that stands in front of the one in memory and fails: it stops the world at a given
 //! call, or refuses what carries the variable `BAD`.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use domain::AppName;
+use domain::crashes::Crash;
 use domain::deployment::{Workload, WorkloadId};
 use domain::pods::{Pod, PodSelection};
 use domain::routing::AppRouting;
 use engine::fake::FakeEngine;
 use engine::{Engine, EngineError, Outcome};
+use futures_util::Stream;
 use tokio::sync::Notify;
 
-/// Where the world stops: before the call with this number does anything, or after it did all.
+/// Point at which the world stops: before the call with this number does anything, or after it did everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
+pub enum StopPoint {
     Before(usize),
     After(usize),
     Never,
@@ -24,24 +27,24 @@ pub enum Stop {
 
 pub struct StandIn {
     fake: FakeEngine,
-    stop: Stop,
+    stop: StopPoint,
     calls: AtomicUsize,
     /// Told when the world has stopped.
     pub stopped: Arc<Notify>,
 }
 
 impl StandIn {
-    pub fn new(fake: FakeEngine, stop: Stop) -> Self {
+    pub fn new(fake: FakeEngine, stop: StopPoint) -> Self {
         Self { fake, stop, calls: AtomicUsize::new(0), stopped: Arc::default() }
     }
 
     async fn call<T>(&self, call: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
         let number = self.calls.fetch_add(1, Ordering::SeqCst);
-        if self.stop == Stop::Before(number) {
+        if self.stop == StopPoint::Before(number) {
             self.stop_the_world().await;
         }
         let answer = call.await;
-        if self.stop == Stop::After(number) {
+        if self.stop == StopPoint::After(number) {
             self.stop_the_world().await;
         }
         answer
@@ -85,6 +88,10 @@ impl Engine for StandIn {
 
     async fn restart(&self, app: &AppName, selection: &PodSelection) -> Result<Vec<Pod>, EngineError> {
         self.call(self.fake.restart(app, selection)).await
+    }
+
+    fn crashes(&self) -> Pin<Box<dyn Stream<Item = Crash> + Send>> {
+        self.fake.crashes()
     }
 
     async fn route(&self, routing: &AppRouting) -> Result<(), EngineError> {

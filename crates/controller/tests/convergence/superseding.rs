@@ -1,6 +1,6 @@
-//! A newer wish takes over at once, and those who wait for an older one get its end.
+//! A newer deploy takes over at once, and those who wait for an older one get its end.
 
-use controller::deployer::Ended;
+use controller::deployer::DeployOutcome;
 use jiff::Timestamp;
 
 use crate::world::{World, app, eventually};
@@ -18,7 +18,10 @@ async fn a_newer_release_takes_over_while_an_older_one_is_under_way() {
     eventually("v4 is told", async || world.wanted().await == "web v4 x1, worker v4 x2").await;
     world.engine.resume(&app("blog"));
 
-    assert_eq!((life.end_of(older).await, life.end_of(newer).await), (Ended::Succeeded, Ended::Succeeded));
+    assert_eq!(
+        (life.end_of(older).await, life.end_of(newer).await),
+        (DeployOutcome::Succeeded, DeployOutcome::Succeeded)
+    );
     let current = world.store.current_config(&app("blog")).await.expect("a config").config;
     assert_eq!(current.values.keys().collect::<Vec<_>>(), ["A", "B"]);
 }
@@ -34,13 +37,13 @@ async fn the_caller_of_a_superseded_release_learns_that_its_successor_failed() {
 
     let (older, newer) = (life.end_of(older).await, life.end_of(newer).await);
 
-    assert!(matches!(&older, Ended::Failed { .. }) && older == newer, "{older:?} {newer:?}");
+    assert!(matches!(&older, DeployOutcome::Failed { .. }) && older == newer, "{older:?} {newer:?}");
     assert_eq!(world.wanted().await, "web v2 x1, worker v2 x2");
     assert_eq!(world.store.current_release(&app("blog")).await.expect("a release").version, 2);
 }
 
 #[tokio::test]
-async fn many_wishes_at_once_end_at_the_newest() {
+async fn many_deploys_at_once_end_at_the_newest() {
     let (world, life) = World::with_release().await;
     let mut deploys = Vec::new();
     for number in 0..20 {
@@ -64,9 +67,9 @@ async fn a_removal_stops_a_rollout_that_is_under_way() {
     life.controller.wake.notify_one();
     eventually("v3 is told", async || world.wanted().await.contains("v3")).await;
 
-    world.store.remove_app(&app("blog"), Timestamp::now()).await.expect("wished away");
+    world.store.remove_app(&app("blog"), Timestamp::now()).await.expect("recorded");
     life.controller.wake.notify_one();
 
-    assert_eq!(life.end_of(deploy).await, Ended::Removed);
+    assert_eq!(life.end_of(deploy).await, DeployOutcome::Removed);
     assert_eq!(world.wanted().await, "");
 }

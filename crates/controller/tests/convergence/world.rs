@@ -3,27 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use controller::deployer::Ended;
-use controller::{Controller, ControllerSettings, Parts, Secret};
+use controller::deployer::DeployOutcome;
+use controller::{Controller, ControllerParts, ControllerSettings, Secret};
 use domain::build::Build;
 use domain::config::{ConfigPatch, Texts};
 use domain::release::ProcfileRules;
 use domain::sealing::SealingKey;
 use domain::structure::Structure;
-use domain::users::Joining;
+use domain::users::AddCondition;
 use domain::{AppName, Digest, Image, ProcessType};
 use engine::Engine as _;
 use engine::fake::FakeEngine;
 use jiff::Timestamp;
-use store::{NewUser, Page, ReleaseChange, Store};
+use store::{NewUser, PageRange, ReleaseChange, Store};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::database::TestDatabase;
-use crate::stand_in::{StandIn, Stop};
+use crate::stand_in::{StandIn, StopPoint};
 
 /// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub struct World {
     pub store: Store,
@@ -48,15 +48,15 @@ impl Life {
     }
 
     /// Wakes the deployer and tells how a deploy ends.
-    pub async fn end_of(&self, deploy: i64) -> Ended {
+    pub async fn end_of(&self, deploy: i64) -> DeployOutcome {
         self.controller.wake.notify_one();
-        let ended = timeout(PATIENCE, self.controller.wait_for(deploy)).await;
+        let ended = timeout(TIMEOUT, self.controller.wait_for(deploy)).await;
         ended.expect("the deploy ends in time").expect("the store answers")
     }
 
-    /// Carries out a wish that must succeed.
+    /// Carries out a deploy that must succeed.
     pub async fn deploy(&self, deploy: i64) {
-        assert_eq!(self.end_of(deploy).await, Ended::Succeeded);
+        assert_eq!(self.end_of(deploy).await, DeployOutcome::Succeeded);
     }
 }
 
@@ -73,7 +73,7 @@ impl World {
         let mut world = Self::on(&database.url).await;
         world.database = Some(database);
         let user = NewUser::named("alice", "hash", Timestamp::now());
-        world.store.add_user(user, Joining::Anyhow).await.expect("a new user");
+        world.store.add_user(user, AddCondition::Anyhow).await.expect("a new user");
         world.idle().create_app(app("blog"), "alice").await.expect("a new app");
         world
     }
@@ -118,16 +118,16 @@ impl World {
         let (jobs, terminals) = (fake.clone(), fake.clone());
         let (images, logs) = (fake.clone(), fake);
         let settings = self.settings.clone();
-        Controller::new(Parts { store, engine, jobs, terminals, images, logs, settings })
+        Controller::new(ControllerParts { store, engine, jobs, terminals, images, logs, settings })
     }
 
     /// A controller whose deployer does not run.
     pub fn idle(&self) -> Controller {
-        self.controller_with(Arc::new(StandIn::new(self.engine.clone(), Stop::Never)))
+        self.controller_with(Arc::new(StandIn::new(self.engine.clone(), StopPoint::Never)))
     }
 
     pub fn start(&self) -> Life {
-        self.start_with(StandIn::new(self.engine.clone(), Stop::Never))
+        self.start_with(StandIn::new(self.engine.clone(), StopPoint::Never))
     }
 
     pub fn start_with(&self, engine: StandIn) -> Life {
@@ -150,17 +150,17 @@ impl World {
     }
 
     async fn released(&self, name: &str, change: ReleaseChange<'_>) -> i64 {
-        let wish = self.store.add_release(&app(name), "alice", change, Timestamp::now()).await;
-        wish.expect("a recorded wish").deploy.expect("a deploy")
+        let change = self.store.add_release(&app(name), "alice", change, Timestamp::now()).await;
+        change.expect("a recorded change").deploy.expect("a deploy")
     }
 
     /// Records a scaling; returns its deploy.
-    pub async fn scaled(&self, wish: &str) -> i64 {
-        let wish = self.store.add_scale(&app("blog"), &structure(wish), Timestamp::now()).await;
-        wish.expect("a recorded wish").expect("a change")
+    pub async fn scaled(&self, replicas: &str) -> i64 {
+        let recorded = self.store.add_scale(&app("blog"), &structure(replicas), Timestamp::now()).await;
+        recorded.expect("a recorded change").expect("a change")
     }
 
-    /// What is wanted of the engine: `web v2 x1, worker v2 x2`.
+    /// Workloads that the engine was told to run: `web v2 x1, worker v2 x2`.
     pub async fn wanted(&self) -> String {
         let wanted = self.engine.wanted().await.expect("the engine answers");
         let words = wanted.iter().map(|workload| {
@@ -172,7 +172,7 @@ impl World {
 
     /// Everything that must be the same however it came about.
     pub async fn summary(&self) -> String {
-        let releases = self.store.releases(&app("blog"), Page::ALL).await.expect("a list").rows;
+        let releases = self.store.releases(&app("blog"), PageRange::ALL).await.expect("a list").rows;
         let releases: Vec<_> = releases.iter().map(|release| release.summary.as_str()).collect();
         let structure = self.store.structure(&app("blog")).await.expect("an answer");
         let routed = self.engine.asked().routed.pop().expect("a routing");
@@ -181,7 +181,7 @@ impl World {
         format!("{wanted} | {structure} | {:?} | {}", routed.target, releases.join(", "))
     }
 
-    /// What the controller said in the app's log.
+    /// The controller's lines in the app's log.
     pub fn said(&self) -> Vec<String> {
         self.engine.lines(&app("blog")).into_iter().map(|line| line.text).collect()
     }
@@ -194,7 +194,7 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never came true: {what}"));
+    timeout(TIMEOUT, waiting).await.unwrap_or_else(|_| panic!("never came true: {what}"));
 }
 
 pub fn app(name: &str) -> AppName {

@@ -1,4 +1,4 @@
-//! Memory and CPU limits: `64M`, `0/100M`, `500m/1` (api.md 4.7 and 6.7).
+//! Memory and CPU limits: `64M`, `0/100M`, `500m/1` (docs/spec/api.md 4.7 and 6.7).
 
 /// A request and a limit in bytes, 0 where there is none.
 ///

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Config, ConfigError, Group, Texts, validation};
+use super::{Config, ConfigError, Group, HEALTHCHECK, Texts, validation};
 
 /// A change of a config; `None` removes. Everything in it is valid by itself.
 #[derive(Clone, Default, PartialEq)]
@@ -13,12 +13,15 @@ pub struct ConfigPatch {
     pub(super) healthcheck: BTreeMap<String, Option<BTreeMap<String, Option<Value>>>>,
 }
 
-const HEALTHCHECK: &str = "healthcheck";
 const NOT_NULL: &str = "This field may not be null.";
 const NOT_AN_OBJECT: &str = "Expected an object, or a string that holds a JSON object.";
 
 impl ConfigPatch {
     /// Reads a patch as the API takes it: an object of groups; unknown members are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`] with all messages about all groups.
     pub fn parse(body: &Map<String, Value>) -> Result<Self, ConfigError> {
         let mut patch = Self::default();
         let mut faults = Vec::new();
@@ -41,7 +44,13 @@ impl ConfigPatch {
 }
 
 impl Config {
-    /// The config that follows `self` after `patch`. `default_tags` fill in where no tag is left.
+    /// The config that follows `self` after `patch`. `default_tags` are set where no tag is left.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NotSet`] for a removal of what is not set, which is 422 in the API;
+    /// [`ConfigError::RegistryWithoutPort`] for an account at a registry without `PORT`; [`ConfigError::Invalid`]
+    /// for a config that is too large.
     pub fn patched(&self, patch: &ConfigPatch, default_tags: &Texts) -> Result<Self, ConfigError> {
         let mut next = self.clone();
         for (group, entries) in &patch.texts {
@@ -55,10 +64,11 @@ impl Config {
         if !next.registry.is_empty() && !next.values.contains_key("PORT") {
             return Err(ConfigError::RegistryWithoutPort);
         }
+        next.check_growth(self)?;
         Ok(next)
     }
 
-    /// Turns `HEALTHCHECK_URL` and its companions into the group `web/cmd` (api.md 4.7).
+    /// Turns `HEALTHCHECK_URL` and its companions into the group `web/cmd` (docs/spec/api.md 4.7).
     fn migrate_healthcheck_variables(&mut self) {
         let Some(path) = self.values.get("HEALTHCHECK_URL").cloned() else { return };
         let number = |name: &str, default| self.number(name).unwrap_or(default);
@@ -108,7 +118,7 @@ fn text_entries(
     read
 }
 
-/// The text that stands for a JSON value, `None` for null. Truth is written as the original did.
+/// Stored text of a JSON value, `None` for null. Booleans are written as in the original.
 fn text_of(value: Value) -> Option<String> {
     match value {
         Value::Null => None,

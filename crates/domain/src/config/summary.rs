@@ -1,4 +1,4 @@
-//! What changed from one config to the next, in the words of release summaries (api.md 4.9).
+//! Differences between two configs, in the wording of release summaries (docs/spec/api.md 4.9).
 
 use std::collections::BTreeMap;
 

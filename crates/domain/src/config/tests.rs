@@ -281,7 +281,7 @@ proptest! {
     fn setting_the_same_again_changes_nothing_more(before in any_patch(), change in any_patch()) {
         let Ok(before) = patched(&Config::default(), before) else { return Ok(()) };
         let Ok(once) = patched(&before, change.clone()) else { return Ok(()) };
-        // What was removed cannot be removed twice; what was set stays as it is.
+        // A key can be removed once; setting a key again changes nothing.
         match patched(&once, change) {
             Ok(twice) => prop_assert_eq!(twice, once),
             Err(error) => {
@@ -303,5 +303,63 @@ proptest! {
         let _ = patch(json!({"values": text, "healthcheck": text}));
         let _ = patch(json!({"memory": {"web": text}, "cpu": {"web": text}, "tags": {text.as_str(): text}}));
         let _ = patch(json!({"values": {"HEALTHCHECK_URL": text, "PORT": text}}));
+    }
+}
+
+#[test]
+fn a_config_may_be_of_64_kib_and_a_larger_one_is_refused_on_the_field_that_grew() {
+    let most = "x".repeat(CONFIG_BYTES_MAX - "A".len());
+    let full = config(json!({"values": {"A": most}}));
+    assert_eq!(full.size_bytes(), CONFIG_BYTES_MAX);
+
+    for (field, body) in [
+        ("values", json!({"values": {"B": ""}})),
+        ("tags", json!({"values": {"A": most}, "tags": {"a": "b"}})),
+        ("lifecycle_pre_stop", json!({"lifecycle_pre_stop": {"web": "sleep 1"}})),
+        ("healthcheck", json!({"healthcheck": {"web": {"livenessProbe": {"tcpSocket": {"port": 1}}}}})),
+    ] {
+        let Err(ConfigError::Invalid(faults)) = patched(&full, body) else { panic!("{field} is refused") };
+        assert_eq!(faults[0].0, field);
+        assert!(faults[0].1.contains("at most 65536 (64 KiB)"), "{faults:?}");
+    }
+    assert!(patched(&full, json!({"values": {"A": null, "B": "1"}})).is_ok());
+}
+
+#[test]
+fn a_config_from_before_the_bound_may_shrink_in_steps_but_not_grow() {
+    let values = ["A", "B"].map(|name| (name.to_owned(), "x".repeat(CONFIG_BYTES_MAX))).into();
+    let old = Config { values, ..Config::default() };
+
+    assert!(patched(&old, json!({"values": {"A": "x".repeat(CONFIG_BYTES_MAX - 1)}})).is_ok());
+    assert!(patched(&old, json!({"values": {"C": "1"}})).is_err());
+    assert!(patched(&old, json!({"values": {"A": null}})).is_ok());
+}
+
+#[test]
+fn changing_one_entry_of_a_large_config_changes_one_part() {
+    let values: Texts = (0..500).map(|number| (format!("VAR_{number}"), "x".repeat(100))).collect();
+    let before = Config { values, ..Config::default() };
+    let after = patched(&before, json!({"values": {"VAR_7": "y"}})).expect("a good patch");
+
+    let (before, after) = (before.parts(), after.parts());
+
+    let new: Vec<_> = after.iter().filter(|part| !before.contains(part)).collect();
+    assert_eq!((before.len(), after.len(), new.len()), (PARTS_MAX, PARTS_MAX, 1));
+    assert!(new[0].len() < 4_000, "{} bytes", new[0].len());
+}
+
+proptest! {
+    #[test]
+    fn parts_make_the_whole_config_again(
+        values in proptest::collection::btree_map("[A-Z_]{1,8}", ".{0,300}", 0..40),
+        tags in proptest::collection::btree_map("[a-z]{1,8}", "[a-z]{0,300}", 0..40),
+    ) {
+        let healthcheck = json!({"web": {"livenessProbe": {"tcpSocket": {"port": 1}}}, "cmd": {}});
+        let healthcheck = serde_json::from_value(healthcheck).expect("probes");
+        let config = Config { values, tags, healthcheck, ..Config::default() };
+
+        let parts = config.parts();
+
+        prop_assert_eq!(Config::from_parts(parts.iter().map(Vec::as_slice)).expect("JSON"), config);
     }
 }

@@ -1,14 +1,14 @@
-//! What may stand in each group of texts. Messages are those of api.md 4.7.
+//! Validation of each group of texts, with the messages of docs/spec/api.md 4.7.
 
 use super::{Group, limits};
+use crate::bool_text::bool_of_variable;
 use crate::deployment::PullPolicy;
 use crate::names::{NameError, ProcessType};
-use crate::truth::truth_of_variable;
 
 const KEY_FORMAT: &str = "Config keys must start with a letter or underscore and only contain [A-z0-9_]";
 const MEMORY_FORMAT: &str = "Memory limit format: <number><unit> or <number><unit>/<number><unit>, \
                              where unit = B, K, M or G";
-/// Nothing starts with less (journeys.md A9).
+/// Nothing starts with less (docs/spec/journeys.md A9).
 const MEMORY_LIMIT_BYTES_MIN: u64 = 4 << 20;
 const MEMORY_TOO_SMALL: &str = "Memory limit must be at least 4M, or 0 for none";
 const CPU_FORMAT: &str = "CPU limit format: <value> or <value>/<value>, where value must be a numeric";
@@ -50,7 +50,7 @@ fn check_variable(key: &str, value: &str) -> Result<(), String> {
         "PORT" => check_port(value, &numeric),
         "HEALTHCHECK_URL" => check_health_path(value),
         "IMAGE_PULL_POLICY" => when(PullPolicy::parse(value).is_some(), PULL_POLICY),
-        "DEIS_EXPOSE_POD_IP" => when(truth_of_variable(value).is_some(), EXPOSE_ADDRESS),
+        "DEIS_EXPOSE_POD_IP" => when(bool_of_variable(value).is_some(), EXPOSE_ADDRESS),
         _ if key.starts_with("HEALTHCHECK_") || NUMBERS.contains(&key) => when(is_number(value), &numeric),
         _ => Ok(()),
     }

@@ -1,10 +1,10 @@
-//! How an app is spoken to.
+//! Protocol between router and app.
 
 use serde::{Deserialize, Serialize};
 
-use crate::annotations::Reader;
+use crate::annotations::AnnotationReader;
 
-/// What the port of an app speaks.
+/// Protocol of an app's port.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
     #[default]
@@ -13,7 +13,7 @@ pub enum Protocol {
     H2c,
 }
 
-/// Header of the PROXY protocol, by which an app learns at the start of a connection who asks.
+/// Version of the PROXY protocol header with the client's address, sent at the start of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProxyHeader {
     V1,
@@ -30,14 +30,14 @@ impl Protocol {
         }
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    pub(super) fn read(reader: &mut AnnotationReader<'_>) -> Option<Self> {
         reader.read("appProtocol", "http, h2c or grpc", Self::named)
     }
 }
 
 impl ProxyHeader {
     /// `Some(None)` sends none.
-    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Option<Self>> {
+    pub(super) fn read(reader: &mut AnnotationReader<'_>) -> Option<Option<Self>> {
         reader.read("sendProxyProtocol", "v1, v2 or off", |text| match text.to_ascii_lowercase().as_str() {
             "v1" => Some(Some(Self::V1)),
             "v2" => Some(Some(Self::V2)),

@@ -1,4 +1,4 @@
-//! How often and how many at once may ask: the words for it, and the decision about one request.
+//! Rate and concurrency limits: their syntax, and the decision about one request.
 //!
 //! The keys follow nginx's `limit_req` and `limit_conn`. What was asked before is kept by the router.
 
@@ -7,77 +7,84 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::nested;
-use crate::annotations::Reader;
+use crate::annotations::AnnotationReader;
 
-/// A second in the unit of [`Pace`].
+/// A second in the unit of [`RequestRate`].
 const SECOND_NS: u64 = 1_000_000_000;
 /// Above this nobody is slowed down.
 const REQUESTS_MAX: u32 = 1_000_000;
 
 /// Bounds of one address and of all together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
-    pub client: Bound,
-    pub app: Bound,
+pub struct RequestLimits {
+    pub client: RequestBound,
+    pub app: RequestBound,
 }
 
-/// What may be asked by one address, or by all.
+/// Limits for one address, or for all addresses together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Bound {
-    pub pace: Option<Pace>,
-    /// Requests under way at once.
+pub struct RequestBound {
+    pub pace: Option<RequestRate>,
+    /// Concurrent requests.
     pub at_once_max: Option<u32>,
 }
 
 /// Requests in time, and how many may come before theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct RequestRate {
     pub every_ns: u64,
     pub burst: u32,
 }
 
-/// What was set of [`Limits`]. `Some(None)` takes a bound away that the router has.
+/// Configured part of [`RequestLimits`]. `Some(None)` removes a limit of the router.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitRules {
     pub client: BoundRules,
     pub app: BoundRules,
 }
 
+/// Configured limits of one client, or of the whole app.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoundRules {
     /// Nanoseconds from one request to the next.
     #[serde(with = "nested")]
     pub every_ns: Option<Option<u64>>,
+    /// Requests that may come at once before the rate applies.
     pub burst: Option<u32>,
+    /// Most requests under way at a time.
     #[serde(with = "nested")]
     pub at_once_max: Option<Option<u32>>,
 }
 
-impl Limits {
-    /// What an app has set goes before what its router has.
+impl RequestLimits {
+    /// Merges both; the app's values win over those of its router.
     pub fn of(router: &LimitRules, app: &LimitRules) -> Self {
         Self { client: bound(&router.client, &app.client), app: bound(&router.app, &app.app) }
     }
 
-    /// Whether there is any bound at all.
+    /// Returns true if there is no limit at all.
     pub fn are_none(&self) -> bool {
         *self == Self::default()
     }
 }
 
-fn bound(router: &BoundRules, app: &BoundRules) -> Bound {
+fn bound(router: &BoundRules, app: &BoundRules) -> RequestBound {
     let pace = app.every_ns.or(router.every_ns).flatten().map(|every_ns| {
         let burst = app.burst.or(router.burst);
         // Without a word about it, what a second allows: a page is seldom one request.
         let burst = burst.unwrap_or(u32::try_from(SECOND_NS / every_ns).unwrap_or(u32::MAX).max(1));
-        Pace { every_ns, burst }
+        RequestRate { every_ns, burst }
     });
-    Bound { pace, at_once_max: app.at_once_max.or(router.at_once_max).flatten() }
+    RequestBound { pace, at_once_max: app.at_once_max.or(router.at_once_max).flatten() }
 }
 
-impl Pace {
-    /// Whether a request may pass `now`, where those before it take up the time until `taken_until`; both count
-    /// from any fixed moment. Gives until when the time is taken now, or how long to wait (a leaky bucket).
+impl RequestRate {
+    /// Decides about a request at `now_ns` by a leaky bucket that earlier requests have filled until
+    /// `taken_until_ns`; both count from any fixed moment. Returns the new fill level, or the time to wait.
+    ///
+    /// # Errors
+    ///
+    /// The time until this request is within the rate.
     pub fn admit(&self, taken_until_ns: u64, now_ns: u64) -> Result<u64, Duration> {
         let taken = taken_until_ns.max(now_ns);
         let ahead_max = self.every_ns.saturating_mul(u64::from(self.burst));
@@ -89,7 +96,7 @@ impl Pace {
 }
 
 /// Reads `limitReq.*` and `limitConn.*`.
-pub fn limit_rules(reader: &mut Reader<'_>) -> LimitRules {
+pub fn limit_rules(reader: &mut AnnotationReader<'_>) -> LimitRules {
     let client = BoundRules {
         every_ns: reader.read("limitReq.client", RATE, rate),
         burst: reader.number("limitReq.clientBurst"),
@@ -148,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_burst_passes_at_once_and_then_requests_have_their_time() {
-        let pace = Pace { every_ns: 100, burst: 2 };
+        let pace = RequestRate { every_ns: 100, burst: 2 };
         let (mut taken, now) = (0, 1_000);
 
         for _ in 0..3 {
@@ -183,11 +190,11 @@ mod tests {
         let own = BoundRules { every_ns: Some(None), burst: Some(3), at_once_max: None };
         let app = LimitRules { client: own, app: BoundRules { every_ns: Some(Some(7)), ..own } };
 
-        let plain = Limits::of(&router, &LimitRules::default());
-        assert_eq!(plain.client.pace, Some(Pace { every_ns: SECOND_NS / 10, burst: 10 }));
-        let both = Limits::of(&router, &app);
-        assert_eq!(both.client, Bound { pace: None, at_once_max: Some(5) });
-        assert_eq!(both.app.pace, Some(Pace { every_ns: 7, burst: 3 }));
-        assert!(Limits::of(&LimitRules::default(), &LimitRules::default()).are_none());
+        let plain = RequestLimits::of(&router, &LimitRules::default());
+        assert_eq!(plain.client.pace, Some(RequestRate { every_ns: SECOND_NS / 10, burst: 10 }));
+        let both = RequestLimits::of(&router, &app);
+        assert_eq!(both.client, RequestBound { pace: None, at_once_max: Some(5) });
+        assert_eq!(both.app.pace, Some(RequestRate { every_ns: 7, burst: 3 }));
+        assert!(RequestLimits::of(&LimitRules::default(), &LimitRules::default()).are_none());
     }
 }

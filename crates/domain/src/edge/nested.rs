@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Writes `None` as null, and `Some` as a list of one value, which may be null.
 #[allow(clippy::ref_option, clippy::option_option, reason = "serde gives a reference to the field as it is")]
 pub fn serialize<T: Serialize, S: Serializer>(
     value: &Option<Option<T>>,
@@ -10,6 +11,7 @@ pub fn serialize<T: Serialize, S: Serializer>(
     value.as_ref().map(|inner| [inner]).serialize(serializer)
 }
 
+/// Reads the form of [`serialize`].
 #[allow(clippy::option_option, reason = "it is the field's type")]
 pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,

@@ -3,12 +3,13 @@
 use super::limits::limit_rules;
 use super::{AppRules, Protocol, ProxyHeader, RouterRules, TlsVersion};
 use crate::AppName;
-use crate::annotations::{Annotations, Reader};
+use crate::annotations::{AnnotationReader, Annotations};
 
 /// Settings of a router: `router.deis.io/nginx.<key>` on its Deployment.
-pub const ROUTER_KEYS: [&str; 32] = [
+pub const ROUTER_KEYS: [&str; 33] = [
     "defaultTimeout",
     "bodySize",
+    "requestBuffering",
     "gzip.enabled",
     "gzip.compLevel",
     "gzip.minLength",
@@ -41,14 +42,15 @@ pub const ROUTER_KEYS: [&str; 32] = [
     "ssl.hsts.preload",
 ];
 
-/// Settings of Deis' routers that are said elsewhere now; named so that nobody is told they were wrong.
+/// Settings of Deis' routers that have moved elsewhere; known here so that they are not reported as wrong.
 const MOVED_KEYS: [&str; 3] = ["platformDomain", "workerProcesses", "defaultServiceEnabled"];
 
 /// Settings of an app beside those that the API has: `router.deis.io/<key>` on its Service.
-pub const APP_KEYS: [&str; 21] = [
+pub const APP_KEYS: [&str; 22] = [
     "connectTimeout",
     "tcpTimeout",
     "bodySize",
+    "requestBuffering",
     "gzip.enabled",
     "zstd.enabled",
     "limitReq.client",
@@ -80,13 +82,14 @@ const REFERRER_POLICIES: [&str; 8] = [
     "unsafe-url",
 ];
 
-/// What a router is to do, and what was wrong with the texts.
+/// Reads the settings of a router, and lists the faults in their texts.
 pub fn router_rules(texts: &Annotations, prefix: &str) -> (RouterRules, Vec<String>) {
-    let mut reader = Reader::new(texts, prefix);
+    let mut reader = AnnotationReader::new(texts, prefix);
     let mut rules = RouterRules::default();
     let reading = &mut reader;
     set(&mut rules.timeout, reading.duration("defaultTimeout"));
     set(&mut rules.body_bytes_max, reading.size("bodySize").map(bound));
+    set(&mut rules.request_buffering, reading.switch("requestBuffering"));
     set(&mut rules.gzip.enabled, reading.switch("gzip.enabled"));
     set(&mut rules.gzip.level, reading.read("gzip.compLevel", "1 to 9", level));
     set(&mut rules.gzip.bytes_min, reading.size("gzip.minLength"));
@@ -120,12 +123,13 @@ pub fn router_rules(texts: &Annotations, prefix: &str) -> (RouterRules, Vec<Stri
     (rules, reader.into_wrong())
 }
 
-/// What an app has otherwise. What the API sets beside these is not looked at.
-pub fn app_rules(reader: &mut Reader<'_>) -> AppRules {
+/// Reads the settings of an app that the API does not set.
+pub fn app_rules(reader: &mut AnnotationReader<'_>) -> AppRules {
     AppRules {
         connect_timeout: reader.duration("connectTimeout"),
         timeout: reader.duration("tcpTimeout"),
         body_bytes_max: reader.size("bodySize").map(bound),
+        request_buffering: reader.switch("requestBuffering"),
         gzip: reader.switch("gzip.enabled"),
         zstd: reader.switch("zstd.enabled"),
         limits: limit_rules(reader),
@@ -177,7 +181,7 @@ fn app_name(text: &str) -> Option<String> {
 }
 
 /// `none` takes the router's header away from an app.
-fn referrer_policy(reader: &mut Reader<'_>) -> Option<Option<String>> {
+fn referrer_policy(reader: &mut AnnotationReader<'_>) -> Option<Option<String>> {
     reader.read("referrerPolicy", "a policy such as same-origin, or none", |text| match text {
         "none" => Some(None),
         text => REFERRER_POLICIES.contains(&text).then(|| Some(text.to_owned())),

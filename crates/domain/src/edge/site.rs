@@ -1,10 +1,10 @@
-//! What holds for the requests of one app: the router's rules and the app's own, put together.
+//! Effective settings for the requests of one app: the router's merged with the app's own.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hsts, Limits, Protocol, ProxyHeader, RouterRules};
+use super::{Hsts, Protocol, ProxyHeader, RequestLimits, RouterRules};
 use crate::networks::Network;
 use crate::routing::Route;
 
@@ -18,34 +18,38 @@ pub enum TlsVersion {
 /// The rules of one route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteRules {
-    /// Who may ask; `None` means everyone.
+    /// Networks of allowed clients; `None` means everyone.
     pub whitelist: Option<Vec<Network>>,
     pub https_enforced: bool,
     /// Value of `Strict-Transport-Security`.
     pub hsts: Option<String>,
     /// `None` leaves it to the router's own setting.
     pub connect_timeout: Option<Duration>,
-    /// How long the app may stay silent.
+    /// Longest silence of the app.
     pub timeout: Duration,
     /// Largest request body; `None` has no bound.
     pub body_bytes_max: Option<u64>,
-    /// Whether answers are compressed.
+    /// Request bodies come in as a whole before a replica is asked.
+    pub request_buffering: bool,
+    /// Compresses responses.
     pub gzip: bool,
-    /// Whether zstd is offered beside gzip.
+    /// Offers zstd beside gzip.
     pub zstd: bool,
-    pub limits: Limits,
+    pub limits: RequestLimits,
     pub protocol: Protocol,
     pub proxy_header: Option<ProxyHeader>,
-    /// Visitors come back to the replica that answered them before.
+    /// Sends clients back to the replica that answered them before.
     pub sticky: bool,
     pub referrer_policy: Option<String>,
-    /// Tell the app when its request began.
+    /// Sends the time of the request to the app.
     pub request_start: bool,
-    /// Tell requests in the app's log.
+    /// Logs requests in the app's log.
     pub access_log: bool,
 }
 
 impl SiteRules {
+    /// Merges the settings of the router and of a route. The route's own win, but cannot turn off HTTPS that the
+    /// router enforces.
     pub fn of(router: &RouterRules, route: &Route) -> Self {
         let app = &route.rules;
         let hsts = Hsts {
@@ -56,15 +60,16 @@ impl SiteRules {
         };
         Self {
             whitelist: whitelist(router, &route.whitelist),
-            // A browser that was told once goes to HTTPS by itself: there must be no other way in.
+            // A browser that has seen HSTS uses only HTTPS: plain HTTP must not be served.
             https_enforced: route.https_enforced || router.https_enforced || hsts.enabled,
             hsts: hsts.enabled.then(|| hsts_value(&hsts)),
             connect_timeout: app.connect_timeout,
             timeout: app.timeout.unwrap_or(router.timeout),
             body_bytes_max: app.body_bytes_max.unwrap_or(router.body_bytes_max),
+            request_buffering: app.request_buffering.unwrap_or(router.request_buffering),
             gzip: app.gzip.unwrap_or(router.gzip.enabled),
             zstd: app.zstd.unwrap_or(router.zstd),
-            limits: Limits::of(&router.limits, &app.limits),
+            limits: RequestLimits::of(&router.limits, &app.limits),
             protocol: app.protocol.unwrap_or_default(),
             proxy_header: app.proxy_header,
             sticky: app.sticky.unwrap_or(router.sticky),

@@ -4,7 +4,6 @@ use serde_json::json;
 
 use super::*;
 use crate::build::Origin;
-use crate::structure::in_words as structure_in_words;
 use crate::structure::tests::build;
 
 const RULES: ProcfileRules = ProcfileRules { reject_if_missing: false, remove_if_missing: true };
@@ -13,35 +12,45 @@ const UUID: &str = "56f5fdd0-0000-4000-8000-000000000000";
 struct App {
     config: Config,
     build: Option<Build>,
-    structure: Structure,
+    formation: Formation,
 }
 
 impl App {
     fn new(build: Option<Build>) -> Self {
-        let structure = build.as_ref().map(crate::structure::default_structure).unwrap_or_default();
-        Self { config: Config::default(), build, structure }
+        let first = |build| Formation::default().after_build(None, build);
+        let formation = build.as_ref().map(first).unwrap_or_default();
+        Self { config: Config::default(), build, formation }
     }
 
-    fn next(&self, change: Change<'_>) -> Result<NextRelease, ReleaseError> {
+    fn scale_web(&mut self, count: u32) {
+        let scaled = self.formation.scaled(self.build.as_ref(), &[(crate::ProcessType::web(), count)].into());
+        self.formation = scaled.expect("a type of the build").expect("a change");
+    }
+
+    fn next(&self, change: ChangeRequest<'_>) -> Result<NextRelease, ReleaseError> {
         let current = Current {
             newest_version: 7,
             version: 5,
             owner: "bob",
             config: &self.config,
             build: self.build.as_ref(),
-            structure: &self.structure,
+            formation: &self.formation,
         };
         next_release("alice", &current, change)
     }
 
     fn built(&self, build: Build, rules: ProcfileRules) -> Result<NextRelease, ReleaseError> {
-        self.next(Change::Built { build, uuid: UUID, rules: &rules })
+        self.next(ChangeRequest::Built { build, uuid: UUID, rules: &rules })
     }
 
     fn configured(&self, body: &serde_json::Value) -> Result<NextRelease, ReleaseError> {
         let patch = ConfigPatch::parse(body.as_object().expect("an object"))?;
-        self.next(Change::Configured { patch: &patch, default_tags: &Texts::new() })
+        self.next(ChangeRequest::Configured { patch: &patch, default_tags: &Texts::new() })
     }
+}
+
+fn structure(next: &NextRelease) -> Option<String> {
+    next.formation.as_ref().map(|formation| crate::structure::in_words(&formation.structure))
 }
 
 #[test]
@@ -54,7 +63,7 @@ fn a_push_names_seven_characters_of_its_commit_and_an_image_its_reference() {
     assert_eq!((pushed.version, pushed.summary.as_str()), (8, "alice deployed 1a2b3c4"));
     assert_eq!(pushed.summary_if_failed, "alice deployed 56f5fdd which failed");
     assert_eq!(brought.summary, "alice deployed img");
-    assert_eq!(brought.structure.as_ref().map(structure_in_words).as_deref(), Some("cmd=1"));
+    assert_eq!(structure(&brought), Some("cmd=1".to_owned()));
 }
 
 #[test]
@@ -76,9 +85,10 @@ fn a_missing_procfile_is_refused_inherited_or_means_that_all_types_go() {
     let removed = app.built(bare(), RULES).expect("a release");
 
     assert_eq!(refused, Err(ReleaseError::ProcfileMissing));
-    assert_eq!(inherited.build.map(|build| build.procfile), app.build.clone().map(|build| build.procfile));
-    assert_eq!(inherited.structure.as_ref().map(structure_in_words).as_deref(), Some("web=1"));
-    assert_eq!(removed.structure.as_ref().map(structure_in_words).as_deref(), Some("web=0"));
+    let procfile = |build: &Option<Build>| build.as_ref().map(|build| build.procfile.clone());
+    assert_eq!(procfile(&inherited.build), procfile(&app.build));
+    assert_eq!(structure(&inherited), Some("web=1".to_owned()));
+    assert_eq!(structure(&removed), Some("cmd=1 web=0".to_owned()));
 }
 
 #[test]
@@ -113,7 +123,7 @@ fn each_part_of_a_change_of_config_is_named_and_joined_with_and() {
         let next = app.configured(&body).expect("a release");
         assert_eq!(next.summary, summary);
         assert_eq!(next.summary_if_failed, "alice deployed a config that failed");
-        assert_eq!((next.structure, next.build), (None, None));
+        assert_eq!((next.formation, next.build), (None, None));
     }
 }
 
@@ -131,25 +141,25 @@ fn a_config_that_changes_nothing_stops_the_release() {
 #[test]
 fn a_config_with_a_build_keeps_what_runs() {
     let mut app = App::new(Some(build(Origin::Buildpack, &["web"])));
-    app.structure.insert(crate::ProcessType::web(), 4);
+    app.scale_web(4);
 
     let next = app.configured(&json!({"values": {"A": "1"}})).expect("a release");
 
-    assert_eq!(next.structure, Some(app.structure));
+    assert_eq!(next.formation, Some(app.formation));
 }
 
 #[test]
 fn rolling_back_keeps_the_numbers_of_replicas_and_blames_whom_it_left() {
     let old = build(Origin::Buildpack, &["web", "worker"]);
     let mut app = App::new(Some(build(Origin::Buildpack, &["web", "worker"])));
-    app.structure.insert(crate::ProcessType::web(), 4);
+    app.scale_web(4);
 
-    let target = Target { version: 3, failed: false, build: Some(&old) };
-    let next = app.next(Change::RolledBack { target }).expect("a release");
+    let target = RollbackTarget { version: 3, failed: false, build: Some(&old) };
+    let next = app.next(ChangeRequest::RolledBack { target }).expect("a release");
 
     assert_eq!((next.version, next.summary.as_str()), (8, "alice rolled back to v3"));
     assert_eq!(next.summary_if_failed, "bob performed roll back to a release that failed");
-    assert_eq!((next.structure, next.config, next.build), (Some(app.structure), None, None));
+    assert_eq!((next.formation, next.config, next.build), (Some(app.formation), None, None));
 }
 
 #[test]
@@ -167,7 +177,8 @@ fn only_a_good_release_after_the_first_can_be_gone_back_to() {
     }
     assert_eq!(rollback_target(1, None), Err(ReleaseError::RollbackBelowFirst));
     assert_eq!(rollback_target(2, None), Err(ReleaseError::RollbackToInitial));
-    let failed = Change::RolledBack { target: Target { version: 3, failed: true, build: None } };
+    let failed =
+        ChangeRequest::RolledBack { target: RollbackTarget { version: 3, failed: true, build: None } };
     assert_eq!(App::new(None).next(failed), Err(ReleaseError::RollbackToFailed));
 }
 

@@ -42,6 +42,20 @@ fn a_rule_is_set_and_removed_by_process_type() {
 }
 
 #[test]
+fn the_branch_that_deploys_is_none_until_it_is_named() {
+    assert_eq!(AppSettings::default().git_branch, None);
+    for (text, branch) in [("trunk", DeployBranch::Named("trunk".to_owned())), ("*", DeployBranch::Any)] {
+        let after = changed(&AppSettings::default(), &json!({"git_branch": text})).expect("valid");
+        assert_eq!(after.git_branch, Some(branch));
+        let again = changed(&after, &json!({"git_branch": null, "maintenance": true})).expect("valid");
+        assert_eq!(again.git_branch, after.git_branch);
+        let kept: AppSettings =
+            serde_json::from_str(&serde_json::to_string(&again).expect("JSON")).expect("what was written");
+        assert_eq!(kept, again);
+    }
+}
+
+#[test]
 fn a_change_of_nothing_is_refused() {
     for body in [json!({}), json!({"routable": true}), json!({"maintenance": null}), json!({"unknown": 1})] {
         let refused = changed(&AppSettings::default(), &body).expect_err("nothing changes");
@@ -57,6 +71,13 @@ fn faults_are_told_by_field() {
     };
     for (body, field, text) in [
         (json!({"maintenance": "maybe"}), "maintenance", "\"maybe\" is not a valid boolean."),
+        (json!({"git_branch": 7}), "git_branch", "Not a valid string."),
+        (
+            json!({"git_branch": "a b"}),
+            "git_branch",
+            "not a name of a branch (git check-ref-format); use a name such as `main` without `refs/heads/`, or `*` \
+             for any branch",
+        ),
         (json!({"whitelist": "1.2.3.4"}), "whitelist", "Expected a list of items but got type \"str\"."),
         (json!({"whitelist": ["1.2.3.4", "x"]}), "whitelist", "The address x is not valid"),
         (

@@ -21,8 +21,8 @@ impl Release {
         Self { app: AppName::parse("blog").expect("a name"), config, build, run: RunSettings::default() }
     }
 
-    fn plan(&self) -> Plan<'_> {
-        Plan {
+    fn plan(&self) -> WorkloadPlan<'_> {
+        WorkloadPlan {
             app: &self.app,
             version: 7,
             summary: "alice deployed 1a2b3c4",
@@ -36,6 +36,7 @@ impl Release {
                 deploy_batches: 0,
                 revisions_kept: None,
                 expose_addresses: false,
+                default_memory_bytes: None,
             },
         }
     }
@@ -288,4 +289,19 @@ fn processes_know_their_address_where_app_or_operator_say_so() {
     assert!(told(json!({"DEIS_EXPOSE_POD_IP": true}), false));
     assert!(!told(json!({"DEIS_EXPOSE_POD_IP": "off"}), true));
     assert!(!told(json!({"DEIS_EXPOSE_POD_IP": "True", "POD_IP": "192.0.2.1"}), true), "the app's own wins");
+}
+
+#[test]
+fn a_process_without_a_memory_limit_has_the_default_and_0_takes_it_away() {
+    let config = json!({"memory": {"web": "64M/128M", "free": "0"}});
+    let release = Release::new(build(Origin::Buildpack, &["web", "worker", "free"]), &config);
+    let settings = PlanSettings { default_memory_bytes: Some(1 << 30), ..release.plan().settings };
+    let plan = WorkloadPlan { settings, ..release.plan() };
+    let limits = |process: &str| plan.limits(&ProcessType::parse(process).expect("a type"));
+    let memory = |limits: Limits| (limits.memory_request_bytes, limits.memory_limit_bytes);
+
+    assert_eq!(memory(limits("web")), (Some(64 << 20), Some(128 << 20)));
+    assert_eq!(memory(limits("worker")), (Some(0), Some(1 << 30)));
+    assert_eq!(memory(limits("free")), (None, None));
+    assert_eq!(memory(plan.one_off("x".to_owned(), "true").limits), (Some(0), Some(1 << 30)));
 }

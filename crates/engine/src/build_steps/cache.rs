@@ -11,17 +11,18 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 use tokio_util::io::{ReaderStream, StreamReader, SyncIoBridge};
 
-use super::{OrFailed as _, Pod, StepError, is_folder};
-use crate::oci::{Access, Descriptor, OciError};
+use super::{BuildPod, OrFailed as _, StepError, is_folder};
+use oci::{Access, Descriptor, OciError};
 
-const TAG: &str = "latest";
+/// Tag of the cache in its repository.
+pub const TAG: &str = "latest";
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const ARTIFACT_TYPE: &str = "application/vnd.deis.build-cache.v1";
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// Fills the workspace's cache with what the build before kept.
-pub async fn fetch(pod: &Pod) -> Result<(), StepError> {
+pub async fn fetch(pod: &BuildPod) -> Result<(), StepError> {
     let repository = pod.cache_repository(Access::Pull);
     let manifest = match repository.manifest(TAG).await {
         Err(OciError::NotFound { .. }) => return Ok(()),
@@ -40,7 +41,7 @@ pub async fn fetch(pod: &Pod) -> Result<(), StepError> {
 }
 
 /// Keeps the workspace's cache; one that did not change is not sent again, one above the bound not at all.
-pub async fn keep(pod: &Pod) -> Result<(), StepError> {
+pub async fn keep(pod: &BuildPod) -> Result<(), StepError> {
     let folder = pod.folder("cache");
     if !is_folder(&folder) {
         return Ok(());

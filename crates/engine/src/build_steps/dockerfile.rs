@@ -1,109 +1,149 @@
-//! The step that carries out a Dockerfile, by buildah without privileges. It has no credential: what it made
-//! is left as an OCI layout for the last step.
+//! The step that builds a Dockerfile, by BuildKit without privileges. It has no credential: the result is an OCI
+//! layout for the last step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use domain::image_reference::ImageReference;
 use domain::registry_access::STACK_REPOSITORY;
+use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
-use super::{OrFailed as _, Pod, Spec, StepError};
+use super::{BuildPod, OrFailed as _, Spec, StepError, layers};
+use crate::buildkit::{self, Base, BasePlace, ClientOutput, Compression, Layers, ProcessSandbox};
 
-/// Where the layout lies below the workspace.
+/// Path of the layout below the workspace.
 pub const LAYOUT: &str = "out/image";
-/// buildah's own folders, on a volume of the container's.
-const STATE: &str = "/var/lib/deis-build";
-const NAME: &str = "localhost/result:latest";
-/// Variables that steps of a Dockerfile get without declaring them.
-const PROXIES: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 const VALUE_BYTES_MAX: u64 = 1 << 20;
+const CHUNK_BYTES: usize = 16 << 10;
 
-pub async fn build(pod: &Pod) -> Result<(), StepError> {
-    write_settings(&pod.spec)?;
-    let args = build_args(pod)?;
-    let driver = storage_driver().await?;
-    let mut bud = buildah(driver);
-    bud.args(["bud", "--isolation", "chroot", "--format", "oci", "--pull", "--file"]);
-    bud.arg(pod.folder("source").join("Dockerfile"));
-    bud.args(["--signature-policy", &format!("{STATE}/policy.json"), "--tag", NAME]);
-    if !pod.spec.cache {
-        bud.arg("--no-cache");
+/// Builds the Dockerfile of the workspace's source into [`LAYOUT`].
+pub async fn build(pod: &BuildPod) -> Result<(), StepError> {
+    let spec = &pod.spec;
+    fetch_submodules(pod).await?;
+    write_config(spec)?;
+    let log = Path::new(buildkit::STATE).join("daemon.log");
+    let mut daemon = daemon(&log)?;
+    let layers = layers::found(pod).map(|(folder, is_filled)| (folder.display().to_string(), is_filled));
+    let words = buildkit::build(&buildkit::FrontendBuild {
+        source: &pod.folder("source").display().to_string(),
+        layout: &pod.folder(LAYOUT).display().to_string(),
+        // Nodes of any Kubernetes that the platform runs on read it.
+        compression: Compression::Zstd,
+        args: &build_args(pod)?,
+        labels: &BTreeMap::new(),
+        bases: &bases(spec),
+        cache: spec.cache,
+        layers: layers.as_ref().map(|(layout, is_filled)| Layers { layout, is_filled: *is_filled }),
+        other_frontends: spec.frontends,
+    });
+    // The daemon and leftover processes of steps end with this process, which is the first of its namespace.
+    tokio::select! {
+        done = client(&words) => done,
+        ended = daemon.wait() => {
+            let status = ended.or_failed("wait for BuildKit")?;
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            let last = said.lines().rev().take(3).collect::<Vec<_>>().join("; ");
+            let cause = std::io::Error::other(format!("{status}: {last}"));
+            Err(cause).or_failed("BuildKit does not run on this node")
+        }
     }
-    for (name, value) in &args {
-        // The value comes by the environment: command lines are for everyone to read.
-        bud.args(["--build-arg", name]).env(name, value);
-    }
-    bud.arg(pod.folder("source"));
-    run(&mut bud).await?;
-    let layout = format!("oci:{}", pod.folder(LAYOUT).display());
-    let mut push = buildah(driver);
-    push.args(["push", "--quiet", "--disable-compression", "--signature-policy"]);
-    push.args([&format!("{STATE}/policy.json"), NAME, &layout]);
-    run(&mut push).await
 }
 
-/// Layers on top of each other where the kernel lets root of a user namespace mount them so, else a copy
-/// of all files for each step.
-async fn storage_driver() -> Result<&'static str, StepError> {
-    let mut probe = buildah("overlay");
-    let probed = probe.arg("info").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
-    Ok(if probed.or_failed("run buildah")?.success() { "overlay" } else { "vfs" })
+/// By a process as the owner of the source, before BuildKit is there.
+async fn fetch_submodules(pod: &BuildPod) -> Result<(), StepError> {
+    if pod.spec.submodules.is_empty() {
+        return Ok(());
+    }
+    let what = "fetch the submodules";
+    let owner_id = std::fs::metadata(pod.folder("source")).or_failed(what)?.uid();
+    let status = command(&buildkit::submodules(owner_id)).status().await.or_failed(what)?;
+    if status.success() { Ok(()) } else { Err(StepError::Exited(status.code().unwrap_or(1))) }
 }
 
-fn buildah(driver: &str) -> Command {
-    let mut command = Command::new("buildah");
-    command.args(["--root", &format!("{STATE}/storage"), "--runroot", &format!("{STATE}/run")]);
-    command.args(["--storage-driver", driver, "--registries-conf", &format!("{STATE}/registries.conf")]);
-    command.env("TMPDIR", format!("{STATE}/tmp")).stdin(Stdio::null()).kill_on_drop(true);
+fn daemon(log: &Path) -> Result<tokio::process::Child, StepError> {
+    let what = "start BuildKit";
+    let log = std::fs::File::create(log).or_failed(what)?;
+    let mut command = command(&buildkit::daemon(ProcessSandbox::No));
+    command.envs(buildkit::ENVIRONMENT).stdout(log.try_clone().or_failed(what)?).stderr(log);
+    command.spawn().or_failed(what)
+}
+
+/// Runs the client to its end and forwards its output.
+async fn client(words: &[String]) -> Result<(), StepError> {
+    let what = "run BuildKit's client";
+    let mut child = command(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().or_failed(what)?;
+    let mut said = ClientOutput::default();
+    if let Some(mut stderr) = child.stderr.take() {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            let count = stderr.read(&mut chunk).await.or_failed(what)?;
+            let shown = if count == 0 { said.rest() } else { said.take(&chunk[..count]) };
+            let mut output = std::io::stdout().lock();
+            output.write_all(&shown).and_then(|()| output.flush()).or_failed(what)?;
+            if count == 0 {
+                break;
+            }
+        }
+    }
+    if child.wait().await.or_failed(what)?.success() {
+        return Ok(());
+    }
+    Err(StepError::Exited(i32::try_from(said.exit_code()).unwrap_or(1)))
+}
+
+fn command(words: &[String]) -> Command {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).stdin(Stdio::null());
     command
 }
 
-async fn run(command: &mut Command) -> Result<(), StepError> {
-    let status = command.status().await.or_failed("run buildah")?;
-    if status.success() { Ok(()) } else { Err(StepError::Exited(status.code().unwrap_or(137))) }
+fn write_config(spec: &Spec) -> Result<(), StepError> {
+    let what = "write BuildKit's configuration";
+    let path = Path::new("/").join(buildkit::config_path());
+    std::fs::create_dir_all(path.parent().unwrap_or(&path)).or_failed(what)?;
+    let own = Some(registry_host(spec)).filter(|_| spec.registry_url.starts_with("http:"));
+    // BuildKit reads no configuration that names a registry twice.
+    let hosts: BTreeSet<&str> = spec.insecure_hosts.iter().map(String::as_str).chain(own).collect();
+    std::fs::write(path, buildkit::config(hosts)).or_failed(what)
 }
 
-fn write_settings(spec: &Spec) -> Result<(), StepError> {
-    let what = "write buildah's settings";
-    std::fs::create_dir_all(Path::new(STATE).join("tmp")).or_failed(what)?;
-    let policy = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
-    std::fs::write(Path::new(STATE).join("policy.json"), policy).or_failed(what)?;
-    std::fs::write(Path::new(STATE).join("registries.conf"), registries(spec)).or_failed(what)
+fn registry_host(spec: &Spec) -> &str {
+    spec.registry_url.split("//").nth(1).unwrap_or_default()
 }
 
-/// Short names mean Docker Hub, the stack is the platform's own (containers-registries.conf(5)).
-fn registries(spec: &Spec) -> String {
-    let mut text =
-        "unqualified-search-registries = [\"docker.io\"]\nshort-name-mode = \"disabled\"\n".to_owned();
-    let host = spec.registry_url.split("//").nth(1).unwrap_or_default();
-    let is_plain = spec.registry_url.starts_with("http:");
-    let own = format!("{host}/{}{}", spec.registry_prefix, spec.stack_repository);
-    for name in
-        [format!("docker.io/{STACK_REPOSITORY}"), format!("{}/{}", spec.node_host, spec.stack_repository)]
-    {
-        text.push_str(&format!(
-            "\n[[registry]]\nprefix = \"{name}\"\nlocation = \"{own}\"\ninsecure = {is_plain}\n"
-        ));
-    }
-    let plain = spec.insecure_hosts.iter().map(String::as_str).chain(Some(host).filter(|_| is_plain));
-    for host in plain {
-        text.push_str(&format!("\n[[registry]]\nlocation = \"{host}\"\ninsecure = true\n"));
-    }
-    text
+/// The stack, which is in the platform's own registry and nowhere else.
+fn bases(spec: &Spec) -> Vec<Base> {
+    let mark = if spec.stack_version.starts_with("sha256:") { '@' } else { ':' };
+    let version = format!("{mark}{}", spec.stack_version);
+    let host = registry_host(spec);
+    let place = format!("{host}/{}{}{version}", spec.registry_prefix, spec.stack_repository);
+    let names = [
+        STACK_REPOSITORY.to_owned(),
+        format!("{STACK_REPOSITORY}{version}"),
+        format!("{}/{}", spec.node_host, spec.stack_repository),
+        format!("{}/{}{version}", spec.node_host, spec.stack_repository),
+    ];
+    let mut names: Vec<_> = names.iter().filter_map(|name| ImageReference::parse(name).ok()).collect();
+    names.dedup();
+    names.into_iter().map(|name| Base { name, place: BasePlace::Registry(place.clone()) }).collect()
 }
 
 /// The platform's proxies, and the app's config where it asked for that: files of a Secret.
-pub fn build_args(pod: &Pod) -> Result<BTreeMap<String, String>, StepError> {
-    let is_proxy = |name: &str| PROXIES.contains(&name.to_ascii_uppercase().as_str());
-    let mut args: BTreeMap<_, _> = std::env::vars().filter(|(name, _)| is_proxy(name)).collect();
+fn build_args(pod: &BuildPod) -> Result<BTreeMap<String, String>, StepError> {
+    let platform: BTreeMap<String, String> = std::env::vars().collect();
     if !pod.spec.build_args {
-        return Ok(args);
+        return Ok(buildkit::build_args(&platform, None));
     }
     let what = "read the config";
-    let folder = pod.folder("env");
-    let entries = match std::fs::read_dir(&folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(args),
+    let mut config = BTreeMap::new();
+    let entries = match std::fs::read_dir(pod.folder("env")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(buildkit::build_args(&platform, None));
+        }
         entries => entries.or_failed(what)?,
     };
     for entry in entries {
@@ -113,8 +153,24 @@ pub fn build_args(pod: &Pod) -> Result<BTreeMap<String, String>, StepError> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if is_value {
             let value = std::fs::read(&path).or_failed(what)?;
-            args.insert(name, String::from_utf8_lossy(&value).into_owned());
+            config.insert(name, String::from_utf8_lossy(&value).into_owned());
         }
     }
-    Ok(args)
+    Ok(buildkit::build_args(&platform, Some(&config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stack_is_had_from_the_platforms_registry_by_each_of_its_names() {
+        let spec = super::super::receive::tests::spec();
+
+        let names: Vec<_> = bases(&spec).into_iter().map(|base| base.name.to_string()).collect();
+
+        assert_eq!(names, ["deis/stack:latest", "127.0.0.1:5555/deis/stack:latest"]);
+        let place = "deis-registry.deis.svc.cluster.local/deis/stack:latest".to_owned();
+        assert_eq!(bases(&spec)[0].place, BasePlace::Registry(place));
+    }
 }

@@ -15,9 +15,10 @@ use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
 use super::dockerfile::LAYOUT;
-use super::{Built, OrFailed as _, Pod, StepError, cache};
-use crate::oci::{
-    Access, DOCUMENT_BYTES_MAX, ImageConfig, OciError, Repository, is_index, open_beneath, push_layout,
+use super::{BuildOutput, BuildPod, OrFailed as _, StepError, cache, layers};
+use oci::{
+    Access, DOCUMENT_BYTES_MAX, ImageConfig, LayoutPush, OciError, Repository, is_index, open_beneath,
+    push_layout,
 };
 
 const LAYER: &str = "out/layer.tar";
@@ -25,29 +26,39 @@ const RESULT: &str = "out/result.json";
 const RESULT_BYTES_MAX: u64 = 1 << 20;
 const CHUNK_BYTES: usize = 256 << 10;
 
-pub async fn upload(pod: &Pod) -> Result<(), StepError> {
+/// Uploads the image and the caches, and prints the [`BuildOutput`] as the last line.
+pub async fn upload(pod: &BuildPod) -> Result<(), StepError> {
     let built = match pod.spec.kind {
-        BuildKind::Buildpack => slug(pod).await?,
-        BuildKind::Dockerfile => image(pod).await?,
+        // Compressing the cache needs the CPU, uploading the image the network.
+        BuildKind::Buildpack => tokio::join!(slug(pod), keep(pod, cache::keep(pod))).0?,
+        // The image comes first: the cache then mounts most of its layers.
+        BuildKind::Dockerfile => {
+            let built = image(pod).await?;
+            keep(pod, layers::keep(pod)).await;
+            built
+        }
     };
-    if pod.spec.kind == BuildKind::Buildpack
-        && pod.spec.cache
-        && let Err(error) = cache::keep(pod).await
-    {
-        println!(" !     the cache cannot be kept: {error}");
-    }
     println!("{}", serde_json::to_string(&built).expect("texts and numbers are JSON"));
     Ok(())
 }
 
-/// What `slug build` says about its layer.
+/// Keeps a cache. An error is a warning: a cache only saves time.
+async fn keep(pod: &BuildPod, keeping: impl Future<Output = Result<(), StepError>>) {
+    if pod.spec.cache
+        && let Err(error) = keeping.await
+    {
+        println!(" !     the cache cannot be kept: {error}");
+    }
+}
+
+/// Report of `slug build` about its layer.
 #[derive(Deserialize)]
 struct BuildResult {
     process_types: BTreeMap<ProcessType, String>,
 }
 
 /// The stack and the one layer that the build made.
-async fn slug(pod: &Pod) -> Result<Built, StepError> {
+async fn slug(pod: &BuildPod) -> Result<BuildOutput, StepError> {
     let process_types = read_result(pod)?.process_types;
     let file = || open_beneath(&pod.workspace, LAYER).or_failed("the build left no slug");
     let size_bytes = file()?.metadata().or_failed("read the slug")?.len();
@@ -74,10 +85,15 @@ async fn slug(pod: &Pod) -> Result<Built, StepError> {
     let SlugImage { config, config_digest: _, manifest, digest, layers: _ } = image;
     to.push_bytes(Bytes::from(config)).await?;
     to.put_manifest(digest.hex(), MANIFEST_MEDIA_TYPE, Bytes::from(manifest)).await?;
-    Ok(Built { image_digest: digest, ports: vec![SLUG_PORT], user: SLUG_USER.to_owned(), process_types })
+    Ok(BuildOutput {
+        image_digest: digest,
+        ports: vec![SLUG_PORT],
+        user: SLUG_USER.to_owned(),
+        process_types,
+    })
 }
 
-fn read_result(pod: &Pod) -> Result<BuildResult, StepError> {
+fn read_result(pod: &BuildPod) -> Result<BuildResult, StepError> {
     let what = "read the build's result";
     let file = open_beneath(&pod.workspace, RESULT).or_failed(what)?;
     let mut bytes = Vec::new();
@@ -86,7 +102,7 @@ fn read_result(pod: &Pod) -> Result<BuildResult, StepError> {
         .map_err(|error| StepError::Refused(format!("the build's result cannot be read: {error}")))
 }
 
-async fn stack(pod: &Pod, repository: &Repository) -> Result<Stack, StepError> {
+async fn stack(pod: &BuildPod, repository: &Repository) -> Result<Stack, StepError> {
     let manifest = repository.manifest(&pod.spec.stack_version).await?;
     let config = manifest.content.config.filter(|_| manifest.media_type == MANIFEST_MEDIA_TYPE);
     let refused = |reason: String| StepError::Refused(format!("stack image: {reason}"));
@@ -100,7 +116,7 @@ async fn take_over(stack: &Repository, layer: &Layer, to: &Repository) -> Result
     if to.has_blob(&layer.digest).await? || to.mount_blob(&layer.digest, stack.name()).await? {
         return Ok(());
     }
-    let descriptor = crate::oci::Descriptor {
+    let descriptor = oci::Descriptor {
         media_type: String::new(),
         digest: layer.digest.clone(),
         size_bytes: layer.size_bytes,
@@ -112,17 +128,23 @@ async fn take_over(stack: &Repository, layer: &Layer, to: &Repository) -> Result
 }
 
 /// The image that a Dockerfile made.
-async fn image(pod: &Pod) -> Result<Built, StepError> {
+async fn image(pod: &BuildPod) -> Result<BuildOutput, StepError> {
     let stack = format!("{}{}", pod.spec.registry_prefix, pod.spec.stack_repository);
     let to = pod.repository(&app_repository(&pod.spec.app), Access::Push).mounting_from(&[&stack]);
-    let image_digest = push_layout(&pod.workspace, LAYOUT, &to, &stack).await?;
+    let push = LayoutPush { tag: None, mounts: &[&stack], bytes_max: None };
+    let image_digest = push_layout(&pod.workspace, LAYOUT, &to, &push).await?;
     let manifest = to.manifest(image_digest.as_str()).await?;
     let config = manifest.content.config.as_ref().filter(|_| !is_index(&manifest));
     let refused = |reason: String| StepError::Refused(format!("the image that was built: {reason}"));
     let config = config.ok_or_else(|| refused("it has no config".to_owned()))?;
     let config = to.blob(&config.digest, DOCUMENT_BYTES_MAX).await?;
     let config = ImageConfig::parse(&config).map_err(refused)?;
-    Ok(Built { image_digest, ports: config.ports(), user: config.user(), process_types: BTreeMap::new() })
+    Ok(BuildOutput {
+        image_digest,
+        ports: config.ports(),
+        user: config.user(),
+        process_types: BTreeMap::new(),
+    })
 }
 
 /// The digest of a file's content.

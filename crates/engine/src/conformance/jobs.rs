@@ -2,31 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use domain::build::{Finished, OneOff};
+use domain::build::{OneOff, ProcessResult};
 use domain::deployment::Limits;
 
 use super::Subject;
+use super::load::get;
+use super::probes::only_backend;
 use super::setting::*;
 
+/// Output comes as UTF-8 text of both streams, and the process is not among the pods of the app.
 pub async fn a_one_off_process_gives_its_output_and_exit_code(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.keep(&app(), &subject.image()).await.expect("the image is here");
     let env = [("COLOR", "teal"), ("CODE", "3")];
-    let run = OneOff {
-        app: app(),
-        name: "blog-run-ab12c".to_owned(),
-        release: 2,
-        image: subject.image(),
-        command: None,
-        args: Some(["say", "hé  llo"].map(str::to_owned).to_vec()),
-        env: env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        limits: Limits::default(),
-        tags: BTreeMap::new(),
-        pull_policy: None,
-        knows_address: false,
-        deadline_seconds: 30,
-    };
-    subject.will_finish(&Finished { exit_code: 3, output: "hé  llo teal\nthat was all\n".to_owned() });
+    let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let run = OneOff { env, ..one_off(subject, &["say", "hé  llo"]) };
+    subject.will_finish(&ProcessResult { exit_code: 3, output: "hé  llo teal\nthat was all\n".to_owned() });
 
     let finished = engine.run(&run).await.expect("it runs");
 
@@ -36,4 +27,36 @@ pub async fn a_one_off_process_gives_its_output_and_exit_code(subject: &dyn Subj
     lines.sort_unstable();
     assert_eq!(lines, ["hé  llo teal", "that was all"]);
     assert_eq!(engine.pods(&app()).await.expect("reachable"), []);
+}
+
+/// Otherwise anyone who may deploy has rights by `deis run` that no replica has.
+pub async fn a_one_off_process_has_no_more_rights_than_a_replica(subject: &dyn Subject) {
+    let engine = subject.engine();
+    engine.route(&routing()).await.expect("reachable");
+    deploy_well(&engine, &web(subject, 2)).await;
+    engine.keep(&app(), &subject.image()).await.expect("the image is here");
+
+    let of_replica = get(only_backend(&engine).await.address, "/rights").await.expect("it answers");
+    let of_one_off = engine.run(&one_off(subject, &["rights"])).await.expect("it runs").output;
+
+    assert_eq!(of_one_off.trim(), of_replica.trim());
+    assert!(of_replica.ends_with("NoNewPrivs:\t1"), "{of_replica}");
+}
+
+fn one_off(subject: &dyn Subject, args: &[&str]) -> OneOff {
+    OneOff {
+        app: app(),
+        name: "blog-run-ab12c".to_owned(),
+        release: 2,
+        image: subject.image(),
+        command: None,
+        args: Some(args.iter().map(|word| (*word).to_owned()).collect()),
+        env: BTreeMap::new(),
+        user: None,
+        limits: Limits::default(),
+        tags: BTreeMap::new(),
+        pull_policy: None,
+        knows_address: false,
+        deadline_seconds: 30,
+    }
 }

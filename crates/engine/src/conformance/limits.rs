@@ -4,9 +4,10 @@ use domain::deployment::{Limits, Workload};
 
 use super::Subject;
 use super::load::get;
-use super::probes::{comes_back, only_backend};
+use super::probes::{comes_back, next_crash, only_backend};
 use super::setting::*;
 
+/// A process above its memory limit is killed, reported as out of memory, and started again.
 pub async fn memory_beyond_the_limit_is_refused(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.route(&routing()).await.expect("reachable");
@@ -14,12 +15,20 @@ pub async fn memory_beyond_the_limit_is_refused(subject: &dyn Subject) {
     deploy_well(&engine, &Workload { limits, ..web(subject, 2) }).await;
     let backend = only_backend(&engine).await;
 
+    let mut crashes = engine.crashes();
     let hog = get(backend.address, "/hog").await;
 
     assert!(hog.is_err(), "{hog:?}");
     comes_back(&engine, &backend).await;
+    let crash = next_crash(&mut crashes).await;
+    assert_eq!(
+        (crash.crashes.exit.is_out_of_memory, crash.memory_limit_bytes),
+        (true, Some(64 << 20)),
+        "{crash:?}"
+    );
 }
 
+/// A replica can have fewer than [`Subject::pids_max`] threads.
 pub async fn processes_beyond_the_limit_are_refused(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.route(&routing()).await.expect("reachable");

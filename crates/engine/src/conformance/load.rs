@@ -1,4 +1,4 @@
-//! Promises under load, and the visitors that make it: they follow the route table as a router does.
+//! Promises under load, and the clients that make it: they follow the route table as a router does.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,10 +26,12 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Longest time until more load is seen: engines look every 15 s, at figures that may be as old.
 const MEASURED_MAX: Duration = Duration::from_secs(180);
 
+/// A single replica is replaced without a gap, three times.
 pub async fn no_request_is_lost_in_rollouts_of_one_replica(subject: &dyn Subject) {
     roll_under_load(subject, 1).await;
 }
 
+/// Two replicas are replaced without a gap, three times.
 pub async fn no_request_is_lost_in_rollouts_of_two_replicas(subject: &dyn Subject) {
     roll_under_load(subject, 2).await;
 }
@@ -48,6 +50,7 @@ async fn roll_under_load(subject: &dyn Subject, replicas: u32) {
     load.end_without_loss().await;
 }
 
+/// A restart of all pods, scaling up and scaling down lose no request.
 pub async fn no_request_is_lost_in_restarts_and_scaling(subject: &dyn Subject) {
     let engine = subject.engine();
     let busy = |replicas| with_env(web_of(subject, 2, replicas), "WORK_MS", "20");
@@ -62,6 +65,7 @@ pub async fn no_request_is_lost_in_restarts_and_scaling(subject: &dyn Subject) {
     load.end_without_loss().await;
 }
 
+/// The old release serves while the new one starts and fails.
 pub async fn a_failed_rollout_loses_no_request(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.route(&routing()).await.expect("reachable");
@@ -76,6 +80,7 @@ pub async fn a_failed_rollout_loses_no_request(subject: &dyn Subject) {
     load.end_without_loss().await;
 }
 
+/// Under load the autoscaler adds a replica up to `max`, without replacing the first.
 pub async fn replicas_follow_the_load_up_to_the_maximum(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.route(&routing()).await.expect("reachable");
@@ -114,14 +119,14 @@ pub async fn get(address: SocketAddr, path: &str) -> Result<String, String> {
     }
 }
 
-/// Visitors that go on asking until they are told to end.
+/// Clients that send requests until they are stopped.
 struct Load {
-    router: Arc<Router>,
+    router: Arc<FakeRouter>,
     visitors: JoinSet<Vec<Result<String, String>>>,
 }
 
-/// As much of a router as draining can see: which table it uses and what is under way.
-struct Router {
+/// The part of a router that draining sees: the table in use and the requests under way.
+struct FakeRouter {
     engine: Arc<dyn AnyEngine>,
     state: Mutex<(Arc<RouteTable>, BTreeMap<String, u64>)>,
     is_over: AtomicBool,
@@ -130,13 +135,13 @@ struct Router {
 impl Load {
     fn begin(engine: &Arc<dyn AnyEngine>) -> Self {
         let table = Arc::clone(&engine.watch().borrow());
-        let router = Arc::new(Router {
+        let router = Arc::new(FakeRouter {
             engine: Arc::clone(engine),
             state: Mutex::new((table, BTreeMap::new())),
             is_over: AtomicBool::new(false),
         });
         tokio::spawn(Arc::clone(&router).follow());
-        let visitors = (0..VISITORS).map(|_| Arc::clone(&router).visit()).collect();
+        let visitors = (0..VISITORS).map(|_| Arc::clone(&router).send_requests()).collect();
         Self { router, visitors }
     }
 
@@ -149,8 +154,8 @@ impl Load {
     }
 }
 
-impl Router {
-    /// Takes over each table and tells so.
+impl FakeRouter {
+    /// Takes over each table and reports it.
     async fn follow(self: Arc<Self>) {
         let mut tables = self.engine.watch();
         while !self.is_over.load(Ordering::Relaxed) {
@@ -164,7 +169,7 @@ impl Router {
         }
     }
 
-    async fn visit(self: Arc<Self>) -> Vec<Result<String, String>> {
+    async fn send_requests(self: Arc<Self>) -> Vec<Result<String, String>> {
         let mut answers = Vec::new();
         while !self.is_over.load(Ordering::Relaxed) {
             let answer = match timeout(ANSWER_MAX, self.choose()).await {

@@ -11,46 +11,69 @@ use super::Subject;
 use super::load::get;
 use super::setting::*;
 
-fn said(text: &str, time: Timestamp) -> LogLine {
+fn platform_line(text: &str, time: Timestamp) -> LogLine {
     let source = LogSource::Platform { component: "controller".to_owned(), level: "INFO".to_owned() };
     LogLine { time, app: app(), source, text: text.to_owned() }
 }
 
+/// A line that the platform writes reaches a reader unchanged.
 pub async fn lines_of_the_platform_are_followed(subject: &dyn Subject) {
     let engine = subject.engine();
     let mut lines = engine.follow(BTreeMap::new());
-    let line = said("alice created initial release", Timestamp::now());
+    let line = platform_line("alice created initial release", Timestamp::now());
 
     engine.write(line.clone());
 
-    assert_eq!(timeout(PATIENCE, lines.next()).await.expect("in time"), Some(line));
+    assert_eq!(timeout(TIMEOUT, lines.next()).await.expect("in time"), Some(line));
 }
 
+/// A new reader gets the platform's lines younger than the time that it names, each once.
 pub async fn a_late_reader_has_the_lines_that_it_missed(subject: &dyn Subject) {
     let engine = subject.engine();
     let now = Timestamp::now();
     let seconds = |seconds| now + SignedDuration::from_secs(seconds);
     for (text, time) in [("known", seconds(0)), ("missed", seconds(1))] {
-        engine.write(said(text, time));
+        engine.write(platform_line(text, time));
     }
 
     let mut lines = engine.follow(BTreeMap::from([(app(), now)]));
-    engine.write(said("new", seconds(2)));
+    engine.write(platform_line("new", seconds(2)));
 
     for expected in ["missed", "new"] {
-        let line = timeout(PATIENCE, lines.next()).await.expect("in time").expect("the engine lives");
+        let line = timeout(TIMEOUT, lines.next()).await.expect("in time").expect("the engine lives");
         assert_eq!(line.text, expected);
     }
 }
 
+/// Runtimes give long lines in pieces, cut anywhere.
+pub async fn a_long_line_stays_whole_and_beyond_the_bound_comes_in_marked_parts(subject: &dyn Subject) {
+    let engine = subject.engine();
+    let mut lines = engine.follow(BTreeMap::new());
+    let desired = with_env(web(subject, 2), "LONG_LINES", "262000,600000");
+
+    deploy_well(&engine, &desired).await;
+
+    let mut texts = Vec::new();
+    while texts.len() < 4 {
+        let line = timeout(TIMEOUT, lines.next()).await.expect("in time").expect("the engine lives");
+        texts.push(line.text);
+    }
+    assert!(texts[0] == format!("a{}", "é".repeat(131_000)), "{} bytes", texts[0].len());
+    let marks: Vec<_> = texts[1..].iter().filter_map(|text| Some(text.split_once("] ")?.0)).collect();
+    assert_eq!(marks, ["[part 1 of a long line", "[part 2 of a long line", "[part 3, the last"]);
+    let whole: String = texts[1..].iter().filter_map(|text| Some(text.split_once("] ")?.1)).collect();
+    assert!(whole == format!("a{}", "é".repeat(300_000)), "{} bytes", whole.len());
+}
+
+/// No line is lost, repeated or out of order, also over a crash and a second run.
 pub async fn lines_of_processes_come_in_order_and_once(subject: &dyn Subject) {
     const LINES: usize = 300;
     let engine = subject.engine();
     engine.route(&routing()).await.expect("reachable");
     let mut lines = engine.follow(BTreeMap::new());
-    let wish = with_env(web(subject, 2), "LINES", &LINES.to_string());
+    let desired = with_env(web(subject, 2), "LINES", &LINES.to_string());
 
-    deploy_well(&engine, &wish).await;
+    deploy_well(&engine, &desired).await;
     let first = route_becomes(&engine, |route| route.is_some_and(|route| route.backends.len() == 1)).await;
     let first = first.expect("there").backends.remove(0);
     // Its second run prints the same again.
@@ -60,7 +83,7 @@ pub async fn lines_of_processes_come_in_order_and_once(subject: &dyn Subject) {
         .await;
 
     for number in (0..LINES).chain(0..LINES) {
-        let line = timeout(PATIENCE, lines.next()).await.expect("in time").expect("the engine lives");
+        let line = timeout(TIMEOUT, lines.next()).await.expect("in time").expect("the engine lives");
         assert_eq!(line.text, format!("line {number}"));
         let LogSource::Process { process, release, pod } = line.source else { panic!("{line:?}") };
         assert_eq!((process.as_str(), release, pod.len()), ("web", 2, 5));

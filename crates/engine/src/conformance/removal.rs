@@ -6,6 +6,7 @@ use super::Subject;
 use super::setting::*;
 use crate::{Engine, Outcome};
 
+/// The other workload keeps running; the outcome of the removed one is superseded.
 pub async fn removing_a_workload_leaves_the_others(subject: &dyn Subject) {
     let engine = subject.engine();
     deploy_well(&engine, &web(subject, 2)).await;
@@ -19,6 +20,7 @@ pub async fn removing_a_workload_leaves_the_others(subject: &dyn Subject) {
     assert_eq!(engine.outcome(&id("web"), 2).await.expect("reachable"), Outcome::Superseded);
 }
 
+/// Removal of a workload and of an app is idempotent.
 pub async fn removing_what_is_not_there_succeeds(subject: &dyn Subject) {
     let engine = subject.engine();
 
@@ -27,6 +29,7 @@ pub async fn removing_what_is_not_there_succeeds(subject: &dyn Subject) {
     engine.remove_app(&app()).await.expect("it is not there, which is what was asked for");
 }
 
+/// Pods, desired states and route are gone, and the name can be deployed again.
 pub async fn a_removed_app_leaves_the_table_and_the_list(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.route(&routing()).await.expect("reachable");
@@ -40,6 +43,7 @@ pub async fn a_removed_app_leaves_the_table_and_the_list(subject: &dyn Subject) 
     deploy_well(&engine, &web(subject, 1)).await;
 }
 
+/// A node has all given labels with their values; no labels match any node.
 pub async fn tags_are_matched_with_nodes(subject: &dyn Subject) {
     let engine = subject.engine();
     let tag = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);

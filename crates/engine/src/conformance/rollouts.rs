@@ -9,14 +9,15 @@ use super::Subject;
 use super::setting::*;
 use crate::Outcome;
 
-pub async fn a_wish_is_carried_out_and_listed(subject: &dyn Subject) {
+/// Pods are up with the release, and their names are `<app>-<type>-<hash>-<5 of a-z0-9>`.
+pub async fn a_desired_state_is_carried_out_and_listed(subject: &dyn Subject) {
     let engine = subject.engine();
-    let wish = web_of(subject, 2, 2);
+    let desired = web_of(subject, 2, 2);
 
-    deploy_well(&engine, &wish).await;
+    deploy_well(&engine, &desired).await;
 
     let pods = pods(&engine).await;
-    assert_eq!(engine.wanted().await.expect("reachable"), [wish]);
+    assert_eq!(engine.wanted().await.expect("reachable"), [desired]);
     assert_eq!(pods.len(), 2);
     for pod in pods {
         assert_eq!((pod.release, pod.state, pod.started.is_some()), (2, PodState::Up, true));
@@ -28,18 +29,20 @@ pub async fn a_wish_is_carried_out_and_listed(subject: &dyn Subject) {
     }
 }
 
-pub async fn repeating_a_wish_changes_nothing(subject: &dyn Subject) {
+/// The same desired state again keeps the same pods.
+pub async fn repeating_a_desired_state_changes_nothing(subject: &dyn Subject) {
     let engine = subject.engine();
-    let wish = web_of(subject, 2, 2);
-    deploy_well(&engine, &wish).await;
+    let desired = web_of(subject, 2, 2);
+    deploy_well(&engine, &desired).await;
     let before = names(&engine).await;
 
-    deploy_well(&engine, &wish).await;
-    deploy_well(&engine, &wish).await;
+    deploy_well(&engine, &desired).await;
+    deploy_well(&engine, &desired).await;
 
     assert_eq!(names(&engine).await, before);
 }
 
+/// No pod of the old release is left.
 pub async fn a_new_release_replaces_all_pods(subject: &dyn Subject) {
     let engine = subject.engine();
     deploy_well(&engine, &web_of(subject, 2, 2)).await;
@@ -52,6 +55,7 @@ pub async fn a_new_release_replaces_all_pods(subject: &dyn Subject) {
     assert!(after.iter().all(|pod| pod.release == 3 && !before.contains(&pod.name)), "{after:?}");
 }
 
+/// Pods, desired state and route are those of the old release.
 pub async fn a_failed_rollout_leaves_the_old_release(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.route(&routing()).await.expect("reachable");
@@ -69,6 +73,7 @@ pub async fn a_failed_rollout_leaves_the_old_release(subject: &dyn Subject) {
     assert!(route.expect("there").backends.iter().all(|backend| backend.release == 2));
 }
 
+/// No pod and no desired state is left.
 pub async fn a_first_rollout_that_fails_leaves_nothing(subject: &dyn Subject) {
     let engine = subject.engine();
 
@@ -79,19 +84,20 @@ pub async fn a_first_rollout_that_fails_leaves_nothing(subject: &dyn Subject) {
     assert_eq!(engine.wanted().await.expect("reachable"), []);
 }
 
-pub async fn a_newer_wish_takes_the_place_of_one_under_way(subject: &dyn Subject) {
+/// The outcome of the older one is superseded, that of the newer one is its own.
+pub async fn a_newer_desired_state_takes_the_place_of_one_under_way(subject: &dyn Subject) {
     let engine = subject.engine();
     deploy_well(&engine, &web(subject, 2)).await;
     let mut stalled = web(subject, 3);
     subject.stalls(&mut stalled);
-    engine.apply(&stalled).await.expect("the wish is recorded");
+    engine.apply(&stalled).await.expect("the desired state is recorded");
     let waiting = tokio::spawn({
         let (engine, stalled) = (engine.clone(), stalled.clone());
         async move { outcome(&engine, &stalled).await }
     });
 
     let newer = web(subject, 4);
-    engine.apply(&newer).await.expect("the wish is recorded");
+    engine.apply(&newer).await.expect("the desired state is recorded");
     subject.resumes();
 
     assert_eq!(waiting.await.expect("no panic"), Outcome::Superseded);
@@ -99,26 +105,29 @@ pub async fn a_newer_wish_takes_the_place_of_one_under_way(subject: &dyn Subject
     pods_become(&engine, |pods| pods.len() == 1 && pods[0].release == 4).await;
 }
 
-pub async fn a_wish_that_failed_can_be_made_again(subject: &dyn Subject) {
+/// A failure is not held against a later desired state of the same release.
+pub async fn a_desired_state_that_failed_can_be_made_again(subject: &dyn Subject) {
     let engine = subject.engine();
-    let mut wish = broken(subject, 2);
-    assert!(matches!(deploy(&engine, &wish).await, Outcome::Failed { .. }));
+    let mut desired = broken(subject, 2);
+    assert!(matches!(deploy(&engine, &desired).await, Outcome::Failed { .. }));
 
-    wish.env.clone_from(&web(subject, 2).env);
+    desired.env.clone_from(&web(subject, 2).env);
 
-    deploy_well(&engine, &wish).await;
+    deploy_well(&engine, &desired).await;
 }
 
+/// The reason of a failed rollout names both.
 pub async fn a_failure_is_told_with_its_exit_code_and_last_lines(subject: &dyn Subject) {
     let engine = subject.engine();
 
     let outcome = deploy(&engine, &broken(subject, 2)).await;
 
     let Outcome::Failed { reason } = outcome else { panic!("{outcome:?}") };
-    assert!(reason.contains("web exited with code 3"), "{reason}");
+    assert!(reason.contains("exit code 3"), "{reason}");
     assert!(reason.contains("cannot start: no such table"), "{reason}");
 }
 
+/// The start timeout ends the rollout, and the reason names the port.
 pub async fn a_process_that_never_listens_fails_in_time(subject: &dyn Subject) {
     let engine = subject.engine();
     let silent = Workload { start_timeout_seconds: 4, ..with_env(web(subject, 2), "MODE", "silent") };
@@ -131,6 +140,7 @@ pub async fn a_process_that_never_listens_fails_in_time(subject: &dyn Subject) {
     pods_become(&engine, <[_]>::is_empty).await;
 }
 
+/// The rollout fails before its start timeout, and the reason names the program.
 pub async fn a_program_that_is_missing_fails_at_once(subject: &dyn Subject) {
     let engine = subject.engine();
     let missing = Workload { command: Some(vec!["/no/such/program".to_owned()]), ..web(subject, 2) };
@@ -142,6 +152,7 @@ pub async fn a_program_that_is_missing_fails_at_once(subject: &dyn Subject) {
     pods_become(&engine, <[_]>::is_empty).await;
 }
 
+/// The reason names the tag.
 pub async fn tags_that_no_node_has_fail_the_rollout(subject: &dyn Subject) {
     let engine = subject.engine();
     let mut tagged = web(subject, 2);

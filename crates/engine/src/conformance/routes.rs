@@ -10,14 +10,15 @@ use domain::routing::{AppRouting, Backend, Claim, PathService, Route};
 use super::Subject;
 use super::setting::*;
 
+/// The route has every field of the routing, and each backend a key of its own.
 pub async fn a_route_shows_hosts_settings_and_ready_backends(subject: &dyn Subject) {
     let engine = subject.engine();
     let custom = Claim { host: "www.example.com".to_owned(), since_ms: 7 };
-    let mut wish = routing();
-    wish.domains.push(custom.clone());
-    wish.whitelist.push("10.0.0.0/8".to_owned());
-    (wish.maintenance, wish.https_enforced, wish.access_log) = (true, true, true);
-    engine.route(&wish).await.expect("reachable");
+    let mut desired = routing();
+    desired.domains.push(custom.clone());
+    desired.whitelist.push("10.0.0.0/8".to_owned());
+    (desired.maintenance, desired.https_enforced, desired.access_log) = (true, true, true);
+    engine.route(&desired).await.expect("reachable");
     let before = engine.watch().borrow().version;
 
     deploy_well(&engine, &web_of(subject, 2, 2)).await;
@@ -34,6 +35,7 @@ pub async fn a_route_shows_hosts_settings_and_ready_backends(subject: &dyn Subje
     assert!(engine.watch().borrow().version > before);
 }
 
+/// Without `routable`, or without a target, the app has no route; it comes back with both.
 pub async fn an_app_that_is_not_routable_is_not_in_the_table(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.route(&routing()).await.expect("reachable");
@@ -49,6 +51,7 @@ pub async fn an_app_that_is_not_routable_is_not_in_the_table(subject: &dyn Subje
     route_becomes(&engine, |route| route.is_some_and(|route| route.backends.len() == 1)).await;
 }
 
+/// Certificates are replaced and removed without a rollout.
 pub async fn a_route_has_the_certificates_of_its_domains(subject: &dyn Subject) {
     let engine = subject.engine();
     let cert = |key: &str| AttachedCert {
@@ -63,8 +66,8 @@ pub async fn a_route_has_the_certificates_of_its_domains(subject: &dyn Subject) 
         })
     };
     for key in ["first", "second"] {
-        let wish = AppRouting { certificates: vec![cert(key)], ..routing() };
-        engine.route(&wish).await.expect("reachable");
+        let desired = AppRouting { certificates: vec![cert(key)], ..routing() };
+        engine.route(&desired).await.expect("reachable");
         route_becomes(&engine, |route| served(route, key)).await;
     }
 
@@ -72,20 +75,22 @@ pub async fn a_route_has_the_certificates_of_its_domains(subject: &dyn Subject) 
     route_becomes(&engine, |route| route.is_some_and(|route| route.certificates.is_empty())).await;
 }
 
+/// Responses to ACME challenges come and go with the routing.
 pub async fn a_route_has_the_challenges_of_its_domains_while_they_are_wanted(subject: &dyn Subject) {
     let engine = subject.engine();
     let domains = ["www.example.com", "example.com"].map(|host| Claim { host: host.to_owned(), since_ms: 7 });
     let challenge = |host: &str| Challenge::parse(host, "some-to_ken.Thumb-Print").expect("a good one");
     let challenges = vec![challenge("www.example.com"), challenge("example.com")];
     let before = AppRouting { domains: domains.to_vec(), ..routing() };
-    let wish = AppRouting { challenges: challenges.clone(), ..before.clone() };
+    let desired = AppRouting { challenges: challenges.clone(), ..before.clone() };
 
-    engine.route(&wish).await.expect("reachable");
+    engine.route(&desired).await.expect("reachable");
     route_becomes(&engine, |route| route.is_some_and(|route| route.challenges == challenges)).await;
     engine.route(&before).await.expect("reachable");
     route_becomes(&engine, |route| route.is_some_and(|route| route.challenges.is_empty())).await;
 }
 
+/// Replicas of other process types than the target are no backends.
 pub async fn a_route_goes_to_the_target_alone(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.route(&routing()).await.expect("reachable");
@@ -96,12 +101,13 @@ pub async fn a_route_goes_to_the_target_alone(subject: &dyn Subject) {
     assert_eq!((route.wanted, route.backends), (0, vec![]));
 }
 
+/// Services have backends of their own and leave those of the target alone.
 pub async fn a_path_goes_to_its_own_process_type(subject: &dyn Subject) {
     let engine = subject.engine();
     let hooks = Workload { id: id("hooks"), ..web_of(subject, 2, 2) };
     let service = PathService { process: hooks.id.process.clone(), path_pattern: "/hook,~ ^/x/".to_owned() };
-    let wish = AppRouting { services: vec![service], ..routing() };
-    engine.route(&wish).await.expect("reachable");
+    let desired = AppRouting { services: vec![service], ..routing() };
+    engine.route(&desired).await.expect("reachable");
     let ready = |route: Option<&Route>, count: u32| {
         let is_whole = |wanted: u32, backends: &[Backend]| wanted as usize == backends.len();
         route.is_some_and(|route| match &route.services[..] {

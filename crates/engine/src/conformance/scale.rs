@@ -6,6 +6,7 @@ use domain::{AppName, ProcessType};
 use super::Subject;
 use super::setting::*;
 
+/// Scaling up and down keeps the pods that stay.
 pub async fn scaling_replaces_nothing(subject: &dyn Subject) {
     let engine = subject.engine();
     deploy_well(&engine, &web_of(subject, 2, 1)).await;
@@ -21,6 +22,7 @@ pub async fn scaling_replaces_nothing(subject: &dyn Subject) {
     assert!(two.iter().all(|name| three.contains(name)), "{three:?} {two:?}");
 }
 
+/// The route remains, without backends, and the workload can be scaled up again.
 pub async fn scaling_to_zero_stops_all_pods_and_keeps_the_route(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.route(&routing()).await.expect("reachable");
@@ -34,6 +36,7 @@ pub async fn scaling_to_zero_stops_all_pods_and_keeps_the_route(subject: &dyn Su
     deploy_well(&engine, &web_of(subject, 2, 1)).await;
 }
 
+/// A restart of one process type leaves the pods of others, and returns the new pods.
 pub async fn a_restart_replaces_the_chosen_pods_alone(subject: &dyn Subject) {
     let engine = subject.engine();
     deploy_well(&engine, &web_of(subject, 2, 2)).await;
@@ -49,6 +52,7 @@ pub async fn a_restart_replaces_the_chosen_pods_alone(subject: &dyn Subject) {
     assert_eq!(after.iter().filter(|name| before.contains(name)).count(), 1, "{before:?} {after:?}");
 }
 
+/// The other pod stays, and the successor is returned.
 pub async fn a_named_pod_is_restarted_alone(subject: &dyn Subject) {
     let engine = subject.engine();
     deploy_well(&engine, &web_of(subject, 2, 2)).await;
@@ -63,6 +67,7 @@ pub async fn a_named_pod_is_restarted_alone(subject: &dyn Subject) {
     assert!(after.contains(&before[1]) && !after.contains(&before[0]), "{before:?} {after:?}");
 }
 
+/// A restart of an unknown app returns no pods and no error.
 pub async fn a_restart_of_nothing_gives_nothing(subject: &dyn Subject) {
     let engine = subject.engine();
     let nobody = AppName::parse("nobody").expect("a good name");

@@ -1,4 +1,4 @@
-//! What the promises share: workloads of one app, and waiting with a bound.
+//! Shared parts of the promises: workloads of one app, and waiting with a bound.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,14 +15,17 @@ use tokio::time::timeout;
 use super::{AnyEngine, Subject};
 use crate::Outcome;
 
+/// Port on which the program of the image serves.
 pub const PORT: u16 = 8000;
 /// Longest that anything here may take.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const TIMEOUT: Duration = Duration::from_secs(40);
 
+/// The app of all promises.
 pub fn app() -> AppName {
     AppName::parse("blog").expect("a good name")
 }
 
+/// Id of a workload of [`app`].
 pub fn id(process: &str) -> WorkloadId {
     WorkloadId { app: app(), process: ProcessType::parse(process).expect("a good type") }
 }
@@ -63,11 +66,13 @@ pub fn worker(subject: &dyn Subject, release: u64) -> Workload {
     Workload { id: id("worker"), port: None, probes: Probes::default(), ..web(subject, release) }
 }
 
+/// The workload with one more variable.
 pub fn with_env(mut workload: Workload, name: &str, value: &str) -> Workload {
     workload.env.insert(name.to_owned(), value.to_owned());
     workload
 }
 
+/// A probe every second that needs one success or failure.
 pub fn probe(action: ProbeAction) -> Probe {
     Probe {
         action,
@@ -79,6 +84,7 @@ pub fn probe(action: ProbeAction) -> Probe {
     }
 }
 
+/// A probe of the program's health page, which fails after `/sicken`.
 pub fn health_check() -> Probe {
     probe(ProbeAction::HttpGet { port: PORT, path: "/health".to_owned(), headers: Vec::new() })
 }
@@ -97,25 +103,28 @@ pub fn routing() -> AppRouting {
         certificates: Vec::new(),
         services: Vec::new(),
         challenges: Vec::new(),
+        owner: None,
     }
 }
 
-/// Wishes for a workload and waits for the end of it.
+/// Applies a workload and waits until its rollout has ended.
 pub async fn deploy(engine: &Arc<dyn AnyEngine>, workload: &Workload) -> Outcome {
-    engine.apply(workload).await.expect("the wish is recorded");
+    engine.apply(workload).await.expect("the desired state is recorded");
     outcome(engine, workload).await
 }
 
+/// Waits until the rollout of a workload has ended.
 pub async fn outcome(engine: &Arc<dyn AnyEngine>, workload: &Workload) -> Outcome {
-    let outcome = timeout(PATIENCE, engine.outcome(&workload.id, workload.release)).await;
+    let outcome = timeout(TIMEOUT, engine.outcome(&workload.id, workload.release)).await;
     outcome.expect("a rollout ends in time").expect("the engine is reachable")
 }
 
+/// Applies a workload whose rollout must succeed.
 pub async fn deploy_well(engine: &Arc<dyn AnyEngine>, workload: &Workload) {
     assert_eq!(deploy(engine, workload).await, Outcome::Running);
 }
 
-/// Pods that are not on their way out, by name.
+/// Pods that are not leaving, by name.
 pub async fn pods(engine: &Arc<dyn AnyEngine>) -> Vec<Pod> {
     let mut pods = engine.pods(&app()).await.expect("the engine is reachable");
     pods.retain(|pod| pod.state != PodState::Terminating);
@@ -123,6 +132,7 @@ pub async fn pods(engine: &Arc<dyn AnyEngine>) -> Vec<Pod> {
     pods
 }
 
+/// Names of the pods that are not leaving, sorted.
 pub async fn names(engine: &Arc<dyn AnyEngine>) -> Vec<String> {
     pods(engine).await.into_iter().map(|pod| pod.name).collect()
 }
@@ -138,7 +148,7 @@ pub async fn pods_become(engine: &Arc<dyn AnyEngine>, is_right: impl Fn(&[Pod]) 
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    match timeout(PATIENCE, look).await {
+    match timeout(TIMEOUT, look).await {
         Ok(pods) => pods,
         Err(_) => panic!("the pods did not come right: {:?}", pods(engine).await),
     }
@@ -155,7 +165,7 @@ pub async fn route_becomes(
     is_right: impl Fn(Option<&Route>) -> bool,
 ) -> Option<Route> {
     let mut tables = engine.watch();
-    let found = timeout(PATIENCE, tables.wait_for(|table| is_right(route_in(table)))).await;
+    let found = timeout(TIMEOUT, tables.wait_for(|table| is_right(route_in(table)))).await;
     match found {
         Ok(table) => route_in(&table.expect("the engine lives")).cloned(),
         Err(_) => panic!("the route did not come right: {:?}", engine.watch().borrow()),

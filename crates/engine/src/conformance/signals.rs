@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::Subject;
 use super::setting::*;
 
+/// The process gets TERM first, and KILL no earlier than `grace_seconds` later.
 pub async fn a_process_that_ignores_term_is_killed_after_its_grace_period(subject: &dyn Subject) {
     let engine = subject.engine();
     let mut lines = engine.follow(BTreeMap::new());
@@ -20,7 +21,7 @@ pub async fn a_process_that_ignores_term_is_killed_after_its_grace_period(subjec
     let none = Workload { replicas: domain::deployment::Replicas::Fixed(0), ..stubborn };
     deploy_well(&engine, &none).await;
 
-    let line = timeout(PATIENCE, lines.next()).await.expect("in time").expect("the engine lives");
+    let line = timeout(TIMEOUT, lines.next()).await.expect("in time").expect("the engine lives");
     assert_eq!(line.text, "got TERM, going on");
     assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(engine.pods(&app()).await.expect("reachable"), []);

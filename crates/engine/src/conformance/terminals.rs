@@ -10,32 +10,35 @@ use domain::terminal::TerminalSize;
 
 use super::setting::*;
 use super::{AnyEngine, Subject};
-use crate::{Input, Inside, JobError, Output, Session};
+use crate::{Input, JobError, Output, PodCommand, Session};
 
 /// Longest wait for what a session says.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const SIZE: TerminalSize = TerminalSize { columns: 100, rows: 30 };
 
-/// Somebody in front of a session.
-pub struct Typist {
+/// A user of a session.
+pub struct TerminalUser {
     session: Session,
     seen: String,
 }
 
-impl Typist {
+impl TerminalUser {
+    /// A user who has seen nothing yet.
     pub fn new(session: Session) -> Self {
         Self { session, seen: String::new() }
     }
 
+    /// Sends input; the session must not have ended.
     pub async fn send(&self, input: Input) {
         self.session.input.send(input).await.expect("the session goes on");
     }
 
+    /// Types a line.
     pub async fn types(&self, line: &str) {
         self.send(Input::Bytes(Bytes::from(format!("{line}\n")))).await;
     }
 
-    /// Reads until this was said.
+    /// Reads until the output contains this text.
     pub async fn sees(&mut self, text: &str) {
         while !self.seen.contains(text) {
             if let Err(ended) = self.reads().await {
@@ -68,7 +71,7 @@ impl Typist {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, asking).await.expect("the size never comes");
+        tokio::time::timeout(TIMEOUT, asking).await.expect("the size never comes");
     }
 
     /// Reads to the end.
@@ -81,7 +84,7 @@ impl Typist {
     }
 
     async fn reads(&mut self) -> Result<(), Result<i64, JobError>> {
-        let read = tokio::time::timeout(PATIENCE, self.session.output.recv()).await;
+        let read = tokio::time::timeout(TIMEOUT, self.session.output.recv()).await;
         match read.unwrap_or_else(|_| panic!("nothing comes after {:?}", self.seen)) {
             Some(Output::Stdout(bytes) | Output::Stderr(bytes)) => {
                 self.seen.push_str(&String::from_utf8_lossy(&bytes));
@@ -97,7 +100,7 @@ fn command() -> Vec<String> {
     ["/app", "sit"].map(str::to_owned).to_vec()
 }
 
-/// A one-off process that answers what is typed.
+/// A one-off process that answers its input.
 pub fn sitting(subject: &dyn Subject) -> OneOff {
     OneOff {
         app: app(),
@@ -107,6 +110,7 @@ pub fn sitting(subject: &dyn Subject) -> OneOff {
         command: Some(command()),
         args: None,
         env: [("COLOR".to_owned(), "teal".to_owned())].into(),
+        user: None,
         limits: Limits::default(),
         tags: Default::default(),
         pull_policy: None,
@@ -115,17 +119,18 @@ pub fn sitting(subject: &dyn Subject) -> OneOff {
     }
 }
 
-fn inside(app: &AppName, pod: &str) -> Inside {
+fn inside(app: &AppName, pod: &str) -> PodCommand {
     let (app, pod) = (app.clone(), pod.to_owned());
-    Inside { app, pod, command: command(), term: "vt100".to_owned(), deadline_seconds: 120 }
+    PodCommand { app, pod, command: command(), term: "vt100".to_owned(), deadline_seconds: 120 }
 }
 
-async fn started(subject: &dyn Subject, terminal: Option<TerminalSize>) -> Typist {
+async fn started(subject: &dyn Subject, terminal: Option<TerminalSize>) -> TerminalUser {
     let engine = subject.engine();
     engine.keep(&app(), &subject.image()).await.expect("the image is here");
-    Typist::new(engine.open(sitting(subject), terminal))
+    TerminalUser::new(engine.open(sitting(subject), terminal))
 }
 
+/// Input reaches the process, output the user, and the exit code ends the session.
 pub async fn a_session_answers_what_is_typed_and_ends_with_its_exit_code(subject: &dyn Subject) {
     let mut typist = started(subject, Some(SIZE)).await;
 
@@ -139,6 +144,7 @@ pub async fn a_session_answers_what_is_typed_and_ends_with_its_exit_code(subject
     assert!(matches!(ended, Ok(7)), "{ended:?}");
 }
 
+/// The process sees the first size and later ones.
 pub async fn a_session_knows_the_size_of_its_terminal(subject: &dyn Subject) {
     let mut typist = started(subject, Some(SIZE)).await;
 
@@ -147,6 +153,7 @@ pub async fn a_session_knows_the_size_of_its_terminal(subject: &dyn Subject) {
     typist.has_size("22 77").await;
 }
 
+/// Without a terminal, the end of the input reaches the process.
 pub async fn input_through_a_pipe_has_an_end(subject: &dyn Subject) {
     let typist = started(subject, None).await;
 
@@ -159,10 +166,31 @@ pub async fn input_through_a_pipe_has_an_end(subject: &dyn Subject) {
     assert!(matches!(ended, Ok(0)), "{ended:?}");
 }
 
+/// Else a dump or an archive that is written to a file is spoilt.
+pub async fn a_session_passes_on_every_byte_as_it_is(subject: &dyn Subject) {
+    let engine = subject.engine();
+    engine.keep(&app(), &subject.image()).await.expect("the image is here");
+    let command = Some(["/app", "bytes"].map(str::to_owned).to_vec());
+    let mut session = engine.open(OneOff { command, ..sitting(subject) }, None);
+
+    let mut seen = Vec::new();
+    let ended = loop {
+        let read = tokio::time::timeout(TIMEOUT, session.output.recv()).await.expect("in time");
+        match read.expect("a session ends with a word") {
+            Output::Stdout(bytes) | Output::Stderr(bytes) => seen.extend_from_slice(&bytes),
+            Output::Ended(ended) => break ended,
+        }
+    };
+
+    assert!(matches!(ended, Ok(0)), "{ended:?}");
+    assert_eq!(seen, (0..=u8::MAX).chain(*b"\r\nno line end").collect::<Vec<_>>());
+}
+
+/// A command in a pod has the variables and a terminal of its own.
 pub async fn a_command_in_a_pod_has_the_environment_of_its_release(subject: &dyn Subject) {
     let engine = subject.engine();
     let pod = deployed(subject, &engine).await;
-    let mut typist = Typist::new(engine.open_inside(inside(&app(), &pod), Some(SIZE)));
+    let mut typist = TerminalUser::new(engine.open_inside(inside(&app(), &pod), Some(SIZE)));
 
     typist.types("env RELEASE").await;
     typist.sees("env: release 1\r\n").await;
@@ -173,21 +201,23 @@ pub async fn a_command_in_a_pod_has_the_environment_of_its_release(subject: &dyn
     assert!(matches!(ended, Ok(9)), "{ended:?}");
 }
 
+/// A pod of another app, an unknown one, and a name that is a path are all refused.
 pub async fn a_pod_of_another_app_is_refused(subject: &dyn Subject) {
     let engine = subject.engine();
     let pod = deployed(subject, &engine).await;
     let other = AppName::parse("other").expect("a good name");
 
     for (app, pod) in [(&other, pod.as_str()), (&app(), "blog-web-0000000000-00000"), (&app(), "../x")] {
-        let (_, ended) = Typist::new(engine.open_inside(inside(app, pod), None)).end().await;
+        let (_, ended) = TerminalUser::new(engine.open_inside(inside(app, pod), None)).end().await;
         assert!(matches!(ended, Err(JobError::Refused { .. })), "{app} {pod}: {ended:?}");
     }
 }
 
+/// A dropped session leaves no process in the pod.
 pub async fn a_command_in_a_pod_ends_with_its_session(subject: &dyn Subject) {
     let engine = subject.engine();
     let pod = deployed(subject, &engine).await;
-    let mut typist = Typist::new(engine.open_inside(inside(&app(), &pod), Some(SIZE)));
+    let mut typist = TerminalUser::new(engine.open_inside(inside(&app(), &pod), Some(SIZE)));
     typist.types("hello").await;
     typist.sees("got: hello").await;
 
@@ -195,7 +225,7 @@ pub async fn a_command_in_a_pod_ends_with_its_session(subject: &dyn Subject) {
 
     let gone = async {
         loop {
-            let mut another = Typist::new(engine.open_inside(inside(&app(), &pod), None));
+            let mut another = TerminalUser::new(engine.open_inside(inside(&app(), &pod), None));
             another.types("others").await;
             another.sees("others: ").await;
             another.send(Input::End).await;
@@ -205,7 +235,7 @@ pub async fn a_command_in_a_pod_ends_with_its_session(subject: &dyn Subject) {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.expect("the command of the first session runs on");
+    tokio::time::timeout(TIMEOUT, gone).await.expect("the command of the first session runs on");
 }
 
 async fn deployed(subject: &dyn Subject, engine: &std::sync::Arc<dyn AnyEngine>) -> String {

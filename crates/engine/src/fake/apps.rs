@@ -1,15 +1,18 @@
-//! Workloads in memory: wished, settled, failed.
+//! Workloads in memory: desired, settled, failed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
 
 use async_trait::async_trait;
 use domain::AppName;
+use domain::crashes::Crash;
 use domain::deployment::{Workload, WorkloadId};
 use domain::pods::{Pod, PodSelection, PodState};
 use domain::routing::AppRouting;
+use futures_util::Stream;
 use jiff::Timestamp;
 
-use super::{FakeEngine, FakeWorkload, State};
+use super::{FakeEngine, FakeState, FakeWorkload};
 use crate::replica::spec_hash;
 use crate::{Engine, EngineError, Outcome};
 
@@ -17,8 +20,8 @@ use crate::{Engine, EngineError, Outcome};
 impl Engine for FakeEngine {
     async fn apply(&self, workload: &Workload) -> Result<(), EngineError> {
         let mut state = self.reachable(&format!("apply {}", workload.id))?;
-        state.asked.applied.push(workload.clone());
-        state.apps.entry(workload.id.clone()).or_default().wish.ask(workload);
+        state.calls.applied.push(workload.clone());
+        state.apps.entry(workload.id.clone()).or_default().desired.ask(workload);
         state.settle(&workload.id);
         self.publish(state);
         Ok(())
@@ -36,7 +39,7 @@ impl Engine for FakeEngine {
 
     async fn remove(&self, id: &WorkloadId) -> Result<(), EngineError> {
         let mut state = self.reachable(&format!("remove {id}"))?;
-        state.asked.removed.push(id.clone());
+        state.calls.removed.push(id.clone());
         state.apps.remove(id);
         self.publish(state);
         Ok(())
@@ -44,7 +47,7 @@ impl Engine for FakeEngine {
 
     async fn remove_app(&self, app: &AppName) -> Result<(), EngineError> {
         let mut state = self.reachable(&format!("remove {app}"))?;
-        state.asked.removed_apps.push(app.clone());
+        state.calls.removed_apps.push(app.clone());
         state.apps.retain(|id, _| id.app != *app);
         state.kept_images.retain(|(owner, _)| owner != app);
         state.routing.remove(app);
@@ -54,7 +57,7 @@ impl Engine for FakeEngine {
 
     async fn wanted(&self) -> Result<Vec<Workload>, EngineError> {
         let state = self.reachable("list workloads")?;
-        Ok(state.apps.values().filter_map(|workload| workload.wish.wanted.clone()).collect())
+        Ok(state.apps.values().filter_map(|workload| workload.desired.wanted.clone()).collect())
     }
 
     async fn pods(&self, app: &AppName) -> Result<Vec<Pod>, EngineError> {
@@ -69,9 +72,13 @@ impl Engine for FakeEngine {
         Ok(successors)
     }
 
+    fn crashes(&self) -> Pin<Box<dyn Stream<Item = Crash> + Send>> {
+        self.inner.crashes.read()
+    }
+
     async fn route(&self, routing: &AppRouting) -> Result<(), EngineError> {
         let mut state = self.reachable(&format!("route {}", routing.app))?;
-        state.asked.routed.push(routing.clone());
+        state.calls.routed.push(routing.clone());
         state.routing.insert(routing.app.clone(), routing.clone());
         self.publish(state);
         Ok(())
@@ -83,24 +90,24 @@ impl Engine for FakeEngine {
     }
 }
 
-impl State {
+impl FakeState {
     /// Ends the rollout of a workload that has one, unless the test lets it hang.
     pub(super) fn settle(&mut self, id: &WorkloadId) {
         let Some(workload) = self.apps.get_mut(id) else { return };
-        if workload.wish.is_settled || self.hanging.contains(&id.app) {
+        if workload.desired.is_settled || self.hanging.contains(&id.app) {
             return;
         }
         match self.failures.get_mut(&id.app).and_then(VecDeque::pop_front) {
-            Some(reason) => workload.wish.give_up(reason),
-            None => workload.wish.settle(),
+            Some(reason) => workload.desired.give_up(reason),
+            None => workload.desired.settle(),
         }
         self.run(id);
     }
 
-    /// Makes the pods agree with what is to serve; those of the same make stay.
+    /// Makes the pods match the workload that is to serve; pods of the same workload stay.
     fn run(&mut self, id: &WorkloadId) {
         let Some(workload) = self.apps.get_mut(id) else { return };
-        let Some(serving) = workload.wish.serving.clone() else { return };
+        let Some(serving) = workload.desired.serving.clone() else { return };
         let prefix = format!("{id}-{}-", spec_hash(&serving));
         let count = serving.replicas.at_least() as usize;
         workload.pods.retain(|pod| pod.name.starts_with(&prefix));
@@ -113,8 +120,8 @@ impl State {
 
     fn replace(&mut self, old: &Pod) -> Pod {
         let id = WorkloadId { app: old.app.clone(), process: old.process.clone() };
-        let FakeWorkload { wish, pods } = self.apps.entry(id).or_default();
-        let serving = wish.serving.as_ref().expect("a pod runs only what serves");
+        let FakeWorkload { desired, pods } = self.apps.entry(id).or_default();
+        let serving = desired.serving.as_ref().expect("a pod runs only what serves");
         let successor = new_pod(serving, &mut self.pods_made);
         pods.iter_mut().filter(|pod| pod.name == old.name).for_each(|pod| *pod = successor.clone());
         successor
@@ -127,7 +134,7 @@ impl State {
 
     fn outcome(&self, id: &WorkloadId, release: u64) -> Option<Outcome> {
         let workload = self.apps.get(id);
-        workload.map_or(Some(Outcome::Superseded), |workload| workload.wish.outcome(release))
+        workload.map_or(Some(Outcome::Superseded), |workload| workload.desired.outcome(release))
     }
 }
 
@@ -140,5 +147,6 @@ fn new_pod(workload: &Workload, made: &mut u64) -> Pod {
         release: workload.release,
         state: PodState::Up,
         started: Some(Timestamp::now()),
+        crashes: None,
     }
 }

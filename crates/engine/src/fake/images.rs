@@ -1,9 +1,12 @@
 //! Images in memory: those that a test registered.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use domain::{AppName, Image};
+use domain::{AppName, Digest, Image};
 
 use super::FakeEngine;
+use crate::image_text::shown;
 use crate::{ImageError, Images, RegistryCredentials, ResolvedImage};
 
 #[async_trait]
@@ -23,15 +26,25 @@ impl Images for FakeEngine {
 
     async fn keep(&self, app: &AppName, image: &Image) -> Result<(), ImageError> {
         let mut state = self.reachable("keep the image")?;
-        state.asked.kept.push((app.clone(), image.clone()));
+        let is_same = |(owner, other): &(AppName, Image)| owner == app && other.digest() == image.digest();
+        if matches!(image, Image::Built { .. }) && state.calls.removed_images.iter().any(is_same) {
+            return Err(ImageError::NotFound { reference: shown(image) });
+        }
+        state.calls.kept.push((app.clone(), image.clone()));
         state.kept_images.insert((app.clone(), image.digest().to_string()));
         Ok(())
     }
 
     async fn remove(&self, app: &AppName, image: &Image) -> Result<(), ImageError> {
         let mut state = self.reachable("remove the image")?;
-        state.asked.removed_images.push((app.clone(), image.clone()));
+        state.calls.removed_images.push((app.clone(), image.clone()));
         state.kept_images.remove(&(app.clone(), image.digest().to_string()));
         Ok(())
+    }
+
+    async fn stored(&self, _: &[AppName]) -> Result<BTreeSet<(AppName, Digest)>, ImageError> {
+        let state = self.reachable("list images")?;
+        let digest = |text: &str| Digest::parse(text).expect("it was a digest when it was kept");
+        Ok(state.kept_images.iter().map(|(app, text)| (app.clone(), digest(text))).collect())
     }
 }

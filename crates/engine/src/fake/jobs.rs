@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::build::{BuildJob, BuiltImage, Finished, OneOff};
+use domain::build::{BuildJob, BuiltImage, OneOff, ProcessResult};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
 use super::{CannedBuild, FakeEngine};
-use crate::{JobError, Jobs, Source};
+use crate::{JobError, Jobs, SourceStream};
 
 /// Source that is taken in.
 const SOURCE_BYTES_MAX: u64 = 64 << 20;
@@ -17,7 +17,7 @@ impl Jobs for FakeEngine {
     async fn build(
         &self,
         job: &BuildJob,
-        source: Source,
+        source: SourceStream,
         output: mpsc::Sender<Bytes>,
     ) -> Result<BuiltImage, JobError> {
         drop(self.reachable("build")?);
@@ -26,7 +26,7 @@ impl Jobs for FakeEngine {
         read.map_err(|error| JobError::Refused { reason: format!("read the source: {error}") })?;
         let canned = {
             let mut state = self.state();
-            state.asked.builds.push((job.clone(), archive));
+            state.calls.builds.push((job.clone(), archive));
             state.build_results.pop_front()
         };
         let Some(CannedBuild { output: text, result }) = canned else {
@@ -38,10 +38,10 @@ impl Jobs for FakeEngine {
         result.map_err(|exit_code| JobError::Failed { exit_code })
     }
 
-    async fn run(&self, run: &OneOff) -> Result<Finished, JobError> {
+    async fn run(&self, run: &OneOff) -> Result<ProcessResult, JobError> {
         let mut state = self.reachable("run")?;
-        state.asked.runs.push(run.clone());
+        state.calls.runs.push(run.clone());
         let finished = state.run_results.pop_front();
-        Ok(finished.unwrap_or(Finished { exit_code: 0, output: String::new() }))
+        Ok(finished.unwrap_or(ProcessResult { exit_code: 0, output: String::new() }))
     }
 }

@@ -1,13 +1,15 @@
-//! What a test can make the engine do, and what it can ask it afterwards.
+//! Controls for tests, and questions about what the engine did.
 
 use std::collections::BTreeMap;
 
 use domain::AppName;
-use domain::build::Finished;
+use domain::build::ProcessResult;
+use domain::crashes::{Crash, Crashes, Exit};
 use domain::logs::LogLine;
 use domain::pods::PodState;
+use jiff::Timestamp;
 
-use super::{Asked, CannedBuild, FakeEngine};
+use super::{CannedBuild, FakeEngine, RecordedCalls};
 use crate::ResolvedImage;
 
 impl FakeEngine {
@@ -36,13 +38,13 @@ impl FakeEngine {
         self.inner.changed.send_modify(|count| *count += 1);
     }
 
-    /// How the next build goes; without one it fails with a sentence that says so.
+    /// Sets the next build; without one it fails with a sentence that says so.
     pub fn will_build(&self, build: CannedBuild) {
         self.state().build_results.push_back(build);
     }
 
-    /// How the next one-off process ends; without one it says nothing and exits with 0.
-    pub fn will_finish(&self, finished: Finished) {
+    /// Sets the end of the next one-off process; without one it prints nothing and exits with 0.
+    pub fn will_finish(&self, finished: ProcessResult) {
         self.state().run_results.push_back(finished);
     }
 
@@ -69,9 +71,33 @@ impl FakeEngine {
         self.publish(state);
     }
 
-    /// What the engine was asked so far.
-    pub fn asked(&self) -> Asked {
-        self.state().asked.clone()
+    /// Lets the process of a pod crash; it is started again at once. `false`, and no crash, if there is no reader
+    /// of crashes.
+    pub fn crash(&self, name: &str, exit: Exit) -> bool {
+        if !self.inner.crashes.has_readers() {
+            return false;
+        }
+        let mut state = self.state();
+        let pods = state.apps.values_mut().flat_map(|workload| &mut workload.pods);
+        let Some(pod) = pods.into_iter().find(|pod| pod.name == name) else { return false };
+        let crashes = Crashes::after(pod.crashes, exit, Timestamp::now());
+        pod.crashes = Some(crashes);
+        let crash = Crash {
+            app: pod.app.clone(),
+            process: pod.process.clone(),
+            release: pod.release,
+            pod: name.to_owned(),
+            memory_limit_bytes: None,
+            crashes,
+        };
+        self.publish(state);
+        self.inner.crashes.send(crash);
+        true
+    }
+
+    /// Calls of the engine so far.
+    pub fn asked(&self) -> RecordedCalls {
+        self.state().calls.clone()
     }
 
     /// The last lines that were written about an app, oldest first.

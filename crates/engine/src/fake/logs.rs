@@ -1,4 +1,4 @@
-//! Lines in memory: what was written is what is followed.
+//! Lines in memory: written lines are the lines that readers get.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

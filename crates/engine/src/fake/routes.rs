@@ -9,7 +9,7 @@ use domain::pods::PodState;
 use domain::routing::{Backend, Route, RouteTable, RouterReport};
 use tokio::sync::watch;
 
-use super::{FakeEngine, PLATFORM_DOMAIN, State};
+use super::{FakeEngine, FakeState, PLATFORM_DOMAIN};
 use crate::Routes;
 use crate::route::route;
 
@@ -22,14 +22,14 @@ impl Routes for FakeEngine {
     }
 
     fn report(&self, report: RouterReport) {
-        let reports = &mut self.state().asked.reports;
+        let reports = &mut self.state().calls.reports;
         if reports.len() < REPORTS_MAX {
             reports.push(report);
         }
     }
 }
 
-pub(super) fn routes(state: &State) -> Vec<Route> {
+pub(super) fn routes(state: &FakeState) -> Vec<Route> {
     let routes = state.routing.values().map(|routing| {
         route(routing, PLATFORM_DOMAIN, AppRules::default(), |process| {
             replicas(state, &WorkloadId { app: routing.app.clone(), process: process.clone() })
@@ -38,10 +38,10 @@ pub(super) fn routes(state: &State) -> Vec<Route> {
     routes.flatten().collect()
 }
 
-/// How many replicas there should be, and those that are up.
-fn replicas(state: &State, id: &WorkloadId) -> (u32, Vec<Backend>) {
+/// Number of wanted replicas, and those that are up.
+fn replicas(state: &FakeState, id: &WorkloadId) -> (u32, Vec<Backend>) {
     let workload = state.apps.get(id);
-    let wanted = workload.and_then(|workload| workload.wish.wanted.as_ref());
+    let wanted = workload.and_then(|workload| workload.desired.wanted.as_ref());
     let port = wanted.and_then(|wanted| wanted.port).unwrap_or(1);
     let pods = workload.iter().flat_map(|workload| &workload.pods);
     let backends = pods.filter(|pod| pod.state == PodState::Up).map(|pod| Backend {

@@ -1,25 +1,33 @@
-//! Sessions in memory: what is typed is answered as `sit` of `tests/program/app.rs` does.
+//! Sessions in memory: input is answered as `sit` of `tests/program/app.rs` does.
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use domain::build::OneOff;
 use domain::terminal::TerminalSize;
 
 use super::FakeEngine;
-use crate::session::Ends;
-use crate::{Input, Inside, JobError, Output, Session, Terminals};
+use crate::session::SessionChannels;
+use crate::{Input, JobError, Output, PodCommand, Session, Terminals};
 
 impl Terminals for FakeEngine {
     fn open(&self, run: OneOff, terminal: Option<TerminalSize>) -> Session {
         let engine = self.clone();
         Session::begin(run.deadline_seconds, async move |ends| {
-            let env = run.env.clone();
-            engine.reachable("run")?.asked.runs.push(run);
+            let (env, is_bytes) = (
+                run.env.clone(),
+                run.command.iter().flatten().next_back().is_some_and(|word| word == "bytes"),
+            );
+            engine.reachable("run")?.calls.runs.push(run);
+            if is_bytes {
+                _ = ends.output.send(Output::Stdout(Bytes::from_owner(every_byte()))).await;
+                return Ok(0);
+            }
             sit(&engine, env, terminal, ends).await
         })
     }
 
-    fn open_inside(&self, inside: Inside, terminal: Option<TerminalSize>) -> Session {
+    fn open_inside(&self, inside: PodCommand, terminal: Option<TerminalSize>) -> Session {
         let engine = self.clone();
         Session::begin(inside.deadline_seconds, async move |ends| {
             let env = {
@@ -29,8 +37,9 @@ impl Terminals for FakeEngine {
                     of_app.find(|(_, workload)| workload.pods.iter().any(|pod| pod.name == inside.pod));
                 let reason = format!("no pod {} of {} runs", inside.pod, inside.app);
                 let (_, workload) = found.ok_or(JobError::Refused { reason })?;
-                let env = workload.wish.wanted.as_ref().map(|wanted| wanted.env.clone()).unwrap_or_default();
-                state.asked.inside.push(inside);
+                let env =
+                    workload.desired.wanted.as_ref().map(|wanted| wanted.env.clone()).unwrap_or_default();
+                state.calls.inside.push(inside);
                 env
             };
             sit(&engine, env, terminal, ends).await
@@ -38,13 +47,18 @@ impl Terminals for FakeEngine {
     }
 }
 
-/// Counts a session that is ended in the middle.
-struct HungUp(Option<FakeEngine>);
+/// Output of the program for `bytes`.
+fn every_byte() -> Vec<u8> {
+    (0..=u8::MAX).chain(*b"\r\nno line end").collect()
+}
 
-impl Drop for HungUp {
+/// Counts a session that is ended in the middle.
+struct SessionCounter(Option<FakeEngine>);
+
+impl Drop for SessionCounter {
     fn drop(&mut self) {
         if let Some(engine) = self.0.take() {
-            engine.state().asked.hung_up += 1;
+            engine.state().calls.hung_up += 1;
         }
     }
 }
@@ -53,9 +67,9 @@ async fn sit(
     engine: &FakeEngine,
     env: BTreeMap<String, String>,
     mut terminal: Option<TerminalSize>,
-    mut ends: Ends,
+    mut ends: SessionChannels,
 ) -> Result<i64, JobError> {
-    let mut hung_up = HungUp(Some(engine.clone()));
+    let mut hung_up = SessionCounter(Some(engine.clone()));
     let mut typed = Vec::new();
     let is_terminal = terminal.is_some();
     let say = async |text: String| {

@@ -20,7 +20,7 @@ unsafe extern "C" {
     safe fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
     safe fn kill(process: i32, number: i32) -> i32;
     safe fn ioctl(file: i32, request: u64, sides: &mut [u16; 4]) -> i32;
-    /// What a handler may do to end the process.
+    /// Exits at once, which a signal handler may do.
     safe fn _exit(code: i32) -> !;
 }
 
@@ -37,6 +37,22 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "say") {
         say(&arguments[1..]);
     }
+    if arguments.first().is_some_and(|first| first == "bytes") {
+        let every_byte: Vec<u8> = (0..=u8::MAX).chain(*b"\r\nno line end").collect();
+        std::io::stdout().write_all(&every_byte).and_then(|()| std::io::stdout().flush()).expect("stdout is open");
+        exit(0);
+    }
+    if arguments.first().is_some_and(|first| first == "rights") {
+        println!("{}", rights());
+        exit(0);
+    }
+    if arguments.first().is_some_and(|first| first == "reach") {
+        println!("{}", reach(&arguments[1]));
+        exit(0);
+    }
+    if arguments.first().is_some_and(|first| first == "fill") {
+        fill();
+    }
     if arguments.first().is_some_and(|first| first == "sit") {
         sit();
     }
@@ -49,6 +65,9 @@ fn main() {
     }
     for number in 0..number("LINES") {
         println!("line {number}");
+    }
+    for bytes in text("LONG_LINES").split(',').filter_map(|bytes| bytes.parse::<usize>().ok()) {
+        println!("a{}", "é".repeat(bytes / 2));
     }
     match text("MODE").as_str() {
         "exit" => {
@@ -189,10 +208,16 @@ fn act(path: &str) -> (&'static str, String) {
             let hog = std::hint::black_box(vec![1_u8; 512 << 20]);
             ("200 OK", hog.len().to_string())
         }
+        "/fill" => {
+            std::fs::write("/filled", vec![b'x'; 80 << 20]).expect("the disk takes it");
+            ("200 OK", String::new())
+        }
         "/burn" => {
             burn(Duration::from_millis(100));
             ("200 OK", String::new())
         }
+        "/rights" => ("200 OK", rights()),
+        path if path.starts_with("/reach/") => ("200 OK", reach(&path["/reach/".len()..])),
         "/threads" => ("200 OK", threads().to_string()),
         _ => ("200 OK", text("RELEASE")),
     }
@@ -206,7 +231,34 @@ fn burn(time: Duration) {
     }
 }
 
-/// How many more threads there can be.
+/// Capabilities and privileges that this process could ever gain, as the kernel reports them.
+fn rights() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").expect("there is one");
+    let is_right = |line: &&str| line.starts_with("CapBnd:") || line.starts_with("NoNewPrivs:");
+    status.lines().filter(is_right).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the result of a TCP connection to the address.
+fn reach(address: &str) -> String {
+    let address = address.parse().expect("an address and port");
+    match TcpStream::connect_timeout(&address, Duration::from_millis(1500)) {
+        Ok(_) => "open".to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => "refused".to_owned(),
+        Err(_) => "closed".to_owned(),
+    }
+}
+
+/// Writes to the disk until someone ends it.
+fn fill() -> ! {
+    let mut file = std::fs::File::create("/filled").expect("the disk takes it");
+    for _ in 0..4096 {
+        file.write_all(&[b'x'; 1 << 20]).expect("the disk takes it");
+        sleep(Duration::from_millis(5));
+    }
+    exit(0);
+}
+
+/// Number of threads that can still be started.
 fn threads() -> usize {
     let thread = || Builder::new().stack_size(64 << 10).spawn(|| sleep(Duration::from_secs(5)));
     (0..2000).take_while(|_| thread().is_ok()).count()

@@ -25,7 +25,7 @@ pub fn layer() -> Vec<u8> {
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/app.rs");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/program/app.rs");
         let digest = Digest::of(&std::fs::read(source).expect("the source is there"));
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let program = folder.join(format!("conformance-app-{}", &digest.hex()[..16]));

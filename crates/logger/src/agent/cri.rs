@@ -3,56 +3,48 @@
 //! `2026-01-02T03:04:05.000000006Z stdout F hello`: time, stream, `P` where the line goes on in the next
 //! one of the stream, else `F`, and the text (Kubernetes' CRI logging format).
 
+use domain::logs::PartialLine;
 use jiff::Timestamp;
-
-/// Longer lines are cut into several, as on Docker.
-const LINE_BYTES_MAX: usize = 16 << 10;
 
 /// Puts the parts of lines together, for stdout and stderr apart.
 #[derive(Default)]
 pub(super) struct Assembler {
-    streams: [Option<Begun>; 2],
+    streams: [Option<PartialEntry>; 2],
 }
 
 /// A line whose end has not come yet.
-struct Begun {
+struct PartialEntry {
     time: Timestamp,
-    text: Vec<u8>,
-    /// Where in the file it began.
+    line: PartialLine,
+    /// Its first byte in the file.
     position: u64,
 }
 
 impl Assembler {
-    /// Takes one line of the file, which begins at `position`, and gives what is whole with it to `whole`. A
-    /// malformed one is left out.
+    /// Reads one line of the file, which begins at `position`, and passes complete lines of the app to `whole`. A
+    /// malformed one is ignored.
     pub(super) fn take(&mut self, position: u64, line: &[u8], mut whole: impl FnMut(Timestamp, String)) {
         let Some((time, stream, is_whole, text)) = split(line) else { return };
         let slot = &mut self.streams[stream];
-        let begun = slot.get_or_insert_with(|| Begun { time, text: Vec::new(), position });
-        begun.text.extend_from_slice(text);
-        while begun.text.len() > LINE_BYTES_MAX {
-            let rest = begun.text.split_off(LINE_BYTES_MAX);
-            whole(begun.time, in_words(&std::mem::replace(&mut begun.text, rest)));
+        let begun = slot.get_or_insert_with(|| PartialEntry { time, line: PartialLine::default(), position });
+        begun.line.add(text, |part| {
+            whole(begun.time, part);
             begun.position = position;
-        }
-        if is_whole && let Some(Begun { time, text, position: _ }) = slot.take() {
-            whole(time, in_words(&text));
+        });
+        if is_whole && let Some(PartialEntry { time, mut line, position: _ }) = slot.take() {
+            whole(time, line.end());
         }
     }
 
-    /// Where reading would have to begin again for the lines that have begun; `None` where there are none.
+    /// Position from which unfinished lines would have to be read again; `None` if there are none.
     pub(super) fn begun_at(&self) -> Option<u64> {
         self.streams.iter().flatten().map(|begun| begun.position).min()
     }
 
-    /// What has begun goes on in another file.
+    /// Unfinished lines continue in another file.
     pub(super) fn continue_elsewhere(&mut self) {
         self.streams.iter_mut().flatten().for_each(|begun| begun.position = 0);
     }
-}
-
-fn in_words(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).into_owned()
 }
 
 fn split(line: &[u8]) -> Option<(Timestamp, usize, bool, &[u8])> {
@@ -108,12 +100,16 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_cut_into_several() {
-        let part = format!("stdout P {}", "x".repeat(10_000));
+    fn a_long_line_is_whole_up_to_the_bound_and_beyond_it_comes_in_marked_parts() {
+        let part = format!("stdout P {}", "x".repeat(16_000));
 
-        let lines = texts(&[&part, &part, &part, "stdout F end"]);
+        let whole = texts(&[[part.as_str()].repeat(16), vec!["stdout F end"]].concat());
+        let parts = texts(&[[part.as_str()].repeat(20), vec!["stdout F end"]].concat());
 
-        assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [16_384, 13_619]);
+        assert_eq!(whole.iter().map(String::len).collect::<Vec<_>>(), [256_003]);
+        let [first, last] = &parts[..] else { panic!("{} parts", parts.len()) };
+        assert!(first.starts_with("[part 1 of a long line] xxx"));
+        assert!(last.starts_with("[part 2, the last] xxx") && last.ends_with("xend"));
     }
 
     #[test]

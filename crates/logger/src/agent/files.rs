@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use engine::kubernetes::PodName;
+use domain::logs::PodName;
 
 use super::AgentError;
 

@@ -1,4 +1,5 @@
-//! How far each log file was read and sent, kept on the node so that a restart loses and repeats little.
+//! Positions up to which each log file was read and sent, kept on the node so that a restart loses and repeats
+//! little.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -8,16 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use super::AgentError;
 
-/// A place in a file. The inode tells the file itself, which keeps it when it is rotated away.
+/// A position in a file. The inode identifies the file, also after it was rotated away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
     pub inode: u64,
     pub offset: u64,
 }
 
-/// What is known about a file when it is taken up.
+/// Known position of a file when reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum FileState {
     /// Read up to there.
     Read(Position),
     /// New since we have been here.
@@ -47,11 +48,11 @@ impl Positions {
         Ok(Self { file: file.to_owned(), noted: noted.unwrap_or_default(), is_first, is_changed: is_first })
     }
 
-    pub(super) fn of(&self, name: &str) -> Known {
+    pub(super) fn of(&self, name: &str) -> FileState {
         match self.noted.get(name) {
-            Some(position) => Known::Read(*position),
-            None if self.is_first => Known::Nothing,
-            None => Known::New,
+            Some(position) => FileState::Read(*position),
+            None if self.is_first => FileState::Nothing,
+            None => FileState::New,
         }
     }
 

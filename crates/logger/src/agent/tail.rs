@@ -9,15 +9,17 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use domain::logs::{LogLine, LogSource};
-use engine::kubernetes::PodOrigin;
+use domain::logs::PodOrigin;
+use domain::logs::{LINE_BYTES_MAX, LogLine, LogSource};
 
 use super::cri::Assembler;
-use super::positions::{Known, Position};
+use super::positions::{FileState, Position};
 
 /// Bytes that are read of one file in one turn.
 const TURN_BYTES: usize = 64 << 10;
-/// Where nothing is known of a file, no more than its last lines are sent.
+/// Longest line in a file: a runtime may be set up to leave lines whole.
+const FILE_LINE_BYTES_MAX: usize = LINE_BYTES_MAX + 1024;
+/// Bytes sent of a file without a known position: its last lines.
 const FIRST_BYTES_MAX: u64 = 1 << 20;
 
 /// The log of one container.
@@ -28,9 +30,9 @@ pub(super) struct Tail {
     pod: String,
     file: File,
     inode: u64,
-    /// Where `rest` begins in the file.
+    /// Position of `rest` in the file.
     offset: u64,
-    /// What was read behind the last line break.
+    /// Bytes after the last line break.
     rest: Vec<u8>,
     assembler: Assembler,
     /// Rotated files that come after this one, and before that of the link.
@@ -40,11 +42,11 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Takes a file up where it was left; `None` where it is gone already.
-    pub(super) fn open(link: PathBuf, origin: PodOrigin, pod: &str, known: Known) -> Option<Self> {
+    pub(super) fn open(link: PathBuf, origin: PodOrigin, pod: &str, known: FileState) -> Option<Self> {
         let (path, offset, next) = match known {
-            Known::Read(position) => resume(&link, position),
-            Known::New => (link.clone(), 0, VecDeque::new()),
-            Known::Nothing => (link.clone(), last_bytes(&link), VecDeque::new()),
+            FileState::Read(position) => resume(&link, position),
+            FileState::New => (link.clone(), 0, VecDeque::new()),
+            FileState::Nothing => (link.clone(), last_bytes(&link), VecDeque::new()),
         };
         let mut file = File::open(path).ok()?;
         let inode = file.metadata().ok()?.ino();
@@ -64,7 +66,7 @@ impl Tail {
         })
     }
 
-    /// Where reading has to go on after a restart.
+    /// Position from which reading continues after a restart.
     pub(super) fn position(&self) -> Position {
         Position { inode: self.inode, offset: self.assembler.begun_at().unwrap_or(self.offset) }
     }
@@ -73,7 +75,7 @@ impl Tail {
         self.is_at_end
     }
 
-    /// Reads one turn and tells whether there was anything.
+    /// Reads one batch and returns true if there was anything.
     pub(super) fn read(&mut self, mut take: impl FnMut(LogLine)) -> bool {
         let mut bytes = [0; TURN_BYTES];
         let count = match self.file.read(&mut bytes) {
@@ -96,7 +98,7 @@ impl Tail {
             self.offset += length as u64 + 1;
         }
         // Longer than any line of the runtime: not a log.
-        if lines.len() - begin > TURN_BYTES {
+        if lines.len() - begin > FILE_LINE_BYTES_MAX {
             self.offset += (lines.len() - begin) as u64;
         } else {
             self.rest = lines[begin..].to_vec();
@@ -140,15 +142,15 @@ impl Tail {
         true
     }
 
-    /// Whether the link leads to another file by now, or this one was cut off.
+    /// Returns true if the link points to another file now, or this file was truncated.
     fn was_rotated(&self) -> bool {
         let Ok(metadata) = std::fs::metadata(&self.link) else { return false };
         metadata.ino() != self.inode || metadata.len() < self.offset
     }
 }
 
-/// Where to go on after a restart: in the link's file, or in one that was rotated away meanwhile and those
-/// that came after it.
+/// Finds where to continue after a restart: in the link's file, or in a file that was rotated away meanwhile and
+/// its successors.
 fn resume(link: &Path, position: Position) -> (PathBuf, u64, VecDeque<PathBuf>) {
     let Position { inode, offset } = position;
     let current = std::fs::metadata(link);
@@ -182,7 +184,7 @@ fn rotated(link: &Path) -> VecDeque<PathBuf> {
     find().unwrap_or_default().into()
 }
 
-/// The begin of the file's last lines: what is cut at it is no line and is left out.
+/// Position of the file's last lines: a line that is cut there is ignored.
 fn last_bytes(link: &Path) -> u64 {
     std::fs::metadata(link).map_or(0, |metadata| metadata.len().saturating_sub(FIRST_BYTES_MAX))
 }

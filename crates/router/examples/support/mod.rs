@@ -1,4 +1,4 @@
-//! What the routers of the examples have alike: a table that is made here instead of watched, and their start.
+//! Shared parts of the examples: a table that is made here instead of watched, and the start of a router.
 
 use std::error::Error;
 use std::net::SocketAddr;

@@ -8,6 +8,8 @@ use http::HeaderMap;
 
 /// First size of a buffer; most heads and short answers fit.
 const BYTES_FIRST: usize = 32 << 10;
+/// Least size of a buffer that waits for more of a head.
+const BYTES_COMPACT_MIN: usize = 256;
 /// Buffers kept for the next use; more are given back to the system.
 const SPARE_MAX: usize = 64;
 /// Longer than most heads; those with a short body behind them are kept too.
@@ -26,7 +28,7 @@ pub(crate) struct Buffers {
 
 /// Bytes that came and were not used yet.
 pub(crate) struct Buffer {
-    /// Initialised throughout; what counts lies between `start` and `end`.
+    /// Fully initialized; the valid bytes are between `start` and `end`.
     bytes: Vec<u8>,
     start: usize,
     end: usize,
@@ -37,6 +39,14 @@ impl Buffers {
     pub(crate) fn lend(self: &Rc<Self>) -> Buffer {
         let bytes = self.bytes.borrow_mut().pop().unwrap_or_else(|| vec![0; BYTES_FIRST]);
         Buffer { bytes, start: 0, end: 0, home: Rc::clone(self) }
+    }
+
+    /// Takes a buffer that is of no more use where it was.
+    fn take_back(&self, bytes: Vec<u8>) {
+        let mut spare = self.bytes.borrow_mut();
+        if spare.len() < SPARE_MAX && bytes.len() == BYTES_FIRST {
+            spare.push(bytes);
+        }
     }
 
     /// An empty map, with room where another was given back.
@@ -83,17 +93,31 @@ impl Buffer {
         debug_assert!(self.start <= self.end, "only what is there can be used");
     }
 
-    /// Room behind what is there: all that is free once it has been moved to the front, and as much again where
-    /// there is none, up to `bytes_max` in all. Empty where that is reached.
+    /// Free space after the content: all free space once the content has been moved to the front, and as much
+    /// again if there is none, up to `bytes_max` in all. Empty at that limit.
     pub(crate) fn room(&mut self, bytes_max: usize) -> &mut [u8] {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.end == self.bytes.len() && self.end < bytes_max {
-            self.bytes.resize((self.end * 2).min(bytes_max), 0);
+            self.bytes.resize((self.end * 2).max(BYTES_COMPACT_MIN).min(bytes_max), 0);
         }
         &mut self.bytes[self.end..]
+    }
+
+    /// Moves the content into a buffer of its own size, and returns this one to the pool if it is from there.
+    pub(crate) fn compact(&mut self) {
+        let wanted = (self.end - self.start).next_power_of_two().max(BYTES_COMPACT_MIN);
+        if self.bytes.len() <= wanted {
+            return;
+        }
+        let mut kept = Vec::with_capacity(wanted);
+        kept.extend_from_slice(self.unread());
+        kept.resize(wanted, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        let large = std::mem::replace(&mut self.bytes, kept);
+        self.home.take_back(large);
     }
 
     /// Says how many bytes came into the room.
@@ -105,10 +129,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut spare = self.home.bytes.borrow_mut();
-        if spare.len() < SPARE_MAX && self.bytes.len() == BYTES_FIRST {
-            spare.push(std::mem::take(&mut self.bytes));
-        }
+        self.home.take_back(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -130,6 +151,21 @@ mod tests {
         buffer.filled(BYTES_FIRST);
         assert!(buffer.room(BYTES_FIRST * 2).is_empty());
         assert_eq!(buffer.unread().len(), BYTES_FIRST * 2);
+    }
+
+    #[test]
+    fn what_waits_for_more_takes_no_more_room_than_it_needs() {
+        let buffers = Rc::new(Buffers::default());
+        let mut buffer = buffers.lend();
+        buffer.room(BYTES_FIRST)[..300].fill(b'a');
+        buffer.filled(300);
+        buffer.consume(10);
+
+        buffer.compact();
+
+        assert_eq!((buffer.unread(), buffer.bytes.len()), (&[b'a'; 290][..], 512));
+        assert_eq!(buffers.bytes.borrow().len(), 1);
+        assert_eq!(buffer.room(BYTES_FIRST).len(), 222);
     }
 
     #[test]

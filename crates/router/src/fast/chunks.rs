@@ -5,7 +5,7 @@
 const EXTRA_BYTES_MAX: usize = 16 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ChunkState {
     /// Before a size, of which there must be one digit at least.
     Start,
     Size,
@@ -22,36 +22,36 @@ enum State {
     Over,
 }
 
-/// Where the reading of a chunked body has come to.
+/// Position in a chunked body.
 #[derive(Debug)]
 pub(crate) struct Chunks {
-    state: State,
-    /// Of the chunk at hand.
+    state: ChunkState,
+    /// Remaining bytes of the current chunk.
     left: u64,
     extra_bytes: usize,
 }
 
 #[derive(Debug, PartialEq)]
-pub(crate) struct Damaged;
+pub(crate) struct ChunkError;
 
 impl Chunks {
     pub(crate) fn new() -> Self {
-        Self { state: State::Start, left: 0, extra_bytes: 0 }
+        Self { state: ChunkState::Start, left: 0, extra_bytes: 0 }
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.state == State::Over
+        self.state == ChunkState::Over
     }
 
     /// The first data in `bytes`, and how many bytes are done with it; without data, all are unless it is over.
-    pub(crate) fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<(&'a [u8], usize), Damaged> {
+    pub(crate) fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<(&'a [u8], usize), ChunkError> {
         let mut at = 0;
-        while at < bytes.len() && self.state != State::Over {
-            if self.state == State::Data {
+        while at < bytes.len() && self.state != ChunkState::Over {
+            if self.state == ChunkState::Data {
                 let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len() - at);
                 self.left -= count as u64;
                 if self.left == 0 {
-                    self.state = State::DataCr;
+                    self.state = ChunkState::DataCr;
                 }
                 return Ok((&bytes[at..at + count], at + count));
             }
@@ -61,40 +61,42 @@ impl Chunks {
         Ok((&[], at))
     }
 
-    fn step(&mut self, byte: u8) -> Result<State, Damaged> {
+    fn step(&mut self, byte: u8) -> Result<ChunkState, ChunkError> {
         Ok(match (self.state, byte) {
-            (State::Start, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+            (ChunkState::Start, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 self.left = 0;
                 self.digit(byte)?
             }
-            (State::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.digit(byte)?,
-            (State::Size | State::Blank, b' ' | b'\t') => State::Blank,
-            (State::Size | State::Blank, b';') => State::Extension,
-            (State::Size | State::Blank | State::Extension, b'\r') => State::SizeLf,
-            (State::Extension, byte) if byte != b'\n' => self.extra(State::Extension)?,
-            (State::SizeLf, b'\n') if self.left == 0 => State::TrailerStart,
-            (State::SizeLf, b'\n') => State::Data,
-            (State::DataCr, b'\r') => State::DataLf,
-            (State::DataLf, b'\n') => State::Start,
-            (State::TrailerStart, b'\r') => State::EndLf,
-            (State::Trailer, b'\r') => State::TrailerLf,
-            (State::TrailerStart | State::Trailer, byte) if byte != b'\n' => self.extra(State::Trailer)?,
-            (State::TrailerLf, b'\n') => State::TrailerStart,
-            (State::EndLf, b'\n') => State::Over,
-            _ => return Err(Damaged),
+            (ChunkState::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.digit(byte)?,
+            (ChunkState::Size | ChunkState::Blank, b' ' | b'\t') => ChunkState::Blank,
+            (ChunkState::Size | ChunkState::Blank, b';') => ChunkState::Extension,
+            (ChunkState::Size | ChunkState::Blank | ChunkState::Extension, b'\r') => ChunkState::SizeLf,
+            (ChunkState::Extension, byte) if byte != b'\n' => self.extra(ChunkState::Extension)?,
+            (ChunkState::SizeLf, b'\n') if self.left == 0 => ChunkState::TrailerStart,
+            (ChunkState::SizeLf, b'\n') => ChunkState::Data,
+            (ChunkState::DataCr, b'\r') => ChunkState::DataLf,
+            (ChunkState::DataLf, b'\n') => ChunkState::Start,
+            (ChunkState::TrailerStart, b'\r') => ChunkState::EndLf,
+            (ChunkState::Trailer, b'\r') => ChunkState::TrailerLf,
+            (ChunkState::TrailerStart | ChunkState::Trailer, byte) if byte != b'\n' => {
+                self.extra(ChunkState::Trailer)?
+            }
+            (ChunkState::TrailerLf, b'\n') => ChunkState::TrailerStart,
+            (ChunkState::EndLf, b'\n') => ChunkState::Over,
+            _ => return Err(ChunkError),
         })
     }
 
-    fn digit(&mut self, byte: u8) -> Result<State, Damaged> {
-        let digit = char::from(byte).to_digit(16).ok_or(Damaged)?;
+    fn digit(&mut self, byte: u8) -> Result<ChunkState, ChunkError> {
+        let digit = char::from(byte).to_digit(16).ok_or(ChunkError)?;
         let left = self.left.checked_mul(16).and_then(|left| left.checked_add(u64::from(digit)));
-        self.left = left.ok_or(Damaged)?;
-        Ok(State::Size)
+        self.left = left.ok_or(ChunkError)?;
+        Ok(ChunkState::Size)
     }
 
-    fn extra(&mut self, next: State) -> Result<State, Damaged> {
+    fn extra(&mut self, next: ChunkState) -> Result<ChunkState, ChunkError> {
         self.extra_bytes += 1;
-        if self.extra_bytes > EXTRA_BYTES_MAX { Err(Damaged) } else { Ok(next) }
+        if self.extra_bytes > EXTRA_BYTES_MAX { Err(ChunkError) } else { Ok(next) }
     }
 }
 
@@ -103,7 +105,7 @@ mod tests {
     use super::*;
 
     /// The data of a body that comes in pieces of `size`, and how many bytes came behind it.
-    fn read(text: &str, size: usize) -> Result<(String, usize), Damaged> {
+    fn read(text: &str, size: usize) -> Result<(String, usize), ChunkError> {
         let (mut chunks, mut data, mut left) = (Chunks::new(), Vec::new(), text.len());
         for mut piece in text.as_bytes().chunks(size) {
             while !piece.is_empty() && !chunks.is_over() {
@@ -147,7 +149,7 @@ mod tests {
             let mut rest = text.as_bytes();
             let damaged = loop {
                 match chunks.next(rest) {
-                    Err(Damaged) => break true,
+                    Err(ChunkError) => break true,
                     Ok((_, used)) if used == rest.len() => break false,
                     Ok((_, used)) => rest = &rest[used..],
                 }
@@ -155,6 +157,6 @@ mod tests {
             assert!(damaged, "{text:?}");
         }
         let long = format!("1;{}\r\n", "a".repeat(EXTRA_BYTES_MAX + 1));
-        assert_eq!(Chunks::new().next(long.as_bytes()), Err(Damaged));
+        assert_eq!(Chunks::new().next(long.as_bytes()), Err(ChunkError));
     }
 }

@@ -1,22 +1,26 @@
-//! An answer's body on its way from the app to the visitor.
+//! Relaying a response's body from the app to the client.
 
 use std::io::Write as _;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-use super::line::{Line, Patience, after};
-use super::response::Ends;
-use super::source::Source;
-use super::write::Framing;
+use super::REQUEST_BYTES_MAX;
+use super::buffered_stream::{BufferedStream, DeadlineTimer, after};
+use super::response::BodyEnd;
+use super::source::BodyReader;
+use super::write::BodyFraming;
 use crate::compress::Encoder;
-use crate::metrics::Count;
+use crate::metrics::Counter;
+use crate::pace::Pace;
+use crate::upstream::Upstream;
 
 /// Most bytes that are read at once.
 const PIECE_BYTES_MAX: usize = 32 << 10;
 
-/// The body ended before its end: whoever still waits for it must not take it for whole.
+/// The body ended early: the client must not take it for complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CutBy {
     Visitor,
@@ -30,12 +34,16 @@ const COPIED_BYTES_MAX: usize = 4 << 10;
 
 /// Both sides of an exchange.
 pub(crate) struct Relay<'a, S> {
-    pub(crate) visitor: &'a mut Line<S>,
-    pub(crate) app: &'a mut Line<TcpStream>,
-    pub(crate) patience: &'a mut Patience,
-    /// How long either side may stay silent.
+    pub(crate) client: &'a mut BufferedStream<S>,
+    pub(crate) app: &'a mut BufferedStream<Upstream>,
+    pub(crate) timer: &'a mut DeadlineTimer,
+    /// Longest silence of the app.
     pub(crate) silence_max: Duration,
-    pub(crate) bytes: &'a Count,
+    /// Longest time in which the client takes nothing.
+    pub(crate) stall_max: Duration,
+    /// Least rate at which it must take a long response.
+    pub(crate) pace: Pace,
+    pub(crate) bytes: &'a Counter,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
@@ -43,13 +51,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     pub(crate) async fn carry(
         &mut self,
         head: &mut Vec<u8>,
-        ends: Ends,
-        framing: Framing,
+        ends: BodyEnd,
+        framing: BodyFraming,
     ) -> Result<(), CutBy> {
         match ends {
-            Ends::AtOnce => self.send(head).await,
-            Ends::After(length) => self.carry_length(head, length).await,
-            Ends::ByChunks | Ends::WithConnection => self.carry_pieces(head, ends, framing).await,
+            BodyEnd::AtOnce => self.send(head).await,
+            BodyEnd::After(length) => self.carry_length(head, length).await,
+            BodyEnd::ByChunks | BodyEnd::WithConnection => self.carry_pieces(head, ends, framing).await,
         }
     }
 
@@ -57,13 +65,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         loop {
             let unread = self.app.unread();
             let count = usize::try_from(left).unwrap_or(usize::MAX).min(unread.len());
-            let until = after(self.silence_max);
             let mut piece = &unread[..count];
             if count <= COPIED_BYTES_MAX && !head.is_empty() {
                 head.extend(piece);
                 piece = &[];
             }
-            self.visitor.write(self.patience, until, head, piece).await.map_err(|_| CutBy::Visitor)?;
+            let stall_max = self.stall_max.min(self.pace.left());
+            let is_last = left == count as u64;
+            let begun = Instant::now();
+            let until = begun + stall_max.min(super::buffered_stream::WAIT_MAX);
+            self.client.write(self.timer, until, head, piece).await.map_err(|_| CutBy::Visitor)?;
+            if !is_last {
+                // A client that takes everything at once costs no wait.
+                self.pace.went(count as u64, begun.elapsed());
+            }
             head.clear();
             self.app.consume(count);
             self.bytes.add(count as u64);
@@ -77,17 +92,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         }
     }
 
-    /// Pieces go on as they come, each as a chunk of its own where there are chunks.
-    async fn carry_pieces(&mut self, out: &mut Vec<u8>, ends: Ends, framing: Framing) -> Result<(), CutBy> {
-        let mut source = Source::new(ends);
+    /// Forwards pieces as they come, each as a chunk of its own if the body is chunked.
+    async fn carry_pieces(
+        &mut self,
+        out: &mut Vec<u8>,
+        ends: BodyEnd,
+        framing: BodyFraming,
+    ) -> Result<(), CutBy> {
+        let mut source = BodyReader::new(ends);
         loop {
             let taken = self.take(&mut source, |data| {
                 put(data, framing, out);
                 Ok(())
             });
             if taken.is_err() {
-                // What was good before reaches a visitor who sees by the chunks that the rest is missing.
-                if framing == Framing::Chunks {
+                // The client gets the valid part, and sees by the missing last chunk that the rest is lost.
+                if framing == BodyFraming::Chunks {
                     self.send(out).await?;
                 }
                 return Err(CutBy::App);
@@ -108,14 +128,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         }
     }
 
-    /// What has come so far is compressed and sent on, so that streams stay streams.
+    /// Compresses and sends the data that has arrived, so that streams stay streams.
     pub(crate) async fn compress(
         &mut self,
         out: &mut Vec<u8>,
-        ends: Ends,
+        ends: BodyEnd,
         mut encoder: Encoder,
     ) -> Result<(), CutBy> {
-        let mut source = Source::new(ends);
+        let mut source = BodyReader::new(ends);
         loop {
             let mut is_dirty = false;
             self.take(&mut source, |data| {
@@ -127,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             }
             if is_dirty {
                 encoder.flush().map_err(|_| CutBy::Router)?;
-                put(encoder.out(), Framing::Chunks, out);
+                put(encoder.out(), BodyFraming::Chunks, out);
                 encoder.out().clear();
             }
             self.send(out).await?;
@@ -140,15 +160,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             }
         }
         let rest = encoder.finish().map_err(|_| CutBy::Router)?;
-        put(&rest, Framing::Chunks, out);
-        end(Framing::Chunks, out);
+        put(&rest, BodyFraming::Chunks, out);
+        end(BodyFraming::Chunks, out);
         self.send(out).await
     }
 
     /// Hands on the data that has come.
     fn take(
         &mut self,
-        source: &mut Source,
+        source: &mut BodyReader,
         mut hand_on: impl FnMut(&[u8]) -> Result<(), CutBy>,
     ) -> Result<(), CutBy> {
         while !source.is_over() && !self.app.unread().is_empty() {
@@ -161,25 +181,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), CutBy> {
-        let until = after(self.silence_max);
-        self.visitor.write(self.patience, until, bytes, &[]).await.map_err(|_| CutBy::Visitor)
+        let begun = Instant::now();
+        let until = begun + self.stall_max.min(self.pace.left()).min(super::buffered_stream::WAIT_MAX);
+        self.client.write(self.timer, until, bytes, &[]).await.map_err(|_| CutBy::Visitor)?;
+        self.pace.went(bytes.len() as u64, begun.elapsed());
+        Ok(())
     }
 
-    /// Waits for more from the app; `false` where it has closed the connection in good order.
+    /// Waits for more from the app; `false` after it has closed the connection in good order. Returns early when
+    /// the client leaves.
     async fn more(&mut self) -> Result<bool, CutBy> {
         let until = after(self.silence_max);
-        match self.patience.within(until, |cx| self.app.poll_fill(cx, PIECE_BYTES_MAX)).await {
-            Some(Ok(count)) => Ok(count > 0),
-            Some(Err(_)) | None => Err(CutBy::App),
-        }
+        let Self { app, client: visitor, timer, .. } = self;
+        let came = timer.within(until, |cx| {
+            if let Poll::Ready(read) = app.poll_fill(cx, PIECE_BYTES_MAX) {
+                return Poll::Ready(read.map(|count| count > 0).map_err(|_| CutBy::App));
+            }
+            visitor.poll_hangup(cx, REQUEST_BYTES_MAX).map(|()| Err(CutBy::Visitor))
+        });
+        came.await.unwrap_or(Err(CutBy::App))
     }
 }
 
-fn put(data: &[u8], framing: Framing, out: &mut Vec<u8>) {
+fn put(data: &[u8], framing: BodyFraming, out: &mut Vec<u8>) {
     if data.is_empty() {
         return;
     }
-    let is_chunk = framing == Framing::Chunks;
+    let is_chunk = framing == BodyFraming::Chunks;
     if is_chunk {
         write!(out, "{:X}\r\n", data.len()).expect("memory takes everything");
     }
@@ -189,8 +217,8 @@ fn put(data: &[u8], framing: Framing, out: &mut Vec<u8>) {
     }
 }
 
-fn end(framing: Framing, out: &mut Vec<u8>) {
-    if framing == Framing::Chunks {
+fn end(framing: BodyFraming, out: &mut Vec<u8>) {
+    if framing == BodyFraming::Chunks {
         out.extend(b"0\r\n\r\n");
     }
 }

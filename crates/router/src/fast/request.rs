@@ -1,6 +1,6 @@
-//! Reads the head of a request, and tells an ordinary one from all others.
+//! Parses the head of a request, and recognizes ordinary ones.
 //!
-//! What is odd, or only rare, is not refused here: it goes the long way with every byte of it, where hyper decides.
+//! Unusual requests are not refused here: they take the slow path with all their bytes, where hyper decides.
 
 use std::mem::MaybeUninit;
 
@@ -14,11 +14,11 @@ use crate::connection::HEADERS_MAX;
 
 /// A request without surprises: its target is a path, and its body has come as a whole, or there is none.
 #[derive(Debug)]
-pub(crate) struct Ordinary {
+pub(crate) struct OrdinaryRequest {
     pub(crate) request: Request<()>,
     pub(crate) head_bytes: usize,
     pub(crate) body_bytes: usize,
-    /// The visitor wants no other answer on this connection.
+    /// The client wants no further response on this connection.
     pub(crate) is_last: bool,
 }
 
@@ -27,24 +27,24 @@ pub(crate) struct Ordinary {
     clippy::large_enum_variant,
     reason = "it is taken apart at once, and a box costs each request an allocation"
 )]
-pub(crate) enum Read {
+pub(crate) enum ParseResult {
     /// The head has not come to its end.
     Partial,
-    Ordinary(Ordinary),
-    /// For the long way.
+    Ordinary(OrdinaryRequest),
+    /// For the slow path.
     Odd,
 }
 
 /// Looks at what has come so far.
-pub(crate) fn read(bytes: &[u8], buffers: &Buffers) -> Read {
+pub(crate) fn read(bytes: &[u8], buffers: &Buffers) -> ParseResult {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(bytes, &mut headers) {
-        Ok(Status::Partial) => Read::Partial,
+        Ok(Status::Partial) => ParseResult::Partial,
         Ok(Status::Complete(head_bytes)) => {
-            ordinary(bytes, head_bytes, &parsed, buffers).map_or(Read::Odd, Read::Ordinary)
+            ordinary(bytes, head_bytes, &parsed, buffers).map_or(ParseResult::Odd, ParseResult::Ordinary)
         }
-        Err(_) => Read::Odd,
+        Err(_) => ParseResult::Odd,
     }
 }
 
@@ -53,13 +53,13 @@ fn ordinary(
     head_bytes: usize,
     parsed: &httparse::Request<'_, '_>,
     buffers: &Buffers,
-) -> Option<Ordinary> {
+) -> Option<OrdinaryRequest> {
     let (method, version) = (method(parsed.method?)?, parsed.version?);
     let path = parsed.path.filter(|path| path.starts_with('/'))?;
     let head = Bytes::copy_from_slice(&bytes[..head_bytes]);
     let part = |part: &[u8]| head.slice(place(bytes, part));
 
-    let mut framing = Framing { is_last: version == 0, length: None };
+    let mut framing = RequestFraming { is_last: version == 0, length: None };
     let mut map = buffers.headers();
     map.reserve(parsed.headers.len() + ADDED);
     for field in parsed.headers.iter() {
@@ -76,13 +76,13 @@ fn ordinary(
     *request.uri_mut() = Uri::from_maybe_shared(part(path.as_bytes())).ok()?;
     *request.version_mut() = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
     *request.headers_mut() = map;
-    Some(Ordinary { request, head_bytes, body_bytes, is_last: framing.is_last })
+    Some(OrdinaryRequest { request, head_bytes, body_bytes, is_last: framing.is_last })
 }
 
 /// Headers that the phases add at most.
 const ADDED: usize = 8;
 
-/// Where `part` lies in `bytes`, of which it is one.
+/// Range of `part` within `bytes`.
 pub(crate) fn place(bytes: &[u8], part: &[u8]) -> std::ops::Range<usize> {
     let start = part.as_ptr() as usize - bytes.as_ptr() as usize;
     start..start + part.len()
@@ -101,20 +101,20 @@ fn method(text: &str) -> Option<Method> {
     })
 }
 
-/// What headers say of this connection and of where the request ends.
-struct Framing {
+/// Headers about this connection and the end of the request.
+struct RequestFraming {
     is_last: bool,
     length: Option<usize>,
 }
 
-impl Framing {
+impl RequestFraming {
     /// `None` where the request is no longer an ordinary one.
     fn meet(&mut self, name: &HeaderName, value: &[u8]) -> Option<()> {
         match *name {
             header::CONTENT_LENGTH if self.length.is_some() => return None,
             header::CONTENT_LENGTH => self.length = Some(length(value)?),
             header::CONNECTION if value.eq_ignore_ascii_case(b"close") => self.is_last = true,
-            // The older version, which closes otherwise, goes the long way with it.
+            // The older version, which closes otherwise, takes the slow path with it.
             header::CONNECTION if value.eq_ignore_ascii_case(b"keep-alive") && !self.is_last => {}
             header::CONNECTION | header::TRANSFER_ENCODING | header::EXPECT | header::UPGRADE => return None,
             _ => {}
@@ -133,19 +133,20 @@ fn length(value: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Read {
+    fn read(bytes: &[u8]) -> ParseResult {
         super::read(bytes, &Buffers::default())
     }
 
     fn is_odd(text: &str) -> bool {
-        matches!(read(text.as_bytes()), Read::Odd)
+        matches!(read(text.as_bytes()), ParseResult::Odd)
     }
 
     #[test]
     fn an_ordinary_request_is_read_with_its_body() {
         let text = "POST /a?b HTTP/1.1\r\nHost: a.com\r\nX-A:  b \r\nContent-Length: 2\r\nConnection: close\r\n\r\nhiGET";
 
-        let Read::Ordinary(Ordinary { request, head_bytes, body_bytes, is_last }) = read(text.as_bytes())
+        let ParseResult::Ordinary(OrdinaryRequest { request, head_bytes, body_bytes, is_last }) =
+            read(text.as_bytes())
         else {
             panic!("it is ordinary");
         };
@@ -158,12 +159,12 @@ mod tests {
     #[test]
     fn a_head_that_is_not_there_yet_is_waited_for() {
         for text in ["", "GET", "GET / HTTP/1.1\r\nHost: a.com\r\n"] {
-            assert!(matches!(read(text.as_bytes()), Read::Partial), "{text}");
+            assert!(matches!(read(text.as_bytes()), ParseResult::Partial), "{text}");
         }
     }
 
     #[test]
-    fn what_is_odd_or_rare_goes_the_long_way() {
+    fn what_is_odd_or_rare_takes_the_slow_path() {
         for text in [
             "CONNECT a.com:80 HTTP/1.1\r\n\r\n",
             "PROPFIND / HTTP/1.1\r\n\r\n",

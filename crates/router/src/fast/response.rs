@@ -10,20 +10,21 @@ use hyper::ext::ReasonPhrase;
 
 use super::buffer::Buffers;
 use super::request::place;
+use crate::answer_error::ResponseError;
 use crate::connection::HEADERS_MAX;
 
 /// An answer's head.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) response: Response<()>,
-    pub(crate) ends: Ends,
+    pub(crate) ends: BodyEnd,
     /// The connection can take another request once the body has ended.
     pub(crate) stays_open: bool,
 }
 
-/// How the body ends.
+/// End of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ends {
+pub(crate) enum BodyEnd {
     /// There is none.
     AtOnce,
     After(u64),
@@ -31,17 +32,13 @@ pub(crate) enum Ends {
     WithConnection,
 }
 
-/// The app broke the rules.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Malformed;
-
 /// The head of the answer proper, and how many bytes it is behind; heads of the kind 1xx come before it and are
 /// passed over. `None` until it is there.
 pub(crate) fn read(
     bytes: &[u8],
     method: &Method,
     buffers: &Buffers,
-) -> Result<Option<(Head, usize)>, Malformed> {
+) -> Result<Option<(Head, usize)>, ResponseError> {
     let mut behind = 0;
     loop {
         let Some((head, length)) = read_one(&bytes[behind..], method, buffers)? else { return Ok(None) };
@@ -53,7 +50,11 @@ pub(crate) fn read(
     }
 }
 
-fn read_one(bytes: &[u8], method: &Method, buffers: &Buffers) -> Result<Option<(Head, usize)>, Malformed> {
+fn read_one(
+    bytes: &[u8],
+    method: &Method,
+    buffers: &Buffers,
+) -> Result<Option<(Head, usize)>, ResponseError> {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
@@ -62,7 +63,7 @@ fn read_one(bytes: &[u8], method: &Method, buffers: &Buffers) -> Result<Option<(
             head(bytes, length, &parsed, method, buffers).map(|head| Some((head, length)))
         }
         Ok(Status::Partial) => Ok(None),
-        Err(_) => Err(Malformed),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -72,38 +73,44 @@ fn head(
     parsed: &httparse::Response<'_, '_>,
     method: &Method,
     buffers: &Buffers,
-) -> Result<Head, Malformed> {
+) -> Result<Head, ResponseError> {
     let shared = Bytes::copy_from_slice(&bytes[..length]);
-    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Malformed)?;
+    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let status = status.ok_or(ResponseError::StatusLine)?;
     let is_newest = parsed.version == Some(1);
-    let mut framing =
-        Framing { stays_open: is_newest, is_closing: false, length: None, codings: 0, is_chunked: false };
+    let mut framing = ResponseFraming {
+        stays_open: is_newest,
+        is_closing: false,
+        length: None,
+        codings: 0,
+        is_chunked: false,
+    };
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.headers_mut() = buffers.headers();
     let map = response.headers_mut();
     map.reserve(parsed.headers.len() + ADDED);
     for field in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
-        let value =
-            HeaderValue::from_maybe_shared(shared.slice(place(bytes, field.value))).map_err(|_| Malformed)?;
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| ResponseError::Header)?;
+        let value = HeaderValue::from_maybe_shared(shared.slice(place(bytes, field.value)))
+            .map_err(|_| ResponseError::Header)?;
         framing.meet(&name, field.value, map)?;
         map.append(name, value);
     }
     if let Some(reason) = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason()) {
-        let reason = ReasonPhrase::try_from(reason.as_bytes()).map_err(|_| Malformed)?;
+        let reason = ReasonPhrase::try_from(reason.as_bytes()).map_err(|_| ResponseError::StatusLine)?;
         response.extensions_mut().insert(reason);
     }
     let ends = framing.ends(method, status, is_newest)?;
-    let stays_open = framing.stays_open && ends != Ends::WithConnection;
+    let stays_open = framing.stays_open && ends != BodyEnd::WithConnection;
     Ok(Head { response, ends, stays_open })
 }
 
 /// Headers that the phases add at most.
 const ADDED: usize = 8;
 
-/// What headers say of the connection and of where the answer ends.
-struct Framing {
+/// Headers about the connection and the end of the response.
+struct ResponseFraming {
     stays_open: bool,
     is_closing: bool,
     length: Option<u64>,
@@ -112,15 +119,15 @@ struct Framing {
     is_chunked: bool,
 }
 
-impl Framing {
-    fn meet(&mut self, name: &HeaderName, value: &[u8], before: &mut HeaderMap) -> Result<(), Malformed> {
+impl ResponseFraming {
+    fn meet(&mut self, name: &HeaderName, value: &[u8], before: &mut HeaderMap) -> Result<(), ResponseError> {
         match *name {
             header::CONTENT_LENGTH => {
                 let length = length(value)?;
                 if self.length.replace(length).is_some_and(|other| other != length) {
-                    return Err(Malformed);
+                    return Err(ResponseError::ContentLength);
                 }
-                // Said twice alike, it is said once.
+                // Repeated equal lengths are sent once.
                 before.remove(header::CONTENT_LENGTH);
             }
             header::TRANSFER_ENCODING => {
@@ -139,36 +146,38 @@ impl Framing {
         Ok(())
     }
 
-    fn ends(&self, method: &Method, status: StatusCode, is_newest: bool) -> Result<Ends, Malformed> {
+    fn ends(&self, method: &Method, status: StatusCode, is_newest: bool) -> Result<BodyEnd, ResponseError> {
         if method == Method::HEAD || matches!(status.as_u16(), 100..=199 | 204 | 304) {
-            return Ok(Ends::AtOnce);
+            return Ok(BodyEnd::AtOnce);
         }
         match (self.codings, self.length) {
-            (1.., _) if !is_newest => Err(Malformed),
-            (1.., _) if self.is_chunked => Ok(Ends::ByChunks),
-            (1.., _) => Ok(Ends::WithConnection),
-            (0, Some(length)) => Ok(Ends::After(length)),
-            (0, None) => Ok(Ends::WithConnection),
+            (1.., _) if !is_newest => Err(ResponseError::TransferCoding),
+            (1.., _) if self.is_chunked => Ok(BodyEnd::ByChunks),
+            (1.., _) => Ok(BodyEnd::WithConnection),
+            (0, Some(length)) => Ok(BodyEnd::After(length)),
+            (0, None) => Ok(BodyEnd::WithConnection),
         }
     }
 }
 
-fn length(value: &[u8]) -> Result<u64, Malformed> {
+/// Reads a Content-Length: digits alone, and no list.
+pub(crate) fn length(value: &[u8]) -> Result<u64, ResponseError> {
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    let text = std::str::from_utf8(value).map_err(|_| Malformed)?;
+    let text = std::str::from_utf8(value).ok().filter(|_| is_number);
     // The largest numbers mean other things to hyper, and nothing to anyone.
-    text.parse().ok().filter(|length| is_number && *length < u64::MAX - 1).ok_or(Malformed)
+    let length = text.and_then(|text| text.parse().ok()).filter(|length| *length < u64::MAX - 1);
+    length.ok_or(ResponseError::ContentLength)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8], method: &Method) -> Result<Option<(Head, usize)>, Malformed> {
+    fn read(bytes: &[u8], method: &Method) -> Result<Option<(Head, usize)>, ResponseError> {
         super::read(bytes, method, &Buffers::default())
     }
 
-    fn ends(method: &Method, head: &str) -> Result<Ends, Malformed> {
+    fn ends(method: &Method, head: &str) -> Result<BodyEnd, ResponseError> {
         let read = read(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes(), method)?;
         Ok(read.expect("a whole head").0.ends)
     }
@@ -177,22 +186,24 @@ mod tests {
     fn where_an_answer_ends_is_read_as_the_rules_say() {
         let get = Method::GET;
         for (head, wanted) in [
-            ("200 OK\r\nContent-Length: 5", Ok(Ends::After(5))),
-            ("200 OK\r\nContent-Length: 5\r\nContent-Length: 5", Ok(Ends::After(5))),
-            ("200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5", Ok(Ends::ByChunks)),
-            ("200 OK\r\nTransfer-Encoding: gzip, chunked", Ok(Ends::ByChunks)),
-            ("200 OK\r\nTransfer-Encoding: gzip", Ok(Ends::WithConnection)),
-            ("200 OK", Ok(Ends::WithConnection)),
-            ("204 No Content\r\nContent-Length: 5", Ok(Ends::AtOnce)),
-            ("304 Not Modified\r\nTransfer-Encoding: chunked", Ok(Ends::AtOnce)),
-            ("200 OK\r\nContent-Length: 5\r\nContent-Length: 6", Err(Malformed)),
-            ("200 OK\r\nContent-Length: 5, 6", Err(Malformed)),
-            ("200 OK\r\nContent-Length: -5", Err(Malformed)),
-            ("200 OK\r\nA: b\rC", Err(Malformed)),
+            ("200 OK\r\nContent-Length: 5", Ok(BodyEnd::After(5))),
+            ("200 OK\r\nContent-Length: 5\r\nContent-Length: 5", Ok(BodyEnd::After(5))),
+            ("200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5", Ok(BodyEnd::ByChunks)),
+            ("200 OK\r\nTransfer-Encoding: gzip, chunked", Ok(BodyEnd::ByChunks)),
+            ("200 OK\r\nTransfer-Encoding: gzip", Ok(BodyEnd::WithConnection)),
+            ("200 OK", Ok(BodyEnd::WithConnection)),
+            ("204 No Content\r\nContent-Length: 5", Ok(BodyEnd::AtOnce)),
+            ("304 Not Modified\r\nTransfer-Encoding: chunked", Ok(BodyEnd::AtOnce)),
+            ("200 OK\r\nContent-Length: 5\r\nContent-Length: 6", Err(ResponseError::ContentLength)),
+            ("200 OK\r\nContent-Length: 5, 6", Err(ResponseError::ContentLength)),
+            ("200 OK\r\nContent-Length: -5", Err(ResponseError::ContentLength)),
+            ("200 OK\r\nA: b\rC", Err(ResponseError::Header)),
+            ("200 OK\r\nA: b\r\n c", Err(ResponseError::Header)),
+            ("2x0 OK", Err(ResponseError::StatusLine)),
         ] {
             assert_eq!(ends(&get, head), wanted, "{head}");
         }
-        assert_eq!(ends(&Method::HEAD, "200 OK\r\nContent-Length: 5"), Ok(Ends::AtOnce));
+        assert_eq!(ends(&Method::HEAD, "200 OK\r\nContent-Length: 5"), Ok(BodyEnd::AtOnce));
     }
 
     #[test]

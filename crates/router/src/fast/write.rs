@@ -1,11 +1,11 @@
-//! Heads as they go onto the wire.
+//! Serialization of heads.
 
 use std::time::SystemTime;
 
 use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
-use super::response::Ends;
+use super::response::BodyEnd;
 
 /// The head of a request to an app.
 pub(crate) fn request(request: &Request<()>, out: &mut Vec<u8>) {
@@ -17,30 +17,30 @@ pub(crate) fn request(request: &Request<()>, out: &mut Vec<u8>) {
     out.extend(b"\r\n");
 }
 
-/// How a visitor is told where the body ends.
+/// Framing of a body for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub(crate) enum BodyFraming {
     /// There is no body, or the headers say its length.
-    Told,
+    Declared,
     Chunks,
     /// By the end of the connection.
     Close,
 }
 
-/// How the end of a body can be told to a visitor of this version, where an app ends it so.
-pub(crate) fn framing(ends: Ends, version: Version) -> Framing {
+/// Chooses the framing for a client of this version, where the app ends the body so.
+pub(crate) fn framing(ends: BodyEnd, version: Version) -> BodyFraming {
     match ends {
-        Ends::AtOnce | Ends::After(_) => Framing::Told,
-        Ends::ByChunks | Ends::WithConnection if version == Version::HTTP_11 => Framing::Chunks,
-        Ends::ByChunks | Ends::WithConnection => Framing::Close,
+        BodyEnd::AtOnce | BodyEnd::After(_) => BodyFraming::Declared,
+        BodyEnd::ByChunks | BodyEnd::WithConnection if version == Version::HTTP_11 => BodyFraming::Chunks,
+        BodyEnd::ByChunks | BodyEnd::WithConnection => BodyFraming::Close,
     }
 }
 
-/// The head of an answer to a visitor of this version.
+/// The head of a response for a client of this version.
 pub(crate) fn response(
     response: &Response<()>,
     version: Version,
-    framing: Framing,
+    framing: BodyFraming,
     is_last: bool,
     out: &mut Vec<u8>,
 ) {
@@ -50,7 +50,7 @@ pub(crate) fn response(
     if is_last && is_newest {
         out.extend(b"connection: close\r\n");
     }
-    if framing == Framing::Chunks {
+    if framing == BodyFraming::Chunks {
         out.extend(b"transfer-encoding: chunked\r\n");
     }
     if !response.headers().contains_key(header::DATE) {

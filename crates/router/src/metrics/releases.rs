@@ -1,14 +1,14 @@
-//! What the router counts of each release of an app, so that a roll can be told: how many requests the release
-//! served and lost, and how many it had in hand when it left the routes.
+//! Counters of each release of an app, from which a roll is reported: the requests that the release served and
+//! lost, and those under way when it left the routes.
 //!
-//! A few places for each app, written by the thread of one worker without a lock; the oldest release makes room.
+//! A few places for each app, written by the thread of one worker without a lock; the oldest release is replaced.
 
 use std::cell::Cell;
 use std::sync::Arc;
 
 use domain::routing::Route;
 
-use super::{AppMetrics, Count};
+use super::{AppMetrics, Counter};
 
 /// Releases of one app that are counted at a time.
 const RELEASES_MAX: usize = 4;
@@ -20,15 +20,15 @@ pub(crate) struct Releases([ReleaseCounts; RELEASES_MAX]);
 /// The counters of one release.
 #[derive(Default)]
 pub(crate) struct ReleaseCounts {
-    /// Zero where the place is free; what is no release of an app counts nowhere.
-    release: Count,
-    served: Count,
-    lost: Count,
-    under_way: Count,
+    /// Zero if the place is free; requests without a release are not counted.
+    release: Counter,
+    served: Counter,
+    lost: Counter,
+    under_way: Counter,
     /// Requests in hand when the release left the routes.
-    under_way_at_roll: Count,
+    under_way_at_roll: Counter,
     /// Is 1 while others serve in its place.
-    has_left: Count,
+    has_left: Counter,
 }
 
 /// The same numbers, of one worker or of several together.
@@ -115,28 +115,28 @@ impl ReleaseSum {
     }
 }
 
-/// How a request has ended so far.
+/// Outcome of a request so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// The visitor left, or another replica is tried.
+enum RequestEnd {
+    /// The client left, or another replica is tried.
     Open,
     Served,
     Lost,
 }
 
 /// One request or switched connection of an app, for as long as a replica has it in hand.
-pub(crate) struct UnderWay {
+pub(crate) struct RequestInFlight {
     metrics: Arc<AppMetrics>,
     release: u64,
     place: Option<usize>,
-    end: Cell<End>,
+    end: Cell<RequestEnd>,
 }
 
-impl UnderWay {
+impl RequestInFlight {
     pub(crate) fn begin(metrics: &Arc<AppMetrics>, release: u64) -> Self {
         metrics.under_way.add(1);
         let place = metrics.releases.place(release);
-        let begun = Self { metrics: Arc::clone(metrics), release, place, end: Cell::new(End::Open) };
+        let begun = Self { metrics: Arc::clone(metrics), release, place, end: Cell::new(RequestEnd::Open) };
         begun.counts().inspect(|counts| counts.under_way.add(1));
         begun
     }
@@ -151,12 +151,12 @@ impl UnderWay {
 
     /// The replica has answered.
     pub(crate) fn answered(&self) {
-        self.end.set(End::Served);
+        self.end.set(RequestEnd::Served);
     }
 
     /// The replica gave no answer, or it broke off.
     pub(crate) fn lost(&self) {
-        self.end.set(End::Lost);
+        self.end.set(RequestEnd::Lost);
     }
 
     fn counts(&self) -> Option<&ReleaseCounts> {
@@ -164,15 +164,15 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for RequestInFlight {
     fn drop(&mut self) {
         self.metrics.under_way.subtract(1);
         let Some(counts) = self.counts() else { return };
         counts.under_way.subtract(1);
         match self.end.get() {
-            End::Served => counts.served.add(1),
-            End::Lost => counts.lost.add(1),
-            End::Open => {}
+            RequestEnd::Served => counts.served.add(1),
+            RequestEnd::Lost => counts.lost.add(1),
+            RequestEnd::Open => {}
         }
     }
 }
@@ -201,8 +201,11 @@ mod tests {
     #[test]
     fn a_release_is_counted_until_its_last_request_after_the_roll_has_ended() {
         let metrics = Arc::default();
-        let (served, cut, left) =
-            (UnderWay::begin(&metrics, 4), UnderWay::begin(&metrics, 4), UnderWay::begin(&metrics, 4));
+        let (served, cut, left) = (
+            RequestInFlight::begin(&metrics, 4),
+            RequestInFlight::begin(&metrics, 4),
+            RequestInFlight::begin(&metrics, 4),
+        );
         served.answered();
         cut.answered();
         drop(served);
@@ -221,7 +224,7 @@ mod tests {
     #[test]
     fn a_release_that_nobody_replaces_has_not_left_and_loses_what_finds_no_replica() {
         let metrics = Arc::default();
-        drop(UnderWay::begin(&metrics, 4));
+        drop(RequestInFlight::begin(&metrics, 4));
 
         metrics.releases.note_routes(&route(&[]));
         metrics.releases.lost_without_replica();
@@ -233,8 +236,8 @@ mod tests {
     #[test]
     fn the_oldest_release_makes_room_but_not_while_it_has_requests_in_hand() {
         let metrics = Arc::default();
-        let first = UnderWay::begin(&metrics, 1);
-        (2..=6).for_each(|release| drop(UnderWay::begin(&metrics, release)));
+        let first = RequestInFlight::begin(&metrics, 1);
+        (2..=6).for_each(|release| drop(RequestInFlight::begin(&metrics, release)));
 
         let mut counted: Vec<_> = metrics.releases.sums().map(|(release, _)| release).collect();
         counted.sort_unstable();

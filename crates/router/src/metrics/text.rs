@@ -15,10 +15,10 @@ const OTHERS: &str = "*";
 
 type Sums = BTreeMap<String, AppMetrics>;
 /// Writes the lines of one app.
-type Lines = fn(&mut String, &str, &str, &AppMetrics);
+type WriteLines = fn(&mut String, &str, &str, &AppMetrics);
 
 /// Name, kind, help and lines of each metric.
-const METRICS: [(&str, &str, &str, Lines); 6] = [
+const METRICS: [(&str, &str, &str, WriteLines); 6] = [
     ("workflow_router_requests_total", "counter", "Requests answered, by class of status.", by_class),
     (
         "workflow_router_request_seconds",

@@ -7,34 +7,37 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, Version};
 use hyper::Request;
 
-use self::accepted::Accepted;
-use super::caller::Caller;
+use self::accepted::AcceptedCodings;
+use super::caller::RequestOrigin;
 use super::headers;
-use crate::app_log::{Access, Asked};
+use crate::app_log::{LogEntry, RequestFacts};
 use crate::body::ProxyBody;
 use crate::compress::{Coding, Encoder};
 use crate::site::Site;
-use crate::table::Found;
-use crate::worker::Shared;
+use crate::table::SiteRef;
+use crate::worker::WorkerState;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 /// Longest correlation id that is taken over from outside.
 const CORRELATION_BYTES_MAX: usize = 512;
 
-/// What of a request bears on its answer, kept until that is there.
-pub(super) struct Wishes {
+/// The facts of a request that its response depends on, kept until that is there.
+pub(super) struct ResponseContext {
     /// Request and correlation id.
     ids: Option<(HeaderValue, HeaderValue)>,
     /// Compression that is welcome.
-    accepted: Accepted,
+    accepted: AcceptedCodings,
 }
 
-impl Wishes {
+impl ResponseContext {
     /// Reads the request, and gives it its ids.
     pub(super) fn of<B>(rules: &RouterRules, request: &mut Request<B>) -> Self {
-        let accepted =
-            if may_compress(request) { Accepted::of(request.headers()) } else { Accepted::default() };
+        let accepted = if may_compress(request) {
+            AcceptedCodings::of(request.headers())
+        } else {
+            AcceptedCodings::default()
+        };
         let ids = rules.request_ids.then(|| new_ids(request.headers()));
         if let Some((id, correlation)) = &ids {
             request.headers_mut().insert(REQUEST_ID, id.clone());
@@ -43,16 +46,16 @@ impl Wishes {
         Self { ids, accepted }
     }
 
-    /// Begins to tell the request, where its app asked for that.
+    /// Begins the access line of a request, if its app wants one.
     pub(super) fn access<B>(
         &self,
-        shared: &Shared,
-        site: &Found,
+        shared: &WorkerState,
+        site: &SiteRef,
         host: &str,
-        caller: &Caller,
+        caller: &RequestOrigin,
         request: &Request<B>,
-    ) -> Option<Box<Access>> {
-        let asked = Asked {
+    ) -> Option<Box<LogEntry>> {
+        let asked = RequestFacts {
             method: request.method(),
             path: request.uri().path_and_query(),
             host,
@@ -60,15 +63,15 @@ impl Wishes {
             is_https: caller.is_https,
             id: self.ids.as_ref().map(|(id, _)| id.clone()),
         };
-        Access::begin(shared.app_log.as_ref(), site, asked)
+        LogEntry::begin(shared.app_log.as_ref(), site, asked)
     }
 
-    /// Makes the answer what the visitor is to see.
+    /// Makes the response for the client.
     pub(super) fn carry_out(
         self,
         rules: &RouterRules,
         site: Option<&Site>,
-        caller: &Caller,
+        caller: &RequestOrigin,
         mut answer: Response<ProxyBody>,
     ) -> Response<ProxyBody> {
         let is_streamed = answer.body().is_streamed();
@@ -78,12 +81,12 @@ impl Wishes {
         }
     }
 
-    /// Adds to the answer what belongs there; tells how it is to be compressed, if at all.
+    /// Adds headers to the response; returns its compression, if any.
     pub(super) fn add_to<B>(
         self,
         rules: &RouterRules,
         site: Option<&Site>,
-        caller: &Caller,
+        caller: &RequestOrigin,
         answer: &mut Response<B>,
         is_streamed: bool,
     ) -> Option<Coding> {
@@ -122,7 +125,7 @@ fn may_compress<B>(request: &Request<B>) -> bool {
     request.method() != Method::HEAD && request.version() >= Version::HTTP_11
 }
 
-/// Whether the answer is of a kind that is compressed for those who take it.
+/// Returns true if the response is compressible.
 fn is_compressible<B>(gzip: &Gzip, answer: &Response<B>) -> bool {
     let headers = answer.headers();
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());

@@ -1,5 +1,5 @@
-//! Phase 1: who asks, and how? What the connection tells; where a trusted proxy is at its other end, what that
-//! says of the connection before it.
+//! Phase 1: the client's address and scheme, from the connection; behind a trusted proxy from what the proxy
+//! sends.
 
 use std::net::IpAddr;
 
@@ -8,58 +8,58 @@ use domain::networks::Network;
 use http::HeaderMap;
 
 use crate::RouterSettings;
-use crate::connection::Visit;
+use crate::connection::ClientConnection;
 
-/// Who asks, over what.
+/// Address, scheme and port of a request's client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Caller {
+pub(super) struct RequestOrigin {
     pub(super) address: IpAddr,
-    /// Its port, 0 where nobody tells.
+    /// Its port, 0 if it is unknown.
     pub(super) address_port: u16,
     pub(super) is_https: bool,
     /// The port that was asked.
     pub(super) port: u16,
-    /// A trusted proxy told it.
+    /// Named by a trusted proxy.
     pub(super) is_proxied: bool,
 }
 
-impl Caller {
+impl RequestOrigin {
     pub(super) fn of(
         rules: &RouterRules,
         settings: &RouterSettings,
-        visit: Visit,
+        client: ClientConnection,
         headers: &HeaderMap,
     ) -> Self {
-        let peer = visit.peer.ip().to_canonical();
+        let peer = client.peer.ip().to_canonical();
         let trusted = &rules.trusted_proxies;
         if !is_among(trusted, peer) {
             return Self {
                 address: peer,
-                address_port: visit.peer.port(),
-                is_https: visit.is_tls,
-                port: port(settings, visit),
+                address_port: client.peer.port(),
+                is_https: client.is_tls,
+                port: port(settings, client),
                 is_proxied: false,
             };
         }
-        let is_https = visit.is_tls || last_word(headers, "x-forwarded-proto").is_some_and(is_secure);
+        let is_https = client.is_tls || last_word(headers, "x-forwarded-proto").is_some_and(is_secure);
         let told_port = last_word(headers, "x-forwarded-port").and_then(|text| text.parse().ok());
-        // The protocol is told about the connection as its owner saw it, so it knows the visitor best.
+        // The PROXY header describes the connection as its owner saw it, so it is the best source.
         let address = if rules.proxy_protocol { peer } else { original(trusted, peer, headers) };
         let port = told_port.unwrap_or(if is_https { 443 } else { 80 });
-        let address_port = if address == peer { visit.peer.port() } else { 0 };
+        let address_port = if address == peer { client.peer.port() } else { 0 };
         Self { address, address_port, is_https, port, is_proxied: true }
     }
 }
 
-fn port(settings: &RouterSettings, visit: Visit) -> u16 {
-    let https = settings.https.as_ref().filter(|_| visit.is_tls);
+fn port(settings: &RouterSettings, client: ClientConnection) -> u16 {
+    let https = settings.https.as_ref().filter(|_| client.is_tls);
     match https {
         Some(https) => https.public_port.unwrap_or(https.listen.port()),
         None => settings.public_port.unwrap_or(settings.listen.port()),
     }
 }
 
-/// The first address from the right that is none of the trusted ones; what stands left of it may be made up.
+/// The first address from the right that is not trusted; addresses to the left of it may be forged.
 fn original(trusted: &[Network], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let mut address = peer;
     for value in headers.get_all("x-forwarded-for").iter().rev() {
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    fn asked(trusted: &[&str], peer: &str, forwarded: &[(&'static str, &'static str)]) -> Caller {
+    fn asked(trusted: &[&str], peer: &str, forwarded: &[(&'static str, &'static str)]) -> RequestOrigin {
         let networks = trusted.iter().map(|text| Network::parse(text).expect("a network"));
         let rules = RouterRules { trusted_proxies: networks.collect(), ..RouterRules::default() };
         let settings = RouterSettings::new(([127, 0, 0, 1], 8080).into());
@@ -110,7 +110,7 @@ mod tests {
         for (name, value) in forwarded {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        Caller::of(&rules, &settings, Visit { peer, is_tls: false }, &headers)
+        RequestOrigin::of(&rules, &settings, ClientConnection { peer, is_tls: false }, &headers)
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Between phases 2 and 3: does a certificate authority ask whose host this is (HTTP-01, RFC 8555 section 8.3)? It is answered
-//! before anything that the app asks of visitors; a token that nobody waits for is left to the app.
+//! Between phases 2 and 3: HTTP-01 challenges of certificate authorities (RFC 8555 section 8.3). They are answered
+//! before the app's access rules; an unknown token is left to the app.
 
 use domain::challenges::answer;
 use http::{Method, StatusCode};

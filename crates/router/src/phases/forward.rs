@@ -4,8 +4,10 @@
 //! is tried again elsewhere when nothing of it was sent; GET and HEAD also when a reused connection
 //! closed before the first byte of the answer, for then the backend had most likely closed it before.
 
+mod collect;
 mod h2c;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,28 +22,35 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
-use super::caller::Caller;
+pub(super) use self::collect::linger_after;
+use super::caller::RequestOrigin;
 use super::{Refusal, guard, headers};
 use crate::affinity;
-use crate::body::{BodyError, ProxyBody};
-use crate::limits::Permit;
-use crate::metrics::{AppMetrics, Count};
+use crate::answer_error::ResponseError;
+use crate::body::{BodyFailure, ProxyBody};
+use crate::connection::HEADERS_MAX;
+use crate::connections::StreamHandle;
+use crate::limits::RequestPermit;
+use crate::metrics::{AppMetrics, Counter};
 use crate::pool::Sender;
-use crate::site::Site;
-use crate::table::{Found, InFlightGuard};
+use crate::site::{Destination, Site};
+use crate::table::{InFlightGuard, SiteRef};
 use crate::upstream;
-use crate::worker::Shared;
+use crate::worker::WorkerState;
 
+/// Longest head of a response, on both paths.
+pub(super) const ANSWER_HEAD_BYTES_MAX: usize = 256 << 10;
 /// Pause before backends that refused a connection are tried again.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Brings the request to a backend of `route` and its answer back.
 pub(super) async fn forward(
-    shared: &Rc<Shared>,
-    site: Found,
+    shared: &Rc<WorkerState>,
+    site: SiteRef,
     host: &str,
-    caller: &Caller,
-    permit: Option<Permit>,
+    caller: &RequestOrigin,
+    permit: Option<RequestPermit>,
+    attended: &Rc<StreamHandle>,
     mut request: Request<Incoming>,
 ) -> Response<ProxyBody> {
     if request.version() < Version::HTTP_11 {
@@ -49,13 +58,31 @@ pub(super) async fn forward(
         request.headers_mut().remove(header::UPGRADE);
     }
     let asked = headers::upgrade(request.headers());
+    let is_collected = collect::is_wanted(&site, &request, asked.is_some());
     let visitor = asked.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
     let timeout = site.rules.timeout;
     let source = SocketAddr::new(caller.address, caller.address_port);
     let wanted = wanted_replica(&site, &request);
     let mark = wanted.as_ref().and_then(|wanted| wanted.as_deref());
-    let outgoing = prepare(&site, site.metrics(&shared.metrics), caller, request);
+    let mut outgoing = prepare(&site, site.metrics(&shared.metrics), caller, request);
     let uri = outgoing.uri().clone();
+    if is_collected {
+        let source = collect::source(&shared.table.borrow().rules, caller);
+        let collected = match unserved(&site.destination(uri.path())) {
+            // Nobody is to send what nobody will take.
+            Some(refusal) => Err(refusal),
+            None => {
+                attended.is_sending(true);
+                let collected = collect::collect(shared, source, outgoing).await;
+                attended.is_sending(false);
+                collected
+            }
+        };
+        match collected {
+            Ok(collected) => outgoing = collected,
+            Err(refusal) => return refusal.into_response(),
+        }
+    }
     let attempt =
         async |site: &Site, backend: &Backend, guard: &mut InFlightGuard, request: Box<_>| match site
             .destination(uri.path())
@@ -64,17 +91,20 @@ pub(super) async fn forward(
             Protocol::Http1 => attempt(shared, site, host, backend, source, *request).await,
             Protocol::H2c => h2c::attempt(shared, site, backend, source, *request, guard).await,
         };
-    let exchanged = exchange(shared, site, host, &uri, mark, Box::new(outgoing), attempt).await;
+    let exchanged = send(shared, site, host, &uri, mark, Box::new(outgoing), attempt).await;
     match exchanged.map(|exchange| exchange.keeping(permit)) {
         Err(refusal) => refusal.into_response(),
-        Ok(Exchange { answer, guard }) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            switch_protocols(timeout, answer, visitor, guard)
+        Ok(UpstreamResponse { answer, guard }) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            switch_protocols(timeout, answer, visitor, guard, attended)
         }
-        Ok(Exchange { answer, .. }) if !headers::has_known_coding(answer.headers()) => {
-            oddly_coded().into_response()
-        }
-        Ok(Exchange { answer, guard }) => {
+        Ok(UpstreamResponse { answer, guard }) => {
             let (mut parts, body) = answer.into_parts();
+            let checked = headers::check_size(&parts.headers, ANSWER_HEAD_BYTES_MAX)
+                .and_then(|()| headers::check_answer(&mut parts.headers, parts.status));
+            if let Err(error) = checked {
+                guard.under_way().lost();
+                return Refusal::from(error).into_response();
+            }
             pass_on(&mut parts.headers, wanted, guard.backend_key(), caller);
             parts.version = Version::HTTP_11;
             Response::from_parts(parts, ProxyBody::answer(body, timeout, guard))
@@ -82,18 +112,18 @@ pub(super) async fn forward(
     }
 }
 
-/// Where visitors come back to the replica that answered before: the mark that this one brings, if any.
+/// Replica that sticky sessions ask for; the inner value is the request's cookie, if any.
 pub(super) fn wanted_replica<B>(site: &Site, request: &Request<B>) -> Option<Option<String>> {
     let is_sticky = site.rules.sticky && site.destination(request.uri().path()).is_sticky;
     is_sticky.then(|| affinity::wanted(request.headers()))
 }
 
-/// Makes of an app's headers what a visitor is to see.
+/// Makes the client's headers from an app's.
 pub(super) fn pass_on(
     headers: &mut HeaderMap,
     wanted: Option<Option<String>>,
     backend_key: &str,
-    caller: &Caller,
+    caller: &RequestOrigin,
 ) {
     headers::strip_hop_by_hop(headers);
     if let Some(wanted) = wanted {
@@ -102,19 +132,18 @@ pub(super) fn pass_on(
             headers.append(header::SET_COOKIE, affinity::cookie(&mark, caller.is_https));
         }
     }
-    // How the end of the body is told is for each connection to choose. Where chunks say it, a length beside them
-    // says nothing (RFC 9112 section 6.3).
+    // Each connection has its own framing. A length beside chunks means nothing (RFC 9112 section 6.3).
     if headers.remove(header::TRANSFER_ENCODING).is_some() {
         headers.remove(header::CONTENT_LENGTH);
     }
 }
 
 /// Makes the request what the app is to see, but for its body.
-pub(super) fn prepare_head<B>(site: &Site, caller: &Caller, request: &mut Request<B>) {
+pub(super) fn prepare_head<B>(site: &Site, caller: &RequestOrigin, request: &mut Request<B>) {
     let headers = request.headers_mut();
     let upgrade = headers::upgrade(headers);
     headers::strip_hop_by_hop(headers);
-    headers::strip_lookalikes(headers);
+    headers::strip_false_words(headers, caller);
     // The answer "100 Continue" is given by us as soon as the body is wanted.
     headers.remove(header::EXPECT);
     if let Some(coding) = headers.get_mut(header::TRANSFER_ENCODING) {
@@ -149,7 +178,7 @@ fn to_http1<B>(request: &mut Request<B>) {
 fn prepare(
     site: &Site,
     metrics: &Arc<AppMetrics>,
-    caller: &Caller,
+    caller: &RequestOrigin,
     mut request: Request<Incoming>,
 ) -> Request<ProxyBody> {
     prepare_head(site, caller, &mut request);
@@ -173,38 +202,38 @@ fn path_of(uri: &Uri) -> Uri {
     }
 }
 
-/// What came of a request.
-pub(super) struct Exchange<A> {
+/// Result of a request.
+pub(super) struct UpstreamResponse<A> {
     pub(super) answer: A,
     pub(super) guard: InFlightGuard,
 }
 
-impl<A> Exchange<A> {
+impl<A> UpstreamResponse<A> {
     /// Keeps the permit until the request has ended.
-    pub(super) fn keeping(mut self, permit: Option<Permit>) -> Self {
+    pub(super) fn keeping(mut self, permit: Option<RequestPermit>) -> Self {
         permit.into_iter().for_each(|permit| self.guard.keep(permit));
         self
     }
 }
 
-/// How one attempt failed.
-pub(super) enum Attempt<R> {
+/// Failure of one attempt.
+pub(super) enum AttemptError<R> {
     /// Nothing reached the app: the request may go elsewhere.
     Unsent(R),
-    /// The request is gone; this is what the visitor hears.
+    /// The request is lost; this is the client's response.
     Lost(Refusal),
 }
 
-/// Finds a backend that takes the request, by attempts that either way makes in its own manner.
-pub(super) async fn exchange<R, A>(
-    shared: &Rc<Shared>,
-    mut site: Found,
+/// Finds a backend that takes the request; each path makes the attempts itself.
+pub(super) async fn send<R, A>(
+    shared: &Rc<WorkerState>,
+    mut site: SiteRef,
     host: &str,
     uri: &Uri,
     mark: Option<&str>,
     mut request: R,
-    mut attempt: impl AsyncFnMut(&Site, &Backend, &mut InFlightGuard, R) -> Result<A, Attempt<R>>,
-) -> Result<Exchange<A>, Refusal> {
+    mut attempt: impl AsyncFnMut(&Site, &Backend, &mut InFlightGuard, R) -> Result<A, AttemptError<R>>,
+) -> Result<UpstreamResponse<A>, Refusal> {
     let deadline = Instant::now() + shared.settings.hold_timeout;
     let mut tried = Vec::new();
     loop {
@@ -217,13 +246,13 @@ pub(super) async fn exchange<R, A>(
             match attempt(&site, backend, &mut guard, request).await {
                 Ok(answer) => {
                     guard.under_way().answered();
-                    return Ok(Exchange { answer, guard });
+                    return Ok(UpstreamResponse { answer, guard });
                 }
-                Err(Attempt::Lost(refusal)) => {
+                Err(AttemptError::Lost(refusal)) => {
                     note_loss(&guard, &refusal);
                     return Err(refusal);
                 }
-                Err(Attempt::Unsent(back)) => {
+                Err(AttemptError::Unsent(back)) => {
                     metrics.retries.add(1);
                     request = back;
                 }
@@ -233,8 +262,8 @@ pub(super) async fn exchange<R, A>(
                 continue;
             }
         }
-        if to.wanted == 0 && to.backends.is_empty() {
-            return Err(unavailable("no process serves this app; scale one up with `deis scale`"));
+        if let Some(refusal) = unserved(&to) {
+            return Err(refusal);
         }
         let until = if tried.is_empty() { deadline } else { deadline.min(Instant::now() + REFUSED_PAUSE) };
         hold(shared, changed, until, deadline)
@@ -249,7 +278,13 @@ pub(super) async fn exchange<R, A>(
     }
 }
 
-/// A request that the visitor broke is nobody's loss.
+/// The refusal where nothing serves, nor is about to.
+fn unserved(to: &Destination<'_>) -> Option<Refusal> {
+    let is_unserved = to.wanted == 0 && to.backends.is_empty();
+    is_unserved.then(|| unavailable("no process serves this app; scale one up with `deis scale`"))
+}
+
+/// A request that the client broke does not count as lost.
 fn note_loss(guard: &InFlightGuard, refusal: &Refusal) {
     if matches!(refusal.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) {
         guard.under_way().lost();
@@ -258,7 +293,7 @@ fn note_loss(guard: &InFlightGuard, refusal: &Refusal) {
 
 /// Waits for a change of the table or `until`; refuses when too many wait or the deadline has passed.
 async fn hold(
-    shared: &Shared,
+    shared: &WorkerState,
     changed: impl Future<Output = ()>,
     until: Instant,
     deadline: Instant,
@@ -271,13 +306,13 @@ async fn hold(
     }
     shared.held_requests.set(shared.held_requests.get() + 1);
     let held = scopeguard(|| shared.held_requests.set(shared.held_requests.get() - 1));
-    // Either way the table is looked at again.
+    // The table is read again in both cases.
     let _ = tokio::time::timeout_at(until, changed).await;
     drop(held);
     Ok(())
 }
 
-/// Runs `end` also when the visitor hangs up and the future is dropped.
+/// Runs `end` also when the client disconnects and the future is dropped.
 fn scopeguard<F: FnMut()>(end: F) -> impl Drop {
     struct Guard<F: FnMut()>(F);
     impl<F: FnMut()> Drop for Guard<F> {
@@ -293,14 +328,14 @@ fn unavailable(text: &str) -> Refusal {
 }
 
 async fn attempt(
-    shared: &Rc<Shared>,
+    shared: &Rc<WorkerState>,
     site: &Site,
     host: &str,
     backend: &Backend,
     source: SocketAddr,
     request: Request<ProxyBody>,
-) -> Result<Response<Incoming>, Attempt<Box<Request<ProxyBody>>>> {
-    // With a PROXY header a connection speaks for one visitor alone.
+) -> Result<Response<Incoming>, AttemptError<Box<Request<ProxyBody>>>> {
+    // With a PROXY header a connection belongs to one client.
     let is_shared = site.rules.proxy_header.is_none();
     let pooled = is_shared.then(|| shared.pool.take(&backend.key)).flatten();
     let reused = pooled.is_some();
@@ -310,71 +345,54 @@ async fn attempt(
             Ok(sender) => sender,
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "cannot connect");
-                return Err(Attempt::Unsent(Box::new(request)));
+                return Err(AttemptError::Unsent(Box::new(request)));
             }
         },
     };
 
     let again = (reused && is_safe(&request)).then(|| copy(&request));
+    let failed = request.body().failed();
     let answer = tokio::time::timeout(site.rules.timeout, sender.try_send_request(request)).await;
     match answer {
-        Err(_) => Err(Attempt::Lost(too_late())),
+        Err(_) => Err(AttemptError::Lost(ResponseError::Late.into())),
         Ok(Ok(response)) => {
             if is_shared {
                 give_back(shared, host, backend, sender, response.status());
             }
             Ok(response)
         }
-        Ok(Err(mut error)) => match error.take_message().or(again) {
-            Some(request) => Err(Attempt::Unsent(Box::new(request))),
-            None => {
-                let error = error.into_error();
-                tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "request lost");
-                Err(Attempt::Lost(lost(&error)))
+        Ok(Err(mut error)) => {
+            if let Some(request) = error.take_message() {
+                return Err(AttemptError::Unsent(Box::new(request)));
             }
-        },
-    }
-}
-
-fn lost(error: &hyper::Error) -> Refusal {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        match error.downcast_ref() {
-            Some(BodyError::TooLarge(max)) => return guard::too_large(*max),
-            Some(BodyError::Broken(_)) => {
-                return Refusal::new(
-                    StatusCode::BAD_REQUEST,
-                    "the body of the request is malformed or was cut off",
-                );
+            let error = error.into_error();
+            let why = ResponseError::of_http1(&error);
+            if let Some(request) = again.filter(|_| why == ResponseError::Closed) {
+                return Err(AttemptError::Unsent(Box::new(request)));
             }
-            Some(BodyError::Silent(_)) => {
-                return Refusal::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "the body of the request did not come in time",
-                );
-            }
-            Some(BodyError::Compression(_)) | None => {}
+            tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "request lost");
+            Err(AttemptError::Lost(lost(failed.as_deref(), why)))
         }
-        cause = error.source();
     }
-    unanswered()
 }
 
-pub(super) fn too_late() -> Refusal {
-    Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the app did not answer in time")
+/// Reason why a request was lost: its own body, where that has failed, else the app.
+fn lost(failed: Option<&Cell<Option<BodyFailure>>>, error: ResponseError) -> Refusal {
+    failed.and_then(Cell::get).map_or_else(|| error.into(), failure)
 }
 
-pub(super) fn unanswered() -> Refusal {
-    Refusal::new(StatusCode::BAD_GATEWAY, "the app closed the connection without an answer")
-}
-
-pub(super) fn switched_unasked() -> Refusal {
-    // What follows may be meant for the other protocol.
-    Refusal::last(StatusCode::BAD_GATEWAY, "the app switched to a protocol that it was not asked for")
-}
-
-pub(super) fn oddly_coded() -> Refusal {
-    Refusal::new(StatusCode::BAD_GATEWAY, "the app answered in a transfer coding that nobody asked for")
+/// Response to a client whose request's body ended early.
+fn failure(failed: BodyFailure) -> Refusal {
+    match failed {
+        BodyFailure::TooLarge(bytes_max) => guard::too_large(bytes_max),
+        BodyFailure::Broken => {
+            Refusal::new(StatusCode::BAD_REQUEST, "the body of the request is malformed or was cut off")
+        }
+        BodyFailure::Late => {
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body of the request did not come in time")
+        }
+        BodyFailure::Lost => unavailable("the body of the request could not be kept; try again"),
+    }
 }
 
 /// GET and HEAD without a body change nothing (RFC 9110 section 9.2.1), so they may be sent twice.
@@ -395,23 +413,33 @@ fn copy(request: &Request<ProxyBody>) -> Request<ProxyBody> {
 }
 
 async fn connect(
-    shared: &Shared,
+    shared: &WorkerState,
     site: &Site,
     backend: &Backend,
     source: SocketAddr,
 ) -> std::io::Result<Sender> {
-    let stream = upstream::open(&shared.settings, site, backend, source).await?;
-    let (sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+    let stream = upstream::open(shared, site, backend, source).await?.outliving_hangups();
+    let (sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(ANSWER_HEAD_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(std::io::Error::other)?;
     tokio::task::spawn_local(async move {
-        // Its errors reach whoever waits for an answer on it.
+        // Its errors reach the request that waits for a response on it.
         let _ = connection.with_upgrades().await;
     });
     Ok(sender)
 }
 
 /// Puts the connection back into the pool once the answer's body has been read.
-fn give_back(shared: &Rc<Shared>, host: &str, backend: &Backend, mut sender: Sender, status: StatusCode) {
+fn give_back(
+    shared: &Rc<WorkerState>,
+    host: &str,
+    backend: &Backend,
+    mut sender: Sender,
+    status: StatusCode,
+) {
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return;
     }
@@ -425,31 +453,34 @@ fn give_back(shared: &Rc<Shared>, host: &str, backend: &Backend, mut sender: Sen
     });
 }
 
-/// Joins visitor and app after a 101 (WebSocket and the like), until both have hung up.
+/// Connects client and app after a 101 (WebSocket and the like), until both have hung up.
 fn switch_protocols(
     silence_max: Duration,
     mut response: Response<Incoming>,
     visitor: Option<(HeaderValue, OnUpgrade)>,
     mut guard: InFlightGuard,
+    attended: &Rc<StreamHandle>,
 ) -> Response<ProxyBody> {
     let visitor = visitor.filter(|(asked, _)| headers::agrees(asked, response.headers()));
     let Some((_, visitor)) = visitor else {
-        return switched_unasked().into_response();
+        guard.under_way().lost();
+        return Refusal::from(ResponseError::Switched).into_response();
     };
     guard.switched();
     let app = hyper::upgrade::on(&mut response);
+    let attended = Rc::clone(attended);
     tokio::task::spawn_local(async move {
         let joined = async { tokio::try_join!(visitor, app) }.await;
         if let Ok((visitor, app)) = joined {
             tunnel(TokioIo::new(visitor), TokioIo::new(app), silence_max, guard.metrics()).await;
         }
-        drop(guard);
+        drop((guard, attended));
     });
     let (parts, _) = response.into_parts();
     Response::from_parts(parts, ProxyBody::empty())
 }
 
-/// Copies both ways until both sides have ended, one has failed, or nothing came for `silence_max`.
+/// Copies in both directions until both sides have ended, one has failed, or nothing came for `silence_max`.
 async fn tunnel<V, A>(visitor: V, app: A, silence_max: Duration, metrics: &AppMetrics)
 where
     V: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -472,7 +503,7 @@ where
     tokio::select! { _ = both => (), () = silent => () }
 }
 
-async fn copy_noting<R, W>(from: &mut R, to: &mut W, moved: &std::cell::Cell<Instant>, bytes: &Count)
+async fn copy_noting<R, W>(from: &mut R, to: &mut W, moved: &std::cell::Cell<Instant>, bytes: &Counter)
 where
     R: tokio::io::AsyncRead + Unpin,
     W: tokio::io::AsyncWrite + Unpin,
@@ -486,6 +517,6 @@ where
             return;
         }
     }
-    // The other direction may go on: half-closed connections are legal.
+    // The other direction may continue: half-closed connections are legal.
     let _ = to.shutdown().await;
 }

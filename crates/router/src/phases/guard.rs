@@ -3,22 +3,22 @@
 use http::{Method, StatusCode, Version, header};
 use hyper::Request;
 
-use super::caller::Caller;
+use super::caller::RequestOrigin;
 use super::{Refusal, headers};
 use crate::RouterSettings;
 use crate::connection::HEADERS_MAX;
 use crate::site::Site;
 
-/// In the words of Deis, so that scripts which look for them go on finding them.
+/// The text of Deis, which scripts look for.
 const MAINTENANCE: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
     <title>Site Maintenance</title></head>\
     <body><h1>Site Maintenance</h1><p>Down for maintenance, please try again later.</p></body></html>";
 
-/// Checks in the order of components.md 5.4: maintenance comes before availability.
+/// Checks in the order of docs/spec/components.md 5.4: maintenance comes before availability.
 pub(super) fn check<B>(
     settings: &RouterSettings,
     site: &Site,
-    caller: &Caller,
+    caller: &RequestOrigin,
     host: &str,
     request: &Request<B>,
 ) -> Result<(), Refusal> {
@@ -44,7 +44,7 @@ pub(super) fn check<B>(
 /// Refuses what two readers could take for two different requests, or what no request of HTTP/1.1 can be made of.
 pub(super) fn check_form<B>(request: &Request<B>) -> Result<(), Refusal> {
     if request.method() == Method::CONNECT {
-        // What follows may be meant for the tunnel.
+        // Later bytes may be meant for the tunnel.
         return Err(Refusal::last(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here"));
     }
     check_target(request)?;
@@ -85,9 +85,14 @@ pub(super) fn too_large(bytes_max: u64) -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
 }
 
-/// 301 as Deis had it; 308 where 301 would make visitors send another method without the body (RFC 9110
-/// section 15.4.2).
-fn to_https<B>(settings: &RouterSettings, caller: &Caller, host: &str, request: &Request<B>) -> Refusal {
+/// 301 as in Deis; 308 where 301 would make clients send another method without the body (RFC 9110 section
+/// 15.4.2).
+fn to_https<B>(
+    settings: &RouterSettings,
+    caller: &RequestOrigin,
+    host: &str,
+    request: &Request<B>,
+) -> Refusal {
     let status = match *request.method() {
         Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
         _ => StatusCode::PERMANENT_REDIRECT,
@@ -96,11 +101,11 @@ fn to_https<B>(settings: &RouterSettings, caller: &Caller, host: &str, request: 
     let is_websocket =
         asks_for.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let scheme = if is_websocket { "wss" } else { "https" };
-    // A proxy in front has a door of its own.
+    // A proxy in front has its own port.
     let port = settings.https.as_ref().filter(|_| !caller.is_proxied);
     let port = port.map(|https| https.public_port.unwrap_or(https.listen.port()));
     let port = port.filter(|port| *port != 443).map(|port| format!(":{port}")).unwrap_or_default();
-    // An address of IPv6 has lost its brackets on the way.
+    // The parser has removed the brackets of an IPv6 address.
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let location = Some(format!("{scheme}://{host}{port}{path}"));

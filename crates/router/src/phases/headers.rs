@@ -1,11 +1,14 @@
-//! Headers between visitor and app: what is added, and what belongs to one connection only.
+//! Headers between client and app: those that are added, and those of one connection only.
 
 use std::io::Write as _;
 use std::time::SystemTime;
 
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::caller::Caller;
+use super::caller::RequestOrigin;
+use crate::answer_error::ResponseError;
+use crate::fast::response::length;
 
 /// Headers that speak of one connection (RFC 9110 section 7.6.1); framing is hyper's business.
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -17,8 +20,8 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
-/// What is the router's to say, so that a visitor can neither make us drop it by naming it in Connection nor say it
-/// in a spelling that apps take for the same: how long the body is, whose request it is, who asks.
+/// Headers that the router itself sets. A client must not make it drop them by naming them in Connection, nor set
+/// them in a spelling that apps read as the same: body length, host, client address.
 const OURS: [&str; 10] = [
     "content-length",
     "transfer-encoding",
@@ -32,18 +35,18 @@ const OURS: [&str; 10] = [
     "x-request-start",
 ];
 
-/// Whether the sender asks to change the protocol, to which one.
+/// Protocol that the sender asks to upgrade to, if any.
 ///
 /// Never to `h2c` (obsolete by RFC 9113 section 3.1): requests in such a tunnel would pass by all rules.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocol = headers.get(header::UPGRADE)?;
     let wants_upgrade = connection_options(headers).any(|option| option.eq_ignore_ascii_case("upgrade"));
-    // Wherever it stands: nobody knows how an app reads a list that is damaged.
+    // Anywhere in the value: apps may read a damaged list in any way.
     let is_h2c = protocol.to_str().ok()?.to_ascii_lowercase().contains("h2c");
     (wants_upgrade && !is_h2c).then(|| protocol.clone())
 }
 
-/// Whether an answer switches to protocols that were asked for, and to no others (RFC 9110 section 7.8).
+/// Returns true if a response switches to requested protocols, and to no others (RFC 9110 section 7.8).
 pub(super) fn agrees(asked: &HeaderValue, answer: &HeaderMap) -> bool {
     let words = |value: &HeaderValue| -> Vec<String> {
         let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
@@ -53,8 +56,34 @@ pub(super) fn agrees(asked: &HeaderValue, answer: &HeaderMap) -> bool {
     !chosen.is_empty() && chosen.iter().all(|protocol| asked.contains(protocol))
 }
 
-/// Whether a message is in chunks or in no transfer coding: any other could hide where its body ends (RFC 9112
-/// section 6.1), and none was asked for.
+/// Limits the head of a response; hyper limits the bytes that it has not read yet.
+pub(super) fn check_size(headers: &HeaderMap, bytes_max: usize) -> Result<(), ResponseError> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > bytes_max { Err(ResponseError::HeadTooLarge) } else { Ok(()) }
+}
+
+/// Checks the head of a response by the rules of both paths, where hyper accepts more: one length, and no coding
+/// but chunks.
+pub(super) fn check_answer(headers: &mut HeaderMap, status: StatusCode) -> Result<(), ResponseError> {
+    if !has_known_coding(headers) {
+        return Err(ResponseError::TransferCoding);
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter().map(|value| length(value.as_bytes()));
+    let Some(first) = lengths.next().transpose()? else { return Ok(()) };
+    if lengths.any(|other| other != Ok(first)) {
+        return Err(ResponseError::ContentLength);
+    }
+    if status == StatusCode::NO_CONTENT {
+        // It has no body, and says no length (RFC 9110 section 8.6).
+        headers.remove(header::CONTENT_LENGTH);
+    } else {
+        headers.insert(header::CONTENT_LENGTH, first.into());
+    }
+    Ok(())
+}
+
+/// Returns true if a message is chunked or has no transfer coding: any other could hide the end of its body (RFC
+/// 9112 section 6.1), and none was asked for.
 pub(super) fn has_known_coding(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -80,24 +109,73 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
 }
 
-/// Removes names that apps take for the router's own: CGI, WSGI and Rack make `_` of each `-`.
-pub(super) fn strip_lookalikes(headers: &mut HeaderMap) {
-    let lookalikes: Vec<_> = headers.keys().filter(|name| is_lookalike(name.as_str())).cloned().collect();
-    for name in &lookalikes {
+/// Headers that apps and frameworks trust as a proxy's: client address, host, path and scheme. Only a trusted
+/// proxy may set them. Names that begin with `x-forwarded-` count too.
+const OF_PROXIES: [&str; 24] = [
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "client-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "front-end-https",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded",
+    "x-forwarder-for",
+    "x-host",
+    "x-http-host-override",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-original-url",
+    "x-originating-ip",
+    "x-proxyuser-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-rewrite-url",
+    "x-scheme",
+    "x-url-scheme",
+];
+
+/// Becomes `HTTP_PROXY` in CGI, which HTTP clients in an app use as their proxy (httpoxy, CVE-2016-5385).
+const HTTPOXY: &str = "proxy";
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Removes headers that clients must not set, and names that apps read as the router's own: CGI, WSGI and Rack map
+/// `_` and `-` to the same. Those of a trusted proxy stay; the client's address is set from our own reading.
+pub(super) fn strip_false_words(headers: &mut HeaderMap, caller: &RequestOrigin) {
+    let is_false = |name: &&HeaderName| is_false_word(name.as_str(), caller.is_proxied);
+    let false_words: Vec<_> = headers.keys().filter(is_false).cloned().collect();
+    for name in &false_words {
         headers.remove(name);
+    }
+    if caller.is_proxied && headers.contains_key(REAL_IP) {
+        headers.insert(REAL_IP, written(format_args!("{}", caller.address)));
     }
 }
 
-fn is_lookalike(name: &str) -> bool {
-    let same = |ours: &&str| {
-        let dashed = |byte| if byte == b'_' { b'-' } else { byte };
-        ours.len() == name.len() && name.bytes().map(dashed).eq(ours.bytes())
-    };
-    name.contains('_') && OURS.iter().any(same)
+fn is_false_word(name: &str, is_proxied: bool) -> bool {
+    let has_underscore = name.contains('_');
+    // The first letter sorts out most names.
+    if !has_underscore && !matches!(name.as_bytes().first(), Some(b'c' | b'f' | b'p' | b't' | b'x')) {
+        return false;
+    }
+    if has_underscore {
+        let dashed = name.replace('_', "-");
+        return OURS.contains(&dashed.as_str()) || is_of_proxies(&dashed);
+    }
+    name == HTTPOXY || (!is_proxied && is_of_proxies(name))
 }
 
-/// Tells the app who asks and how (components.md 5.6). Values from outside are replaced.
-pub(super) fn add_forwarded(headers: &mut HeaderMap, caller: &Caller) {
+fn is_of_proxies(name: &str) -> bool {
+    let is_ours = || OURS.contains(&name);
+    OF_PROXIES.contains(&name) || (name.starts_with("x-forwarded-") && !is_ours())
+}
+
+/// Sends the client's address and scheme to the app (docs/spec/components.md 5.6). Values from outside are
+/// replaced.
+pub(super) fn add_forwarded(headers: &mut HeaderMap, caller: &RequestOrigin) {
     headers.insert(FORWARDED_FOR, written(format_args!("{}", caller.address)));
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if caller.is_https { "https" } else { "http" }));
     headers.insert(FORWARDED_PORT, HeaderValue::from(caller.port));
@@ -204,16 +282,27 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_from_the_routers_by_an_underscore_are_told() {
-        for (name, expected) in [
-            ("x_forwarded_for", true),
-            ("x-forwarded_proto", true),
-            ("content_length", true),
-            ("x-forwarded-for", false),
-            ("x_forwarded_forr", false),
-            ("api_key", false),
+    fn words_that_are_not_a_visitors_are_told_also_with_underscores() {
+        for (name, of_stranger, of_proxy) in [
+            ("x_forwarded_for", true, true),
+            ("x-forwarded_proto", true, true),
+            ("content_length", true, true),
+            ("x_real_ip", true, true),
+            ("x-forwarded-for", false, false),
+            ("x-forwarded-host", true, false),
+            ("x-forwarded-anything", true, false),
+            ("x_forwarded_anything", true, true),
+            ("forwarded", true, false),
+            ("x-real-ip", true, false),
+            ("true-client-ip", true, false),
+            ("proxy", true, true),
+            ("proxy-status", false, false),
+            ("api_key", false, false),
+            ("cookie", false, false),
+            ("x-requested-with", false, false),
         ] {
-            assert_eq!(is_lookalike(name), expected, "{name}");
+            let told = (is_false_word(name, false), is_false_word(name, true));
+            assert_eq!(told, (of_stranger, of_proxy), "{name}");
         }
     }
 }

@@ -5,13 +5,17 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::Refusal;
-use super::caller::Caller;
-use crate::limits::Permit;
+use super::caller::RequestOrigin;
+use crate::limits::RequestPermit;
 use crate::site::Site;
-use crate::worker::Shared;
+use crate::worker::WorkerState;
 
 /// Counts the request for as long as the permit lives; there is none where nothing is bounded.
-pub(super) fn admit(shared: &Shared, site: &Site, caller: &Caller) -> Result<Option<Permit>, Refusal> {
+pub(super) fn admit(
+    shared: &WorkerState,
+    site: &Site,
+    caller: &RequestOrigin,
+) -> Result<Option<RequestPermit>, Refusal> {
     shared.limits.admit(&site.rules.limits, &site.route.owner, caller.address).map_err(too_many)
 }
 

@@ -8,27 +8,28 @@ use http::{Method, StatusCode};
 use hyper::{Request, Response};
 
 use crate::access::AccessLines;
-use crate::app_log::Access;
+use crate::answer_error::ResponseError;
+use crate::app_log::{self, LogEntry};
 use crate::body::ProxyBody;
 use crate::site::Site;
-use crate::worker::Shared;
+use crate::worker::WorkerState;
 
-pub(super) struct Entry {
+pub(super) struct AccessEntry {
     begun: Instant,
     method: Method,
-    /// Where the operator wants a line.
+    /// Path for an access line, if they are enabled.
     path: Option<String>,
     client: IpAddr,
 }
 
-impl Entry {
+impl AccessEntry {
     pub(super) fn begin<B>(request: &Request<B>, client: IpAddr) -> Self {
         // The query may hold secrets; it stays out.
         let path = AccessLines::are_wanted().then(|| request.uri().path().to_owned());
         Self { begun: Instant::now(), method: request.method().clone(), path, client }
     }
 
-    pub(super) fn end(self, shared: &Shared, site: Option<&Site>, status: StatusCode) {
+    pub(super) fn end(self, shared: &WorkerState, site: Option<&Site>, status: StatusCode) {
         let Self { begun, method, path, client } = self;
         let took = begun.elapsed();
         let metrics = &shared.metrics;
@@ -49,13 +50,45 @@ impl Entry {
     }
 }
 
-/// The answer, which is told in the app's log once it has ended.
-pub(super) fn told(
+/// Logged status for a client that left before the response.
+pub(super) fn visitor_left() -> StatusCode {
+    StatusCode::from_u16(app_log::VISITOR_LEFT).expect("three digits")
+}
+
+/// The entry of a request that waits for an app. Dropped before there is a response, it records that the client
+/// left.
+pub(super) struct PendingEntry<'a> {
+    entry: Option<AccessEntry>,
+    shared: &'a WorkerState,
+    site: &'a Site,
+}
+
+impl<'a> PendingEntry<'a> {
+    pub(super) fn begin(entry: AccessEntry, shared: &'a WorkerState, site: &'a Site) -> Self {
+        Self { entry: Some(entry), shared, site }
+    }
+
+    /// The answer is there.
+    pub(super) fn end(mut self, status: StatusCode) {
+        let entry = self.entry.take();
+        entry.into_iter().for_each(|entry| entry.end(self.shared, Some(self.site), status));
+    }
+}
+
+impl Drop for PendingEntry<'_> {
+    fn drop(&mut self) {
+        let entry = self.entry.take();
+        entry.into_iter().for_each(|entry| entry.end(self.shared, Some(self.site), visitor_left()));
+    }
+}
+
+/// The response, which is logged in the app's log once it has ended.
+pub(super) fn logged(
     answer: Response<ProxyBody>,
-    access: Option<Box<Access>>,
+    access: Option<Box<LogEntry>>,
     release: Option<u64>,
 ) -> Response<ProxyBody> {
     let Some(mut access) = access else { return answer };
-    access.answered(answer.status(), release);
-    answer.map(|body| body.told(access))
+    access.answered(answer.status(), release, answer.extensions().get::<ResponseError>().copied());
+    answer.map(|body| body.logged(access))
 }

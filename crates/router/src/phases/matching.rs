@@ -5,11 +5,11 @@ use http::{StatusCode, Version, header};
 use hyper::Request;
 
 use super::Refusal;
-use crate::table::Found;
-use crate::worker::Shared;
+use crate::table::SiteRef;
+use crate::worker::WorkerState;
 
 /// Finds the route with its rules; 400 without one clear host (RFC 9112 section 3.2), 404 for a host of nobody.
-pub(super) fn site<B>(shared: &Shared, request: &Request<B>) -> Result<(Found, String), Refusal> {
+pub(super) fn site<B>(shared: &WorkerState, request: &Request<B>) -> Result<(SiteRef, String), Refusal> {
     let host = host(request).ok_or_else(|| {
         Refusal::last(StatusCode::BAD_REQUEST, "a request needs exactly one valid Host header")
     })?;

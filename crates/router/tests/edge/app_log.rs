@@ -1,4 +1,4 @@
-//! What apps are told in their logs: requests, and releases that have left.
+//! Lines in apps' logs: requests, and releases that have left.
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};

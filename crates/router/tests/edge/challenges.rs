@@ -1,4 +1,4 @@
-//! What hosts answer to certificate authorities.
+//! Responses of hosts to certificate authorities.
 
 use domain::challenges::Challenge;
 use domain::routing::Route;

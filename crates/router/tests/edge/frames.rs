@@ -18,6 +18,7 @@ pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
@@ -27,7 +28,7 @@ pub const MAX_CONCURRENT_STREAMS: u16 = 3;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What became of a stream.
+/// Outcome of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Status(u16),
@@ -51,7 +52,7 @@ pub struct Http2 {
     visitor: Visitor,
 }
 
-/// How visitors of a world connect, whose certificate for `echo.test` it sets.
+/// TLS configuration of clients of a world; it sets the certificate of `echo.test`.
 pub fn http2_of(world: &World) -> Arc<ClientConfig> {
     let platform = pair(&["echo.test"]);
     world.set_platform_certificate(platform.clone());
@@ -67,7 +68,7 @@ impl Http2 {
         this
     }
 
-    /// Whether the router still took it.
+    /// Sends a frame; true if the router still accepted it.
     pub fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
         let length = u32::try_from(payload.len()).expect("a small frame").to_be_bytes();
         let mut frame = vec![length[1], length[2], length[3], kind, flags];
@@ -98,7 +99,7 @@ impl Http2 {
         }
     }
 
-    /// What the body of a stream's answer is, once its head is there.
+    /// Body of a stream's response, once its head has come.
     pub fn body(&mut self, stream: u32) -> String {
         self.try_body(stream).expect("the answer ends")
     }

@@ -1,5 +1,5 @@
-//! Where a body ends: what two readers could take differently is refused or said anew, and what is left of a
-//! connection is never taken for a request (RFC 9112 sections 2.2, 5, 6, 7).
+//! Framing of bodies: a message that two readers could read differently is refused or reframed, and unread bytes
+//! of a connection are never read as a request (RFC 9112 sections 2.2, 5, 6, 7).
 
 use std::net::Shutdown;
 

@@ -49,7 +49,7 @@ async fn end(frames: Frames, name: &'static str, value: &str) {
     frames.send(Ok(Frame::trailers(trailers))).await.expect("somebody reads");
 }
 
-/// What comes next of a body: its text, or its trailers as `name=value`; none of one that was given up.
+/// Next part of a body: its text, or its trailers as `name=value`; `None` of a body that was aborted.
 async fn next(body: &mut Incoming) -> Option<String> {
     let frame = body.frame().await?.ok()?;
     match frame.into_data() {
@@ -136,7 +136,7 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Body>, Infallible> 
 }
 
 /// A visitor's connection of HTTP/2.
-async fn visit(world: &World) -> client::SendRequest<Body> {
+async fn connect(world: &World) -> client::SendRequest<Body> {
     let platform = pair(&["grpc.test"]);
     world.set_platform_certificate(platform.clone());
     let config = trusting(&platform, &[&TLS13], &["h2"]);
@@ -161,7 +161,7 @@ async fn streams_and_trailers_pass_both_ways() {
     let app = GrpcApp::start(200).await;
     let world = World::start();
     world.serve(vec![app.route()]);
-    let mut sender = visit(&world).await;
+    let mut sender = connect(&world).await;
 
     let (frames, answer) = call(&mut sender).await;
 
@@ -185,7 +185,7 @@ async fn one_connection_carries_many_requests_and_another_what_the_app_does_not_
     let app = GrpcApp::start(2).await;
     let world = World::start_with(|settings| settings.workers = 1);
     world.serve(vec![app.route()]);
-    let mut sender = visit(&world).await;
+    let mut sender = connect(&world).await;
     let mut open = Vec::new();
     for (calls, connections) in [(2, 1), (4, 2)] {
         while open.len() < calls {
@@ -248,7 +248,7 @@ async fn a_backend_that_is_gone_is_left_and_one_that_does_not_speak_http2_is_an_
     let mut route = app.route();
     route.backends.push(Backend { key: gone.key.clone(), address: gone.address, release: 1 });
     world.serve(vec![route.clone()]);
-    let mut sender = visit(&world).await;
+    let mut sender = connect(&world).await;
 
     for _ in 0..10 {
         let (frames, answer) = call(&mut sender).await;
@@ -269,7 +269,7 @@ async fn with_a_proxy_header_each_request_has_a_connection_of_its_own_to_its_end
     let mut route = app.route();
     route.rules.proxy_header = Some(ProxyHeader::V1);
     world.serve(vec![route]);
-    let mut sender = visit(&world).await;
+    let mut sender = connect(&world).await;
 
     for connections in 1..=2 {
         let (frames, answer) = call(&mut sender).await;

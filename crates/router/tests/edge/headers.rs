@@ -104,6 +104,50 @@ fn what_the_router_says_cannot_be_stripped_by_naming_it() {
     assert!(seen.ends_with("\r\n\r\nhello"), "{seen}");
 }
 
+/// Headers that frameworks trust as a proxy's: host, address, path and scheme.
+const WORDS_OF_PROXIES: &str = "X-Forwarded-Host: evil.test\r\nX_Forwarded_Host: evil.test\r\nForwarded: for=6.6.6.6;host=evil.test\r\n\
+     X-Real-IP: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\nX-Forwarded-Server: evil.test\r\nX-Forwarded-Prefix: /evil\r\n\
+     X-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\nTrue-Client-IP: 6.6.6.6\r\nX-Client-IP: 6.6.6.6\r\n\
+     X-Forwarded-Ssl: on\r\nFront-End-Https: on\r\nProxy: http://evil.test:3128/\r\nPROXY: evil.test\r\n";
+
+#[test]
+fn what_only_a_proxy_may_say_of_a_request_is_not_passed_on_from_strangers() {
+    let app = echo();
+    let world = world_of(&app);
+    // On the fast path, and on the slow one.
+    for rest in ["Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"] {
+        let answer =
+            said(&world, &format!("{HEAD}Connection: close\r\nX-Kept: 1\r\n{WORDS_OF_PROXIES}{rest}"));
+
+        let seen = seen(&answer).to_lowercase();
+        for word in ["evil", "6.6.6.6", "/admin", "x-forwarded-ssl", "front-end-https", "proxy"] {
+            assert!(!seen.contains(word), "{word} in {seen}");
+        }
+        assert_eq!(header(&seen, "x-kept"), Some("1"));
+    }
+}
+
+#[test]
+fn a_trusted_proxy_says_by_which_host_it_was_asked_but_nobody_says_proxy() {
+    let app = echo();
+    let world = world_of(&app);
+    let network = domain::networks::Network::parse("127.0.0.0/8").expect("a network");
+    world.tell(|rules| rules.trusted_proxies = vec![network]);
+
+    let answer = said(
+        &world,
+        &format!(
+            "{HEAD}Connection: close\r\nX-Forwarded-For: 192.0.2.9\r\n{WORDS_OF_PROXIES}Content-Length: 0\r\n\r\n"
+        ),
+    );
+
+    let seen = seen(&answer);
+    assert_eq!(header(seen, "x-forwarded-host"), Some("evil.test"), "{seen}");
+    assert_eq!(header(seen, "x-real-ip"), Some("192.0.2.9"), "who asks, as it was understood");
+    assert_eq!(header(seen, "proxy"), None);
+    assert!(!seen.contains('_'), "{seen}");
+}
+
 /// Many apps take `_` for `-` (CGI, WSGI, Rack): there, such a header would overwrite the router's.
 #[test]
 fn names_that_apps_take_for_the_routers_are_dropped() {

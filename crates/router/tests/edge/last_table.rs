@@ -1,4 +1,4 @@
-//! What a router serves when it starts and its engine does not answer.
+//! A router that starts while its engine does not answer.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How often and how many at once may ask.
+//! Rate and concurrency limits.
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};

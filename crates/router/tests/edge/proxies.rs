@@ -105,7 +105,7 @@ fn a_trusted_proxy_tells_who_asks_and_how() {
     assert_eq!(
         header(&plain.head, "location"),
         Some("https://echo.test/"),
-        "the proxy has a door of its own"
+        "the proxy has a connection of its own"
     );
 }
 

@@ -29,7 +29,7 @@ pub fn attached(pair: &Pair, domains: &[&str]) -> AttachedCert {
     AttachedCert { name: "foo".to_owned(), domains, pair: Arc::new(pair.clone()) }
 }
 
-/// How a visitor speaks TLS who trusts this certificate and no other.
+/// TLS configuration of a client that trusts only this certificate.
 pub fn trusting(
     pair: &Pair,
     versions: &[&'static SupportedProtocolVersion],
@@ -54,7 +54,7 @@ fn offering(mut config: ClientConfig, alpn: &[&str]) -> Arc<ClientConfig> {
 }
 
 /// Shakes hands; an error where that fails.
-fn shaken(
+pub fn shaken(
     address: SocketAddr,
     name: &str,
     config: &Arc<ClientConfig>,
@@ -83,7 +83,7 @@ pub fn connect(address: SocketAddr, name: &str, pair: &Pair) -> Result<Visitor, 
     connect_with(address, name, &trusting(pair, &[&TLS12, &TLS13], &[]))
 }
 
-/// What a handshake has come to.
+/// Result of a handshake.
 pub struct Shown {
     pub protocol: Option<Vec<u8>>,
     pub certificate: Vec<u8>,
@@ -100,7 +100,7 @@ pub fn handshake(
     Ok(Shown { protocol: connection.alpn_protocol().map(<[u8]>::to_vec), certificate })
 }
 
-/// How a certificate authority speaks TLS: what it is shown is what it asks for, whoever has signed it.
+/// TLS configuration of a certificate authority: it accepts any certificate, whoever signed it.
 pub fn accepting_anything(alpn: &[&str]) -> Arc<ClientConfig> {
     let provider = Arc::new(default_provider());
     let verifier = Arc::new(Anything(Arc::clone(&provider)));

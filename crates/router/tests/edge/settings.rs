@@ -1,7 +1,7 @@
 //! Every setting by its text, as an annotation or a flag has it, and what is seen of it on the wire: without it,
 //! and with it. A setting that the docs have and nobody shows here fails.
 //!
-//! What the API sets is shown in the controller's tests, from a call to the route.
+//! The controller's tests cover settings made through the API, from the call to the route.
 
 mod app;
 mod ground;
@@ -23,7 +23,7 @@ type Texts = &'static [(&'static str, &'static str)];
 struct Setting {
     key: &'static str,
     text: &'static str,
-    /// What the router is told besides, both times.
+    /// Further settings of the router, both times.
     router: Texts,
     seen: fn(&Ground) -> bool,
 }

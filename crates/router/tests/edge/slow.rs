@@ -45,23 +45,30 @@ fn a_connection_that_asks_for_nothing_more_is_closed() {
 }
 
 #[test]
-fn connections_beyond_the_bound_wait_until_another_ends() {
-    let app = echo();
+fn connections_beyond_the_bound_wait_while_all_others_are_served() {
+    let (go_on, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let app = App::start("echo", move |request| {
+        if request.head.starts_with("GET /slow") {
+            wait.lock().expect("not poisoned").recv().expect("the test says when");
+        }
+        let head = request.head.clone();
+        request.answer(&head);
+        true
+    });
     let world = World::start_with(|settings| {
         settings.workers = 1;
         settings.connections_max = 1;
     });
     world.serve(vec![route("echo", &[&app])]);
     let mut first = Visitor::connect(&world);
-    first.send("GET /first HTTP/1.1\r\nHost: echo.test\r\n\r\n");
-    assert_eq!(first.answer().status, 200);
+    first.send("GET /slow HTTP/1.1\r\nHost: echo.test\r\n\r\n");
+    world.wait_for_metric("under_way{app=\"echo\"} 1");
 
     let mut second = Visitor::connect(&world);
     second.send("GET /second HTTP/1.1\r\nHost: echo.test\r\n\r\n");
-    first.send("GET /first HTTP/1.1\r\nHost: echo.test\r\n\r\n");
-    assert_eq!(first.answer().status, 200);
-    assert_eq!(app.count(), 2, "the second visitor waits");
-    drop(first);
+    go_on.send(()).expect("the app waits");
+    assert!(first.answer().body.starts_with("GET /slow "), "who is served is not closed for another");
 
     assert!(second.answer().body.starts_with("GET /second "));
 }

@@ -15,7 +15,7 @@ use corpus::{Case, Verdict};
 
 const AFTER: &str = "GET /after HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n";
 
-/// What a back end says to it.
+/// Request of the next client on the same connection, as a back end sees it.
 const AFTER_BODY: &str = "GET /after";
 
 /// One of the answers on a connection.
@@ -59,9 +59,9 @@ fn run(kind: Kind) {
         settings.workers = 1;
         settings.head_timeout = Duration::from_secs(2);
     });
-    let mut impatient = route("echo", &[&backend.app]);
-    impatient.rules.timeout = Some(Duration::from_secs(2));
-    world.serve(vec![impatient]);
+    let mut with_timeout = route("echo", &[&backend.app]);
+    with_timeout.rules.timeout = Some(Duration::from_secs(2));
+    world.serve(vec![with_timeout]);
     let failures: Vec<_> = cases().iter().filter_map(|case| verdict(&world, &backend, case).err()).collect();
     assert!(failures.is_empty(), "behind the router, {kind:?} is misled:\n{}", failures.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! What is asked for and of whom: request targets and Host (RFC 9112 section 3.2, RFC 9110 section 7.2).
+//! Request targets and Host (RFC 9112 section 3.2, RFC 9110 section 7.2).
 
 use crate::app::header;
 use crate::echo::{echo, said, seen, status, world_of};

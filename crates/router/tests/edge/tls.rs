@@ -1,4 +1,4 @@
-//! Which certificate visitors are shown, and how TLS is spoken.
+//! Certificates and TLS versions for clients.
 
 use std::time::Duration;
 

@@ -71,7 +71,7 @@ impl Visitor {
         String::from_utf8(rest).expect("UTF-8")
     }
 
-    /// Whether the router has closed the connection, after whatever it still said.
+    /// Returns true if the router has closed the connection, after any last data.
     pub fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         // A reset is an end too; only the time running out is none.
@@ -113,7 +113,7 @@ impl Visitor {
     }
 }
 
-fn is_late(error: &std::io::Error) -> bool {
+pub fn is_late(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 

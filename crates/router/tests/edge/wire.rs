@@ -139,6 +139,7 @@ fn an_answer_before_the_end_of_the_body_reaches_the_visitor() {
         false
     });
     let world = world_of(&app);
+    world.tell(|rules| rules.request_buffering = false);
     let mut visitor = Visitor::connect(&world);
 
     visitor.send(&format!("{HEAD}Content-Length: 1000000\r\n\r\nbegun"));
@@ -203,25 +204,83 @@ fn a_visitor_of_http_1_0_gets_no_chunks() {
     assert_eq!((header(head, "transfer-encoding"), body), (None, "hi"));
 }
 
-#[test]
-fn an_app_that_breaks_the_rules_is_answered_for() {
-    for (what, answer) in [
-        ("two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi"),
-        ("a bare CR", "HTTP/1.1 200 OK\r\nX-A: b\rX-B: c\r\nContent-Length: 2\r\n\r\nhi"),
-        ("no HTTP", "hello\r\n\r\n"),
-        (
-            "a switch that nobody asked for",
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-        ),
-    ] {
-        let app = App::start("echo", move |request| {
-            request.send(answer);
-            false
-        });
-        let world = world_of(&app);
+/// Asks an app that answers so, once on each way: with lines in its log, an app's requests go through hyper.
+fn ask_on_both_ways(answer: &str, request: &str, look: impl Fn(bool, &mut Visitor)) -> World {
+    let sent = answer.to_owned();
+    let app = App::start("echo", move |request| {
+        request.send(&sent);
+        false
+    });
+    let world = World::start();
+    for is_told in [false, true] {
+        let mut told = route("echo", &[&app]);
+        told.rules.access_log = Some(is_told);
+        world.serve(vec![told]);
         let mut visitor = Visitor::connect(&world);
-        visitor.send("POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 0\r\n\r\n");
-        assert_eq!(visitor.answer().status, 502, "{what}");
+        visitor.send(request);
+        look(is_told, &mut visitor);
+    }
+    world
+}
+
+#[test]
+fn an_app_that_breaks_the_rules_is_answered_for_in_the_same_words_on_both_ways() {
+    let many: String = (0..101).map(|number| format!("X-{number}: v\r\n")).collect();
+    let (many, long) = (format!("HTTP/1.1 200 OK\r\n{many}\r\n"), "a".repeat(300_000));
+    let long = format!("HTTP/1.1 200 OK\r\nX-A: {long}\r\n\r\n");
+    let folded = "with a header that is malformed or folded over several lines";
+    let lengths = "with a Content-Length that is no number, or with several that differ";
+    let too_large = "with more than 100 headers, or with a head longer than 256 KiB";
+    let coding = "in a transfer coding that nobody asked for";
+    let no_http = "with something that is not HTTP/1.1: its status line is malformed";
+    for (answer, words) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi", lengths),
+        ("HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nhi", lengths),
+        ("HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n", lengths),
+        ("HTTP/1.1 200 OK\r\nX-A: b\rX-B: c\r\nContent-Length: 2\r\n\r\nhi", folded),
+        ("HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nhi", folded),
+        (&many, too_large),
+        (&long, too_large),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhi", coding),
+        ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", coding),
+        ("hello\r\n\r\n", no_http),
+        ("HTTP/1.1 twohundred OK\r\n\r\n", no_http),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+            "the app switched to a protocol that it was not asked for",
+        ),
+        ("HTTP/1.1 200 OK\r\nX-A: b", "the app closed the connection without an answer"),
+    ] {
+        let words =
+            if words.starts_with("the app") { words.to_owned() } else { format!("the app answered {words}") };
+        let request = "POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 0\r\n\r\n";
+        let world = ask_on_both_ways(answer, request, |is_told, visitor| {
+            let heard = visitor.answer();
+            assert_eq!((heard.status, heard.body.trim_end()), (502, words.as_str()), "{is_told}");
+        });
+        let lines = world.log("echo", 1);
+        let expected = format!("deis[router]: at=error desc=\"{words}\" method=POST");
+        assert!(lines[0].starts_with(&expected), "{lines:?}");
+    }
+}
+
+#[test]
+fn lengths_of_answers_without_a_body_are_checked_on_both_ways() {
+    let lengths = "Content-Length: 2\r\nContent-Length: ";
+    for (answer, status, length) in [
+        (format!("HTTP/1.1 200 OK\r\n{lengths}2\r\n\r\n"), 200, Some("2")),
+        (format!("HTTP/1.1 200 OK\r\n{lengths}3\r\n\r\n"), 502, None),
+        ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n".to_owned(), 502, None),
+        ("HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nhi".to_owned(), 204, None),
+    ] {
+        ask_on_both_ways(&answer, "HEAD / HTTP/1.1\r\nHost: echo.test\r\n\r\n", |is_told, visitor| {
+            let head = visitor.head();
+
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{is_told}, {answer:?}: {head}");
+            let told = head.lines().filter_map(|line| line.strip_prefix("content-length: "));
+            let told: Vec<_> = told.collect();
+            assert!(status == 502 || told == Vec::from_iter(length), "{is_told}, {answer:?}: {head}");
+        });
     }
 }
 
@@ -270,9 +329,10 @@ fn a_body_that_stops_coming_is_given_up() {
         false
     });
     let world = World::start();
-    let mut patient = route("echo", &[&app]);
-    patient.rules.timeout = Some(Duration::from_millis(200));
-    world.serve(vec![patient]);
+    let mut with_timeout = route("echo", &[&app]);
+    with_timeout.rules.timeout = Some(Duration::from_millis(200));
+    with_timeout.rules.request_buffering = Some(false);
+    world.serve(vec![with_timeout]);
     let mut visitor = Visitor::connect(&world);
 
     visitor.send(&format!("{HEAD}Content-Length: 1000\r\n\r\nbegun"));

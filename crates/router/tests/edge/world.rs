@@ -10,10 +10,10 @@ use domain::edge::RouterRules;
 use domain::logs::LogLine;
 use domain::routing::{Backend, Claim, Route, RouteOwner, RouteTable, RouterReport};
 use engine::Routes;
-use router::{HttpsSettings, Router, RouterParts, RouterSettings, Tell};
+use router::{HttpsSettings, LogSink, Router, RouterParts, RouterSettings};
 use tokio::sync::watch;
 
-/// The engine's part: a table to watch and an ear for reports.
+/// The engine's part: a table to watch and a receiver of reports.
 struct Table {
     sender: watch::Sender<Arc<RouteTable>>,
     last_report: Mutex<Option<RouterReport>>,
@@ -33,7 +33,7 @@ pub struct World {
     pub address: SocketAddr,
     pub https_address: SocketAddr,
     table: Arc<Table>,
-    /// What apps were told in their logs.
+    /// Lines in apps' logs.
     told: Arc<Mutex<Vec<LogLine>>>,
     shutdown: watch::Sender<bool>,
     router: Option<Router>,
@@ -54,8 +54,8 @@ impl World {
         let (shutdown, stopped) = watch::channel(false);
         let told = Arc::<Mutex<Vec<LogLine>>>::default();
         let heard = Arc::clone(&told);
-        let tell: Tell = Arc::new(move |line| heard.lock().expect("not poisoned").push(line));
-        let parts = RouterParts { tell: Some(tell), ..RouterParts::new(table.clone()) };
+        let sink: LogSink = Arc::new(move |line| heard.lock().expect("not poisoned").push(line));
+        let parts = RouterParts { log_sink: Some(sink), ..RouterParts::new(table.clone()) };
         let router = Router::start_with(&settings, parts, &stopped).expect("a free port");
         let https_address = router.https_address().expect("it was asked for");
         Self { address: router.address(), https_address, table, told, shutdown, router: Some(router) }
@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    /// What the router has counted, as Prometheus reads it.
+    /// Counters of the router, in the form of Prometheus.
     pub fn metrics(&self) -> String {
         self.router.as_ref().expect("it runs").metrics().text()
     }

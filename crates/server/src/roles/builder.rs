@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use builder::BuilderSettings;
-use engine::kubernetes::{self, KubernetesBundles, KubernetesJobs};
+use engine_kubernetes::{KubernetesBundles, KubernetesJobs};
 use logger::LogWriter;
 
 use super::{RoleSettings, everywhere, git_hook_command};
@@ -29,7 +29,7 @@ pub struct BuilderRole {
     #[arg(long, env = "WORKFLOW_SSH_LISTEN", default_value_t = everywhere(2222))]
     ssh_listen: SocketAddr,
 
-    /// Folder with the host keys `ssh-host-{ed25519,ecdsa,rsa}-key` [default: made in the data folder].
+    /// Folder with the host keys `ssh-host-{ed25519,ecdsa}-key` [default: made in the data folder].
     #[arg(long, env = "WORKFLOW_HOST_KEYS_DIR")]
     host_keys_dir: Option<PathBuf>,
 
@@ -72,13 +72,13 @@ impl BuilderRole {
 
     async fn serve(&self) -> anyhow::Result<()> {
         let mut process = Process::new()?;
-        let client = kubernetes::connect().await?;
+        let client = engine_kubernetes::connect().await?;
         let settings = self.cluster.engine(&self.domain, &self.build)?;
         let bundles = KubernetesBundles::new(settings.registry.clone());
         let jobs = KubernetesJobs::new(client, settings, self.cluster.pod_name.clone());
         let left = jobs.clone();
         tokio::spawn(async move {
-            if let Err(error) = left.remove_stray_builds().await {
+            if let Err(error) = left.remove_orphaned_builds().await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "builds may be left over");
             }
         });

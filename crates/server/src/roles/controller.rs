@@ -6,30 +6,36 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use controller::{Controller, ControllerSettings, Parts, Secret};
-use engine::kubernetes::{self, KubernetesEngine, KubernetesImages, KubernetesJobs};
+use controller::{Controller, ControllerParts, ControllerSettings, Secret, api_limits, hooks_limits};
+use engine_kubernetes::{KubernetesEngine, KubernetesImages, KubernetesJobs};
+use listener::Network;
 use logger::LogWriter;
 use store::Store;
 
 use super::{RoleSettings, add_controller, everywhere};
+use crate::files;
 use crate::health::{self, Check};
+use crate::orphans;
 use crate::process::{self, Process};
 use crate::settings::{
-    ApiSettings, BuildSettings, ClusterSettings, LinesSettings, check_database_url, key_in, sealing_keys_in,
+    ApiSettings, BuildSettings, ClusterSettings, DatabaseFlags, LinesSettings, key_in, sealing_keys_in,
 };
 
-/// How often the leading controller looks for work that others have recorded.
-const LOOK_WITH_COMPANY: Duration = Duration::from_secs(1);
+/// Interval at which the leading controller polls for work that other controllers have recorded.
+const POLL_INTERVAL_REPLICATED: Duration = Duration::from_secs(1);
+
+/// Connections, where the limit of open files allows.
+const API_CONNECTIONS_MAX: usize = 2_048;
+const HOOKS_CONNECTIONS_MAX: usize = 256;
 
 /// Pause before a database that does not answer is tried again.
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Answers the API and makes apps run as it was told.
+/// Answers the API and runs the deployer.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ControllerRole {
-    /// Database: `sqlite:///path/file.db` or `postgres://user:password@host/name`.
-    #[arg(long, env = "WORKFLOW_DATABASE_URL", hide_env_values = true)]
-    database_url: String,
+    #[command(flatten)]
+    database: DatabaseFlags,
 
     /// File with the keys that seal config values in the database, 64 hex digits a line: the first seals, all open.
     #[arg(long, env = "WORKFLOW_SEALING_KEY_FILE")]
@@ -39,6 +45,15 @@ pub struct ControllerRole {
     #[arg(long, env = "WORKFLOW_API_LISTEN", default_value_t = everywhere(8000))]
     api_listen: SocketAddr,
 
+    /// Address ranges of routers, joined by commas: from there `X-Forwarded-For` is trusted.
+    #[arg(
+        long,
+        env = "WORKFLOW_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        default_value = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,::1,fc00::/7"
+    )]
+    trusted_proxies: Vec<Network>,
+
     /// Address and port of the builder's hooks; never made public.
     #[arg(long, env = "WORKFLOW_HOOKS_LISTEN", default_value_t = everywhere(8001))]
     hooks_listen: SocketAddr,
@@ -47,7 +62,7 @@ pub struct ControllerRole {
     #[arg(long, env = "WORKFLOW_BUILDER_KEY_FILE")]
     builder_key_file: PathBuf,
 
-    /// File with the key that the logger asks of those who read lines.
+    /// File with the logger's key for reading lines.
     #[arg(long, env = "WORKFLOW_LOGGER_KEY_FILE")]
     logger_key_file: PathBuf,
 
@@ -69,7 +84,7 @@ pub struct ControllerRole {
 
 impl ControllerRole {
     pub fn check(&self) -> anyhow::Result<()> {
-        check_database_url(&self.database_url)?;
+        self.database.url()?;
         sealing_keys_in("--sealing-key-file", &self.sealing_key_file)?;
         self.lines.client()?;
         self.api.check()?;
@@ -92,16 +107,19 @@ impl ControllerRole {
         let starting = async { self.controller(self.store(&opened).await?, logs.clone()).await };
         let Some(controller) = process.start(starting).await? else { return Ok(()) };
         process.add_plain("log writer", logs.run(self.lines.client()?, process.stopping()));
-        add_controller(&mut process, controller, api, hooks);
+        let api_limits = api_limits(files::alone(API_CONNECTIONS_MAX), self.trusted_proxies.clone());
+        let hooks_limits = hooks_limits(files::alone(HOOKS_CONNECTIONS_MAX));
+        add_controller(&mut process, controller, (api, api_limits), (hooks, hooks_limits));
         tracing::info!("serving the API on {}", self.api_listen);
         process.run(self.role.stop_timeout()).await
     }
 
-    /// Opens the database, waiting for one that does not answer yet: it may be on its way up, as we are.
+    /// Opens the database, and waits for one that does not answer yet: it may be starting too.
     async fn store(&self, opened: &OnceLock<Store>) -> anyhow::Result<Store> {
         let sealing_keys = sealing_keys_in("--sealing-key-file", &self.sealing_key_file)?;
+        let url = self.database.url()?;
         loop {
-            match Store::open(&self.database_url, sealing_keys.clone()).await {
+            match Store::open(&url, sealing_keys.clone()).await {
                 Ok(store) => return Ok(opened.get_or_init(|| store).clone()),
                 Err(error) if error.can_be_retried() => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
@@ -113,17 +131,18 @@ impl ControllerRole {
     }
 
     async fn controller(&self, store: Store, logs: LogWriter) -> anyhow::Result<Controller> {
-        let client = kubernetes::connect().await?;
+        let client = engine_kubernetes::connect().await?;
         let settings = self.cluster.engine(&self.api.domain, &self.build)?;
+        tokio::spawn(orphans::warn(store.clone(), settings.clone()));
         let engine = KubernetesEngine::start(client.clone(), settings.clone());
         let jobs = KubernetesJobs::new(client, settings.clone(), self.cluster.pod_name.clone());
         let left = jobs.clone();
         tokio::spawn(async move {
-            if let Err(error) = left.remove_stray_runs().await {
+            if let Err(error) = left.remove_orphaned_runs().await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "one-off pods may be left over");
             }
         });
-        Ok(Controller::new(Parts {
+        Ok(Controller::new(ControllerParts {
             store,
             engine: Arc::new(engine),
             terminals: Arc::new(jobs.clone()),
@@ -139,29 +158,29 @@ impl ControllerRole {
         let logger_key = Secret::new(key_in("--logger-key-file", &self.logger_key_file)?);
         let settings = self.api.controller(builder_key)?;
         let look_for_work_every =
-            if self.has_company() { LOOK_WITH_COMPANY } else { settings.look_for_work_every };
+            if self.is_replicated()? { POLL_INTERVAL_REPLICATED } else { settings.poll_interval };
         Ok(ControllerSettings {
-            look_for_work_every,
+            poll_interval: look_for_work_every,
             logger_url: Some(self.lines.logger_url.clone()),
             logger_key: Some(logger_key),
             ..settings
         })
     }
 
-    /// Whether other controllers may write to the same database.
-    fn has_company(&self) -> bool {
-        !self.database_url.starts_with("sqlite:")
+    /// Returns true if other controllers may write to the same database.
+    fn is_replicated(&self) -> anyhow::Result<bool> {
+        Ok(!self.database.url()?.starts_with("sqlite:"))
     }
 }
 
-/// Ready while the database answers.
+/// Ready while the database takes writes.
 fn ready_with(opened: &Arc<OnceLock<Store>>) -> Check {
     let opened = Arc::clone(opened);
     health::check(move || {
         let store = opened.get().cloned();
         async move {
             let store = store.ok_or("the database is not open yet")?;
-            store.ping().await.map_err(|error| format!("the database does not answer: {error}"))
+            store.prove_write().await.map_err(|error| format!("the database takes no writes: {error}"))
         }
     })
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use engine::kubernetes;
 use logger::agent::{self, AgentSettings};
 
 use super::RoleSettings;
@@ -17,7 +16,7 @@ pub struct LogAgentRole {
     #[arg(long, env = "NODE_NAME")]
     node: String,
 
-    /// Where the node keeps the logs of its containers.
+    /// Folder with the logs of the node's containers.
     #[arg(long, env = "WORKFLOW_CONTAINER_LOGS_DIR", default_value = "/var/log/containers")]
     container_logs_dir: PathBuf,
 
@@ -46,8 +45,8 @@ impl LogAgentRole {
 
     async fn serve(&self) -> anyhow::Result<()> {
         let mut process = Process::new()?;
-        let client = kubernetes::connect().await?;
-        let pods = kubernetes::watch_node_pods(client, &self.node, &self.namespaces.namespace_prefix);
+        let client = engine_kubernetes::connect().await?;
+        let pods = engine_kubernetes::watch_node_pods(client, &self.node, &self.namespaces.namespace_prefix);
         self.role.add_health(&mut process, health::always()).await?;
         let agent = agent::run(self.settings(), self.lines.client()?, pods, process.stopping());
         process.add("log agent", agent);

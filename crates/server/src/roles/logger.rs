@@ -6,9 +6,13 @@ use std::path::PathBuf;
 use logger::LoggerSettings;
 
 use super::{RoleSettings, everywhere};
+use crate::files;
 use crate::health;
 use crate::process::{self, Process};
 use crate::settings::{check_log_lines, key_in};
+
+/// Connections, where the limit of open files allows.
+const CONNECTIONS_MAX: usize = 2_048;
 
 /// Keeps the lines of all apps.
 #[derive(Debug, Clone, clap::Args)]
@@ -59,6 +63,7 @@ impl LoggerRole {
     fn settings(&self) -> anyhow::Result<LoggerSettings> {
         Ok(LoggerSettings {
             lines_per_app_max: self.log_lines,
+            connections_max: files::alone(CONNECTIONS_MAX),
             key: Some(key_in("--logger-key-file", &self.logger_key_file)?),
             lines_key: Some(key_in("--lines-key-file", &self.lines_key_file)?),
             ..LoggerSettings::new(self.data_dir.join("logs"))

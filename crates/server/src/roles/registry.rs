@@ -2,15 +2,19 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::registry_access::AccessKey;
-use registry::{FrontSettings, RegistrySettings, Storage};
+use registry::{CollectSettings, FrontSettings, RegistrySettings, Storage};
 
 use super::{RoleSettings, cancelled_by, everywhere};
 use crate::health;
 use crate::process::{self, Process};
 use crate::settings::key_in;
+
+/// Longer than from one blob of an image to the next.
+const QUIET_BEFORE_COLLECTING: Duration = Duration::from_secs(60);
 
 /// Keeps the images of apps; each app's credential reads that app's images only.
 #[derive(Debug, Clone, clap::Args)]
@@ -23,7 +27,7 @@ pub struct RegistryRole {
     #[arg(long, env = "WORKFLOW_REGISTRY_KEY_FILE")]
     registry_key_file: PathBuf,
 
-    /// Where images are kept: `filesystem`, `s3`, `gcs` or `azure`.
+    /// Storage of images: `filesystem`, `s3`, `gcs` or `azure`.
     #[arg(long, env = "WORKFLOW_REGISTRY_STORAGE", default_value = "filesystem")]
     storage: String,
 
@@ -47,6 +51,10 @@ pub struct RegistryRole {
     /// Port of Distribution itself, on loopback.
     #[arg(long, env = "WORKFLOW_REGISTRY_INNER_PORT", default_value_t = 5001)]
     inner_port: u16,
+
+    /// Hours from one removal of what no image uses any more to the next; 0: never. Only where images are files.
+    #[arg(long, env = "WORKFLOW_REGISTRY_COLLECT_HOURS", default_value_t = 24)]
+    collect_hours: u32,
 
     #[command(flatten)]
     role: RoleSettings,
@@ -84,7 +92,14 @@ impl RegistryRole {
             storage: self.storage()?,
             distribution_port: self.inner_port,
             front: FrontSettings { drain: self.role.drain_timeout(), ..FrontSettings::default() },
+            collect: self.collect(),
         })
+    }
+
+    fn collect(&self) -> Option<CollectSettings> {
+        let every = Duration::from_secs(u64::from(self.collect_hours) * 3_600);
+        let is_wanted = self.storage == "filesystem" && !every.is_zero();
+        is_wanted.then_some(CollectSettings { every, quiet: QUIET_BEFORE_COLLECTING })
     }
 
     fn storage(&self) -> anyhow::Result<Storage> {

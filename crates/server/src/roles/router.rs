@@ -6,21 +6,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
+use domain::edge::ProxyHeader;
 use domain::routing::RouteTable;
-use engine::kubernetes::{self, KubernetesRoutes, KubernetesSettings};
 use engine::{Logs, Routes};
+use engine_kubernetes::{KubernetesRoutes, KubernetesSettings};
 use logger::LogWriter;
 use router::passthrough::{self, PassthroughSettings};
-use router::{HttpsSettings, LastTable, RememberedRoutes, Router, RouterParts, RouterSettings, Tell};
+use router::{HttpsSettings, LastTable, LogSink, RememberedRoutes, Router, RouterParts, RouterSettings};
 use tokio::sync::watch;
 
 use super::{RoleSettings, everywhere, inherited_listeners, keep_listeners};
 use crate::handover::Sockets;
 use crate::health;
 use crate::process::{self, Process};
-use crate::settings::{Namespaces, OptionalLines, OptionalListen, check_domain};
+use crate::settings::{ConnectionSettings, Namespaces, OptionalLines, OptionalListen, check_domain};
 
-/// Takes requests from visitors to the replicas of apps, and git's connections to the builder.
+/// Version of a PROXY protocol header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SentHeader {
+    Off,
+    V1,
+    V2,
+}
+
+/// Proxies requests to the replicas of apps, and git's connections to the builder.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RouterRole {
     /// Platform domain: apps answer at `<app>.<domain>`.
@@ -35,11 +44,11 @@ pub struct RouterRole {
     #[arg(long, env = "WORKFLOW_HTTPS_LISTEN", default_value = "0.0.0.0:6443")]
     https_listen: OptionalListen,
 
-    /// Port of HTTP that visitors know.
+    /// Public port of HTTP.
     #[arg(long, env = "WORKFLOW_HTTP_PORT", default_value_t = 80)]
     http_port: u16,
 
-    /// Port of HTTPS that visitors know.
+    /// Public port of HTTPS.
     #[arg(long, env = "WORKFLOW_HTTPS_PORT", default_value_t = 443)]
     https_port: u16,
 
@@ -50,6 +59,11 @@ pub struct RouterRole {
     /// Host and port of the builder; `none` leaves git out.
     #[arg(long, env = "WORKFLOW_BUILDER", default_value = "deis-builder:2222")]
     builder: String,
+
+    /// Version of the PROXY protocol header with the client's address for the builder; only for a builder that
+    /// trusts this router's address (`--ssh-trusted-proxies`).
+    #[arg(long, env = "WORKFLOW_BUILDER_PROXY_PROTOCOL", value_enum, default_value_t = SentHeader::Off)]
+    builder_proxy_protocol: SentHeader,
 
     /// Folder in memory for the last routes, with keys of certificates, which are served after a restart while the API
     /// of Kubernetes does not answer; `none` keeps none.
@@ -64,9 +78,12 @@ pub struct RouterRole {
     #[arg(long, env = "WORKFLOW_HOLD_TIMEOUT", default_value_t = 10)]
     hold_timeout: u64,
 
-    /// Name of this pod, by which it is told apart in the logs of apps.
+    /// Name of this pod, which identifies it in the logs of apps.
     #[arg(long, env = "HOSTNAME", default_value = "router")]
     pod_name: String,
+
+    #[command(flatten)]
+    connections: ConnectionSettings,
 
     #[command(flatten)]
     lines: OptionalLines,
@@ -83,6 +100,7 @@ impl RouterRole {
         check_domain(&self.domain)?;
         let is_there = self.state_dir == "none" || Path::new(&self.state_dir).is_dir();
         ensure!(is_there, "--state-dir {}: expected a folder, or none", self.state_dir);
+        self.connections.check()?;
         self.lines.client().map(drop)
     }
 
@@ -92,13 +110,13 @@ impl RouterRole {
 
     async fn serve(&self) -> anyhow::Result<()> {
         let mut process = Process::restartable()?;
-        let client = kubernetes::connect().await?;
+        let client = engine_kubernetes::connect().await?;
         let (stopping, leaving) = (process.stopping(), process.leaving());
         let mut inherited = Sockets::inherited()?;
         let engine: Arc<dyn Routes> = Arc::new(KubernetesRoutes::start(client, Arc::new(self.cluster())));
         let remembered = RememberedRoutes::new(self.last_table());
         if !inherited.is_empty() {
-            // Visitors wait at the sockets.
+            // Clients wait at the sockets.
             remembered.recall();
         }
         process.add_to_edge("routes", Arc::clone(&remembered).follow(engine, leaving.clone()));
@@ -110,15 +128,15 @@ impl RouterRole {
         let logs = self.lines.client()?.map(|client| (LogWriter::default(), client));
         let parts = RouterParts {
             routes: Arc::clone(&routes),
-            tell: logs.as_ref().map(|(writer, _)| tell(writer.clone())),
+            log_sink: logs.as_ref().map(|(writer, _)| log_sink(writer.clone())),
             listeners: inherited_listeners(&mut inherited, self.http_listen, self.https_listen),
             restarting: process.restarting(),
         };
         let mut router = Router::start_with(&self.router(), parts, &leaving)?;
-        keep_listeners(process.doors(), &router.take_doors())?;
+        keep_listeners(process.sockets(), &router.take_listeners())?;
         self.role.add_health_and_metrics(&mut process, ready, Some(router.metrics())).await?;
         if self.builder != "none" {
-            let sockets = (&mut inherited, process.doors());
+            let sockets = (&mut inherited, process.sockets());
             let listener = process::bind_or_take(sockets, "ssh", "--ssh-listen", self.ssh_listen).await?;
             process.add(
                 "way to the builder",
@@ -153,7 +171,7 @@ impl RouterRole {
 
     fn router(&self) -> RouterSettings {
         let https = self.https_listen.0.map(|listen| super::https(listen, &self.domain));
-        RouterSettings {
+        let mut settings = RouterSettings {
             public_port: Some(self.http_port),
             https: https.map(|https| HttpsSettings { public_port: Some(self.https_port), ..https }),
             name: Some(self.pod_name.clone()),
@@ -161,19 +179,26 @@ impl RouterRole {
             hold_timeout: Duration::from_secs(self.hold_timeout),
             drain_timeout: self.role.drain_timeout(),
             ..RouterSettings::new(self.http_listen)
-        }
+        };
+        self.connections.add_to(&mut settings, std::env::temp_dir());
+        settings
     }
 
     fn passthrough(&self, tables: watch::Receiver<Arc<RouteTable>>) -> PassthroughSettings {
         PassthroughSettings {
             tables: Some(tables),
+            proxy_header: match self.builder_proxy_protocol {
+                SentHeader::Off => None,
+                SentHeader::V1 => Some(ProxyHeader::V1),
+                SentHeader::V2 => Some(ProxyHeader::V2),
+            },
             drain_timeout: self.role.drain_timeout(),
             ..PassthroughSettings::new(&self.builder)
         }
     }
 }
 
-/// What apps are told goes to the logger.
-fn tell(writer: LogWriter) -> Tell {
+/// The sink of log lines that the router writes for apps: the logger of the cluster.
+fn log_sink(writer: LogWriter) -> LogSink {
     Arc::new(move |line| writer.write(line))
 }

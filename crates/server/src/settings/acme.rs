@@ -1,5 +1,5 @@
-//! Where certificates come from that nobody brings: an ACME certificate authority. Off until the operator names
-//! an address that it may write to, and has agreed to its terms.
+//! Automatic certificates from an ACME certificate authority. Off until the operator names an address for its
+//! notices and has agreed to its terms.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub struct AcmeArguments {
     #[arg(long, env = "WORKFLOW_ACME_EMAIL")]
     pub acme_email: Option<String>,
 
-    /// Whether you have read the terms of the certificate authority and agree to them.
+    /// Confirms that you have read the terms of the certificate authority and agree to them.
     #[arg(
         long,
         env = "WORKFLOW_ACME_TERMS_AGREED",
@@ -40,7 +40,7 @@ pub struct AcmeArguments {
     #[arg(long, env = "WORKFLOW_ACME_CA_BUNDLE")]
     pub acme_ca_bundle: Option<PathBuf>,
 
-    /// How domains show whose they are, taken in turn: `http-01` at port 80, `tls-alpn-01` at port 443.
+    /// Challenges for domains, taken in turn: `http-01` at port 80, `tls-alpn-01` at port 443.
     #[arg(
         long,
         env = "WORKFLOW_ACME_CHALLENGES",
@@ -55,7 +55,7 @@ impl AcmeArguments {
         self.settings().map(drop)
     }
 
-    /// What the controller is told; `None` where nobody wants it.
+    /// Settings for the controller; `None` without automatic certificates.
     pub fn settings(&self) -> anyhow::Result<Option<AcmeSettings>> {
         let Self { acme_email, acme_terms_agreed, acme_directory, acme_ca_bundle, acme_challenges } = self;
         let Some(email) = acme_email.as_deref().map(str::trim).filter(|email| !email.is_empty()) else {

@@ -1,10 +1,13 @@
-//! Settings of builds: the stack, bounds, and the way out through a company's proxy or mirrors.
+//! Settings of builds: the stack, limits, and a company's proxies or mirrors.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
 use builder::BuilderSettings;
+use listener::Network;
 
+/// git and the hook that it starts need that much for any push.
+const GIT_MEMORY_MIB_MIN: u64 = 128;
 /// Variables that lead package clients to proxies and mirrors; builds get our own by default.
 const HOST_BUILD_VARIABLES: [&str; 15] = [
     "HTTP_PROXY",
@@ -43,6 +46,15 @@ pub struct BuildSettings {
     #[arg(long = "build-timeout", env = "WORKFLOW_BUILD_TIMEOUT", default_value_t = 900)]
     pub timeout: u32,
 
+    /// Disk of one build in MiB, its cache included.
+    #[arg(long = "build-disk", env = "WORKFLOW_BUILD_DISK", default_value_t = 8_192)]
+    pub disk_mib: u64,
+
+    /// Allow a `# syntax=` line of a Dockerfile to load another frontend of BuildKit, an image that is pulled and
+    /// run; otherwise the built-in one is used whatever the line says.
+    #[arg(long = "build-frontends", env = "WORKFLOW_BUILD_FRONTENDS", default_value_t = false, action = clap::ArgAction::Set)]
+    pub frontends: bool,
+
     /// Largest slug in MiB.
     #[arg(long = "slug-size-max", env = "WORKFLOW_SLUG_SIZE_MAX", default_value_t = 1_024)]
     pub slug_mib_max: u64,
@@ -50,6 +62,15 @@ pub struct BuildSettings {
     /// Largest push in MiB.
     #[arg(long = "push-size-max", env = "WORKFLOW_PUSH_SIZE_MAX", default_value_t = 512)]
     pub push_mib_max: u64,
+
+    /// Memory of one git process in MiB: a push that needs more is refused.
+    #[arg(long = "git-memory", env = "WORKFLOW_GIT_MEMORY", default_value_t = 512)]
+    pub git_memory_mib: u64,
+
+    /// Ranges of proxies in front of SSH, such as 10.0.0.0/8: their connections may begin with a PROXY protocol
+    /// header and have no share of their own; may be given several times.
+    #[arg(long, env = "WORKFLOW_SSH_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub ssh_trusted_proxies: Vec<Network>,
 }
 
 impl BuildSettings {
@@ -57,7 +78,13 @@ impl BuildSettings {
         self.variables()?;
         ensure!(self.memory_mib >= 64, "--build-memory {}: expected at least 64 MiB", self.memory_mib);
         ensure!(self.timeout >= 10, "--build-timeout {}: expected at least 10 seconds", self.timeout);
+        ensure!(self.disk_mib >= 64, "--build-disk {}: expected at least 64 MiB", self.disk_mib);
         ensure!(self.slug_mib_max > 0, "--slug-size-max 0: expected at least 1 MiB");
+        ensure!(
+            self.git_memory_mib >= GIT_MEMORY_MIB_MIN,
+            "--git-memory {}: expected at least {GIT_MEMORY_MIB_MIN} MiB",
+            self.git_memory_mib
+        );
         ensure!(self.push_mib_max > 0, "--push-size-max 0: expected at least 1 MiB");
         Ok(())
     }
@@ -67,6 +94,8 @@ impl BuildSettings {
         BuilderSettings {
             build_deadline_seconds: self.timeout,
             push_bytes_max: self.push_mib_max << 20,
+            git_memory_bytes: self.git_memory_mib << 20,
+            trusted_proxies: self.ssh_trusted_proxies.clone(),
             ..builder
         }
     }

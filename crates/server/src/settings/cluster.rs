@@ -1,11 +1,14 @@
 //! Settings of the roles that act on a cluster: which namespaces, which images, which registry.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
-use engine::kubernetes::{KubernetesSettings, RegistryAccess, RegistryKey, RegistrySettings};
+use engine_kubernetes::{
+    ClosedAddress, ImageRegistrySettings, KubernetesSettings, RegistryAccess, RegistryKey,
+};
 
-use super::{BuildSettings, key_in};
+use super::{BuildSettings, OutboundSettings, key_in};
 
 /// Most seconds that a setting may make pods wait.
 const WAIT_SECONDS_MAX: u32 = 3_600;
@@ -19,13 +22,9 @@ pub struct ClusterSettings {
     #[arg(long, env = "WORKFLOW_BUILDS_NAMESPACE", default_value = "deis-builds")]
     pub builds_namespace: String,
 
-    /// Name of the pod that we run in: what it started and left behind is known by it.
+    /// Name of our own pod, by which its leftover objects are recognized.
     #[arg(long, env = "HOSTNAME", default_value = "workflow")]
     pub pod_name: String,
-
-    /// Disk of one build in MiB.
-    #[arg(long = "build-disk", env = "WORKFLOW_BUILD_DISK", default_value_t = 8_192)]
-    pub build_disk_mib: u64,
 
     /// Seconds until a build or a one-off process that finds no place on a node is given up.
     #[arg(long, env = "WORKFLOW_JOB_START_TIMEOUT", default_value_t = 300)]
@@ -57,9 +56,24 @@ pub struct ClusterSettings {
     #[arg(long, env = "DEIS_IGNORE_SCHEDULING_FAILURE", default_value = "")]
     pub ignore_scheduling_failure: String,
 
-    /// Whether NetworkPolicies keep apps apart from one another and from the platform.
+    /// Keep apps apart from one another and from the platform by NetworkPolicies.
     #[arg(long, env = "WORKFLOW_NETWORK_POLICIES", default_value_t = true, action = clap::ArgAction::Set)]
     pub network_policies: bool,
+
+    /// Networks that no app reaches, such as `169.254.0.0/16`; may be given several times [default: where clouds give
+    /// credentials].
+    #[arg(long, env = "WORKFLOW_METADATA_ADDRESSES", value_delimiter = ',')]
+    pub metadata_address: Vec<String>,
+
+    /// Further addresses that no app reaches, as JSON: `[{"cidr":"10.0.0.5/32","port":5432}]`; without a port, all
+    /// ports.
+    #[arg(long, env = "WORKFLOW_CLOSED_ADDRESSES", default_value = "", hide_default_value = true)]
+    pub closed_addresses: String,
+
+    /// ClusterRole that the controller binds for itself in the namespace of each app [default: none, where its
+    /// account has these rights in all namespaces].
+    #[arg(long, env = "WORKFLOW_APPS_ROLE")]
+    pub apps_role: Option<String>,
 
     /// `spec` of a ResourceQuota for each app's namespace, as JSON.
     #[arg(long, env = "KUBERNETES_NAMESPACE_DEFAULT_QUOTA_SPEC")]
@@ -73,7 +87,7 @@ pub struct ClusterSettings {
     pub registry: RegistryFlags,
 }
 
-/// Where apps and the platform are.
+/// Namespaces of apps and of the platform.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Namespaces {
     /// Namespace of an app: this and the app's name.
@@ -87,11 +101,11 @@ pub struct Namespaces {
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct RegistryFlags {
-    /// What the image references of pods start with.
+    /// Prefix of the image references of pods.
     #[arg(long, env = "WORKFLOW_REGISTRY_NODE_HOST", default_value = "127.0.0.1:5555")]
     pub registry_node_host: String,
 
-    /// Where the platform itself reaches the same registry.
+    /// URL of the same registry for the platform itself.
     #[arg(
         long,
         env = "WORKFLOW_REGISTRY_URL",
@@ -111,12 +125,10 @@ pub struct RegistryFlags {
     #[arg(long, env = "WORKFLOW_REGISTRY_PASSWORD_FILE", requires = "registry_username")]
     pub registry_password_file: Option<PathBuf>,
 
-    /// Registries of others that speak plain HTTP, `host` or `host:port`; may be given several times.
-    #[arg(long, env = "WORKFLOW_INSECURE_REGISTRIES", value_delimiter = ',')]
-    pub insecure_registry: Vec<String>,
+    #[command(flatten)]
+    pub outbound: OutboundSettings,
 
-    /// Whether images that users bring are copied into the registry, so that apps never depend on where they
-    /// came from.
+    /// Copy images that users bring into the registry, so that apps never depend on their origin.
     #[arg(long, env = "WORKFLOW_REGISTRY_KEEPS_COPIES", default_value_t = true, action = clap::ArgAction::Set)]
     pub registry_keeps_copies: bool,
 }
@@ -133,8 +145,9 @@ impl ClusterSettings {
         {
             ensure!(seconds <= WAIT_SECONDS_MAX, "{flag} {seconds}: expected at most {WAIT_SECONDS_MAX}");
         }
-        ensure!(self.build_disk_mib >= 64, "--build-disk {}: expected at least 64 MiB", self.build_disk_mib);
         self.quota()?;
+        self.closed()?;
+        self.metadata_addresses(Vec::new())?;
         self.registry.access()?;
         Ok(())
     }
@@ -153,8 +166,32 @@ impl ClusterSettings {
         Ok(Some(spec.clone()))
     }
 
-    /// What the engine must know.
+    fn closed(&self) -> anyhow::Result<Vec<ClosedAddress>> {
+        if self.closed_addresses.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let closed: Vec<ClosedAddress> = serde_json::from_str(&self.closed_addresses)
+            .context("--closed-addresses: expected such as [{\"cidr\":\"10.0.0.5/32\",\"port\":5432}]")?;
+        for address in &closed {
+            check_network("--closed-addresses", &address.cidr)?;
+            ensure!(
+                address.port != Some(0),
+                "--closed-addresses: {}: a port is from 1 to 65535",
+                address.cidr
+            );
+        }
+        Ok(closed)
+    }
+
+    /// Of the setting, else of the engine.
+    fn metadata_addresses(&self, usual: Vec<String>) -> anyhow::Result<Vec<String>> {
+        self.metadata_address.iter().try_for_each(|network| check_network("--metadata-address", network))?;
+        Ok(if self.metadata_address.is_empty() { usual } else { self.metadata_address.clone() })
+    }
+
+    /// Settings for the engine.
     pub fn engine(&self, domain: &str, build: &BuildSettings) -> anyhow::Result<KubernetesSettings> {
+        let usual = KubernetesSettings::new(domain);
         Ok(KubernetesSettings {
             namespace_prefix: self.namespaces.namespace_prefix.clone(),
             platform_namespace: self.namespaces.platform_namespace.clone(),
@@ -167,27 +204,43 @@ impl ClusterSettings {
             build_ca_config_map: self.build_ca_config_map.clone(),
             build_env: build.variables()?,
             build_memory_bytes: build.memory_mib << 20,
-            build_disk_bytes: self.build_disk_mib << 20,
+            build_disk_bytes: build.disk_mib << 20,
+            build_frontends: build.frontends,
             slug_bytes_max: build.slug_mib_max << 20,
             job_start_seconds: self.job_start_timeout,
             pre_stop_sleep_seconds: self.pre_stop_sleep,
             node_failure_seconds: self.node_failure,
             waits_for_nodes: !self.ignore_scheduling_failure.is_empty(),
             network_policies: self.network_policies,
+            metadata_addresses: self.metadata_addresses(usual.metadata_addresses)?,
+            closed_addresses: self.closed()?,
+            apps_role: self.apps_role.clone().filter(|role| !role.is_empty()),
             default_quota: self.quota()?,
             priority_class: self.priority_class.clone(),
         })
     }
 }
 
+/// As Kubernetes takes it: an address, a slash and a length.
+fn check_network(flag: &str, network: &str) -> anyhow::Result<()> {
+    let parsed = network.split_once('/').and_then(|(address, length)| {
+        let (address, length): (IpAddr, u8) = (address.parse().ok()?, length.parse().ok()?);
+        (length <= if address.is_ipv4() { 32 } else { 128 }).then_some(())
+    });
+    parsed.with_context(|| {
+        format!("{flag}: {network}: expected a network such as 169.254.0.0/16 or fd00:ec2::254/128")
+    })
+}
+
 impl RegistryFlags {
-    fn settings(&self) -> anyhow::Result<RegistrySettings> {
-        Ok(RegistrySettings {
+    fn settings(&self) -> anyhow::Result<ImageRegistrySettings> {
+        Ok(ImageRegistrySettings {
             node_host: self.registry_node_host.clone(),
             push_url: self.registry_url.trim_end_matches('/').to_owned(),
             access: self.access()?,
             keeps_copies: self.registry_keeps_copies,
-            insecure_hosts: self.insecure_registry.clone(),
+            insecure_hosts: self.outbound.insecure_registry.clone(),
+            outbound: self.outbound.policy()?,
         })
     }
 

@@ -1,4 +1,4 @@
-//! Settings of deploys: Procfiles that go missing, tags of new apps, and who is told of releases (api.md 7).
+//! Settings of deploys: missing Procfiles, tags of new apps, and deploy hooks (docs/spec/api.md 7).
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use serde_json::{Map, json};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct DeployRules {
-    /// Whether process types that a new Procfile no longer has are scaled to 0; else a build without Procfile
-    /// takes over the last one.
+    /// Scale process types that a new Procfile no longer has to 0; otherwise a build without a Procfile takes over
+    /// the last one.
     #[arg(
         long,
         env = "DEIS_DEPLOY_PROCFILE_MISSING_REMOVE",
@@ -22,7 +22,7 @@ pub struct DeployRules {
     )]
     pub procfile_missing_remove: bool,
 
-    /// Whether a build without Procfile is refused when the app had one.
+    /// Refuse a build without a Procfile when the app had one.
     #[arg(
         long,
         env = "DEIS_DEPLOY_REJECT_IF_PROCFILE_MISSING",
@@ -36,11 +36,11 @@ pub struct DeployRules {
     #[arg(long, env = "DEIS_DEFAULT_CONFIG_TAGS", default_value = "")]
     pub default_tags: String,
 
-    /// URLs that are told about each release; joined by commas.
+    /// URLs that are called about each release; joined by commas.
     #[arg(long, env = "DEIS_DEPLOY_HOOK_URLS", value_delimiter = ',', hide_env_values = true)]
     pub deploy_hook_urls: Vec<String>,
 
-    /// Signs what these URLs are told: HMAC-SHA1 of the whole URL, in the header Authorization.
+    /// Signs these calls: HMAC-SHA1 of the whole URL, in the header Authorization.
     #[arg(long, env = "DEIS_DEPLOY_HOOK_SECRET_KEY", hide_env_values = true)]
     pub deploy_hook_secret_key: Option<Secret>,
 }

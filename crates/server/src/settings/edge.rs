@@ -1,5 +1,5 @@
-//! What an operator decides about the edge of one machine: HTTPS, the platform's certificate, the router's rules.
-//! In a cluster the rules are annotations of the routers' Deployment, and the certificate is a Secret.
+//! Settings of the edge of one machine: HTTPS, the platform's certificate, the router's rules. In a cluster the
+//! rules are annotations of the routers' Deployment, and the certificate is a Secret.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use anyhow::{anyhow, ensure};
 use domain::AppName;
-use domain::annotations::{Annotations, Reader};
+use domain::annotations::{AnnotationReader, Annotations};
 use domain::edge::{APP_KEYS, AppRules, RouterRules, app_rules, router_rules};
 
 /// An address and port, or none at all.
@@ -62,7 +62,7 @@ impl EdgeSettings {
         self.app_rules().map(drop)
     }
 
-    /// The router's rules. What is wrong is refused here, where somebody waits for the answer.
+    /// The router's rules. An invalid one is refused at start, where the operator sees it.
     pub fn rules(&self) -> anyhow::Result<RouterRules> {
         let mut texts = Annotations::new();
         for setting in &self.router_settings {
@@ -76,7 +76,7 @@ impl EdgeSettings {
         Ok(rules)
     }
 
-    /// What apps have otherwise, refused alike.
+    /// Settings of apps that differ from the router's, checked in the same way.
     pub fn app_rules(&self) -> anyhow::Result<BTreeMap<AppName, AppRules>> {
         let mut texts: BTreeMap<AppName, Annotations> = BTreeMap::new();
         for setting in &self.app_settings {
@@ -89,7 +89,7 @@ impl EdgeSettings {
         }
         let read = texts.into_iter().map(|(app, texts)| {
             let prefix = format!("{app}:");
-            let mut reader = Reader::new(&texts, &prefix);
+            let mut reader = AnnotationReader::new(&texts, &prefix);
             let rules = app_rules(&mut reader);
             reader.complain_of_others(&APP_KEYS);
             let wrong = reader.into_wrong();

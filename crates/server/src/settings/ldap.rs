@@ -1,4 +1,4 @@
-//! Settings of the directory that knows users' passwords besides the platform (api.md 7).
+//! Settings of the directory that knows users' passwords besides the platform (docs/spec/api.md 7).
 
 use std::path::PathBuf;
 
@@ -8,13 +8,15 @@ use clap::builder::BoolishValueParser;
 use controller::Secret;
 use controller::directory::{Directory, DirectorySettings, TIMEOUT};
 
+use super::given_or_in;
+
 #[derive(Debug, Clone, clap::Args)]
 pub struct LdapSettings {
     /// LDAP server that knows users' passwords: `ldaps://host[:port]` or `ldap://host[:port]` [default: none].
     #[arg(long, env = "LDAP_ENDPOINT", default_value = "", hide_default_value = true)]
     pub ldap_endpoint: String,
 
-    /// Whether `ldap://` is encrypted before anything is said; without it passwords can be read on the way.
+    /// Encrypt `ldap://` before the first request; otherwise passwords can be read on the way.
     #[arg(
         long,
         env = "LDAP_START_TLS",
@@ -36,6 +38,10 @@ pub struct LdapSettings {
     #[arg(long, env = "LDAP_BIND_PASSWORD", hide_env_values = true)]
     pub ldap_bind_password: Option<Secret>,
 
+    /// File with the password of --ldap-bind-dn, instead of --ldap-bind-password.
+    #[arg(long, env = "LDAP_BIND_PASSWORD_FILE")]
+    pub ldap_bind_password_file: Option<PathBuf>,
+
     /// Entry that users are below, such as `ou=people,dc=example,dc=com`.
     #[arg(long, env = "LDAP_USER_BASEDN", default_value = "", hide_default_value = true)]
     pub ldap_user_base_dn: String,
@@ -55,18 +61,27 @@ impl LdapSettings {
         let bundle = self.ldap_ca_bundle.as_ref().filter(|path| !path.as_os_str().is_empty());
         let ca_bundle = bundle
             .map(|path| std::fs::read(path).with_context(|| format!("--ldap-ca-bundle {}", path.display())));
-        let password = || self.ldap_bind_password.clone().unwrap_or_else(|| Secret::new(""));
+        let password = self.bind_password()?;
         let searcher = Some(self.ldap_bind_dn.trim()).filter(|dn| !dn.is_empty());
         let directory = Directory::new(DirectorySettings {
             endpoint: endpoint.to_owned(),
             start_tls: self.ldap_start_tls,
             ca_bundle: ca_bundle.transpose()?,
-            searcher: searcher.map(|dn| (dn.to_owned(), password())),
+            searcher: searcher.map(|dn| (dn.to_owned(), password)),
             users_below: self.ldap_user_base_dn.trim().to_owned(),
             name_attribute: self.ldap_user_attribute.trim().to_owned(),
             timeout: TIMEOUT,
         });
         directory.map(Some).context("LDAP")
+    }
+
+    fn bind_password(&self) -> anyhow::Result<Secret> {
+        let file = self.ldap_bind_password_file.as_deref();
+        let given = self.ldap_bind_password.clone();
+        match given_or_in("--ldap-bind-password", given.as_ref().map(|_| ""), file)? {
+            Some(read) if given.is_none() => Ok(Secret::new(read)),
+            _ => Ok(given.unwrap_or_else(|| Secret::new(""))),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a role sends the lines that it has to say about apps.
+//! Receiver of a role's lines about apps.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub struct OptionalLines {
     #[arg(long, env = "WORKFLOW_LOGGER_URL", default_value = "http://deis-logger")]
     logger_url: String,
 
-    /// File with the key that the logger asks of those who write lines; without one, none are written.
+    /// File with the logger's key for sending lines; without one, none are sent.
     #[arg(long, env = "WORKFLOW_LINES_KEY_FILE")]
     lines_key_file: Option<PathBuf>,
 }
@@ -31,7 +31,7 @@ pub struct LinesSettings {
     #[arg(long, env = "WORKFLOW_LOGGER_URL", default_value = "http://deis-logger")]
     pub logger_url: String,
 
-    /// File with the key that the logger asks of those who write lines.
+    /// File with the logger's key for sending lines.
     #[arg(long, env = "WORKFLOW_LINES_KEY_FILE")]
     pub lines_key_file: PathBuf,
 }

@@ -21,7 +21,7 @@ pub fn serve() -> SocketAddr {
     address
 }
 
-/// Each message has its length before it (RFC 1035 section 4.2.2). Whoever asks nonsense is left.
+/// Each message has its length before it (RFC 1035 section 4.2.2). Malformed queries are ignored.
 fn answer_all(mut asker: TcpStream) -> Option<()> {
     loop {
         let mut length = [0; 2];

@@ -1,18 +1,18 @@
-//! What becomes of orders.
+//! Orders of certificates.
 
 use std::time::Duration;
 
 use controller::AcmeSettings;
 use domain::auto_certs::ChallengeKind;
 use jiff::{SignedDuration, Timestamp};
-use store::Page;
+use store::PageRange;
 
 use crate::world::{World, app};
 
 const WWW: &str = "www.foo.test";
 const BOTH: [ChallengeKind; 2] = [ChallengeKind::Http01, ChallengeKind::TlsAlpn01];
 
-/// Issues by one way alone, and looks at it as a visitor does.
+/// Issues by one kind of challenge alone, and connects as a client does.
 async fn issues_by(kind: ChallengeKind) -> World {
     let world = World::new().await;
     world.add_domain("blog", WWW).await;
@@ -35,7 +35,7 @@ async fn a_domain_gets_a_certificate_by_http() {
 
     let looked = world.pebble.lines().iter().any(|line| line.contains("/.well-known/acme-challenge/"));
     assert!(looked, "{:#?}", world.pebble.lines());
-    let certs = world.store.certs("alice", Page::ALL).await.expect("an answer").rows;
+    let certs = world.store.certs("alice", PageRange::ALL).await.expect("an answer").rows;
     assert_eq!((certs[0].name.as_str(), certs[0].is_automatic), ("auto-www-foo-test", true));
     assert_eq!(certs[0].facts.san, [WWW]);
     let said = world.said("blog").join("\n");
@@ -67,7 +67,7 @@ async fn a_certificate_is_renewed_before_it_ends_and_not_sooner() {
     let second = world.chain("blog", WWW).await.expect("it is attached");
     assert_ne!(first, second, "{:?}", world.said("blog"));
     world.until_shown(WWW, &second).await;
-    let certs = world.store.certs("alice", Page::ALL).await.expect("an answer");
+    let certs = world.store.certs("alice", PageRange::ALL).await.expect("an answer");
     assert_eq!(certs.count, 1);
 }
 

@@ -19,7 +19,7 @@ const START_MAX: Duration = Duration::from_secs(20);
 
 pub struct Pebble {
     address: SocketAddr,
-    /// What signed its certificate for TLS, PEM.
+    /// Authority of its TLS certificate, PEM.
     pub ca_bundle: String,
     lines: Arc<Mutex<Vec<String>>>,
     process: Child,
@@ -65,7 +65,7 @@ impl Pebble {
         format!("https://{}/dir", self.address)
     }
 
-    /// How many orders it has been asked for.
+    /// Number of orders so far.
     pub fn orders(&self) -> usize {
         self.lines().iter().filter(|line| line.contains("to the db") && line.contains("Added order")).count()
     }
@@ -90,7 +90,7 @@ impl Drop for Pebble {
     }
 }
 
-/// Pebble cannot choose one itself and tell.
+/// Pebble cannot choose a port itself.
 fn free_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address")

@@ -1,4 +1,4 @@
-//! A visitor who looks at certificates.
+//! A client that checks certificates.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-/// Whether the host is served with this chain: its leaf is shown, and trusted by whoever trusts the chain's end.
+/// Returns true if the host is served with this chain: its leaf is shown, and valid for a client that trusts the
+/// chain's end.
 pub fn is_shown(address: SocketAddr, host: &str, chain: &str) -> bool {
     let chain: Vec<_> =
         CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>().expect("PEM");

@@ -4,20 +4,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use controller::auto_certs::AutoCerts;
-use controller::{AcmeSettings, Controller, ControllerSettings, Parts, Secret, deployer};
+use controller::auto_certs::AutoCertsWorker;
+use controller::{AcmeSettings, Controller, ControllerParts, ControllerSettings, Secret, deployer};
 use domain::auto_certs::ChallengeKind;
 use domain::build::Build;
 use domain::config::Config;
 use domain::release::ProcfileRules;
 use domain::sealing::SealingKey;
-use domain::users::Joining;
+use domain::users::AddCondition;
 use domain::{AppName, Digest, Image, ProcessType};
 use engine::Routes;
 use engine::fake::FakeEngine;
 use jiff::Timestamp;
 use router::{HttpsSettings, Router, RouterSettings};
-use store::{AutoDomain, NewApp, NewDomain, NewUser, ReleaseChange, Store};
+use store::{AutoDomainRecord, NewApp, NewDomain, NewUser, ReleaseChange, Store};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -27,8 +27,8 @@ use crate::pebble::Pebble;
 use crate::visitor::is_shown;
 
 /// Far more than an order takes with all faults on.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// What the router gets to learn of a challenge.
+const TIMEOUT: Duration = Duration::from_secs(90);
+/// Time for the router to learn of a challenge.
 pub const SETTLE: Duration = Duration::from_millis(100);
 
 pub struct World {
@@ -80,7 +80,7 @@ impl World {
         let https = router.https_address().expect("it was asked for");
         let pebble = Pebble::start(router.address(), https);
         let user = NewUser::named("alice", "hash", Timestamp::now());
-        store.add_user(user, Joining::Anyhow).await.expect("a new user");
+        store.add_user(user, AddCondition::Anyhow).await.expect("a new user");
         let world =
             Self { store, pebble, https, engine, _router: router, _shutdown: shutdown, _folder: folder };
         world.add_app("blog").await;
@@ -109,17 +109,17 @@ impl World {
     pub async fn add_domain(&self, name: &str, domain: &str) {
         let (owner, now) = ("alice".to_owned(), Timestamp::now());
         let new = NewDomain { domain: domain.to_owned(), app: app(name), owner, now };
-        self.store.add_domain(new).await.expect("a free domain");
+        self.store.add_domain(new, 100).await.expect("a free domain");
     }
 
     fn controller(&self, acme: AcmeSettings) -> Controller {
         let engine = Arc::new(self.engine.clone());
         let settings = ControllerSettings {
             acme: Some(acme),
-            look_for_work_every: Duration::from_millis(100),
+            poll_interval: Duration::from_millis(100),
             ..ControllerSettings::new("apps.test", Secret::new("builder-key"))
         };
-        Controller::new(Parts {
+        Controller::new(ControllerParts {
             store: self.store.clone(),
             engine: engine.clone(),
             jobs: engine.clone(),
@@ -147,11 +147,11 @@ impl World {
     }
 
     /// All that gets certificates, without the task around it.
-    pub fn auto_certs(&self, acme: AcmeSettings) -> AutoCerts {
-        AutoCerts::new(self.controller(acme.clone()), acme)
+    pub fn auto_certs(&self, acme: AcmeSettings) -> AutoCertsWorker {
+        AutoCertsWorker::new(self.controller(acme.clone()), acme)
     }
 
-    pub async fn domain(&self, name: &str, domain: &str) -> AutoDomain {
+    pub async fn domain(&self, name: &str, domain: &str) -> AutoDomainRecord {
         let domains = self.store.auto_domains(&app(name)).await.expect("an answer");
         domains.into_iter().find(|known| known.domain == domain).expect("the app has it")
     }
@@ -173,7 +173,7 @@ impl World {
         Some(cert.pair.certificate.clone())
     }
 
-    /// Waits until visitors are shown this chain.
+    /// Waits until clients get this chain.
     pub async fn until_shown(&self, domain: &str, chain: &str) {
         self.until(&format!("{domain} is served"), async || is_shown(self.https, domain, chain)).await;
     }
@@ -184,11 +184,11 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let waited = timeout(PATIENCE, waiting).await;
+        let waited = timeout(TIMEOUT, waiting).await;
         waited.unwrap_or_else(|_| panic!("never came true: {what}\n{:#?}", self.pebble.lines()));
     }
 
-    /// What the controller said in the app's log.
+    /// The controller's lines in the app's log.
     pub fn said(&self, name: &str) -> Vec<String> {
         self.engine.lines(&app(name)).into_iter().map(|line| line.text).collect()
     }

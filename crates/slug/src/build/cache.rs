@@ -9,27 +9,27 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 
 use super::output;
-use crate::failure::{Failure, OrFailure};
+use crate::failure::{OrFailure, SlugError};
 
 /// `CACHE_DIR` of a build: the app's own, or a passing one where caching is off.
-pub struct Cache {
+pub struct CacheDir {
     pub dir: PathBuf,
     /// State at the start; `None` when nothing is kept.
-    before: Option<Survey>,
+    before: Option<FolderSummary>,
 }
 
-/// What a folder holds.
+/// Content of a folder.
 #[derive(Debug, PartialEq, Eq)]
-struct Survey {
-    /// Over names, sizes, times and modes: reading gigabytes of content would cost more than it tells.
+struct FolderSummary {
+    /// Over names, sizes, times and modes: reading gigabytes of content would cost more than it is worth.
     fingerprint: u64,
     files: u64,
     bytes: u64,
 }
 
-impl Cache {
+impl CacheDir {
     /// Takes the kept folder if it is there and can be written, else a passing one in `scratch`.
-    pub fn open(kept: &Path, scratch: &Path, wanted: bool) -> Result<Self, Failure> {
+    pub fn open(kept: &Path, scratch: &Path, wanted: bool) -> Result<Self, SlugError> {
         if wanted && kept.is_dir() {
             if access(kept, AccessFlags::W_OK | AccessFlags::X_OK).is_ok() {
                 return Self::restore(kept);
@@ -41,7 +41,7 @@ impl Cache {
         Ok(Self { dir, before: None })
     }
 
-    fn restore(kept: &Path) -> Result<Self, Failure> {
+    fn restore(kept: &Path) -> Result<Self, SlugError> {
         output::title("Restoring cache");
         let before = survey(kept).or_fail(format!("read {}", kept.display()))?;
         if before.files == 0 {
@@ -53,7 +53,7 @@ impl Cache {
     }
 
     /// Says what will be kept.
-    pub fn close(&self) -> Result<(), Failure> {
+    pub fn close(&self) -> Result<(), SlugError> {
         let Some(before) = &self.before else { return Ok(()) };
         output::title("Keeping cache for the next build");
         let after = survey(&self.dir).or_fail(format!("read {}", self.dir.display()))?;
@@ -68,8 +68,8 @@ impl Cache {
     }
 }
 
-fn survey(root: &Path) -> io::Result<Survey> {
-    let mut survey = Survey { fingerprint: 0, files: 0, bytes: 0 };
+fn survey(root: &Path) -> io::Result<FolderSummary> {
+    let mut survey = FolderSummary { fingerprint: 0, files: 0, bytes: 0 };
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
@@ -114,7 +114,7 @@ mod tests {
     fn without_a_kept_folder_packs_get_a_passing_one() {
         let dir = tempfile::tempdir().expect("dir");
 
-        let cache = Cache::open(&dir.path().join("absent"), dir.path(), true).expect("cache");
+        let cache = CacheDir::open(&dir.path().join("absent"), dir.path(), true).expect("cache");
 
         assert!(cache.dir.is_dir());
         assert!(cache.before.is_none());

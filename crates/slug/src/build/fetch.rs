@@ -5,17 +5,21 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::step::{Surroundings, catch_both};
-use crate::failure::{Failure, OrFailure};
+use domain::urls::without_credentials;
+
+use super::step::{StepEnvironment, catch_both};
+use crate::failure::{OrFailure, SlugError};
 
 /// Lines of a failing program that are shown.
 const REASON_LINES: usize = 5;
-/// What is read of a program's output.
+/// Bytes read of a program's output.
 const PRINTED_BYTES_MAX: u64 = 64 * 1024;
+/// Transports that git may use, also for submodules: not those that run a command (`ext`) or read a descriptor (`fd`).
+const GIT_PROTOCOLS: &str = "https:http:git:ssh:file";
 /// Seconds that a download of an archive may take.
 const DOWNLOAD_SECONDS_MAX: &str = "300";
 
-/// Where a pack comes from: a URL, and behind `#` a branch, tag or commit.
+/// Source of a pack: a URL, and after `#` a branch, tag or commit.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PackUrl {
     url: String,
@@ -23,7 +27,7 @@ pub struct PackUrl {
 }
 
 impl PackUrl {
-    pub fn parse(text: &str) -> Result<Self, Failure> {
+    pub fn parse(text: &str) -> Result<Self, SlugError> {
         let (url, reference) = match text.trim().split_once('#') {
             Some((url, reference)) => (url, Some(reference).filter(|reference| !reference.is_empty())),
             None => (text.trim(), None),
@@ -31,7 +35,7 @@ impl PackUrl {
         let option_like =
             url.starts_with('-') || reference.is_some_and(|reference| reference.starts_with('-'));
         if url.is_empty() || option_like || url.contains(char::is_whitespace) {
-            return Err(Failure::data(format!(
+            return Err(SlugError::data(format!(
                 "buildpack `{text}` is not a URL: give that of a git repository or a tar archive"
             )));
         }
@@ -60,23 +64,12 @@ impl fmt::Display for PackUrl {
     }
 }
 
-fn without_credentials(url: &str) -> String {
-    match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let host_end = rest.find('/').unwrap_or(rest.len());
-            let host_start = rest[..host_end].rfind('@').map_or(0, |at| at + 1);
-            format!("{scheme}://{}", &rest[host_start..])
-        }
-        None => url.to_owned(),
-    }
-}
-
 /// Fetches the pack into `to`, which does not exist yet.
-pub fn fetch(pack: &PackUrl, to: &Path, surroundings: &Surroundings) -> Result<(), Failure> {
+pub fn fetch(pack: &PackUrl, to: &Path, surroundings: &StepEnvironment) -> Result<(), SlugError> {
     if pack.is_archive() { fetch_archive(pack, to, surroundings) } else { fetch_git(pack, to, surroundings) }
 }
 
-fn fetch_git(pack: &PackUrl, to: &Path, surroundings: &Surroundings) -> Result<(), Failure> {
+fn fetch_git(pack: &PackUrl, to: &Path, surroundings: &StepEnvironment) -> Result<(), SlugError> {
     let mut shallow =
         vec!["clone", "--quiet", "--depth", "1", "--recurse-submodules", "--shallow-submodules"];
     if let Some(reference) = &pack.reference {
@@ -94,20 +87,22 @@ fn fetch_git(pack: &PackUrl, to: &Path, surroundings: &Surroundings) -> Result<(
     ] {
         let mut git = Command::new("git");
         surroundings.dress(&mut git);
+        git.env("GIT_ALLOW_PROTOCOL", GIT_PROTOCOLS);
         git.arg("-C").arg(to).args(words);
         run(git).map_err(|reason| could_not_fetch(pack, &reason))?;
     }
     Ok(())
 }
 
-fn clone(words: &[&str], pack: &PackUrl, to: &Path, surroundings: &Surroundings) -> Result<(), String> {
+fn clone(words: &[&str], pack: &PackUrl, to: &Path, surroundings: &StepEnvironment) -> Result<(), String> {
     let mut git = Command::new("git");
     surroundings.dress(&mut git);
+    git.env("GIT_ALLOW_PROTOCOL", GIT_PROTOCOLS);
     git.args(words).arg("--").arg(&pack.url).arg(to);
     run(git)
 }
 
-fn fetch_archive(pack: &PackUrl, to: &Path, surroundings: &Surroundings) -> Result<(), Failure> {
+fn fetch_archive(pack: &PackUrl, to: &Path, surroundings: &StepEnvironment) -> Result<(), SlugError> {
     let archive = to.with_extension("archive");
     let mut curl = Command::new("curl");
     surroundings.dress(&mut curl);
@@ -137,9 +132,9 @@ fn unwrap_single_folder(dir: &Path) -> std::io::Result<()> {
     fs::rename(aside, dir)
 }
 
-fn could_not_fetch(pack: &PackUrl, reason: &str) -> Failure {
+fn could_not_fetch(pack: &PackUrl, reason: &str) -> SlugError {
     let reason = reason.replace(&pack.url, &without_credentials(&pack.url));
-    Failure::unavailable(format!("buildpack {pack} could not be fetched: {reason}"))
+    SlugError::unavailable(format!("buildpack {pack} could not be fetched: {reason}"))
 }
 
 /// Runs a program and gives the last lines that it printed when it fails.

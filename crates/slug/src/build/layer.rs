@@ -14,8 +14,6 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use super::slugignore::SlugIgnore;
-
 /// User and group of the stack's `slug` user.
 const SLUG_UID: u64 = 2000;
 /// 2010-01-01: the time of folders and links, and the first one that a file can get.
@@ -25,7 +23,7 @@ const SPREAD: u64 = 1 << 28;
 /// Files up to this size are read once, others twice.
 const IN_MEMORY_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// What goes into the slug.
+/// Content of the slug.
 pub struct Contents {
     root: PathBuf,
     /// Paths below `root` in the order of the archive.
@@ -35,17 +33,18 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Lists the files below `root` without those that are ignored.
-    pub fn list(root: &Path, ignore: &SlugIgnore) -> io::Result<Self> {
+    /// Lists the files below `root` but for what git keeps.
+    pub fn list(root: &Path) -> io::Result<Self> {
         let mut contents = Self { root: root.to_owned(), entries: Vec::new(), left_out: Vec::new() };
         let mut folders = vec![PathBuf::new()];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(root.join(&folder))? {
-                let path = folder.join(entry?.file_name());
-                let metadata = fs::symlink_metadata(root.join(&path))?;
-                if ignore.matches(path.as_os_str().as_bytes(), metadata.is_dir()) {
+                let name = entry?.file_name();
+                if name == ".git" {
                     continue;
                 }
+                let path = folder.join(name);
+                let metadata = fs::symlink_metadata(root.join(&path))?;
                 if metadata.is_dir() {
                     folders.push(path.clone());
                 }
@@ -199,9 +198,9 @@ mod tests {
         entries.collect()
     }
 
-    fn layer_of(root: &Path, ignore: &[u8]) -> (PathBuf, Vec<u8>) {
+    fn layer_of(root: &Path) -> (PathBuf, Vec<u8>) {
         let to = root.with_extension("tar");
-        Contents::list(root, &SlugIgnore::parse(ignore).0).expect("list").write(&to).expect("write");
+        Contents::list(root).expect("list").write(&to).expect("write");
         let bytes = fs::read(&to).expect("read");
         (to, bytes)
     }
@@ -225,15 +224,15 @@ mod tests {
         fs::set_permissions(b.join("b"), fs::Permissions::from_mode(0o600)).expect("mode");
         File::open(b.join("b")).and_then(|file| file.set_modified(std::time::UNIX_EPOCH)).expect("time");
 
-        assert_eq!(layer_of(&a, b"").1, layer_of(&b, b"").1);
+        assert_eq!(layer_of(&a).1, layer_of(&b).1);
     }
 
     #[test]
     fn entries_are_sorted_and_belong_to_the_slug_user() {
         let dir = tempfile::tempdir().expect("dir");
-        let root = app(dir.path(), &["b", "bin/run", "a.b", "a/c", "skip/me"]);
+        let root = app(dir.path(), &["b", "bin/run", "a.b", "a/c", "a/.git/config"]);
 
-        let entries = listing(&layer_of(&root, b"skip\n").0);
+        let entries = listing(&layer_of(&root).0);
 
         let names: Vec<_> = entries.iter().map(|entry| (entry.0.as_str(), entry.2)).collect();
         assert_eq!(
@@ -255,10 +254,10 @@ mod tests {
     fn a_changed_file_of_the_same_size_gets_another_time() {
         let dir = tempfile::tempdir().expect("dir");
         let root = app(dir.path(), &["bin/run", "style.css"]);
-        let before = listing(&layer_of(&root, b"").0);
+        let before = listing(&layer_of(&root).0);
         fs::write(root.join("style.css"), "content of stile.css").expect("file");
 
-        let after = listing(&layer_of(&root, b"").0);
+        let after = listing(&layer_of(&root).0);
 
         assert_eq!(before[2], after[2], "bin/run is unchanged");
         assert_ne!(before[3].4, after[3].4, "style.css has changed");
@@ -273,7 +272,7 @@ mod tests {
         symlink("..//./app/bin/run", root.join("x-link")).expect("link");
         symlink(&long, root.join("y-link")).expect("link");
 
-        let entries = listing(&layer_of(&root, b"").0);
+        let entries = listing(&layer_of(&root).0);
 
         let link_of =
             |name: &str| entries.iter().find(|entry| entry.0 == name).map(|entry| (entry.1, &*entry.5));
@@ -289,7 +288,7 @@ mod tests {
         let root = app(dir.path(), &["bin/run"]);
         let _socket = std::os::unix::net::UnixListener::bind(root.join("s")).expect("socket");
 
-        let contents = Contents::list(&root, &SlugIgnore::default()).expect("list");
+        let contents = Contents::list(&root).expect("list");
 
         assert_eq!(contents.left_out, [PathBuf::from("s")]);
         assert_eq!(contents.bytes(), "content of bin/run".len() as u64);

@@ -12,7 +12,7 @@ pub fn line(text: &str) {
     print(format_args!("       {text}\n"));
 }
 
-/// Prints a line that someone should act on; the build goes on.
+/// Prints a warning; the build continues.
 pub fn warning(text: &str) {
     print(format_args!(" !     {text}\n"));
 }
@@ -44,7 +44,7 @@ fn print(text: std::fmt::Arguments<'_>) {
     write(text.to_string().as_bytes());
 }
 
-/// A reader that went away must not fail the build: whoever started it decides about that.
+/// A closed output must not fail the build: the parent process decides about that.
 fn write(bytes: &[u8]) {
     let mut out = stdout().lock();
     let _ = out.write_all(bytes).and_then(|()| out.flush());

@@ -1,4 +1,4 @@
-//! Which packs build the app: one by URL, several from `.buildpacks`, or the first of the stack's that fits.
+//! Choice of packs: one by URL, several from `.buildpacks`, or the first of the stack's that detects the app.
 
 use std::fs;
 use std::io;
@@ -8,41 +8,52 @@ use std::path::{Path, PathBuf};
 use super::fetch::{self, PackUrl};
 use super::output;
 use super::source::{config_value, copy_tree};
-use super::step::{self, Surroundings};
-use crate::failure::{Failure, OrFailure};
+use super::step::{self, StepEnvironment};
+use super::{text_file, tools};
+use crate::failure::{OrFailure, SlugError};
 
 /// Most packs that one `.buildpacks` may name.
 const PACKS_MAX: usize = 20;
-/// What is read of a pack's answer to detect.
+/// Bytes read of a pack's response to detect.
 const NAME_BYTES_MAX: u64 = 4096;
 
-/// A pack at hand.
+/// An available pack.
 #[derive(Debug)]
 pub struct Pack {
     pub dir: PathBuf,
-    /// What it calls itself or is called.
+    /// Its own name for itself, or the name that it was given.
     pub name: String,
+    /// Chosen by detection, not named by the user.
+    is_detected: bool,
 }
+
+/// The pack that has nothing but a Procfile to go by.
+const LAST_RESORT: &str = "procfile";
 
 impl Pack {
     pub fn program(&self, name: &str) -> PathBuf {
         self.dir.join("bin").join(name)
     }
+
+    /// Returns true if no pack for the app's language was found.
+    pub fn is_last_resort(&self) -> bool {
+        self.is_detected && short_name(&self.dir) == LAST_RESORT
+    }
 }
 
-/// Where packs are looked for.
-pub struct Shelf<'a> {
+/// Folders of packs.
+pub struct PackSources<'a> {
     /// The stack's own packs, in the order of their folders' names.
     pub built_in: &'a Path,
-    /// Where fetched packs are put.
+    /// Folder for fetched packs.
     pub scratch: &'a Path,
     pub build_dir: &'a Path,
     pub env_dir: &'a Path,
 }
 
-impl Shelf<'_> {
+impl PackSources<'_> {
     /// Chooses the packs, in the order of their turns.
-    pub fn choose(&self, surroundings: &Surroundings) -> Result<Vec<Pack>, Failure> {
+    pub fn choose(&self, surroundings: &StepEnvironment) -> Result<Vec<Pack>, SlugError> {
         self.lay_out()?;
         if let Some(wanted) = config_value(self.env_dir, "BUILDPACK_URL").filter(|url| !url.is_empty()) {
             output::title("Fetching custom buildpack");
@@ -50,14 +61,14 @@ impl Shelf<'_> {
             output::title(&format!("{} app detected", pack.name));
             return Ok(vec![pack]);
         }
-        match fs::read_to_string(self.build_dir.join(".buildpacks")) {
-            Ok(list) => self.take_several(&list, surroundings),
-            Err(_) => self.detect(surroundings).map(|pack| vec![pack]),
+        match text_file::read(self.build_dir, ".buildpacks")? {
+            Some(list) => self.take_several(&list, surroundings),
+            None => self.detect(surroundings).map(|pack| vec![pack]),
         }
     }
 
     /// Packs may write beside their programs (`export`), so they work on a copy of their own.
-    fn lay_out(&self) -> Result<(), Failure> {
+    fn lay_out(&self) -> Result<(), SlugError> {
         let to = self.packs();
         if to.exists() {
             fs::remove_dir_all(&to).or_fail(format!("remove {}", to.display()))?;
@@ -69,7 +80,7 @@ impl Shelf<'_> {
         self.scratch.join("buildpacks")
     }
 
-    fn take_several(&self, list: &str, surroundings: &Surroundings) -> Result<Vec<Pack>, Failure> {
+    fn take_several(&self, list: &str, surroundings: &StepEnvironment) -> Result<Vec<Pack>, SlugError> {
         let wanted = several(list)?;
         output::title("Multipack app detected");
         let mut packs = Vec::new();
@@ -83,7 +94,7 @@ impl Shelf<'_> {
     }
 
     /// A pack by URL, or by the name of one that the stack has.
-    fn take(&self, text: &str, number: usize, surroundings: &Surroundings) -> Result<Pack, Failure> {
+    fn take(&self, text: &str, number: usize, surroundings: &StepEnvironment) -> Result<Pack, SlugError> {
         let built_in = self.built_in_packs()?.into_iter().find(|dir| short_name(dir) == text);
         let (dir, fallback) = match built_in {
             Some(dir) => (dir, text.to_owned()),
@@ -95,29 +106,30 @@ impl Shelf<'_> {
             }
         };
         make_executable(&dir)
-            .map_err(|reason| Failure::data(format!("buildpack {text} is no buildpack: {reason}")))?;
-        // Whoever names a pack wants it, so what detect says only serves as a name.
+            .map_err(|reason| SlugError::data(format!("buildpack {text} is no buildpack: {reason}")))?;
+        // A pack that the user names is used in any case; the output of detect is only its name.
         let name = self.ask(&dir, surroundings).unwrap_or(fallback);
-        Ok(Pack { dir, name })
+        Ok(Pack { dir, name, is_detected: false })
     }
 
-    fn detect(&self, surroundings: &Surroundings) -> Result<Pack, Failure> {
+    fn detect(&self, surroundings: &StepEnvironment) -> Result<Pack, SlugError> {
         let packs = self.built_in_packs()?;
         for dir in &packs {
             if let Some(name) = self.ask(dir, surroundings) {
                 output::title(&format!("{name} app detected"));
-                return Ok(Pack { dir: dir.clone(), name });
+                return Ok(Pack { dir: dir.clone(), name, is_detected: true });
             }
         }
         let names: Vec<_> = packs.iter().map(|dir| short_name(dir)).collect();
-        Err(Failure::step(format!(
-            "Unable to select a buildpack: none of {} fits the source, add a Procfile or set BUILDPACK_URL",
+        let language = tools::language(self.build_dir).map(|seen| format!(" ({seen})")).unwrap_or_default();
+        Err(SlugError::step(format!(
+            "Unable to select a buildpack: none of {} fits the source{language}, add a Procfile or set BUILDPACK_URL",
             names.join(", ")
         )))
     }
 
     /// Runs `bin/detect`; its first line is the name if it says yes.
-    fn ask(&self, pack: &Path, surroundings: &Surroundings) -> Option<String> {
+    fn ask(&self, pack: &Path, surroundings: &StepEnvironment) -> Option<String> {
         let debug = config_value(self.env_dir, "DEIS_BUILDPACK_DEBUG").is_some_and(|value| value == "true");
         let command = surroundings.command(&pack.join("bin/detect"), [self.build_dir]);
         let (status, printed) = step::catch(command, NAME_BYTES_MAX, debug).ok()?;
@@ -126,7 +138,7 @@ impl Shelf<'_> {
         status.success().then_some(name)
     }
 
-    fn built_in_packs(&self) -> Result<Vec<PathBuf>, Failure> {
+    fn built_in_packs(&self) -> Result<Vec<PathBuf>, SlugError> {
         let packs = self.packs();
         let mut found = Vec::new();
         for entry in fs::read_dir(&packs).or_fail(format!("read {}", packs.display()))? {
@@ -140,13 +152,13 @@ impl Shelf<'_> {
     }
 }
 
-fn several(list: &str) -> Result<Vec<&str>, Failure> {
+fn several(list: &str) -> Result<Vec<&str>, SlugError> {
     let wanted: Vec<_> =
         list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     match wanted.len() {
-        0 => Err(Failure::data(".buildpacks names no pack: list one URL a line, or remove the file")),
+        0 => Err(SlugError::data(".buildpacks names no pack: list one URL a line, or remove the file")),
         1..=PACKS_MAX => Ok(wanted),
-        many => Err(Failure::data(format!(".buildpacks names {many} packs, {PACKS_MAX} are the most"))),
+        many => Err(SlugError::data(format!(".buildpacks names {many} packs, {PACKS_MAX} are the most"))),
     }
 }
 

@@ -1,32 +1,62 @@
-//! `.slugignore`: which files stay out of the slug.
+//! `.slugignore`: files of the source that stay out of the build and of the slug.
 //!
-//! Patterns are those of `tar --exclude`: `*` crosses slashes, a pattern matches a whole name or its
-//! end after a slash, and what lies below a match is left out too. A leading slash ties a pattern to the
-//! root, a trailing one to folders, as Heroku's users know it. There is no negation.
+//! It applies to the pushed files: they are removed before the packs run, so that a pattern such as `src` does not
+//! affect the packages that packs install.
+//!
+//! Patterns are those of `tar --exclude`: `*` matches slashes, a pattern matches a whole name or its end after a
+//! slash, and everything below a match is left out too. A leading slash anchors a pattern at the root, a trailing
+//! one limits it to folders, as on Heroku. There is no negation.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 /// The patterns of one app.
 #[derive(Debug, Default)]
 pub struct SlugIgnore {
-    patterns: Vec<Pattern>,
+    patterns: Vec<IgnorePattern>,
 }
 
 #[derive(Debug)]
-struct Pattern {
+struct IgnorePattern {
     glob: Vec<u8>,
     anchored: bool,
     folders_only: bool,
 }
 
 impl SlugIgnore {
+    /// Removes what the patterns match below `root`, whole folders at once.
+    pub fn remove_from(&self, root: &Path) -> io::Result<()> {
+        if self.patterns.is_empty() {
+            return Ok(());
+        }
+        let mut folders = vec![PathBuf::new()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(root.join(&folder))? {
+                let entry = entry?;
+                let (path, is_folder) = (folder.join(entry.file_name()), entry.file_type()?.is_dir());
+                match (self.matches(path.as_os_str().as_bytes(), is_folder), is_folder) {
+                    (true, true) => fs::remove_dir_all(root.join(&path))?,
+                    (true, false) => fs::remove_file(root.join(&path))?,
+                    (false, true) => folders.push(path),
+                    (false, false) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Parses the file; the second value lists lines that have no effect.
     pub fn parse(text: &[u8]) -> (Self, Vec<String>) {
         let mut patterns = Vec::new();
         let mut without_effect = Vec::new();
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
         for line in text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            match Pattern::parse(line) {
+            match IgnorePattern::parse(line) {
                 Some(pattern) => patterns.push(pattern),
                 None => without_effect.push(String::from_utf8_lossy(line).into_owned()),
             }
@@ -34,14 +64,14 @@ impl SlugIgnore {
         (Self { patterns }, without_effect)
     }
 
-    /// Whether the entry, named from the root without a leading slash, is to be left out.
+    /// Returns true if the entry, named from the root without a leading slash, is to be left out.
     pub fn matches(&self, path: &[u8], is_folder: bool) -> bool {
         let is_git = path == b".git" || path.ends_with(b"/.git");
         is_git || self.patterns.iter().any(|pattern| pattern.matches(path, is_folder))
     }
 }
 
-impl Pattern {
+impl IgnorePattern {
     fn parse(line: &[u8]) -> Option<Self> {
         if line.starts_with(b"!") {
             return None;
@@ -86,7 +116,7 @@ fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
     glob[at..].iter().all(|byte| *byte == b'*')
 }
 
-/// Whether the glob's first element matches the byte, and how long that element is.
+/// Length of the glob's first element if it matches the byte.
 fn one_matches(glob: &[u8], byte: u8) -> Option<usize> {
     match glob.first()? {
         b'?' => Some(1),

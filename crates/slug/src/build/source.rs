@@ -7,10 +7,10 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 
-use crate::failure::{Failure, OrFailure};
+use crate::failure::{OrFailure, SlugError};
 
 /// Moves the source into the build folder; copies what cannot be moved.
-pub fn place(source: &Path, build_dir: &Path) -> Result<(), Failure> {
+pub fn place(source: &Path, build_dir: &Path) -> Result<(), SlugError> {
     let failed = || format!("put the source into {}", build_dir.display());
     if build_dir.exists() {
         fs::remove_dir_all(build_dir).or_fail(failed())?;
@@ -18,7 +18,7 @@ pub fn place(source: &Path, build_dir: &Path) -> Result<(), Failure> {
     fs::create_dir_all(build_dir).or_fail(failed())?;
     let mut entries = fs::read_dir(source).or_fail(format!("read {}", source.display()))?.peekable();
     if entries.peek().is_none() {
-        return Err(Failure::data("the source is empty: commit at least one file and push again"));
+        return Err(SlugError::data("the source is empty: commit at least one file and push again"));
     }
     for entry in entries {
         let entry = entry.or_fail(failed())?;
@@ -53,7 +53,7 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
 /// Copies the config's files, regular ones only, to the folder that becomes `ENV_DIR`.
 ///
 /// A mounted secret holds links to its files, so links are followed.
-pub fn place_config(env: &Path, env_dir: &Path) -> Result<(), Failure> {
+pub fn place_config(env: &Path, env_dir: &Path) -> Result<(), SlugError> {
     let failed = || format!("put the config into {}", env_dir.display());
     if env_dir.exists() {
         fs::remove_dir_all(env_dir).or_fail(failed())?;
@@ -75,6 +75,60 @@ pub fn place_config(env: &Path, env_dir: &Path) -> Result<(), Failure> {
 fn copy_private(from: &Path, to: &Path) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
     io::copy(&mut fs::File::open(from)?, &mut file).map(drop)
+}
+
+/// Variables that a build sets for itself; the app's config never takes them over. What only a run needs is left out as well.
+const NOT_FROM_CONFIG: &[&str] = &[
+    "APP_DIR",
+    "BASH_ENV",
+    "BUILDPACK_URL",
+    "BUILD_DIR",
+    "CACHE_DIR",
+    "CPATH",
+    "CPPATH",
+    "ENV",
+    "ENV_DIR",
+    "GIT_DIR",
+    "GIT_SSH_COMMAND",
+    "HOME",
+    "IFS",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "LIBRARY_PATH",
+    "PATH",
+    "PORT",
+    "PWD",
+    "REQUEST_ID",
+    "SHELL",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "SSH_KEY",
+    "STACK",
+    "TMPDIR",
+    "USER",
+];
+
+/// The app's config as a build's steps have it in their environment, as on Heroku.
+///
+/// A file that holds no text, or no variable's name, stays a file of `ENV_DIR` only.
+pub fn config(env_dir: &Path) -> Result<Vec<(String, String)>, SlugError> {
+    let failed = || format!("read the config in {}", env_dir.display());
+    let mut values = Vec::new();
+    for entry in fs::read_dir(env_dir).or_fail(failed())? {
+        let entry = entry.or_fail(failed())?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let is_name = !name.is_empty()
+            && !name.starts_with(|first: char| first.is_ascii_digit())
+            && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+        if !is_name || NOT_FROM_CONFIG.contains(&name.as_str()) {
+            continue;
+        }
+        let bytes = fs::read(entry.path()).or_fail(failed())?;
+        if let Some(value) = String::from_utf8(bytes).ok().filter(|value| !value.contains('\0')) {
+            values.push((name, value));
+        }
+    }
+    Ok(values)
 }
 
 /// A value of the config that `slug` itself obeys, without the line's end that a file may have.

@@ -12,12 +12,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::source::config_value;
-use crate::failure::{Failure, OrFailure};
+use crate::failure::{OrFailure, SlugError};
 
 const KNOWN_HOSTS: &str = include_str!("known_hosts");
 
 /// Writes key, known hosts and client configuration to `~/.ssh`; returns the command that git is to use.
-pub fn prepare(env_dir: &Path, home: &Path) -> Result<Option<String>, Failure> {
+pub fn prepare(env_dir: &Path, home: &Path) -> Result<Option<String>, SlugError> {
     let key = config_value(env_dir, "SSH_KEY").map(|value| decode(&value)).transpose()?;
     let more_hosts = config_value(env_dir, "SSH_KNOWN_HOSTS").unwrap_or_default();
     if key.is_none() && more_hosts.is_empty() {
@@ -41,10 +41,10 @@ pub fn prepare(env_dir: &Path, home: &Path) -> Result<Option<String>, Failure> {
     Ok(Some(format!("ssh -F '{}/config'", dir.display())))
 }
 
-fn decode(value: &str) -> Result<Vec<u8>, Failure> {
+fn decode(value: &str) -> Result<Vec<u8>, SlugError> {
     let compact: String = value.split_ascii_whitespace().collect();
     let mut key = STANDARD.decode(compact).map_err(|_| {
-        Failure::data(
+        SlugError::data(
             "SSH_KEY is not base64: set it with `deis config:set SSH_KEY=<path of the private key>`",
         )
     })?;

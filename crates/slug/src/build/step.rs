@@ -11,24 +11,38 @@ use super::output;
 /// Longest piece of a line that is passed on at once.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 
-/// How long to wait for output of helpers that a step left behind.
-const LEFTOVER_WAIT: Duration = Duration::from_secs(2);
+/// Longest wait for output of helpers that a step left running.
+const ORPHAN_WAIT: Duration = Duration::from_secs(2);
 
-/// The surroundings of every step: never a value of the user's config, packs read `ENV_DIR`.
-pub struct Surroundings {
+/// The surroundings of every step.
+pub struct StepEnvironment {
     pub app_dir: PathBuf,
     pub build_dir: PathBuf,
     pub request_id: String,
     pub ssh_command: Option<String>,
     /// `export` files of the packs that have run, sourced before whatever comes next.
     pub exports: Vec<PathBuf>,
+    /// The app's config, for steps that build: those that only answer a question read `ENV_DIR`.
+    pub config: Vec<(String, String)>,
 }
 
-impl Surroundings {
+impl StepEnvironment {
     /// A command that runs `program` with `arguments` in the build folder.
     pub fn command<'a>(&self, program: &Path, arguments: impl IntoIterator<Item = &'a Path>) -> Command {
         let mut command = self.with_exports(program);
         command.args(arguments);
+        self.dress(&mut command);
+        command
+    }
+
+    /// A command that has the app's config in its environment too, below what a step has by itself.
+    pub fn command_with_config<'a>(
+        &self,
+        program: &Path,
+        arguments: impl IntoIterator<Item = &'a Path>,
+    ) -> Command {
+        let mut command = self.with_exports(program);
+        command.args(arguments).envs(self.config.iter().map(|(name, value)| (name, value)));
         self.dress(&mut command);
         command
     }
@@ -60,7 +74,7 @@ impl Surroundings {
     }
 }
 
-/// Runs a step to its end and passes on what it prints, stdout and stderr in the order of their coming.
+/// Runs a step to its end and passes on its output, stdout and stderr in order of arrival.
 pub fn run(mut command: Command) -> io::Result<ExitStatus> {
     let (reader, writer) = io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
@@ -74,7 +88,7 @@ pub fn run(mut command: Command) -> io::Result<ExitStatus> {
     });
     let status = child.wait()?;
     // A daemon that the step left behind may keep the pipe open for good.
-    let _ = ended.recv_timeout(LEFTOVER_WAIT);
+    let _ = ended.recv_timeout(ORPHAN_WAIT);
     Ok(status)
 }
 
@@ -90,7 +104,7 @@ fn pass_on_all(reader: impl Read) {
     }
 }
 
-/// Runs a step and returns what it wrote to stdout, cut at `bytes_max`; its stderr is shown or hidden.
+/// Runs a step and returns its stdout, cut at `bytes_max`; its stderr is shown or hidden.
 pub fn catch(mut command: Command, bytes_max: u64, show_stderr: bool) -> io::Result<(ExitStatus, String)> {
     command.stdout(Stdio::piped());
     command.stderr(if show_stderr { Stdio::inherit() } else { Stdio::null() });
@@ -102,7 +116,7 @@ pub fn catch(mut command: Command, bytes_max: u64, show_stderr: bool) -> io::Res
     Ok((child.wait()?, String::from_utf8_lossy(&caught).into_owned()))
 }
 
-/// Runs a program and returns what it wrote to stdout and stderr, cut at `bytes_max`.
+/// Runs a program and returns its stdout and stderr, cut at `bytes_max`.
 pub fn catch_both(mut command: Command, bytes_max: u64) -> io::Result<(ExitStatus, String)> {
     let (reader, writer) = io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
@@ -113,7 +127,7 @@ pub fn catch_both(mut command: Command, bytes_max: u64) -> io::Result<(ExitStatu
     Ok((child.wait()?, String::from_utf8_lossy(&caught).into_owned()))
 }
 
-/// How a step ended, in words.
+/// Exit of a step, in words.
 pub fn ending(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {

@@ -5,16 +5,16 @@ use std::collections::HashSet;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How deep shells in shells are followed.
+/// Depth to which shells within shells are followed.
 const SHELL_DEPTH_MAX: u32 = 16;
 
-/// Signals processes that belong together, and what those have started that are shells which would not pass
-/// the signal on. Adds all that were signalled to `told`, and leaves alone who is in it.
-pub fn tell(family: &[Pid], signal: Signal, told: &mut HashSet<Pid>) {
-    tell_to_depth(family, signal, told, SHELL_DEPTH_MAX);
+/// Signals related processes, and children of shells among them that would not forward the signal. Adds all
+/// signaled processes to `told`, and skips those already in it.
+pub fn signal_all(family: &[Pid], signal: Signal, told: &mut HashSet<Pid>) {
+    signal_to_depth(family, signal, told, SHELL_DEPTH_MAX);
 }
 
-fn tell_to_depth(family: &[Pid], signal: Signal, told: &mut HashSet<Pid>, depth: u32) {
+fn signal_to_depth(family: &[Pid], signal: Signal, told: &mut HashSet<Pid>, depth: u32) {
     for pid in family {
         // The end of a pipe ends with its beginning; sooner, it would break the beginning's last words.
         if reads_from_one_of(*pid, family) || !told.insert(*pid) {
@@ -23,7 +23,7 @@ fn tell_to_depth(family: &[Pid], signal: Signal, told: &mut HashSet<Pid>, depth:
         let below = if depth > 0 && is_deaf_shell(*pid, signal) { children_of(*pid) } else { Vec::new() };
         // The shell first: else it would see its command end and start the next one. Both may be gone by now.
         let _ = kill(*pid, signal);
-        tell_to_depth(&below, signal, told, depth.saturating_sub(1));
+        signal_to_depth(&below, signal, told, depth.saturating_sub(1));
     }
 }
 
@@ -54,7 +54,7 @@ pub fn children_of(parent: Pid) -> Vec<Pid> {
     pids.map(Pid::from_raw).filter(|pid| parent_of(*pid) == Some(parent)).collect()
 }
 
-/// The parent stands second after the program's name, which is in parentheses and may hold anything.
+/// The parent is the second field after the program's name, which is in parentheses and may contain anything.
 fn parent_of(pid: Pid) -> Option<Pid> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after_name) = stat.rsplit_once(')')?;

@@ -1,11 +1,10 @@
-//! A small init beside the app's process: passes signals on, reaps what is orphaned, ends with its exit code.
+//! A small init beside the app's process: forwards signals, reaps orphans, exits with the app's exit code.
 //!
-//! A simple command has taken the shell's place and gets the signal itself. Of a compound one (`a && b`,
-//! `a | b`, a script that starts a server) the shell stays, and shells neither pass signals on nor wait for
-//! what they started. So a signal for a shell that does not catch it goes to the shell's children too. After
-//! one that ends the process, whoever it leaves behind comes to us (`npm start` leaves the server of its own
-//! shell), is told as well and waited for, within the platform's grace period. A shell that catches the signal
-//! has its own mind about its children and is left to it.
+//! A simple command has replaced the shell and gets the signal itself. With a compound one (`a && b`, `a | b`, a
+//! script that starts a server) the shell stays, and shells neither forward signals nor wait for their children.
+//! So a signal for a shell without a handler goes to the shell's children too. After a terminating signal, orphans
+//! become our children (`npm start` leaves the server of its own shell), are signaled as well and waited for,
+//! within the platform's grace period. A shell with a handler is left to manage its own children.
 
 use std::collections::HashSet;
 use std::io;
@@ -20,7 +19,7 @@ use nix::unistd::{Pid, getpid};
 use signal_hook::consts::SIGCHLD;
 use signal_hook::iterator::Signals;
 
-use super::family::{children_of, tell};
+use super::family::{children_of, signal_all};
 
 const FORWARDED: [Signal; 7] = [
     Signal::SIGTERM,
@@ -38,13 +37,13 @@ pub fn supervise(mut command: Command) -> io::Result<u8> {
     let mut signals = Signals::new(FORWARDED.map(|signal| signal as i32).into_iter().chain([SIGCHLD]))?;
     set_child_subreaper(true)?;
     let main = Pid::from_raw(command.spawn()?.id().cast_signed());
-    let mut watch = Watch { main, exit_code: None, stop: None };
+    let mut watch = ProcessWatch { main, exit_code: None, stop: None };
     for number in signals.forever() {
         match Signal::try_from(number)? {
             Signal::SIGCHLD => watch.reap()?,
             signal => watch.forward(signal),
         }
-        watch.tell_orphans();
+        watch.signal_orphans();
         if let Some(code) = watch.ended() {
             return Ok(code);
         }
@@ -52,14 +51,14 @@ pub fn supervise(mut command: Command) -> io::Result<u8> {
     unreachable!("waiting for signals ends only when it is told to, and nobody does")
 }
 
-struct Watch {
+struct ProcessWatch {
     main: Pid,
     exit_code: Option<u8>,
-    /// The signal that asked the process to end, and who got it.
+    /// The signal that asked the process to end, and the processes that got it.
     stop: Option<(Signal, HashSet<Pid>)>,
 }
 
-impl Watch {
+impl ProcessWatch {
     fn reap(&mut self) -> io::Result<()> {
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -78,16 +77,16 @@ impl Watch {
 
     fn forward(&mut self, signal: Signal) {
         let mut told = HashSet::new();
-        tell(&[self.main], signal, &mut told);
+        signal_all(&[self.main], signal, &mut told);
         if matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGHUP) {
             self.stop = Some((signal, told));
         }
     }
 
-    /// Passes the signal on to who was left behind by a process that did not do so.
-    fn tell_orphans(&mut self) {
+    /// Forwards the signal to orphans of a process that did not do so.
+    fn signal_orphans(&mut self) {
         if let (Some(_), Some((signal, told))) = (self.exit_code, &mut self.stop) {
-            tell(&children_of(getpid()), *signal, told);
+            signal_all(&children_of(getpid()), *signal, told);
         }
     }
 

@@ -1,21 +1,22 @@
 //! Answers the requests of one connection with the files of the root.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::connections::Place;
+use super::connections::ConnectionSlot;
 use super::media_type;
+use super::range::{self, RangeRequest};
 use super::request::{self, NoRequest, Request};
 
-/// How long a visitor may take to send or to receive something.
-const PATIENCE: Duration = Duration::from_secs(75);
+/// Longest wait for a client to send or receive something.
+const TIMEOUT: Duration = Duration::from_secs(75);
 
-/// What is found for a path.
-enum Found {
+/// Result of looking up a path.
+enum Resource {
     File {
         path: PathBuf,
         file: File,
@@ -30,9 +31,17 @@ enum Found {
     Malformed,
 }
 
+/// The served files.
+#[derive(Debug)]
+pub struct StaticSite {
+    pub root: PathBuf,
+    /// The file of the root that answers where a path that names no file is asked for: a page that does its own routing.
+    pub fallback: Option<String>,
+}
+
 /// Serves requests until the connection or the server ends.
-pub fn converse(stream: TcpStream, root: &Path, place: &Place) {
-    let ready = stream.set_read_timeout(Some(PATIENCE)).and(stream.set_write_timeout(Some(PATIENCE)));
+pub fn converse(stream: TcpStream, site: &StaticSite, place: &ConnectionSlot) {
+    let ready = stream.set_read_timeout(Some(TIMEOUT)).and(stream.set_write_timeout(Some(TIMEOUT)));
     let Ok(mut to) = ready.and(stream.set_nodelay(true)).and_then(|()| stream.try_clone()) else { return };
     let mut from = BufReader::new(stream);
     loop {
@@ -42,7 +51,7 @@ pub fn converse(stream: TcpStream, root: &Path, place: &Place) {
         let request = request::read(&mut from);
         let goes_on = place.set_idle(false);
         let answered = match request {
-            Ok(request) => answer(&request, root, goes_on, &mut to),
+            Ok(request) => answer(&request, site, goes_on, &mut to),
             Err(NoRequest::Refused(status)) => {
                 say(&mut to, status, "", &reason(status), false, false).map(|()| false)
             }
@@ -55,7 +64,8 @@ pub fn converse(stream: TcpStream, root: &Path, place: &Place) {
 }
 
 /// Answers one request; true when the connection may serve another.
-fn answer(request: &Request, root: &Path, goes_on: bool, to: &mut TcpStream) -> io::Result<bool> {
+fn answer(request: &Request, site: &StaticSite, goes_on: bool, to: &mut TcpStream) -> io::Result<bool> {
+    let root = &site.root;
     let keep = request.keep_alive && goes_on;
     let head_only = request.method == "HEAD";
     if !head_only && request.method != "GET" {
@@ -63,48 +73,67 @@ fn answer(request: &Request, root: &Path, goes_on: bool, to: &mut TcpStream) -> 
         return Ok(keep);
     }
     match find(root, &request.path) {
-        Found::File { path, file, metadata } => send(to, request, 200, &path, file, &metadata, keep)?,
-        Found::Folder { location } => {
-            say(to, 301, &format!("Location: {location}\r\n"), &reason(301), keep, head_only)?;
+        Resource::File { path, file, metadata } => send(to, request, 200, &path, file, &metadata, keep)?,
+        Resource::Folder { location } => {
+            let query = &request.query;
+            say(to, 301, &format!("Location: {location}{query}\r\n"), &reason(301), keep, head_only)?;
         }
-        Found::Malformed => say(to, 400, "", &reason(400), keep, head_only)?,
-        Found::Nothing => match open(root.join("404.html")) {
-            Found::File { path, file, metadata } => send(to, request, 404, &path, file, &metadata, keep)?,
-            _ => say(to, 404, "", &reason(404), keep, head_only)?,
+        Resource::Malformed => say(to, 400, "", &reason(400), keep, head_only)?,
+        Resource::Nothing => match site.fallback_for(&request.path) {
+            Resource::File { path, file, metadata } => send(to, request, 200, &path, file, &metadata, keep)?,
+            _ => lost(to, request, root, keep)?,
         },
     }
     Ok(keep)
 }
 
-fn find(root: &Path, encoded: &str) -> Found {
-    let Some(decoded) = decode(encoded) else { return Found::Malformed };
+impl StaticSite {
+    /// The page of an app of one page, for a path that is none of a missing file such as `/logo.png`.
+    fn fallback_for(&self, path: &str) -> Resource {
+        let names_file = path.rsplit('/').next().is_some_and(|last| last.contains('.'));
+        match &self.fallback {
+            Some(fallback) if !names_file => open(self.root.join(fallback)),
+            _ => Resource::Nothing,
+        }
+    }
+}
+
+fn lost(to: &mut TcpStream, request: &Request, root: &Path, keep: bool) -> io::Result<()> {
+    match open(root.join("404.html")) {
+        Resource::File { path, file, metadata } => send(to, request, 404, &path, file, &metadata, keep),
+        _ => say(to, 404, "", &reason(404), keep, request.method == "HEAD"),
+    }
+}
+
+fn find(root: &Path, encoded: &str) -> Resource {
+    let Some(decoded) = decode(encoded) else { return Resource::Malformed };
     let parts: Vec<_> = decoded.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     if parts.contains(&"..") || decoded.contains('\0') {
-        return Found::Malformed;
+        return Resource::Malformed;
     }
     if parts.iter().any(|part| part.starts_with('.') && *part != ".well-known") || is_for_the_platform(&parts)
     {
-        return Found::Nothing;
+        return Resource::Nothing;
     }
     // A link may lead anywhere in the root, but not out of it.
-    let Ok(path) = root.join(parts.join("/")).canonicalize() else { return Found::Nothing };
+    let Ok(path) = root.join(parts.join("/")).canonicalize() else { return Resource::Nothing };
     match path.starts_with(root) {
-        false => Found::Nothing,
+        false => Resource::Nothing,
         true if path.is_dir() && decoded.ends_with('/') => open(path.join("index.html")),
-        true if path.is_dir() => Found::Folder { location: format!("/{}/", encode(&parts.join("/"))) },
+        true if path.is_dir() => Resource::Folder { location: format!("/{}/", encode(&parts.join("/"))) },
         true => open(path),
     }
 }
 
-/// Files at the root that are meant for the platform, not for visitors.
+/// Files at the root that are meant for the platform, not for clients.
 fn is_for_the_platform(parts: &[&str]) -> bool {
     matches!(parts, ["Procfile" | "Staticfile"])
 }
 
-fn open(path: PathBuf) -> Found {
+fn open(path: PathBuf) -> Resource {
     match File::open(&path).and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
-        Ok((file, metadata)) if metadata.is_file() => Found::File { path, file, metadata },
-        _ => Found::Nothing,
+        Ok((file, metadata)) if metadata.is_file() => Resource::File { path, file, metadata },
+        _ => Resource::Nothing,
     }
 }
 
@@ -113,7 +142,7 @@ fn send(
     request: &Request,
     status: u16,
     path: &Path,
-    file: File,
+    mut file: File,
     metadata: &Metadata,
     keep: bool,
 ) -> io::Result<()> {
@@ -124,13 +153,31 @@ fn send(
     {
         return head(to, 304, &format!("ETag: {tag}\r\n"), None, keep);
     }
-    let fields = format!("Content-Type: {}\r\nETag: {tag}\r\n", media_type::of(path));
-    head(to, status, &fields, Some(metadata.len()), keep)?;
+    let length = metadata.len();
+    // A part of another version than the one that the client has would be of no use to it (RFC 9110, section 13.1.5).
+    let is_current = request.if_range.as_ref().is_none_or(|known| *known == tag);
+    let asked = request.range.as_deref().filter(|_| status == 200 && request.method == "GET" && is_current);
+    let (status, bytes, part) = match range::part(asked, length) {
+        RangeRequest::Whole => (status, 0..length, String::new()),
+        RangeRequest::Bytes(bytes) => {
+            let part = format!("Content-Range: bytes {}-{}/{length}\r\n", bytes.start, bytes.end - 1);
+            (206, bytes, part)
+        }
+        RangeRequest::OutOfReach => {
+            let part = format!("Content-Range: bytes */{length}\r\n");
+            return say(to, 416, &part, &reason(416), keep, false);
+        }
+    };
+    let kind = media_type::of(path);
+    let fields = format!("Content-Type: {kind}\r\nETag: {tag}\r\nAccept-Ranges: bytes\r\n{part}");
+    let length = bytes.end - bytes.start;
+    head(to, status, &fields, Some(length), keep)?;
     if request.method == "HEAD" {
         return Ok(());
     }
-    let sent = io::copy(&mut io::Read::take(file, metadata.len()), to)?;
-    if sent == metadata.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    file.seek(SeekFrom::Start(bytes.start))?;
+    let sent = io::copy(&mut file.take(length), to)?;
+    if sent == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// Answers with a short text.
@@ -160,11 +207,13 @@ fn head(to: &mut TcpStream, status: u16, fields: &str, length: Option<u64>, keep
 fn reason(status: u16) -> String {
     let text = match status {
         200 => "OK",
+        206 => "Partial Content",
         301 => "Moved Permanently",
         304 => "Not Modified",
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        416 => "Range Not Satisfiable",
         431 => "Request Header Fields Too Large",
         505 => "HTTP Version Not Supported",
         _ => "Error",
@@ -218,13 +267,13 @@ mod tests {
         }
         std::os::unix::fs::symlink("../secret", root.join("link")).expect("link");
 
-        assert!(matches!(find(&root, "/docs/"), Found::File { .. }));
-        assert!(matches!(find(&root, "//docs"), Found::Folder { location } if location == "/docs/"));
+        assert!(matches!(find(&root, "/docs/"), Resource::File { .. }));
+        assert!(matches!(find(&root, "//docs"), Resource::Folder { location } if location == "/docs/"));
         for hidden in ["/link", "/.git/config", "/Procfile", "/docs/none", "/"] {
-            assert!(matches!(find(&root, hidden), Found::Nothing), "{hidden}");
+            assert!(matches!(find(&root, hidden), Resource::Nothing), "{hidden}");
         }
         for bad in ["/../secret", "/docs/%2e%2e/%2e%2e/secret", "/a%00", "/%zz"] {
-            assert!(matches!(find(&root, bad), Found::Malformed), "{bad}");
+            assert!(matches!(find(&root, bad), Resource::Malformed), "{bad}");
         }
     }
 }

@@ -1,22 +1,26 @@
-//! The head of a request: what is asked, and how the connection goes on.
+//! The head of a request: target, conditions, and keep-alive.
 
 use std::io::{self, BufRead, Read};
 
 /// Longest head of a request, in bytes.
 const HEAD_BYTES_MAX: u64 = 16 * 1024;
 
-/// What a visitor asks.
+/// A request of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
     pub method: String,
     /// The target's path, still encoded, without the query.
     pub path: String,
-    /// Whether the connection may serve another request.
+    /// The query with its question mark, as it came; empty where there is none.
+    pub query: String,
+    /// The connection may serve another request.
     pub keep_alive: bool,
     pub if_none_match: Option<String>,
+    pub range: Option<String>,
+    pub if_range: Option<String>,
 }
 
-/// What came instead of a request.
+/// End of a connection without a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NoRequest {
     /// The connection has ended.
@@ -35,15 +39,19 @@ pub fn read(from: &mut impl BufRead) -> Result<Request, NoRequest> {
     else {
         return Err(NoRequest::Refused(400));
     };
+    let (path, query) = path_of(target).ok_or(NoRequest::Refused(400))?;
     let mut request = Request {
         method: method.to_owned(),
-        path: path_of(target).ok_or(NoRequest::Refused(400))?.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
         keep_alive: match version {
             "HTTP/1.1" => true,
             "HTTP/1.0" => false,
             _ => return Err(NoRequest::Refused(505)),
         },
         if_none_match: None,
+        range: None,
+        if_range: None,
     };
     loop {
         let line = read_line(&mut from)?;
@@ -60,6 +68,8 @@ impl Request {
         match name {
             "connection" => self.keep_alive &= !value.to_ascii_lowercase().contains("close"),
             "if-none-match" => self.if_none_match = Some(value.to_owned()),
+            "range" => self.range = Some(value.to_owned()),
+            "if-range" => self.if_range = Some(value.to_owned()),
             // A body is not read, so nothing can follow it.
             "transfer-encoding" => self.keep_alive = false,
             "content-length" if value != "0" => self.keep_alive = false,
@@ -82,14 +92,15 @@ fn read_line(from: &mut io::Take<&mut impl BufRead>) -> Result<String, NoRequest
     }
 }
 
-/// The path of `/path?query` or `http://host/path?query`.
-fn path_of(target: &str) -> Option<&str> {
+/// The path and the query of `/path?query` or `http://host/path?query`.
+fn path_of(target: &str) -> Option<(&str, &str)> {
     let path = match target.split_once("://") {
         Some((_, rest)) if !target.starts_with('/') => rest.find('/').map_or("/", |at| &rest[at..]),
         _ => target,
     };
-    let path = path.split(['?', '#']).next()?;
-    path.starts_with('/').then_some(path)
+    let path = path.split('#').next()?;
+    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    path.starts_with('/').then_some((path, query))
 }
 
 #[cfg(test)]
@@ -107,8 +118,8 @@ mod tests {
         let other = request("HEAD http://x/y HTTP/1.1\r\nConnection: Close\r\n\r\n").expect("a request");
 
         assert_eq!(
-            (one.path.as_str(), one.keep_alive, one.if_none_match.as_deref()),
-            ("/a%20b", true, Some("\"1\""))
+            (one.path.as_str(), one.query.as_str(), one.keep_alive, one.if_none_match.as_deref()),
+            ("/a%20b", "?c", true, Some("\"1\""))
         );
         assert_eq!((other.method.as_str(), other.path.as_str(), other.keep_alive), ("HEAD", "/y", false));
     }

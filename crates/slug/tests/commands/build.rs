@@ -11,7 +11,7 @@ fn a_pack_gets_source_cache_and_config_and_its_output_is_indented() {
     world.file("workspace/env/COLOR", "teal");
     fs::create_dir(world.path("workspace/cache")).expect("cache");
     let pack = r#"
-        echo "-----> Painting"; echo "in $(cat "$3/COLOR"), not ${COLOR:-exported}"; echo "oops" >&2
+        echo "-----> Painting"; echo "in $(cat "$3/COLOR"), $COLOR"; echo "oops" >&2
         [ "$PWD" = "$1" ] && [ -d "$1/.profile.d" ] && [ -n "$REQUEST_ID$STACK$APP_DIR" ] && [ "$HOME" = "$APP_DIR" ]
         echo kept > "$2/file"; cp "$1/hello.txt" "$1/copy.txt""#;
     world.program("buildpacks/10-any/bin/compile", pack);
@@ -20,7 +20,7 @@ fn a_pack_gets_source_cache_and_config_and_its_output_is_indented() {
 
     assert!(done.has_line("-----> Any app detected"), "{done:#?}");
     assert!(done.has_line("-----> Painting"));
-    assert!(done.has_line("       in teal, not exported"));
+    assert!(done.has_line("       in teal, teal"));
     assert!(done.has_line("       oops"));
     assert!(done.has_line("       5B in 1 files"), "{done:#?}");
     assert!(done.out.lines().last().is_some_and(|line| line.starts_with("-----> Compiled slug size is ")));
@@ -38,7 +38,7 @@ fn the_procfile_counts_more_than_the_packs_defaults() {
 
     assert!(done.has_line("-----> Discovering process types"));
     assert!(done.has_line("       Procfile declares types -> web, worker"), "{done:#?}");
-    assert!(done.has_line("       Default process types for Any -> web"));
+    assert!(!done.out.contains("Default process types"), "{done:#?}");
     let result = world.result();
     assert_eq!(result["process_types"], serde_json::json!({"web": "mine", "worker": "too"}));
     assert_eq!(result["buildpack"], "Any");
@@ -85,6 +85,86 @@ fn packs_are_tried_in_order_and_none_is_an_error() {
     assert!(other.has_line("-----> Other app detected"));
 }
 
+/// A stack that has nothing for the source but the pack that takes any Procfile.
+fn with_procfile_pack(procfile: &str) -> World {
+    let world = World::new();
+    world.program("buildpacks/10-any/bin/detect", "exit 1");
+    world.program("buildpacks/90-procfile/bin/detect", "test -f \"$1/Procfile\" && echo Procfile");
+    world.program("buildpacks/90-procfile/bin/compile", "true");
+    world.file("workspace/source/Procfile", procfile);
+    world
+}
+
+#[test]
+fn a_procfile_whose_program_nobody_has_fails_before_the_release_and_names_the_file_seen() {
+    let help = "set BUILDPACK_URL to the buildpack of its language, or push a Dockerfile";
+    for (manifest, procfile, told) in [
+        (
+            "Gemfile",
+            "worker: echo x\nweb: bundel-x exec puma\n",
+            "process type web starts `bundel-x`, which the stack does not have. No pack of the stack fits the source \
+             (Gemfile is there: Ruby)",
+        ),
+        (
+            "composer.json",
+            "web: vendor/bin/serve\n",
+            "starts `vendor/bin/serve`, which is not there. No pack of",
+        ),
+        (
+            "pom.xml",
+            "web: bin/odd\n",
+            "starts `bin/odd`, a script for `jaava`, which the stack does not have. No pack of",
+        ),
+        (
+            "notes.txt",
+            "web: cd x && jaava -jar y\n",
+            "which the stack does not have. No pack of the stack fits the source: set",
+        ),
+    ] {
+        let world = with_procfile_pack(procfile);
+        world.file(&format!("workspace/source/{manifest}"), "x");
+        world.file("workspace/source/bin/odd", "#!/usr/bin/env jaava\n");
+
+        let done = world.build();
+
+        assert_eq!(done.code, 1, "{done:#?}");
+        assert!(done.err.contains(told) && done.err.contains(help), "{done:#?}");
+        assert!(!world.path("workspace/out/result.json").exists());
+    }
+}
+
+#[test]
+fn a_procfile_is_taken_where_its_programs_are_there_or_nobody_can_tell() {
+    for procfile in
+        ["web: bash -c 'jaava x'", "web: $PROGRAM", "web: while jaava; do x; done", "web: ./serve && echo x"]
+    {
+        let world = with_procfile_pack(procfile);
+        world.program("workspace/source/serve", "true");
+        world.build().good();
+    }
+    // Anything may come with a script that is sourced before, or with a pack that was asked for.
+    let world = with_procfile_pack("web: jaava x\n");
+    world.file("workspace/source/.profile.d/path.sh", "PATH=$PATH:/app/jdk/bin\n");
+    world.build().good();
+    let world = with_procfile_pack("web: jaava x\n");
+    world.file("workspace/env/BUILDPACK_URL", "procfile");
+    world.build().good();
+}
+
+#[test]
+fn a_source_that_no_pack_fits_is_refused_with_the_file_that_tells_its_language() {
+    let world = World::new();
+    world.program("buildpacks/10-any/bin/detect", "exit 1");
+    world.file("workspace/source/pom.xml", "x");
+
+    let done = world.build();
+
+    assert!(
+        done.err.contains("none of any fits the source (pom.xml is there: Java), add a Procfile"),
+        "{done:#?}"
+    );
+}
+
 #[test]
 fn a_failing_step_ends_the_build_and_leaves_no_result() {
     for (program, named) in [
@@ -117,18 +197,65 @@ fn hooks_of_the_app_run_before_and_after_compile_in_the_build_folder() {
 }
 
 #[test]
-fn slugignore_keeps_files_out_of_the_slug_but_not_out_of_the_build() {
+fn slugignore_concerns_what_was_pushed_and_not_what_packs_install() {
     let world = World::new();
-    world.file("workspace/source/.slugignore", "*.psd\n/docs\n!negated\n");
-    world.file("workspace/source/art/logo.psd", "x");
-    world.file("workspace/source/docs/a.md", "x");
-    world.file("workspace/source/.git/config", "x");
-    world.program("buildpacks/10-any/bin/compile", "test -f \"$1/art/logo.psd\"");
+    world.file("workspace/source/.slugignore", "\u{feff}*.psd\r\n/docs\nsrc\n!negated\n");
+    for name in ["art/logo.psd", "docs/a.md", "src/app.ts", ".git/config"] {
+        world.file(&format!("workspace/source/{name}"), "x");
+    }
+    let pack =
+        "cd $1; ! ls src docs art/logo.psd 2>&-; mkdir -p packages/one/src; touch packages/one/src/index.js";
+    world.program("buildpacks/10-any/bin/compile", pack);
 
     let done = world.build().good();
 
-    assert_eq!(world.layer(), ["app/.release", "app/.slugignore", "app/hello.txt"]);
+    assert_eq!(
+        world.layer(),
+        ["app/.release", "app/.slugignore", "app/hello.txt", "app/packages/one/src/index.js"]
+    );
     assert!(done.out.contains("`!negated` is without effect"));
+}
+
+#[test]
+fn config_is_in_the_environment_of_what_builds_but_for_what_a_build_sets_itself() {
+    let world = World::new();
+    world.file("workspace/env/COLOR", "teal\nand more");
+    world.file("workspace/env/PATH", "/nowhere");
+    world.file("workspace/env/GIT_SSH_COMMAND", "false");
+    world.file("workspace/env/NOT-A-NAME", "x");
+    let tell = "echo \"$COLOR, ${GIT_SSH_COMMAND:-none}, $(env | grep -c NOT-A-NAME)\"; ls / >/dev/null";
+    world.program("workspace/source/bin/pre-compile", tell);
+
+    let done = world.build().good();
+
+    assert!(done.out.contains("teal\n       and more, none, 0\n"), "{done:#?}");
+    assert!(!world.layer().iter().any(|name| name.contains("env")), "{:?}", world.layer());
+}
+
+#[test]
+fn a_procfile_of_comments_declares_nothing_and_the_defaults_count() {
+    let world = World::new();
+    world.file("workspace/source/Procfile", "# web: later\n");
+    world.program("buildpacks/10-any/bin/release", "printf 'default_process_types:\\n  web: default\\n'");
+
+    let done = world.build().good();
+
+    assert!(done.has_line("       Default process types for Any -> web"), "{done:#?}");
+    assert!(!done.out.contains("no process types"), "{done:#?}");
+    assert_eq!(world.result()["process_types"], serde_json::json!({"web": "default"}));
+}
+
+#[test]
+fn a_list_of_packs_that_cannot_be_read_is_refused_by_name() {
+    let world = World::new();
+    world.file("workspace/source/.buildpacks", "\u{feff}any\r\n");
+    assert!(world.build().good().has_line("-----> Multipack app detected"));
+
+    std::fs::write(world.path("workspace/source/.buildpacks"), b"\xff\xfea\0n\0y\0").expect("written");
+    let done = world.build();
+
+    assert_eq!(done.code, 65, "{done:#?}");
+    assert!(done.err.contains(".buildpacks is UTF-16"), "{done:#?}");
 }
 
 #[test]

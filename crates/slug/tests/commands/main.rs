@@ -2,6 +2,9 @@
 
 mod build;
 mod custom_buildpack;
+#[path = "../git_over_https/mod.rs"]
+mod git_over_https;
 mod run;
 mod serve;
+mod submodules;
 mod support;

@@ -19,6 +19,18 @@ fn a_process_type_runs_in_the_slug_with_its_profile() {
 }
 
 #[test]
+fn scripts_of_profile_d_end_in_sh_and_the_apps_own_profile_comes_last() {
+    let world = World::new();
+    world.file("app/.profile.d/10-first.sh", "export A=first B=first\n");
+    world.file("app/.profile.d/README.md", "echo not a script; exit 7\n");
+    world.file("app/.profile", "export B=\"$B, own\"\n");
+
+    let done = world.run(&["--", "echo \"$A, $B\""]).good();
+
+    assert_eq!(done.out, "first, first, own\n");
+}
+
+#[test]
 fn variables_of_the_release_apply_only_where_nobody_set_one() {
     let world = World::new();
     world.file("app/.release", "config_vars:\n  A: pack\n  B: pack's $own\n");
@@ -92,7 +104,7 @@ fn terminated(mut child: Child, out: BufReader<ChildStdout>) -> (i32, String) {
     }
 }
 
-/// A server that says when it is ready, and takes a moment to finish when it is told to stop.
+/// A server that prints when it is ready, and takes a moment to finish after TERM.
 const SERVER: &str = "python3 -uc '
 import signal, sys, threading
 stop = threading.Event()

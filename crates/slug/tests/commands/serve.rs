@@ -14,8 +14,12 @@ struct Server {
 
 impl Server {
     fn start(world: &World) -> Self {
+        Self::start_with(world, &[])
+    }
+
+    fn start_with(world: &World, words: &[&str]) -> Self {
         let mut command = world.slug("static");
-        command.args(["--port", "0"]).arg(world.path("public")).stdout(Stdio::piped());
+        command.args(["--port", "0"]).args(words).arg(world.path("public")).stdout(Stdio::piped());
         let mut child = command.spawn().expect("slug starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("a line");
@@ -123,6 +127,52 @@ fn a_known_file_is_not_sent_again() {
     let again = server.connect().ask(&format!("GET / HTTP/1.1\r\nIf-None-Match: {tag}\r\n\r\n"));
 
     assert_eq!(again.0, 304);
+}
+
+#[test]
+fn the_way_to_a_folder_keeps_its_query() {
+    let world = site();
+    let server = Server::start(&world);
+
+    let moved = server.get("/docs?a=1&b=2");
+
+    assert!(moved.0 == 301 && moved.1.contains("location: /docs/?a=1&b=2\r\n"), "{moved:?}");
+}
+
+#[test]
+fn a_part_of_a_file_is_sent_alone() {
+    let world = site();
+    world.file("public/movie.txt", "0123456789");
+    let server = Server::start(&world);
+    let mut connection = server.connect();
+    let mut ask = |fields: &str| connection.ask(&format!("GET /movie.txt HTTP/1.1\r\n{fields}\r\n"));
+
+    let whole = ask("");
+    let tag = whole.1.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag").to_owned();
+    let part = ask("Range: bytes=2-4\r\n");
+    let current = ask(&format!("Range: bytes=-2\r\nIf-Range: {tag}\r\n"));
+    let outdated = ask("Range: bytes=-2\r\nIf-Range: \"old\"\r\n");
+    let out_of_reach = ask("Range: bytes=10-\r\n");
+
+    assert!(whole.0 == 200 && whole.1.contains("accept-ranges: bytes"), "{whole:?}");
+    assert_eq!((part.0, part.2.as_str()), (206, "234"));
+    assert!(part.1.contains("content-range: bytes 2-4/10\r\n") && part.1.contains(&tag), "{part:?}");
+    assert_eq!((current.0, current.2.as_str()), (206, "89"));
+    assert_eq!((outdated.0, outdated.2.as_str()), (200, "0123456789"));
+    assert!(
+        out_of_reach.0 == 416 && out_of_reach.1.contains("content-range: bytes */10\r\n"),
+        "{out_of_reach:?}"
+    );
+}
+
+#[test]
+fn an_app_of_one_page_answers_its_own_paths_and_not_for_missing_files() {
+    let world = site();
+    let server = Server::start_with(&world, &["--fallback", "index.html"]);
+
+    assert_eq!((server.get("/users/7").0, server.get("/users/7").2.as_str()), (200, "<h1>home</h1>"));
+    assert_eq!(server.get("/logo.png").0, 404);
+    assert_eq!(server.get("/docs/").2, "docs");
 }
 
 #[test]

@@ -115,7 +115,7 @@ pub fn git(path: &Path, words: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// What a program did.
+/// Result of a program.
 #[derive(Debug)]
 pub struct Done {
     pub code: i32,

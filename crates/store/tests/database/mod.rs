@@ -13,7 +13,7 @@ pub struct TestDatabase {
     _keep: Keep,
 }
 
-/// What goes away with the test.
+/// Resources that are removed with the test.
 enum Keep {
     Folder { _folder: tempfile::TempDir },
     Database { _database: PostgresDatabase },

@@ -1,8 +1,8 @@
 //! Apps: made whole, handed over, removed in two steps.
 
-use store::{NewDomain, Page, StoreError};
+use store::{NewDomain, PageRange, StoreError};
 
-use crate::wishes::{app, build, built, configured};
+use crate::changes::{app, build, built, configured};
 use crate::{Timestamp, World};
 
 fn what(error: StoreError) -> String {
@@ -35,7 +35,7 @@ async fn a_name_is_had_once_and_not_by_one_who_comes_after_a_domain() {
     world.app("blog", "alice").await;
     let domain = "shop".to_owned();
     let claim = NewDomain { domain, app: app("blog"), owner: "alice".to_owned(), now: Timestamp::now() };
-    world.store.add_domain(claim).await.expect("a free domain");
+    world.store.add_domain(claim, 100).await.expect("a free domain");
 
     assert_eq!(what(world.try_app("blog", "alice").await.expect_err("taken")), "id");
     assert_eq!(what(world.try_app("shop", "alice").await.expect_err("taken")), "domain");
@@ -53,7 +53,8 @@ async fn a_user_sees_own_and_shared_apps_and_an_administrator_all() {
     }
     world.store.add_collaborator(&app("a"), "bob", Timestamp::now()).await.expect("granted");
     let names = async |user: &str, is_admin| {
-        let listed = world.store.apps_of(user, is_admin, Page { limit: 2, offset: 0 }).await.expect("a list");
+        let listed =
+            world.store.apps_of(user, is_admin, PageRange { limit: 2, offset: 0 }).await.expect("a list");
         let names: Vec<_> = listed.rows.iter().map(|(app, _)| app.id.to_string()).collect();
         (listed.count, names.join(" "))
     };
@@ -70,11 +71,11 @@ async fn a_transfer_moves_the_old_owners_rows_and_leaves_those_of_others() {
         world.user(name).await;
     }
     world.app("blog", "alice").await;
-    world.wish("blog", "carol", configured(r#"{"values":{"A":"1"}}"#).change()).await;
+    world.change("blog", "carol", configured(r#"{"values":{"A":"1"}}"#).change()).await;
 
     world.store.transfer_app(&app("blog"), "bob", Timestamp::now()).await.expect("handed over");
 
-    let releases = world.store.releases(&app("blog"), Page::ALL).await.expect("a list").rows;
+    let releases = world.store.releases(&app("blog"), PageRange::ALL).await.expect("a list").rows;
     let owners: Vec<_> = releases.iter().map(|release| release.owner.as_str()).collect();
     assert_eq!(owners, ["carol", "bob"]);
     assert_eq!(world.store.app_owner(&app("blog")).await.expect("an answer").as_deref(), Some("bob"));
@@ -84,19 +85,19 @@ async fn a_transfer_moves_the_old_owners_rows_and_leaves_those_of_others() {
 }
 
 #[tokio::test]
-async fn an_app_that_is_wished_away_takes_no_more_wishes_and_is_then_forgotten() {
+async fn an_app_that_is_being_removed_takes_no_more_changes_and_is_then_forgotten() {
     let world = World::new().await;
     world.user("alice").await;
     world.app("blog", "alice").await;
-    world.wish("blog", "alice", built(build("web"))).await;
+    world.change("blog", "alice", built(build("web"))).await;
 
     world.store.forget_app(&app("blog")).await.expect("nothing to forget yet");
     assert!(world.store.app(&app("blog")).await.expect("an answer").is_some());
-    world.store.remove_app(&app("blog"), Timestamp::now()).await.expect("wished away");
+    world.store.remove_app(&app("blog"), Timestamp::now()).await.expect("recorded");
 
-    assert_eq!(world.store.apps_of("alice", false, Page::ALL).await.expect("a list").count, 0);
+    assert_eq!(world.store.apps_of("alice", false, PageRange::ALL).await.expect("a list").count, 0);
     assert_eq!(world.store.apps_with_work().await.expect("a list"), [app("blog")]);
-    assert!(world.try_wish("blog", "alice", built(build("web"))).await.is_err());
+    assert!(world.try_change("blog", "alice", built(build("web"))).await.is_err());
     world.store.forget_app(&app("blog")).await.expect("forgotten");
     assert_eq!(world.store.app(&app("blog")).await.expect("an answer"), None);
     assert_eq!(world.store.apps_with_work().await.expect("a list"), []);
@@ -105,11 +106,11 @@ async fn an_app_that_is_wished_away_takes_no_more_wishes_and_is_then_forgotten()
 }
 
 #[tokio::test]
-async fn the_number_of_apps_follows_what_is_made_and_wished_away() {
+async fn the_number_of_apps_follows_what_is_made_and_removed() {
     let world = World::new().await;
     world.user("alice").await;
     let count = async || {
-        world.store.apps_of("alice", true, Page::ALL).await.map(|apps| (apps.count, apps.rows.len()))
+        world.store.apps_of("alice", true, PageRange::ALL).await.map(|apps| (apps.count, apps.rows.len()))
     };
     let mut counts = vec![count().await.expect("a count")];
 
@@ -118,7 +119,7 @@ async fn the_number_of_apps_follows_what_is_made_and_wished_away() {
     }
     counts.push(count().await.expect("a count"));
     for _ in ["once", "and again"] {
-        world.store.remove_app(&app("a"), Timestamp::now()).await.expect("wished away");
+        world.store.remove_app(&app("a"), Timestamp::now()).await.expect("recorded");
         counts.push(count().await.expect("a count"));
     }
     world.store.forget_app(&app("a")).await.expect("gone");

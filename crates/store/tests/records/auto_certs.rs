@@ -1,13 +1,13 @@
 //! Certificates that the platform gets by itself: orders survive their controller, and go with their domain.
 
-use domain::auto_certs::Progress;
+use domain::auto_certs::OrderProgress;
 use domain::certs::Pair;
 use jiff::SignedDuration;
 use sqlx::{AnyConnection, Connection as _, Row as _};
-use store::{AutoOrder, Cert, IssuedCert, NewDomain, Page, StoreError};
+use store::{AutoOrder, CertRecord, IssuedCert, NewDomain, PageRange, StoreError};
 
 use crate::certs::new_cert;
-use crate::wishes::app;
+use crate::changes::app;
 use crate::{Timestamp, World};
 
 const CA: &str = "https://ca.example.com/directory";
@@ -26,7 +26,7 @@ async fn wanting_world() -> World {
 async fn add_domain(world: &World, domain: &str) {
     let (owner, now) = ("alice".to_owned(), Timestamp::now());
     let new = NewDomain { domain: domain.to_owned(), app: app("blog"), owner, now };
-    world.store.add_domain(new).await.expect("a free domain");
+    world.store.add_domain(new, 100).await.expect("a free domain");
 }
 
 fn order() -> AutoOrder {
@@ -49,8 +49,8 @@ async fn due(world: &World) -> Vec<String> {
     due.into_iter().map(|domain| domain.domain).collect()
 }
 
-async fn certs(world: &World) -> Vec<Cert> {
-    world.store.certs("alice", Page::ALL).await.expect("an answer").rows
+async fn certs(world: &World) -> Vec<CertRecord> {
+    world.store.certs("alice", PageRange::ALL).await.expect("an answer").rows
 }
 
 fn later() -> Timestamp {
@@ -94,7 +94,7 @@ async fn an_order_is_gone_on_with_from_where_it_was_recorded() {
 async fn a_domain_rests_after_a_failure_and_a_lost_order_is_forgotten() {
     let world = wanting_world().await;
     world.store.record_auto_order(WWW, CA, &order(), Timestamp::now()).await.expect("recorded");
-    let failed = Progress {
+    let failed = OrderProgress {
         is_ordered: false,
         failures: 2,
         error: Some("it does not answer".to_owned()),
@@ -142,7 +142,7 @@ async fn a_certificate_of_a_user_takes_the_place_of_an_automatic_one() {
 
     let names: Vec<_> = certs(&world).await.into_iter().map(|cert| cert.name).collect();
     assert_eq!((names, due(&world).await.len()), (vec!["mine".to_owned()], 0));
-    // One that was on its way then changes nothing for visitors.
+    // A certificate that was in progress then changes nothing for clients.
     world.store.keep_issued_cert(issued("late", Timestamp::now())).await.expect("kept");
     let attached = world.store.attached_certs(&app("blog")).await.expect("an answer");
     assert_eq!((attached.len(), attached[0].name.as_str()), (1, "mine"));

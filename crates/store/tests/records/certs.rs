@@ -4,7 +4,7 @@ use domain::certs::{CertFacts, Pair};
 use sqlx::{AnyConnection, Connection as _, Row as _};
 use store::{NewCert, NewDomain};
 
-use crate::wishes::app;
+use crate::changes::app;
 use crate::{Timestamp, World};
 
 pub const KEY: &str = "-----BEGIN PRIVATE KEY----- planted";
@@ -54,7 +54,7 @@ async fn an_app_takes_its_attachments_along() {
         owner: "alice".to_owned(),
         now: Timestamp::now(),
     };
-    world.store.add_domain(domain).await.expect("a free domain");
+    world.store.add_domain(domain, 100).await.expect("a free domain");
     world.store.add_cert(new_cert("foo")).await.expect("a new certificate");
     world.store.attach_cert("foo", "www.foo.com", Timestamp::now()).await.expect("a free domain");
 

@@ -1,18 +1,18 @@
 //! Domains: the first claim has the name.
 
-use store::{Domain, NewDomain, Page, StoreError};
+use store::{DomainRecord, NewDomain, PageRange, StoreError};
 
-use crate::wishes::app;
+use crate::changes::app;
 use crate::{Timestamp, World};
 
-async fn claim(world: &World, name: &str, domain: &str) -> Result<Domain, StoreError> {
+async fn claim(world: &World, name: &str, domain: &str) -> Result<DomainRecord, StoreError> {
     let new = NewDomain {
         domain: domain.to_owned(),
         app: app(name),
         owner: "alice".to_owned(),
         now: Timestamp::now(),
     };
-    world.store.add_domain(new).await
+    world.store.add_domain(new, 100).await
 }
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn a_domain_belongs_to_the_app_that_claimed_it_first() {
     }
     assert!(claim(&world, "blog", "shop").await.is_err(), "the name of another app is taken");
     assert_eq!(world.store.domain("www.example.com").await.expect("an answer"), Some(first));
-    let listed = world.store.domains(&app("blog"), Page::ALL).await.expect("a list");
+    let listed = world.store.domains(&app("blog"), PageRange::ALL).await.expect("a list");
     let names: Vec<_> = listed.rows.iter().map(|domain| domain.domain.as_str()).collect();
     assert_eq!((listed.count, names), (2, vec!["blog", "www.example.com"]));
 }

@@ -1,10 +1,10 @@
 use jiff::Timestamp;
-use store::{Key, NewKey, Page, StoreError};
+use store::{KeyRecord, NewKey, PageRange, StoreError};
 
 use crate::World;
 
 /// Adds a key whose blob is told apart by its text.
-pub async fn add(world: &World, owner: &str, id: &str, public: &str) -> Result<Key, StoreError> {
+pub async fn add(world: &World, owner: &str, id: &str, public: &str) -> Result<KeyRecord, StoreError> {
     let new = NewKey {
         uuid: format!("uuid of {id}"),
         owner: owner.to_owned(),
@@ -50,7 +50,7 @@ async fn keys_of_others_are_out_of_reach() {
     world.user("bob").await;
     add(&world, "alice", "laptop", "ssh-x AAAA").await.expect("a new key");
 
-    assert_eq!(world.store.keys("bob", Page::ALL).await.expect("an answer").count, 0);
+    assert_eq!(world.store.keys("bob", PageRange::ALL).await.expect("an answer").count, 0);
     assert_eq!(world.store.key("bob", "laptop").await.expect("an answer"), None);
     assert!(!world.store.remove_key("bob", "laptop").await.expect("an answer"));
     assert!(world.store.remove_key("alice", "laptop").await.expect("an answer"));

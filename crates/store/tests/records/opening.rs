@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use domain::sealing::SealingKey;
-use store::{Page, Store, StoreError};
+use store::{PageRange, Store, StoreError};
 
 use crate::{World, open};
 
@@ -56,7 +56,7 @@ async fn texts_are_ordered_byte_by_byte_on_every_database() {
         super::keys::add(&world, &alice.username, &format!("key-{number}"), public).await.expect("a new key");
     }
 
-    let keys = world.store.keys("alice", Page::ALL).await.expect("an answer");
+    let keys = world.store.keys("alice", PageRange::ALL).await.expect("an answer");
 
     let order: Vec<_> = keys.rows.iter().map(|key| key.public.as_str()).collect();
     assert_eq!(order, ["B", "_", "a", "b", "ä"]);

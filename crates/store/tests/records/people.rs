@@ -1,4 +1,4 @@
-use domain::users::Joining;
+use domain::users::AddCondition;
 
 use crate::{World, new_user};
 
@@ -20,7 +20,7 @@ async fn a_user_of_the_directory_is_added_once_and_never_as_superuser() {
 #[tokio::test]
 async fn rights_and_password_of_a_user_that_is_there_stay() {
     let world = World::new().await;
-    let admin = world.store.add_user(new_user("admin"), Joining::OnlyAsFirst).await.expect("the first");
+    let admin = world.store.add_user(new_user("admin"), AddCondition::OnlyAsFirst).await.expect("the first");
 
     let of_directory = store::NewUser { password_hash: "!".to_owned(), ..new_user("admin") };
     let put = world.store.put_user(of_directory).await.expect("an update");

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Connection as _, Row as _};
 use store::{AutoOrder, NewDomain, ReleaseChange, Store};
 
 use crate::certs::{KEY, new_cert};
-use crate::wishes::app;
+use crate::changes::app;
 use crate::{TestDatabase, World};
 
 /// More than a few batches.
@@ -49,7 +49,7 @@ async fn sealed_world() -> World {
         owner: "alice".to_owned(),
         now: Timestamp::now(),
     };
-    world.store.add_domain(domain).await.expect("a free domain");
+    world.store.add_domain(domain, 100).await.expect("a free domain");
     world.store.add_cert(new_cert("foo")).await.expect("a new certificate");
     world.store.attach_cert("foo", "www.foo.com", Timestamp::now()).await.expect("attached");
     world.store.want_auto_certs(&app("blog"), true, Timestamp::now()).await.expect("an answer");
@@ -72,9 +72,9 @@ async fn secrets(store: &Store) -> Option<(Config, String)> {
 /// Ids of the keys that configs are sealed with.
 async fn key_ids(database: &TestDatabase) -> Vec<String> {
     let mut raw = AnyConnection::connect(&database.url).await.expect("the database answers");
-    let rows = sqlx::query("SELECT sealed FROM configs").fetch_all(&mut raw).await.expect("rows");
+    let rows = sqlx::query("SELECT outline FROM configs").fetch_all(&mut raw).await.expect("rows");
     let id = |sealed: String| sealed.split(':').nth(1).expect("an id").to_owned();
-    let mut ids: Vec<_> = rows.iter().map(|row| id(row.try_get("sealed").expect("a text"))).collect();
+    let mut ids: Vec<_> = rows.iter().map(|row| id(row.try_get("outline").expect("a text"))).collect();
     assert_eq!(ids.len(), CONFIGS);
     ids.sort();
     ids.dedup();

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use domain::branch::DeployBranch;
 use domain::settings::{AppSettings, RunSettings, SettingsChange, SettingsPatch};
 use sqlx::{AnyConnection, Connection as _};
-use store::{DeployKind, SettingsWish};
+use store::{DeployKind, RecordedSettings};
 use tokio::task::JoinSet;
 
-use crate::wishes::{app, build, built};
+use crate::changes::{app, build, built};
 use crate::{Timestamp, World};
 
 fn patch(body: &str) -> SettingsPatch {
@@ -16,7 +17,7 @@ fn patch(body: &str) -> SettingsPatch {
 }
 
 impl World {
-    async fn set(&self, body: &str) -> SettingsWish {
+    async fn set(&self, body: &str) -> RecordedSettings {
         let patch = patch(body);
         let change = SettingsChange::Patched(&patch);
         self.store.change_settings(&app("blog"), "alice", change, Timestamp::now()).await.expect("a change")
@@ -45,8 +46,8 @@ async fn only_what_decides_what_runs_makes_a_deploy_and_later_deploys_keep_it() 
     let deploy =
         world.store.deploy(ruled.deploy.expect("a deploy")).await.expect("an answer").expect("a row");
     let now = Timestamp::now();
-    let wish = world.store.add_release(&app("blog"), "alice", built(build("web worker")), now).await;
-    let later = wish.expect("a release").deploy.expect("a deploy");
+    let recorded = world.store.add_release(&app("blog"), "alice", built(build("web worker")), now).await;
+    let later = recorded.expect("a release").deploy.expect("a deploy");
     let later = world.store.deploy(later).await.expect("an answer").expect("a row");
 
     assert_eq!((deploy.version, deploy.kind), (2, DeployKind::Scale));
@@ -102,4 +103,25 @@ async fn an_app_of_an_older_platform_has_the_settings_of_a_new_one() {
     let deploy = world.store.open_deploy(&blog).await.expect("an answer").expect("a deploy");
     assert_eq!(deploy.run, RunSettings::default());
     assert!(world.set(r#"{"maintenance":true}"#).await.record.settings.maintenance);
+}
+
+#[tokio::test]
+async fn the_first_branch_that_is_deployed_is_kept_and_a_chosen_one_is_not_replaced() {
+    let world = with_build().await;
+    let deployed = async |name: &str| {
+        let branch = DeployBranch::Named(name.to_owned());
+        world
+            .store
+            .keep_git_branch(&app("blog"), "alice", branch, Timestamp::now())
+            .await
+            .expect("it is kept");
+        world.settings().await.git_branch.map(String::from)
+    };
+    assert!(world.set(r#"{"maintenance":true}"#).await.record.settings.git_branch.is_none());
+
+    assert_eq!(deployed("master").await.as_deref(), Some("master"));
+    assert_eq!(deployed("main").await.as_deref(), Some("master"));
+    assert_eq!(world.set(r#"{"git_branch":"*"}"#).await.deploy, None);
+    assert_eq!(deployed("main").await.as_deref(), Some("*"));
+    assert!(world.settings().await.maintenance);
 }

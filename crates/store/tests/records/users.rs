@@ -1,5 +1,5 @@
-use domain::users::Joining;
-use store::{Page, StoreError};
+use domain::users::AddCondition;
+use store::{PageRange, StoreError};
 
 use crate::{World, new_user};
 
@@ -21,7 +21,7 @@ async fn of_many_who_want_to_be_first_one_is() {
     let attempts = (0..8).map(|number| {
         let store = world.store.clone();
         tokio::spawn(async move {
-            store.add_user(new_user(&format!("user-{number}")), Joining::OnlyAsFirst).await
+            store.add_user(new_user(&format!("user-{number}")), AddCondition::OnlyAsFirst).await
         })
     });
     let attempts: Vec<_> = attempts.collect();
@@ -39,7 +39,7 @@ async fn of_many_who_want_to_be_first_one_is() {
     }
 
     assert_eq!(joined, 1);
-    assert_eq!(world.store.users(Page::ALL).await.expect("an answer").count, 1);
+    assert_eq!(world.store.users(PageRange::ALL).await.expect("an answer").count, 1);
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn usernames_are_unique_and_case_counts() {
     let world = World::new().await;
     world.user("alice").await;
 
-    let again = world.store.add_user(new_user("alice"), Joining::Anyhow).await;
+    let again = world.store.add_user(new_user("alice"), AddCondition::Anyhow).await;
 
     assert!(matches!(again, Err(StoreError::Conflict { what }) if what == "username"));
     world.user("Alice").await;
@@ -60,7 +60,7 @@ async fn a_page_of_users_counts_all_of_them_in_the_order_of_joining() {
         world.user(name).await;
     }
 
-    let page = world.store.users(Page { limit: 1, offset: 1 }).await.expect("an answer");
+    let page = world.store.users(PageRange { limit: 1, offset: 1 }).await.expect("an answer");
 
     assert_eq!(page.count, 3);
     assert_eq!(page.rows.iter().map(|user| user.username.as_str()).collect::<Vec<_>>(), ["bob"]);
@@ -76,7 +76,7 @@ async fn superusers_come_and_go() {
     world.store.set_superuser("alice", false).await.expect("a change");
     let nobody = world.store.set_superuser("nobody", true).await;
 
-    let admins = world.store.superusers(Page::ALL).await.expect("an answer");
+    let admins = world.store.superusers(PageRange::ALL).await.expect("an answer");
     assert_eq!(admins.rows.iter().map(|user| user.username.as_str()).collect::<Vec<_>>(), ["bob"]);
     assert!(matches!(nobody, Err(StoreError::NotFound { .. })));
 }

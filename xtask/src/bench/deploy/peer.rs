@@ -1,4 +1,4 @@
-//! The peer: a Deployment with the manifest of an app's, in a namespace of its own, changed with kubectl.
+//! The peer: a Deployment with the manifest of an app, in a separate namespace, changed with kubectl.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::bench::world::{Installation, World, items};
 use crate::progress;
 
-/// Begins with the release's name, as those of apps do, and goes with them.
+/// Begins with the release's name, as those of apps do, and is removed with them.
 const NAMESPACE: &str = "kubectl-peer";
-/// In place of the platform's own, which would take the pods for its own.
+/// Replaces the platform's label, by which the platform would find these pods.
 const LABEL: &str = "peer";
 const SETTLE_MAX: Duration = Duration::from_secs(60);
 
@@ -22,7 +22,7 @@ pub struct Peer<'a> {
 }
 
 impl<'a> Peer<'a> {
-    /// Copies the app's Deployment and the Secrets that it speaks of; waits until it runs.
+    /// Copies the app's Deployment and the Secrets that it refers to; waits until it runs.
     pub fn like(world: &World, installation: &'a Installation, app: &str) -> anyhow::Result<Self> {
         let (from, namespace) = (installation.namespace_of(app), installation.namespace_of(NAMESPACE));
         let deployments = installation.json(&from, &["get", "deployments"])?;
@@ -47,7 +47,7 @@ impl<'a> Peer<'a> {
         Ok(peer)
     }
 
-    /// As one deploys with kubectl.
+    /// Deploys with kubectl.
     pub fn deploy(&self, image: &str) -> anyhow::Result<()> {
         let change = format!("{}={image}", self.container);
         self.installation.kubectl(&self.namespace, &["set", "image", &self.deployment, &change])?;
@@ -59,7 +59,7 @@ impl<'a> Peer<'a> {
         self.installation.kubectl(&self.namespace, &status).map(drop)
     }
 
-    /// Waits until the pods of before are gone.
+    /// Waits until the previous pods are gone.
     pub fn wait_until_settled(&self) -> anyhow::Result<()> {
         let is_settled = || {
             let pods = self.installation.json(&self.namespace, &["get", "pods"]);

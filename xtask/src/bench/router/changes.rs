@@ -1,4 +1,4 @@
-//! How soon a changed route holds, and what is lost meanwhile.
+//! Delay of a route change, and lost requests meanwhile.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::servers::{Bed, Options, Server, Who, host};
+use super::servers::{Bed, Options, Server, ServerName, host};
 use crate::bench::figures::{Figures, median};
 use crate::bench::load::Load;
 
-/// Requests a second meanwhile, and how long they may take before the load is no longer on time.
+/// Requests a second meanwhile, and the longest response time with which the load stays on time.
 const RATE: u64 = 1_000;
-const PATIENCE: Duration = Duration::from_millis(50);
-/// Apps that are changed in turn; the load visits the first.
+const TIMEOUT: Duration = Duration::from_millis(50);
+/// Apps that are changed in turn; the load requests the first.
 const APPS: usize = 10;
-/// nginx takes seconds for each.
+/// Most changes of nginx, which takes seconds for each.
 const NGINX_CHANGES_MAX: usize = 5;
 const CHANGE_MAX: Duration = Duration::from_secs(120);
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -25,8 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_micros(500);
 const P99_MS_MAX: f64 = 20.0;
 
 pub(super) fn measure(bed: &Bed, hosts: usize, changes: usize, figures: &mut Figures) -> anyhow::Result<()> {
-    let ours = change(bed, Who::Ours, hosts, changes)?;
-    let nginx = change(bed, Who::Nginx, hosts, changes.min(NGINX_CHANGES_MAX))?;
+    let ours = change(bed, ServerName::Ours, hosts, changes)?;
+    let nginx = change(bed, ServerName::Nginx, hosts, changes.min(NGINX_CHANGES_MAX))?;
     let figure = |what: &str| format!("change of a route, {hosts} routes: {what}");
     figures.compare(figure("p50"), median(&ours.times_ms), median(&nginx.times_ms), "ms");
     let p99 = ours.p99_ms();
@@ -61,9 +61,9 @@ impl Changed {
     }
 }
 
-fn change(bed: &Bed, who: Who, hosts: usize, changes: usize) -> anyhow::Result<Changed> {
+fn change(bed: &Bed, who: ServerName, hosts: usize, changes: usize) -> anyhow::Result<Changed> {
     let server = bed.start(who, Options { hosts, access_log: false })?;
-    let load = Load::start(server.address(), &host(0), RATE, PATIENCE);
+    let load = Load::start(server.address(), &host(0), RATE, TIMEOUT);
     let changed = change_in_turn(bed, &server, changes);
     let outcome = load.stop();
     let (times_ms, refused) = changed?;
@@ -73,7 +73,7 @@ fn change(bed: &Bed, who: Who, hosts: usize, changes: usize) -> anyhow::Result<C
     Ok(Changed { times_ms, sent: outcome.sent, errors: outcome.lost + refused })
 }
 
-/// Times in milliseconds, and how many of the requests that asked for the new backend failed.
+/// Times in milliseconds, and the number of failed requests among those for the new backend.
 fn change_in_turn(bed: &Bed, server: &Server, changes: usize) -> anyhow::Result<(Vec<f64>, u64)> {
     let (mut times, mut refused) = (Vec::new(), 0);
     for turn in 0..changes {

@@ -1,8 +1,8 @@
-//! CPU of a request, and latency: both routers in turn, and again, so that both meet the same machine.
+//! CPU of a request, and latency: both routers in turn, several times, so that both run under the same conditions.
 
 use std::time::Duration;
 
-use super::servers::{Bed, Options, Server, WHO, Who};
+use super::servers::{Bed, Options, Server, ServerName, WHO};
 use super::visitors;
 use crate::bench::figures::{Figures, median};
 use crate::bench::processes;
@@ -25,7 +25,7 @@ pub(super) fn measure(bed: &Bed, time: Duration, runs: usize, figures: &mut Figu
     let pairs = [ours?, nginx?];
     let mut samples = Samples::default();
     for run in 0..runs {
-        // Who comes first changes, so that a machine that slows down favours nobody.
+        // The order alternates, so that a machine that slows down favors neither.
         let order = if run % 2 == 0 { [0, 1] } else { [1, 0] };
         for place in order {
             pairs[place].measure(time, |figure, unit, value| samples.add(figure, unit, place, value))?;
@@ -36,14 +36,14 @@ pub(super) fn measure(bed: &Bed, time: Duration, runs: usize, figures: &mut Figu
     Ok(())
 }
 
-/// A server without access lines, and one with.
+/// A server without access logs, and one with.
 struct Pair {
     quiet: Server,
     logging: Server,
 }
 
 impl Pair {
-    fn start(bed: &Bed, who: Who) -> anyhow::Result<Self> {
+    fn start(bed: &Bed, who: ServerName) -> anyhow::Result<Self> {
         let quiet = bed.start(who, Options { hosts: HOSTS, access_log: false })?;
         let logging = bed.start(who, Options { hosts: HOSTS, access_log: true })?;
         Ok(Self { quiet, logging })
@@ -85,7 +85,7 @@ fn each(cpu: Duration, requests: u64) -> f64 {
     cpu.as_secs_f64() * 1e6 / requests as f64
 }
 
-/// Values of both, in the order that figures were first met.
+/// Values of both, in the order in which the figures first appeared.
 #[derive(Default)]
 struct Samples(Vec<(&'static str, &'static str, [Vec<f64>; 2])>);
 

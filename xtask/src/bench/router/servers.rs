@@ -1,4 +1,4 @@
-//! The two routers that are measured, and the app behind both.
+//! The two measured routers, and the app behind both.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
@@ -16,26 +16,26 @@ use nix::unistd::Pid;
 use super::SERVER_CORE;
 use crate::{packages, paths, progress};
 
-/// nginx with 10,000 servers reads its certificate for each.
+/// Longest start: nginx with 10,000 servers reads the certificate for each.
 const START_MAX: Duration = Duration::from_secs(120);
 const STOP_MAX: Duration = Duration::from_secs(20);
-/// Idle connections to each app that nginx keeps. It sets aside room for them, so they are few where hosts are many;
-/// ours keeps at most 1,024, and takes room as they come.
+/// Idle connections to each app that nginx keeps. It reserves memory for them, so they are few with many hosts;
+/// ours keeps at most 1,024, and allocates memory for each when it is opened.
 const IDLE_FEW_HOSTS: usize = 1_024;
 const IDLE_MANY_HOSTS: usize = 8;
 const HOSTS_FEW: usize = 100;
 
-/// Which of the two.
+/// Either server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Who {
+pub(super) enum ServerName {
     Ours,
     Nginx,
 }
 
 /// Both, ours first.
-pub(super) const WHO: [Who; 2] = [Who::Ours, Who::Nginx];
+pub(super) const WHO: [ServerName; 2] = [ServerName::Ours, ServerName::Nginx];
 
-/// What a server is to have.
+/// Options of a server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Options {
     pub(super) hosts: usize,
@@ -47,7 +47,7 @@ pub(super) fn host(number: usize) -> String {
     format!("app-{number:05}.example.com")
 }
 
-/// Where servers are started: a folder, a certificate for all hosts, and the app at two addresses.
+/// Environment of servers: a folder, a certificate for all hosts, and the app at two addresses.
 pub(super) struct Bed {
     folder: PathBuf,
     /// Our router.
@@ -73,13 +73,13 @@ impl Bed {
         Ok(Self { folder, program, backends, started: Cell::new(0), app })
     }
 
-    pub(super) fn start(&self, who: Who, options: Options) -> anyhow::Result<Server> {
+    pub(super) fn start(&self, who: ServerName, options: Options) -> anyhow::Result<Server> {
         self.started.set(self.started.get() + 1);
         let folder = self.folder.join(format!("{}-{who:?}", self.started.get()));
         std::fs::create_dir_all(&folder)?;
         match who {
-            Who::Ours => self.start_ours(&folder, options),
-            Who::Nginx => self.start_nginx(&folder, options),
+            ServerName::Ours => self.start_ours(&folder, options),
+            ServerName::Nginx => self.start_nginx(&folder, options),
         }
     }
 
@@ -136,12 +136,12 @@ impl Bed {
     }
 }
 
-/// A router at work; it ends when dropped.
+/// A running router; it ends when dropped.
 pub(super) struct Server {
     http: u16,
     https: u16,
     running: RefCell<Running>,
-    /// Of nginx, what it reads its apps from.
+    /// The apps of nginx; `None` for ours.
     nginx: Option<Apps>,
 }
 
@@ -166,7 +166,7 @@ impl Server {
         Ok([vec![first], children].concat())
     }
 
-    /// Asks that an app be served by another backend from now on.
+    /// Routes an app to another backend from now on.
     pub(super) fn route(&self, app: usize, backend: usize) -> anyhow::Result<()> {
         let running = &mut self.running.borrow_mut().0;
         match &self.nginx {
@@ -212,7 +212,7 @@ impl Apps {
     }
 }
 
-/// A program that is ended when dropped: first asked to, by the end of its input or SIGTERM.
+/// A program that ends when dropped: by the end of its input or SIGTERM, then by SIGKILL.
 struct Running(Child);
 
 impl Running {
@@ -243,19 +243,19 @@ fn on_server_core() -> Command {
     command
 }
 
-/// `command` (nginx, or what runs it) with the configuration of a folder.
+/// `command` (nginx, or a program that runs it) with the configuration of a folder.
 fn nginx(mut command: Command, folder: &Path) -> anyhow::Result<Command> {
     command.arg("-e").arg("stderr").arg("-p").arg(folder).args(["-c", "nginx.conf"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(folder.join("log"))?);
     Ok(command)
 }
 
-/// Where nginx lies: Debian has it out of the way of ordinary users.
+/// Path of nginx, which Debian installs in a folder that is not in `PATH` of ordinary users.
 fn nginx_program() -> anyhow::Result<PathBuf> {
     packages::find("nginx").context("nginx is not there: install Debian's package `nginx`")
 }
 
-/// Writes `nginx.conf` with its words between @ signs filled in.
+/// Writes `nginx.conf` from its template, whose placeholders stand between @ signs.
 fn write_conf(folder: &Path, template: &str, words: &[(&str, String)]) -> anyhow::Result<()> {
     let mut text = template.to_owned();
     for (word, value) in words {
@@ -266,7 +266,7 @@ fn write_conf(folder: &Path, template: &str, words: &[(&str, String)]) -> anyhow
         .with_context(|| format!("cannot write into {}", folder.display()))
 }
 
-/// An ECDSA key on P-256, as certificates have these days.
+/// Makes a certificate with an ECDSA key on P-256, the usual kind.
 fn make_certificate(folder: &Path) -> anyhow::Result<()> {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);

@@ -1,4 +1,4 @@
-//! The visitors: `wrk` on connections that stay open, `ab` on a new one with a full handshake for each request. It
+//! The clients: `wrk` on connections that stay open, `ab` on a new one with a full handshake for each request. It
 //! resumes no session.
 
 use std::process::Command;
@@ -11,19 +11,19 @@ use crate::progress;
 
 /// Connections of `ab`: enough to keep the server busy.
 const HANDSHAKES_AT_ONCE: &str = "8";
-/// `ab` keeps the time of each request; this many it never reaches.
+/// Limit of `ab`, which keeps the time of each request; never reached.
 const HANDSHAKES_MAX: &str = "1000000";
 
-/// What `wrk` saw.
+/// Results of `wrk`.
 #[derive(Debug, PartialEq)]
-pub(super) struct Answers {
+pub(super) struct ResponseCounts {
     pub(super) requests: u64,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
 }
 
-/// As many requests as the server answers, in that time.
-pub(super) fn keep_alive(url: &str, connections: usize, time: Duration) -> anyhow::Result<Answers> {
+/// Sends as many requests as the server can serve, for this time.
+pub(super) fn keep_alive(url: &str, connections: usize, time: Duration) -> anyhow::Result<ResponseCounts> {
     let mut wrk = Command::new("wrk");
     wrk.args(["--threads=1", "--latency", "--timeout=10s"]);
     wrk.arg(format!("--connections={connections}")).arg(format!("--duration={}s", time.as_secs()));
@@ -35,11 +35,11 @@ pub(super) fn keep_alive(url: &str, connections: usize, time: Duration) -> anyho
     read_wrk(&said).with_context(|| format!("cannot read what wrk says:\n{said}"))
 }
 
-fn read_wrk(said: &str) -> Option<Answers> {
+fn read_wrk(said: &str) -> Option<ResponseCounts> {
     let lines = || said.lines().map(str::trim);
     let after = |start: &str| lines().find_map(|line| milliseconds(line.strip_prefix(start)?.trim()));
     let requests = lines().find_map(|line| line.split_once(" requests in ")?.0.parse().ok())?;
-    Some(Answers { requests, p50_ms: after("50%")?, p99_ms: after("99%")? })
+    Some(ResponseCounts { requests, p50_ms: after("50%")?, p99_ms: after("99%")? })
 }
 
 /// `980.00us`, `1.23ms`, `1.02s`.
@@ -50,7 +50,7 @@ fn milliseconds(text: &str) -> Option<f64> {
     Some(number.parse::<f64>().ok()? * factor)
 }
 
-/// Requests that came with a handshake of their own, in that time.
+/// Number of requests, each with a handshake of its own, in this time.
 pub(super) fn handshakes(url: &str, time: Duration) -> anyhow::Result<u64> {
     let mut ab = Command::new("ab");
     // The order matters: a time implies a number of requests.
@@ -82,6 +82,6 @@ Requests/sec:  48354.11";
 
         let answers = read_wrk(said);
 
-        assert_eq!(answers, Some(Answers { requests: 53_190, p50_ms: 0.98, p99_ms: 1_020.0 }));
+        assert_eq!(answers, Some(ResponseCounts { requests: 53_190, p50_ms: 0.98, p99_ms: 1_020.0 }));
     }
 }

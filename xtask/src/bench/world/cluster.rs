@@ -1,6 +1,6 @@
 //! A platform on the cluster, installed as scenarios install theirs, from images of release programs.
 //!
-//! A bench runs twice: outside the cluster it makes ready what is needed, inside its network it measures.
+//! A bench runs twice: outside of the cluster it prepares, inside its network it measures.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -10,28 +10,28 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-use super::processes;
+use super::{Pods, processes};
 use crate::binaries::Profile;
 use crate::e2e::{Setting, Stage};
 use crate::platform::{Platform, make_private_folder};
 use crate::progress;
 
-/// Beside that of scenarios.
+/// Separate from that of scenarios.
 const SETTING: Setting =
     Setting { profile: Profile::Release, tag: "bench", registry_port: 5_001, postgres_port: 5_433 };
 const OTHER_IMAGE: &str = "WORKFLOW_BENCH_OTHER_IMAGE";
 /// Stands for CNCF Distribution, which runs beside the role `registry`.
 pub const DISTRIBUTION: &str = "Distribution";
 const DISTRIBUTION_PROGRAM: &str = "registry";
-/// Where the router listens on its Service.
+/// Port of the router's Service.
 const HTTP_PORT: u16 = 80;
 
-/// Whether this is the run inside.
+/// Returns true in the run inside the cluster's network.
 pub fn is_inside() -> bool {
     std::env::var_os("WORKFLOW_E2E_CLUSTER").is_some()
 }
 
-/// Makes all ready, with a second image where that is needed, and runs this very command inside.
+/// Prepares the cluster, with a second image if `needs_images`, and runs this command again inside.
 pub fn again_inside(needs_images: bool) -> anyhow::Result<()> {
     let stage = Stage::set(&SETTING)?;
     let mut command = stage.this_program()?;
@@ -41,23 +41,23 @@ pub fn again_inside(needs_images: bool) -> anyhow::Result<()> {
     progress::run(&mut command)
 }
 
-/// Gone when dropped.
+/// An installation of the chart; removed when dropped.
 pub struct Installation {
     platform: e2e::Platform,
     router: IpAddr,
 }
 
-/// A container that runs.
+/// A running container.
 pub struct Container {
     pub pod: String,
-    /// What the pod's manifest calls it.
+    /// Name in the pod's manifest.
     pub name: String,
     id: String,
 }
 
 impl Installation {
     pub fn new(values: &[&str]) -> anyhow::Result<Self> {
-        // Apps end as they do unless an operator wants it otherwise; scenarios are in a hurry.
+        // The default of the chart for the end of apps, which scenarios shorten.
         let values = [&["apps.preStopSleepSeconds=5"], values].concat();
         let platform = progress::step("Install the chart", || Ok(e2e::Platform::install(&values)))?;
         let address =
@@ -66,7 +66,7 @@ impl Installation {
         Ok(Self { platform, router })
     }
 
-    /// The user's files and ports that lead to the platform; and where `deis` lies.
+    /// The user's files and ports that lead to the platform, and the path of `deis`.
     pub fn as_users_see_it(&self) -> anyhow::Result<(Platform, PathBuf)> {
         let platform = Platform::named("bench-cluster", self.platform.http_port, self.platform.ssh_port);
         platform.wipe()?;
@@ -88,19 +88,24 @@ impl Installation {
         self.platform.namespace_of(app)
     }
 
-    /// How many pods the app has, those that leave included.
+    /// Number of the app's pods, terminating ones included.
     pub fn replicas(&self, app: &str) -> usize {
         self.platform.containers(app).len()
     }
 
-    /// Containers of the pods with these labels, that are not on their way out.
+    /// Follows the pods of an app and of its builds.
+    pub fn follow_pods(&self, app: &str) -> anyhow::Result<Pods> {
+        Pods::follow(app)
+    }
+
+    /// Containers of the pods with these labels, without terminating ones.
     pub fn containers(&self, namespace: &str, selector: &str) -> anyhow::Result<Vec<Container>> {
         let pods = self.json(namespace, &["get", "pods", "--selector", selector])?;
         let staying = items(&pods).filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
         Ok(staying.flat_map(containers).collect())
     }
 
-    /// Asks for a pod of the app to be deleted, with all its time to end.
+    /// Deletes a pod of the app, with its whole grace period.
     pub fn delete_pod(&self, app: &str) -> anyhow::Result<()> {
         let pod = self.container_of(app)?.pod;
         self.kubectl(&self.namespace_of(app), &["delete", "pod", &pod, "--wait=false"]).map(drop)
@@ -111,7 +116,7 @@ impl Installation {
         processes::of_container(&self.container_of(app)?.id)
     }
 
-    /// Kills processes of a pod without a warning.
+    /// Kills processes of a pod with SIGKILL.
     pub fn kill(&self, processes: &[u32]) -> anyhow::Result<()> {
         processes::kill(processes)
     }
@@ -137,7 +142,7 @@ impl Installation {
         Ok(roles.into_iter().collect())
     }
 
-    /// What kubectl tells as JSON.
+    /// JSON output of kubectl.
     pub fn json(&self, namespace: &str, arguments: &[&str]) -> anyhow::Result<Value> {
         let text = self.kubectl(namespace, &[arguments, &["--output=json"]].concat())?;
         serde_json::from_str(&text).context("kubectl tells no JSON")

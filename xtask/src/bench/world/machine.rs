@@ -9,12 +9,12 @@ use crate::binaries::{self, Profile};
 use crate::platform::Platform;
 use crate::{daemon, packages, progress, stack};
 
-/// What the platform has in Docker.
+/// The platform's objects in Docker.
 pub struct Machine {
     instance: String,
 }
 
-/// Starts it afresh; tells where `deis` lies too.
+/// Starts a new platform; returns the path of `deis`, too.
 pub fn start() -> anyhow::Result<(Platform, PathBuf)> {
     use packages::{C_COMPILER, DOCKER, GIT, MMDEBSTRAP, SSH, SSH_KEYGEN};
     packages::ensure(&[DOCKER, GIT, SSH, SSH_KEYGEN, MMDEBSTRAP, C_COMPILER])?;
@@ -33,7 +33,7 @@ impl Machine {
         Ok(Self { instance: instance.trim().to_owned() })
     }
 
-    /// How many containers the app has, those that leave included.
+    /// Number of the app's containers, stopping ones included.
     pub fn replicas(&self, app: &str) -> anyhow::Result<usize> {
         let labels =
             [format!("label=io.deis.app={app}"), format!("label=io.deis.instance={}", self.instance)];
@@ -42,7 +42,7 @@ impl Machine {
     }
 }
 
-/// The main process and all it has started.
+/// The main process and all its descendants.
 pub fn processes(platform: &Platform) -> anyhow::Result<Vec<u32>> {
     let main = platform.pid().context("the platform does not run")?;
     let children =

@@ -28,7 +28,7 @@ pub fn of_container(id: &str) -> anyhow::Result<Vec<u32>> {
     Ok(processes)
 }
 
-/// Kills them all at once, without a warning, and waits until they are gone.
+/// Kills them all with SIGKILL and waits until they are gone.
 pub fn kill(processes: &[u32]) -> anyhow::Result<()> {
     for process in processes {
         let id = Pid::from_raw(i32::try_from(*process).context("a process id is small")?);
@@ -39,7 +39,7 @@ pub fn kill(processes: &[u32]) -> anyhow::Result<()> {
         }
     }
     let deadline = Instant::now() + END_MAX;
-    // What is dead has no program any more, also before its parent has noticed.
+    // A dead process has no program, also before its parent has waited for it.
     while processes.iter().any(|it| Path::new(&format!("/proc/{it}/exe")).read_link().is_ok()) {
         ensure!(Instant::now() < deadline, "{processes:?} do not end");
         std::thread::sleep(LOOK_EVERY);

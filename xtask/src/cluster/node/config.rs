@@ -1,4 +1,4 @@
-//! Settings of a node's programs. JSON where YAML is asked for: it is the same language.
+//! Settings of a node's programs. JSON where YAML is expected: YAML includes it.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use super::super::layout::{self, CLUSTER_DNS, Node, PODS};
 use super::super::pki::{self, AUTHORITY};
 use super::super::{cgroups, images};
 
-/// Where Debian puts the network plugins.
+/// Debian's folder of network plugins.
 const PLUGINS: &str = "/usr/lib/cni";
-/// Processes and threads of one pod.
+/// Most processes and threads of one pod.
 const POD_PIDS_MAX: u32 = 1024;
-/// What a kubelet asks for where nothing limits it.
+/// Limit of open files that a kubelet sets.
 const OPEN_FILES_MAX: u64 = 1_000_000;
 
-/// containerd's; the paths are the node's own, see `FOLDERS`.
+/// Settings of containerd; the paths are the node's own, see `FOLDERS`.
 pub fn containerd(network: &Path) -> String {
     format!(
         r#"version = 2
@@ -52,7 +52,7 @@ runtime_type = "io.containerd.runc.v2"
     )
 }
 
-/// Gives each pod an address of the node's range, on a bridge.
+/// Network of pods: each has an address of the node's range, on a bridge.
 pub fn network(node: Node) -> Value {
     json!({
         "cniVersion": "0.4.0",
@@ -96,7 +96,7 @@ pub fn kubelet(node: Node, resolver: &Path) -> anyhow::Result<Value> {
         "failCgroupV1": false,
         "clusterDomain": "cluster.local",
         "clusterDNS": [CLUSTER_DNS],
-        // The machine's own may name a resolver that a pod cannot reach.
+        // The machine's file may name a resolver that a pod cannot reach.
         "resolvConf": resolver,
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         "nodeStatusUpdateFrequency": "5s",
@@ -113,7 +113,7 @@ pub fn kubelet(node: Node, resolver: &Path) -> anyhow::Result<Value> {
             "imagefs.available": "100Mi",
         },
         "oomScoreAdj": 0,
-        // As operators should: no app takes all of a node's processes.
+        // Recommended for operators: no app can use all of a node's processes.
         "podPidsLimit": POD_PIDS_MAX,
         "maxOpenFiles": open_files.min(OPEN_FILES_MAX),
     }))
@@ -131,9 +131,9 @@ pub fn kube_proxy(node: Node) -> Value {
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": "127.0.0.1:10249",
         "oomScoreAdj": 0,
-        // As operators should: no app takes all of a node's processes.
+        // Recommended for operators: no app can use all of a node's processes.
         "podPidsLimit": POD_PIDS_MAX,
-        // The table of connections is the machine's, and not ours to size.
+        // The table of connections is the machine's: its size is not changed.
         "conntrack": { "maxPerCore": 0, "min": 0 },
     })
 }

@@ -1,6 +1,6 @@
 //! The base from Debian's packages alone, with mmdebstrap.
 //!
-//! Takes Debian's mirrors from the machine's own apt where that is a Debian of the same release.
+//! Uses the mirrors of the machine's apt if that is a Debian of the same release.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,7 +14,7 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Bootstraps into the archive `target`.
 pub fn make(recipe: Recipe<'_>, target: &Path) -> anyhow::Result<()> {
-    let Recipe { packages: wanted, prepare } = recipe;
+    let (wanted, finish) = (recipe.packages, recipe.finish());
     packages::ensure(&[packages::MMDEBSTRAP])?;
     if !Path::new(KEYRING).exists() {
         let install = ["install", "--yes", "--quiet=2", "debian-archive-keyring"];
@@ -25,15 +25,15 @@ pub fn make(recipe: Recipe<'_>, target: &Path) -> anyhow::Result<()> {
     command.arg(format!("--include={}", wanted.join(",")));
     command.args(EXCLUDED.iter().map(|path| format!("--dpkgopt=path-exclude={path}")));
     command.arg("--dpkgopt=path-include=/usr/share/doc/*/copyright");
-    command.arg(format!(r#"--customize-hook=chroot "$1" sh -c '{prepare}'"#));
+    command.arg(format!(r#"--customize-hook=chroot "$1" sh -c '{finish}'"#));
     command.args([RELEASE, "-"]);
     command.args(debian_sources(Path::new("/etc/apt")));
     let file = File::create(target).with_context(|| format!("cannot make {}", target.display()))?;
     super::run_into(&mut command, file)
 }
 
-/// Lines of the machine's apt sources that bring this release of Debian; none on another system, where
-/// mmdebstrap takes Debian's own mirror.
+/// Lines of the machine's apt sources for this release of Debian; none on another system, where
+/// mmdebstrap uses Debian's own mirror.
 fn debian_sources(apt: &Path) -> Vec<String> {
     let mut files = vec![apt.join("sources.list")];
     if let Ok(entries) = std::fs::read_dir(apt.join("sources.list.d")) {

@@ -12,12 +12,12 @@ use super::{EXCLUDED, Recipe};
 use crate::progress;
 
 const IMAGE: &str = "debian:bookworm-slim";
-/// A registry that has not sent 30 MB by then is treated as absent.
+/// Longest pull of the 30 MB, after which the registry counts as absent.
 const PULL_TIMEOUT: Duration = Duration::from_secs(20);
-/// What a container on a company's network needs to reach Debian's packages.
+/// Proxy variables, for a container behind a proxy that fetches Debian's packages.
 const PROXY_VARIABLES: &[&str] = &["http_proxy", "https_proxy", "no_proxy"];
 
-/// Whether Docker has Debian's image or gets it in time.
+/// Returns true if Docker has Debian's image or can pull it in time.
 pub fn debian_is_here() -> anyhow::Result<bool> {
     if progress::succeeds(Command::new("docker").args(["image", "inspect", IMAGE])) {
         return Ok(true);
@@ -54,7 +54,7 @@ pub fn make(recipe: Recipe<'_>, target: &Path) -> anyhow::Result<()> {
 }
 
 fn install(container: &str, recipe: Recipe<'_>) -> anyhow::Result<()> {
-    let Recipe { packages, prepare } = recipe;
+    let (packages, finish) = (recipe.packages, recipe.finish());
     let excludes: Vec<_> = EXCLUDED.iter().map(|path| format!("path-exclude={path}")).collect();
     let script = format!(
         "set -e; printf '%s\\n' {excludes} path-include='/usr/share/doc/*/copyright' >/etc/dpkg/dpkg.cfg.d/stack\n\
@@ -62,7 +62,7 @@ fn install(container: &str, recipe: Recipe<'_>) -> anyhow::Result<()> {
          apt-get update --quiet=2\n\
          apt-get install --yes --quiet=2 --no-install-recommends -o Dpkg::Use-Pty=0 {packages} >/dev/null\n\
          apt-get clean; rm -rf /var/lib/apt/lists/* /etc/dpkg/dpkg.cfg.d/stack\n\
-         {prepare}",
+         {finish}",
         excludes = excludes.iter().map(|line| format!("'{line}'")).collect::<Vec<_>>().join(" "),
         packages = packages.join(" "),
     );

@@ -19,11 +19,14 @@ use crate::client::network::{Address, is_localhost, proxy_of};
 /// Longest answer of a proxy.
 const PROXY_ANSWER_BYTES_MAX: usize = 8 << 10;
 
+/// A connection in both directions, over TLS or not.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// A connection to a controller.
 pub type Connection = Box<dyn Stream>;
 
+/// Connects through the proxy of the environment, where it names one, and with TLS for https.
 pub async fn connect(address: &Address, ssl_verify: bool) -> io::Result<Connection> {
     let is_tls = address.scheme() == "https";
     let port = address.port().unwrap_or(if is_tls { 443 } else { 80 });
@@ -94,16 +97,16 @@ fn tls(ssl_verify: bool) -> Result<ClientConfig, rustls::Error> {
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let builder = match ssl_verify {
         true => builder.with_platform_verifier()?,
-        false => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))),
+        false => builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification(provider))),
     };
     Ok(builder.with_no_client_auth())
 }
 
 /// Takes every certificate, as the profile asks for; the connection is still one with its owner.
 #[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
+struct NoVerification(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Unverified {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

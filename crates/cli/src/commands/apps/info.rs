@@ -4,12 +4,12 @@ use serde_json::json;
 
 use crate::commands::{labels, ps};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
 use crate::terminal::{say, sayln};
 
-pub fn info(context: &Context, matches: &Matches) -> Outcome {
+pub fn info(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let app = session.client.app(&session.app)?;
     let url = match session.url() {

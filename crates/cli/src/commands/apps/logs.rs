@@ -3,11 +3,12 @@
 mod follow;
 
 use api::client::ClientError;
+use api::visible::Color;
 
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
-use crate::terminal::{self, sayln};
+use crate::terminal;
 
 /// Shorter answers hold no log line.
 const LOG_SIZE_BYTES_MIN: usize = 3;
@@ -16,31 +17,44 @@ const NO_LOGS: &str = "There are currently no log messages. Please check the fol
     2) Its processes write to stdout or stderr\n\
     3) The platform's logger runs";
 
-pub fn logs(context: &Context, matches: &Matches) -> Outcome {
+pub fn logs(context: &Context, matches: &Matches) -> CommandResult {
     let lines =
         matches.number("lines")?.and_then(|lines| u64::try_from(lines).ok()).filter(|lines| *lines > 0);
     let session = context.app_session(matches)?;
     if matches.has("follow") {
-        return follow::follow(&session, lines);
+        return follow::follow(&session, lines, LinePrinter::of(matches));
     }
     let text = session.client.logs(&session.app, lines).map_err(no_logs)?;
     if text.len() < LOG_SIZE_BYTES_MIN {
         return Err(Failure::new(NO_LOGS));
     }
-    let coloured = is_coloured();
-    text.lines().for_each(|line| show(line, coloured));
+    let printer = LinePrinter::of(matches);
+    text.lines().for_each(|line| printer.show(line));
     Ok(())
 }
 
-fn is_coloured() -> bool {
-    terminal::stdout_is_terminal() && !cfg!(windows) && std::env::var_os("NO_COLOR").is_none()
+/// Prints lines in their colours.
+#[derive(Debug, Clone, Copy)]
+struct LinePrinter {
+    /// Each line in the colour of its category.
+    is_colored: bool,
+    /// Handling of the app's own colors on a terminal.
+    own: Color,
 }
 
-fn show(line: &str, coloured: bool) {
-    if coloured {
-        sayln!("\u{1b}[3{}m{line}\u{1b}[0m", colour(line));
-    } else {
-        sayln!("{line}");
+impl LinePrinter {
+    fn of(matches: &Matches) -> Self {
+        let is_colored =
+            terminal::stdout_is_terminal() && !cfg!(windows) && std::env::var_os("NO_COLOR").is_none();
+        Self { is_colored, own: terminal::color_of(matches) }
+    }
+
+    fn show(self, line: &str) {
+        if self.is_colored {
+            terminal::control(&format!("\u{1b}[3{}m", colour(line)));
+        }
+        terminal::print_colored(format_args!("{line}"), self.own);
+        terminal::control(if self.is_colored { "\u{1b}[0m\n" } else { "\n" });
     }
 }
 

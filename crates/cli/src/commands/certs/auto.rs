@@ -4,28 +4,28 @@ use api::auto_certs::{AutoCerts, AutoDomain};
 
 use super::table::day;
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
-use crate::progress::Progress;
+use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
-pub fn auto(context: &Context, matches: &Matches) -> Outcome {
-    let wish = match matches.words().first().map(String::as_str) {
+pub fn auto(context: &Context, matches: &Matches) -> CommandResult {
+    let enabled = match matches.words().first().map(String::as_str) {
         None => return show(context, matches),
         Some("on") => true,
         Some("off") => false,
         Some(other) => return Err(Failure::new(format!("`{other}`: expected on or off"))),
     };
     let session = context.app_session(matches)?;
-    let verb = if wish { "Enabling" } else { "Disabling" };
-    let progress = Progress::start(format_args!("{verb} automatic certificates for {}... ", session.app));
-    session.client.want_auto_certs(&session.app, wish)?;
+    let verb = if enabled { "Enabling" } else { "Disabling" };
+    let progress = Spinner::start(format_args!("{verb} automatic certificates for {}... ", session.app));
+    session.client.want_auto_certs(&session.app, enabled)?;
     progress.done(format_args!("done"));
     Ok(())
 }
 
-fn show(context: &Context, matches: &Matches) -> Outcome {
+fn show(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let shown = session.client.auto_certs(&session.app)?;
     if matches.wants_json() {
@@ -45,7 +45,7 @@ fn show(context: &Context, matches: &Matches) -> Outcome {
     Ok(())
 }
 
-/// How a domain stands, in words.
+/// State of a domain's certificate, in words.
 fn state(domain: &AutoDomain) -> String {
     let AutoDomain { domain: _, state, certificate, expires, error, tried: _, next_try } = domain;
     let certificate = certificate.as_deref().unwrap_or_default();

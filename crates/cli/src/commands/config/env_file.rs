@@ -1,13 +1,13 @@
-//! `config:pull` and `config:push`: values as `KEY=value` lines of a file `.env`, without quoting rules.
+//! `config:pull` and `config:push`: values as a file `.env`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::set_all;
+use super::{dotenv, set_all};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing;
 use crate::profile::replace;
@@ -15,32 +15,35 @@ use crate::prompt;
 use crate::terminal::{self, say};
 
 const FILE: &str = ".env";
+/// Longest file that is read, in bytes: many times what an app's config may hold.
+const BYTES_MAX: u64 = 1024 * 1024;
 
-pub fn pull(context: &Context, matches: &Matches) -> Outcome {
+pub fn pull(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     let remote: BTreeMap<_, _> =
         listing::sorted(&session.client.config(&session.app)?.values).into_iter().collect();
     if !terminal::stdout_is_device() {
-        say!("{}", lines(&remote));
+        say!("{}", dotenv::write(&remote));
         return Ok(());
     }
     let exists = Path::new(FILE).exists();
     if exists && !matches.has("overwrite") {
         return Err(Failure::new(format!("{FILE} already exists, pass -o to overwrite")));
     }
-    let values = if exists && matches.has("interactive") { merged(&read(FILE)?, remote)? } else { remote };
-    replace(Path::new(FILE), lines(&values).as_bytes())
+    let values = if exists && matches.has("interactive") {
+        merged(pairs(FILE, &read(FILE)?)?, remote)?
+    } else {
+        remote
+    };
+    replace(Path::new(FILE), dotenv::write(&values).as_bytes())
         .map_err(|error| Failure::new(format!("writing {FILE}: {error}")))
 }
 
-fn lines(values: &BTreeMap<String, String>) -> String {
-    values.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
-}
-
-/// What the file holds with what the app has; where they differ the user decides.
-fn merged(file: &str, remote: BTreeMap<String, String>) -> Outcome<BTreeMap<String, String>> {
-    let pairs = file.lines().filter_map(|line| line.trim_matches('\r').split_once('='));
-    let mut values: BTreeMap<_, _> = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+/// Merges the file with the app's config; the user decides about differences.
+fn merged(
+    mut values: BTreeMap<String, String>,
+    remote: BTreeMap<String, String>,
+) -> CommandResult<BTreeMap<String, String>> {
     for (key, new) in remote {
         let keeps = match values.get(&key) {
             Some(old) if *old != new => !prompt::yes(&format!("{key}: overwrite {old} with {new}? (y/N) "))?,
@@ -53,25 +56,41 @@ fn merged(file: &str, remote: BTreeMap<String, String>) -> Outcome<BTreeMap<Stri
     Ok(values)
 }
 
-pub fn push(context: &Context, matches: &Matches) -> Outcome {
+pub fn push(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;
     // A pipe or a file wins; `/dev/null`, as services have it, is no input.
-    let text = if terminal::stdin_is_device() {
-        read(matches.value("path").unwrap_or(FILE))?
+    let (name, text) = if terminal::stdin_is_device() {
+        let path = matches.value("path").unwrap_or(FILE);
+        (path, read(path)?)
     } else {
-        let mut text = String::new();
-        io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|error| Failure::new(format!("reading stdin: {error}")))?;
-        text
+        let mut bytes = Vec::new();
+        let stdin = io::stdin().lock().take(BYTES_MAX + 1).read_to_end(&mut bytes);
+        stdin.map_err(|error| Failure::new(format!("reading stdin: {error}")))?;
+        ("stdin", text_of("stdin", bytes)?)
     };
-    let words = text.split('\n').map(|line| line.trim_matches('\r')).filter(|line| !line.is_empty());
-    set_all(&session, &words.map(str::to_owned).collect::<Vec<_>>())
+    let words = pairs(name, &text)?.into_iter().map(|(key, value)| format!("{key}={value}"));
+    set_all(&session, &words.collect::<Vec<_>>())
 }
 
-fn read(path: &str) -> Outcome<String> {
-    fs::read_to_string(path).map_err(|error| match error.kind() {
+fn pairs(name: &str, text: &str) -> CommandResult<BTreeMap<String, String>> {
+    dotenv::parse(text).map_err(|error| Failure::new(format!("{name}: {error}")))
+}
+
+fn read(path: &str) -> CommandResult<String> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
+    file.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::new(format!("open {path}: no such file or directory")),
         _ => Failure::new(format!("open {path}: {error}")),
+    })?;
+    text_of(path, bytes)
+}
+
+fn text_of(name: &str, bytes: Vec<u8>) -> CommandResult<String> {
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(Failure::new(format!("{name}: longer than {} KiB", BYTES_MAX / 1024)));
+    }
+    String::from_utf8(bytes).map_err(|_| {
+        Failure::new(format!("{name}: not UTF-8 (UTF-16, perhaps): save it as plain text in UTF-8"))
     })
 }

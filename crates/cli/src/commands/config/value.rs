@@ -5,27 +5,27 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 
 /// The values that the words set; a word that begins with `#` is a comment.
-pub fn parse_all(words: &[String]) -> Outcome<BTreeMap<String, String>> {
+pub fn parse_all(words: &[String]) -> CommandResult<BTreeMap<String, String>> {
     words.iter().filter(|word| !word.starts_with('#')).map(|word| parse(word)).collect()
 }
 
-fn parse(word: &str) -> Outcome<(String, String)> {
+fn parse(word: &str) -> CommandResult<(String, String)> {
     let wrong = || Failure::new(format!("'{word}' does not match the pattern 'key=var', ex: MODE=test\n"));
     let (key, value) = word.split_once('=').filter(|(key, _)| is_key(key)).ok_or_else(wrong)?;
     let value = if key == "SSH_KEY" { encoded_ssh_key(value)? } else { value.to_owned() };
     Ok((key.to_owned(), value))
 }
 
-fn is_key(text: &str) -> bool {
+pub fn is_key(text: &str) -> bool {
     let starts_well = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
     starts_well && text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
 /// The base64 of a private key that is given as its text, as its base64, or as the path of its file.
-fn encoded_ssh_key(value: &str) -> Outcome<String> {
+fn encoded_ssh_key(value: &str) -> CommandResult<String> {
     if is_private_key(value) {
         return Ok(STANDARD.encode(value));
     }

@@ -4,16 +4,16 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::grammar::Matches;
 use crate::listing::plain;
 
-/// Words of `healthchecks:set` before the probe's own: health type and probe type.
+/// Arguments of `healthchecks:set` before the probe's own: health type and probe type.
 const WORDS_BEFORE: usize = 2;
 
 /// The probe that the user described.
-pub fn parse(matches: &Matches) -> Outcome<Value> {
-    let number = |option, default| -> Outcome<i64> { Ok(matches.number(option)?.unwrap_or(default)) };
+pub fn parse(matches: &Matches) -> CommandResult<Value> {
+    let number = |option, default| -> CommandResult<i64> { Ok(matches.number(option)?.unwrap_or(default)) };
     let (kind, action) = action(matches)?;
     Ok(json!({
         "initialDelaySeconds": number("initial-delay-timeout", 50)?,
@@ -25,7 +25,7 @@ pub fn parse(matches: &Matches) -> Outcome<Value> {
     }))
 }
 
-fn action(matches: &Matches) -> Outcome<(&'static str, Value)> {
+fn action(matches: &Matches) -> CommandResult<(&'static str, Value)> {
     let words = &matches.words()[WORDS_BEFORE..];
     let port = || {
         let text = words.first().map_or("", String::as_str);
@@ -46,7 +46,7 @@ fn action(matches: &Matches) -> Outcome<(&'static str, Value)> {
 }
 
 /// `N:V,N2:V2` as a list of names and values.
-fn headers(text: &str) -> Outcome<Value> {
+fn headers(text: &str) -> CommandResult<Value> {
     let header = |header: &str| match header.split_once(':') {
         Some((name, value)) => Ok(json!({ "name": name.trim(), "value": value.trim() })),
         None => Err(Failure::new(format!(

@@ -1,13 +1,13 @@
-//! Which operations an answer leads to: what was made is named in its path, and reached by what is below it.
+//! Links from a response to the operations on the resource that it created.
 //!
-//! Readers of the description learn from it what belongs together; a fuzzer, how to reach what exists.
+//! Readers of the description see which operations belong together; a fuzzer finds existing resources.
 
 use serde_json::{Map, Value, json};
 
 use super::operations::{OPERATIONS, Operation};
 
-/// What a POST makes: its path, the field of the answer that names the new thing, and the parameter of the paths
-/// below that takes the name.
+/// Resources that POST creates: the path, the field of the response that names the new resource, and the parameter
+/// of the paths below that takes the name.
 const MADE: &[(&str, &str, &str)] = &[
     ("/v2/apps", "id", "app"),
     ("/v2/keys", "id", "id"),

@@ -1,18 +1,18 @@
-//! Each operation of the API as it is described: what it takes and what it answers. A test keeps the table
-//! complete; long, as it tells one thing a row.
+//! Description of each operation: its body and its responses. A test keeps the table complete; it is long because
+//! it has one fact a row.
 
-use Answer::{Any, Empty, Events, Lines, List, One, Page};
-use Kind::{Number, Numbers, Object, Text, Texts, Truth};
+use FieldKind::{Boolean, Number, Numbers, Object, Text, Texts};
+use ResponseKind::{Any, Empty, Events, Lines, List, One, Page};
 
 pub(super) struct Operation {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     pub(super) summary: &'static str,
-    pub(super) body: Body,
-    pub(super) answers: &'static [(u16, Answer)],
+    pub(super) body: BodyKind,
+    pub(super) answers: &'static [(u16, ResponseKind)],
 }
 
-pub(super) enum Body {
+pub(super) enum BodyKind {
     None,
     Fields(&'static [Field]),
     /// Process types and how many of each.
@@ -21,23 +21,23 @@ pub(super) enum Body {
 
 pub(super) struct Field {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: FieldKind,
     pub(super) required: bool,
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum FieldKind {
     Text,
     Number,
-    Truth,
+    Boolean,
     Object,
     Texts,
     Numbers,
 }
 
-/// What a successful answer holds; names are those of schemas.
+/// Content of a successful response; names are those of schemas.
 #[derive(Clone, Copy)]
-pub(super) enum Answer {
+pub(super) enum ResponseKind {
     Empty,
     Any,
     Lines,
@@ -48,29 +48,33 @@ pub(super) enum Answer {
     Page(&'static str),
 }
 
-const fn must(name: &'static str, kind: Kind) -> Field {
+const fn must(name: &'static str, kind: FieldKind) -> Field {
     Field { name, kind, required: true }
 }
 
-const fn may(name: &'static str, kind: Kind) -> Field {
+const fn may(name: &'static str, kind: FieldKind) -> Field {
     Field { name, kind, required: false }
 }
 
-const fn get(path: &'static str, summary: &'static str, answers: &'static [(u16, Answer)]) -> Operation {
-    Operation { method: "GET", path, summary, body: Body::None, answers }
+const fn get(
+    path: &'static str,
+    summary: &'static str,
+    answers: &'static [(u16, ResponseKind)],
+) -> Operation {
+    Operation { method: "GET", path, summary, body: BodyKind::None, answers }
 }
 
 const fn post(
     path: &'static str,
     summary: &'static str,
     fields: &'static [Field],
-    answers: &'static [(u16, Answer)],
+    answers: &'static [(u16, ResponseKind)],
 ) -> Operation {
-    Operation { method: "POST", path, summary, body: Body::Fields(fields), answers }
+    Operation { method: "POST", path, summary, body: BodyKind::Fields(fields), answers }
 }
 
 const fn delete(path: &'static str, summary: &'static str, fields: &'static [Field]) -> Operation {
-    let body = if fields.is_empty() { Body::None } else { Body::Fields(fields) };
+    let body = if fields.is_empty() { BodyKind::None } else { BodyKind::Fields(fields) };
     Operation { method: "DELETE", path, summary, body, answers: &[(204, Empty)] }
 }
 
@@ -118,9 +122,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     post(
         "/v2/auth/tokens/",
         "Ends all tokens of an account, or of all, and makes a new one",
-        &[may("username", Text), may("all", Truth)],
+        &[may("username", Text), may("all", Boolean)],
         &[(200, Any)],
     ),
+    delete("/v2/auth/tokens/", "Ends the token that comes with the request", &[]),
     delete("/v2/auth/cancel", "Ends an account", &[may("username", Text)]),
     get("/v2/users", "Lists all accounts", &[(200, Page("User"))]),
     get("/v2/admin/perms", "Lists administrators", &[(200, Page("Administrator"))]),
@@ -134,7 +139,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     post(
         "/v2/certs",
         "Adds a certificate with its key, both PEM",
-        &[must("name", Text), must("certificate", Text), must("key", Text)],
+        &[must("name", Text), must("certificate", Text), must("key", Text), may("force", Boolean)],
         &[(201, One("Cert"))],
     ),
     get("/v2/certs/{name}", "Shows a certificate", &[(200, One("Cert"))]),
@@ -163,12 +168,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "/v2/apps/{app}/settings",
         "Changes settings; null removes an entry",
         &[
-            may("maintenance", Truth),
-            may("routable", Truth),
-            may("access_log", Truth),
+            may("maintenance", Boolean),
+            may("routable", Boolean),
+            may("access_log", Boolean),
             may("whitelist", Texts),
             may("autoscale", Object),
             may("label", Object),
+            may("git_branch", Text),
         ],
         &[(201, One("Settings"))],
     ),
@@ -184,14 +190,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
     post(
         "/v2/apps/{app}/tls",
         "Enforces HTTPS or stops enforcing it",
-        &[may("https_enforced", Truth)],
+        &[may("https_enforced", Boolean)],
         &[(201, One("Tls"))],
     ),
     get("/v2/apps/{app}/certs/auto", "Shows automatic certificates", &[(200, One("AutoCerts"))]),
     post(
         "/v2/apps/{app}/certs/auto",
         "Gets certificates for an app's domains by itself, or no longer",
-        &[must("enabled", Truth)],
+        &[must("enabled", Boolean)],
         &[(201, One("AutoCerts"))],
     ),
     get("/v2/apps/{app}/services", "Lists services", &[(200, One("Services"))]),
@@ -241,13 +247,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         method: "POST",
         path: "/v2/apps/{app}/scale",
         summary: "Sets how many of each process type run",
-        body: Body::Scale,
+        body: BodyKind::Scale,
         answers: &[(204, Empty)],
     },
     post(
         "/v2/apps/{app}/run",
         "Runs a command in a process of its own",
-        &[must("command", Text)],
+        &[must("command", Text), may("encoding", Text)],
         &[(200, One("RunResult"))],
     ),
     get(

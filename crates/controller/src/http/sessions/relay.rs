@@ -13,30 +13,31 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use domain::terminal::TerminalSize;
 
+use crate::http::access_watch::AccessWatch;
 use crate::http::websocket::Socket;
-use crate::serve::Closing;
+use crate::serve::ShutdownSignal;
 
-/// How long the first message may take.
+/// Longest wait for the first message.
 const START_MAX: Duration = Duration::from_secs(10);
-/// How long the last messages may take.
+/// Longest time for the last messages.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(SILENCE_SECONDS_MAX);
 const PING_EVERY: Duration = Duration::from_secs(PING_SECONDS);
 
-/// The way to one client.
-pub(super) struct Line {
+/// Connection to one client.
+pub(super) struct TerminalConnection {
     sink: SplitSink<Socket, Message>,
     stream: SplitStream<Socket>,
 }
 
-/// Why a line is closed, and the last words.
-struct Goodbye {
+/// Reason of closing a session, and its last messages.
+struct CloseReason {
     /// `None` where nobody is there any more.
     code: Option<u16>,
     end: End,
 }
 
-impl Goodbye {
+impl CloseReason {
     fn gone() -> Self {
         Self { code: None, end: End { exit_code: None, error: None } }
     }
@@ -45,8 +46,12 @@ impl Goodbye {
         Self { code: Some(code), end: End { exit_code: None, error: Some(error.into()) } }
     }
 
+    fn forbidden() -> Self {
+        Self::error(close::FORBIDDEN, "your access to this app has ended")
+    }
+
     /// For the app's log.
-    fn said(&self) -> String {
+    fn outcome(&self) -> String {
         match (&self.end.exit_code, &self.end.error) {
             (Some(code), _) => format!("ended with exit code {code}"),
             (None, Some(error)) => format!("ended: {error}"),
@@ -55,13 +60,13 @@ impl Goodbye {
     }
 }
 
-impl Line {
+impl TerminalConnection {
     pub(super) fn new(socket: Socket) -> Self {
         let (sink, stream) = socket.split();
         Self { sink, stream }
     }
 
-    /// What the client wants to run; `None` where it says nothing useful, which it is told.
+    /// Reads the command to run; `None` after an unusable message, to which the client gets an error.
     pub(super) async fn start(&mut self, command_chars_max: usize) -> Option<Start> {
         let first = timeout(START_MAX, self.stream.next()).await;
         let frame = match &first {
@@ -75,36 +80,47 @@ impl Line {
                 Some(start)
             }
             _ => {
-                self.say_goodbye(&Goodbye::error(close::WRONG, "the first message is no command")).await;
+                self.close(&CloseReason::error(close::WRONG, "the first message is no command")).await;
                 None
             }
         }
     }
 
     pub(super) async fn refuse(mut self, reason: String) {
-        self.say_goodbye(&Goodbye::error(close::FAILED, reason)).await;
+        self.close(&CloseReason::error(close::FAILED, reason)).await;
+    }
+
+    /// Says that the access has ended.
+    pub(super) async fn forbid(mut self) {
+        self.close(&CloseReason::forbidden()).await;
     }
 
     /// Carries the session to its end; gives what the app's log says about that. The session ends with this.
-    pub(super) async fn relay(mut self, mut session: Session, mut closing: Closing) -> String {
+    pub(super) async fn relay(
+        mut self,
+        mut session: Session,
+        mut closing: ShutdownSignal,
+        mut access: AccessWatch,
+    ) -> String {
         let goodbye = tokio::select! {
-            goodbye = hear(&mut self.stream, &session.input) => goodbye,
-            goodbye = tell(&mut self.sink, &mut session.output) => goodbye,
+            goodbye = receive_input(&mut self.stream, &session.input) => goodbye,
+            goodbye = send_output(&mut self.sink, &mut session.output) => goodbye,
+            () = access.ended() => CloseReason::forbidden(),
             () = closing.begun() => {
-                Goodbye::error(close::AWAY, "the controller is restarted, start the command again")
+                CloseReason::error(close::AWAY, "the controller is restarted, start the command again")
             }
         };
         drop(session);
-        self.say_goodbye(&goodbye).await;
-        goodbye.said()
+        self.close(&goodbye).await;
+        goodbye.outcome()
     }
 
-    async fn say_goodbye(&mut self, goodbye: &Goodbye) {
+    async fn close(&mut self, goodbye: &CloseReason) {
         let Some(code) = goodbye.code else { return };
         let last = async {
             self.sink.feed(binary(&Frame::End(goodbye.end.clone()))).await?;
             self.sink.send(Message::Close(Some(CloseFrame { code: code.into(), reason: "".into() }))).await?;
-            // What the client still types must be read: else its system drops what we have said.
+            // Unread input would make the client's system drop the messages that were sent to it.
             while self.stream.next().await.is_some_and(|message| message.is_ok()) {}
             Ok::<_, Error>(())
         };
@@ -114,16 +130,18 @@ impl Line {
 }
 
 /// Takes what the client says.
-async fn hear(stream: &mut SplitStream<Socket>, input: &mpsc::Sender<Input>) -> Goodbye {
+async fn receive_input(stream: &mut SplitStream<Socket>, input: &mpsc::Sender<Input>) -> CloseReason {
     loop {
         let message = match timeout(SILENCE_MAX, stream.next()).await {
-            Err(_) => return Goodbye::error(close::SILENT, "nothing was heard from the client"),
-            Ok(None) | Ok(Some(Ok(Message::Close(_)))) => return Goodbye::gone(),
-            Ok(Some(Err(Error::Capacity(error)))) => return Goodbye::error(close::WRONG, error.to_string()),
-            Ok(Some(Err(_))) => return Goodbye::gone(),
+            Err(_) => return CloseReason::error(close::SILENT, "nothing was heard from the client"),
+            Ok(None) | Ok(Some(Ok(Message::Close(_)))) => return CloseReason::gone(),
+            Ok(Some(Err(Error::Capacity(error)))) => {
+                return CloseReason::error(close::WRONG, error.to_string());
+            }
+            Ok(Some(Err(_))) => return CloseReason::gone(),
             Ok(Some(Ok(Message::Binary(message)))) => message,
             Ok(Some(Ok(Message::Text(_)))) => {
-                return Goodbye::error(close::WRONG, "messages of this protocol are binary");
+                return CloseReason::error(close::WRONG, "messages of this protocol are binary");
             }
             Ok(Some(Ok(_))) => continue,
         };
@@ -132,9 +150,12 @@ async fn hear(stream: &mut SplitStream<Socket>, input: &mpsc::Sender<Input>) -> 
             Ok(Frame::EndOfInput) => Input::End,
             Ok(Frame::Resize(size)) => Input::Resize(TerminalSize::new(size.columns, size.rows)),
             Ok(_) => {
-                return Goodbye::error(close::WRONG, "this message is for the server to send, or the first");
+                return CloseReason::error(
+                    close::WRONG,
+                    "this message is for the server to send, or the first",
+                );
             }
-            Err(error) => return Goodbye::error(close::WRONG, error.to_string()),
+            Err(error) => return CloseReason::error(close::WRONG, error.to_string()),
         };
         if input.send(typed).await.is_err() {
             // The process has ended; the other half says how.
@@ -143,8 +164,11 @@ async fn hear(stream: &mut SplitStream<Socket>, input: &mpsc::Sender<Input>) -> 
     }
 }
 
-/// Tells what the process says, up to its end.
-async fn tell(sink: &mut SplitSink<Socket, Message>, output: &mut mpsc::Receiver<Output>) -> Goodbye {
+/// Sends the output of the process, up to its end.
+async fn send_output(
+    sink: &mut SplitSink<Socket, Message>,
+    output: &mut mpsc::Receiver<Output>,
+) -> CloseReason {
     let mut pings = interval(PING_EVERY);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -153,25 +177,25 @@ async fn tell(sink: &mut SplitSink<Socket, Message>, output: &mut mpsc::Receiver
                 Some(Output::Stdout(bytes)) => binary(&Frame::Stdout(bytes.into())),
                 Some(Output::Stderr(bytes)) => binary(&Frame::Stderr(bytes.into())),
                 Some(Output::Ended(ended)) => return ended_with(ended),
-                None => return Goodbye::error(close::FAILED, "the session broke"),
+                None => return CloseReason::error(close::FAILED, "the session broke"),
             },
             _ = pings.tick() => Message::Ping(Vec::new().into()),
         };
         if sink.send(message).await.is_err() {
-            return Goodbye::gone();
+            return CloseReason::gone();
         }
     }
 }
 
-fn ended_with(ended: Result<i64, JobError>) -> Goodbye {
+fn ended_with(ended: Result<i64, JobError>) -> CloseReason {
     match ended {
-        Ok(code) => Goodbye { code: Some(close::ENDED), end: End { exit_code: Some(code), error: None } },
-        Err(error @ JobError::TimedOut { .. }) => Goodbye::error(close::TIME_OVER, error.to_string()),
+        Ok(code) => CloseReason { code: Some(close::ENDED), end: End { exit_code: Some(code), error: None } },
+        Err(error @ JobError::TimedOut { .. }) => CloseReason::error(close::TIME_OVER, error.to_string()),
         Err(error) => {
             if let JobError::Engine(cause) = &error {
                 tracing::error!(error = cause as &dyn std::error::Error, "a session failed");
             }
-            Goodbye::error(close::FAILED, error.to_string())
+            CloseReason::error(close::FAILED, error.to_string())
         }
     }
 }

@@ -12,11 +12,11 @@ fn router(pairs: &[(&str, &str)]) -> (RouterRules, Vec<String>) {
 fn app(pairs: &[(&str, &str)]) -> (AppRules, Vec<String>) {
     let texts: Annotations =
         pairs.iter().map(|(key, value)| (format!("a/{key}"), (*value).to_owned())).collect();
-    let mut reader = Reader::new(&texts, "a/");
+    let mut reader = AnnotationReader::new(&texts, "a/");
     (app_rules(&mut reader), reader.into_wrong())
 }
 
-/// Reads one setting and gives what it changed.
+/// Reads one setting and returns what it changed.
 macro_rules! sets {
     ($read:ident, $key:literal = $text:literal, $($field:ident).+ == $value:expr) => {
         let (rules, wrong) = $read(&[($key, $text)]);
@@ -31,6 +31,7 @@ fn each_setting_of_a_router_is_read() {
     sets!(router, "defaultTimeout" = "20m", timeout == Duration::from_secs(1_200));
     sets!(router, "bodySize" = "50m", body_bytes_max == Some(50 << 20));
     sets!(router, "bodySize" = "0", body_bytes_max == None);
+    sets!(router, "requestBuffering" = "off", request_buffering == false);
     sets!(router, "gzip.enabled" = "False", gzip.enabled == false);
     sets!(router, "gzip.compLevel" = "9", gzip.level == 9);
     sets!(router, "gzip.minLength" = "1k", gzip.bytes_min == 1_024);
@@ -76,6 +77,7 @@ fn each_setting_of_an_app_is_read() {
     sets!(app, "connectTimeout" = "500ms", connect_timeout == Some(Duration::from_millis(500)));
     sets!(app, "tcpTimeout" = "1200s", timeout == Some(Duration::from_secs(1_200)));
     sets!(app, "bodySize" = "1m", body_bytes_max == Some(Some(1 << 20)));
+    sets!(app, "requestBuffering" = "False", request_buffering == Some(false));
     sets!(app, "gzip.enabled" = "false", gzip == Some(false));
     sets!(app, "zstd.enabled" = "off", zstd == Some(false));
     sets!(app, "limitReq.client" = "none", limits.client.every_ns == Some(None));
@@ -104,7 +106,7 @@ proptest! {
 
         let (_, wrong) = router_rules(&texts(&ROUTER_KEYS), "");
         let app: Annotations = texts(&APP_KEYS);
-        app_rules(&mut Reader::new(&app, ""));
+        app_rules(&mut AnnotationReader::new(&app, ""));
 
         prop_assert!(wrong.iter().all(|line| !line.contains("is no setting")));
     }

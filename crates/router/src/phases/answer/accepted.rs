@@ -1,4 +1,4 @@
-//! Which codings a visitor welcomes, and how much (RFC 9110 section 12.5.3).
+//! Content codings that a client accepts, with their weights (RFC 9110 section 12.5.3).
 
 use domain::edge::Gzip;
 use http::header::{self, HeaderMap};
@@ -7,14 +7,14 @@ use crate::compress::Coding;
 
 /// Qualities from 0, which is not welcome, to 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Accepted {
+pub(super) struct AcceptedCodings {
     gzip: f32,
     zstd: f32,
-    /// Uncompressed; what is not said of it counts for nothing.
+    /// Weight of the uncompressed form; 0 unless it is named.
     identity: f32,
 }
 
-impl Accepted {
+impl AcceptedCodings {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         let (mut gzip, mut zstd, mut identity, mut others) = (None, None, None, None);
@@ -60,7 +60,7 @@ mod tests {
 
     fn best(accept: &'static str, has_zstd: bool) -> &'static str {
         let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(accept))]);
-        match Accepted::of(&headers).best(&Gzip::default(), has_zstd) {
+        match AcceptedCodings::of(&headers).best(&Gzip::default(), has_zstd) {
             Some(Coding::Gzip { .. }) => "gzip",
             Some(Coding::Zstd) => "zstd",
             None => "",
@@ -90,6 +90,6 @@ mod tests {
         ] {
             assert_eq!((best(accept, true), best(accept, false)), (with_zstd, without), "{accept}");
         }
-        assert_eq!(Accepted::of(&HeaderMap::new()), Accepted::default());
+        assert_eq!(AcceptedCodings::of(&HeaderMap::new()), AcceptedCodings::default());
     }
 }

@@ -1,4 +1,4 @@
-//! An attempt at a backend that speaks HTTP/2: gRPC, and apps that say so. Trailers pass both ways.
+//! An attempt at a backend that speaks HTTP/2: gRPC, and apps with that setting. Trailers pass in both directions.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,46 +8,48 @@ use http::{HeaderValue, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use super::{Attempt, copy, is_safe, lost, to_http1, too_late};
+use super::{AttemptError, copy, is_safe, lost, to_http1};
+use crate::answer_error::ResponseError;
 use crate::body::ProxyBody;
-use crate::h2c::{self, Place, Sender};
+use crate::h2c::{self, H2cSender, StreamSlot};
 use crate::site::Site;
 use crate::table::InFlightGuard;
 use crate::upstream;
-use crate::worker::Shared;
+use crate::worker::WorkerState;
 
 /// `guard` keeps the request's place on its connection until the answer has ended.
 pub(super) async fn attempt(
-    shared: &Rc<Shared>,
+    shared: &Rc<WorkerState>,
     site: &Site,
     backend: &Backend,
     source: SocketAddr,
     request: Request<ProxyBody>,
     guard: &mut InFlightGuard,
-) -> Result<Response<Incoming>, Attempt<Box<Request<ProxyBody>>>> {
+) -> Result<Response<Incoming>, AttemptError<Box<Request<ProxyBody>>>> {
     let (mut sender, is_reused) = match sender(shared, site, backend, source, guard).await {
         Ok(found) => found,
         Err(error) => {
             tracing::debug!(%error, ?backend, "cannot connect");
-            return Err(Attempt::Unsent(Box::new(request)));
+            return Err(AttemptError::Unsent(Box::new(request)));
         }
     };
     let again = (is_reused && is_safe(&request)).then(|| copy(&request));
+    let failed = request.body().failed();
     let answer = tokio::time::timeout(site.rules.timeout, sender.try_send_request(to_http2(request))).await;
     match answer {
-        Err(_) => Err(Attempt::Lost(too_late())),
+        Err(_) => Err(AttemptError::Lost(ResponseError::Late.into())),
         Ok(Ok(response)) => Ok(response),
         Ok(Err(mut error)) => match error.take_message().or(again) {
             Some(mut request) => {
                 // The next attempt may go to a backend that speaks otherwise.
                 to_http1(&mut request);
                 request.headers_mut().remove(header::TE);
-                Err(Attempt::Unsent(Box::new(request)))
+                Err(AttemptError::Unsent(Box::new(request)))
             }
             None => {
                 let error = error.into_error();
                 tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "request lost");
-                Err(Attempt::Lost(lost(&error)))
+                Err(AttemptError::Lost(lost(failed.as_deref(), ResponseError::ClosedHttp2)))
             }
         },
     }
@@ -55,20 +57,20 @@ pub(super) async fn attempt(
 
 /// A connection that carries this request, and whether it carried others before.
 async fn sender(
-    shared: &Rc<Shared>,
+    shared: &Rc<WorkerState>,
     site: &Site,
     backend: &Backend,
     source: SocketAddr,
     guard: &mut InFlightGuard,
-) -> std::io::Result<(Sender, bool)> {
-    let open = || upstream::open(&shared.settings, site, backend, source);
+) -> std::io::Result<(H2cSender, bool)> {
+    let open = || upstream::open(shared, site, backend, source);
     if site.rules.proxy_header.is_some() {
-        // It speaks for one visitor alone.
+        // It belongs to one client.
         return Ok((h2c::handshake(open().await?).await?.sender, false));
     }
-    let patience = site.rules.connect_timeout.unwrap_or(shared.settings.connect_timeout);
-    let place = tokio::time::timeout(patience, shared.h2c.place(&backend.key, open)).await??;
-    let Place { sender, stream, is_reused } = place;
+    let connect_timeout = site.rules.connect_timeout.unwrap_or(shared.settings.connect_timeout);
+    let place = tokio::time::timeout(connect_timeout, shared.h2c.place(&backend.key, open)).await??;
+    let StreamSlot { sender, stream, is_reused } = place;
     guard.keep(stream);
     Ok((sender, is_reused))
 }

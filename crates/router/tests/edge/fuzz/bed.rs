@@ -1,4 +1,4 @@
-//! Where requests by chance are tried: a router, an app that remembers what it saw, and what every app may rely on.
+//! Test bed for random requests: a router, an app that records requests, and the rules that every app may rely on.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ pub struct Bed {
     /// Requests that were tried.
     pub done: usize,
     seed: u64,
-    /// How many to try, or until when.
+    /// Number of cases, or their end time.
     cases: usize,
     end: Option<Instant>,
     seen: Seen,
@@ -37,13 +37,13 @@ impl Bed {
         let seen = Seen::default();
         let app = app(Arc::clone(&seen));
         let world = World::start_with(|settings| settings.workers = 1);
-        let mut impatient = route("echo", &[&app]);
-        impatient.rules.timeout = Some(Duration::from_secs(5));
-        world.serve(vec![impatient]);
+        let mut with_timeout = route("echo", &[&app]);
+        with_timeout.rules.timeout = Some(Duration::from_secs(5));
+        world.serve(vec![with_timeout]);
         Self { world, chance: Chance::new(seed), done: 0, seed, cases, end, seen, panics, app }
     }
 
-    /// Whether there is another to try; forgets what the app saw before.
+    /// Returns true if there is another case; forgets recorded requests.
     pub fn goes_on(&self) -> bool {
         let goes_on = self.end.map_or(self.done < self.cases, |end| Instant::now() < end);
         if !goes_on {
@@ -53,7 +53,13 @@ impl Bed {
         goes_on
     }
 
-    /// What the app saw, as `METHOD TARGET`, once somebody else has been answered too; each must be clear.
+    /// Number of requests that have reached the app.
+    pub fn arrived(&self) -> usize {
+        self.seen.lock().expect("not poisoned").len()
+    }
+
+    /// Requests that the app got, as `METHOD TARGET`, once another request has been answered too; each must be
+    /// clear.
     pub fn asked(&self, scheme: &str) -> Result<Vec<String>, String> {
         let next = get(&self.world, "echo.test", "/victim");
         if next.status != 200 || next.body != "GET /victim" {
@@ -118,7 +124,7 @@ fn asked(head: &str) -> Option<&str> {
     head.lines().next()?.rsplit_once(' ').map(|(asked, _)| asked)
 }
 
-/// What every app may rely on, whatever the visitor sent.
+/// Rules that every app may rely on, whatever the client sent.
 fn check(head: &str, scheme: &str) -> Result<(), String> {
     let lines = head.strip_suffix("\r\n\r\n").ok_or("no end")?;
     let (first, lines) = lines.split_once("\r\n").ok_or("no headers")?;

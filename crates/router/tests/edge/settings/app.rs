@@ -13,6 +13,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("bodySize", "3", |ground| {
         ground.ask("POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 4\r\n\r\nabcd").status == 413
     }),
+    setting("requestBuffering", "False", Ground::is_answered_early).beside(&[("defaultTimeout", "300ms")]),
     setting("gzip.enabled", "False", |ground| coding(ground, "gzip").is_none()),
     setting("zstd.enabled", "FALSE", |ground| coding(ground, "gzip, zstd").as_deref() == Some("gzip")),
     setting("limitReq.client", "1r/m", |ground| ground.statuses(3) == [200, 200, 429]),

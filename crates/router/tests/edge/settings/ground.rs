@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use domain::annotations::{Annotations, Reader};
+use domain::annotations::{AnnotationReader, Annotations};
 use domain::edge::{AppRules, app_rules, router_rules};
 use domain::routing::{Backend, Route};
 use rustls::SupportedProtocolVersion;
@@ -15,7 +15,7 @@ use crate::secure::{connect_with, pair, trusting};
 use crate::visitor::{Answer, Visitor, tcp};
 use crate::world::{World, route};
 
-/// How long the app holds back a late answer, if nobody hangs up before.
+/// Delay of a late response, if nobody hangs up before.
 const LATE: Duration = Duration::from_millis(500);
 
 pub struct Ground {
@@ -23,7 +23,7 @@ pub struct Ground {
     app: App,
     /// The app was spoken to in HTTP/2.
     was_http2: Arc<AtomicBool>,
-    /// Where connections are never taken.
+    /// Address that never accepts a connection.
     hole: Hole,
 }
 
@@ -41,17 +41,17 @@ impl Ground {
         ground
     }
 
-    /// What all routers are told, by its text.
+    /// Sets the settings of all routers, as texts.
     pub fn tell_router(&self, texts: &[(&str, &str)]) {
         let (rules, wrong) = router_rules(&annotations("", texts), "");
         assert_eq!(wrong, Vec::<String>::new());
         self.world.tell(|told| *told = rules);
     }
 
-    /// What the Service of each app here says, by its text.
+    /// Sets the settings of each app's Service, as texts.
     pub fn tell_app(&self, texts: &[(&str, &str)]) {
         let annotations = annotations("router.deis.io/", texts);
-        let mut reader = Reader::new(&annotations, "router.deis.io/");
+        let mut reader = AnnotationReader::new(&annotations, "router.deis.io/");
         let rules = app_rules(&mut reader);
         assert_eq!(reader.into_wrong(), Vec::<String>::new());
         self.serve(&rules);
@@ -84,7 +84,7 @@ impl Ground {
         (0..count).map(|_| self.get("/").status).collect()
     }
 
-    /// Whether a request is told in its app's log.
+    /// Returns true if a request appears in its app's log.
     pub fn is_told(&self) -> bool {
         let mut visitor = Visitor::connect(&self.world);
         let mut ask = |host: &str| {
@@ -137,13 +137,19 @@ impl Ground {
         connect_with(self.world.https_address, "echo.test", &trusting(&platform, versions, alpn))
     }
 
-    /// Whether the router gives up in time on a replica that takes no connection.
+    /// Returns true if the router gives up in time on a replica that accepts no connection.
     pub fn leaves_the_hole(&self) -> bool {
         let mut stream = tcp(self.world.address);
         stream.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
         stream.write_all(b"GET / HTTP/1.1\r\nHost: hole.test\r\n\r\n").expect("the router takes it");
         let mut begin = [0; 12];
         stream.read_exact(&mut begin).is_ok() && begin.ends_with(b"503")
+    }
+
+    /// Returns true if the app answers a request whose body has not come.
+    pub fn is_answered_early(&self) -> bool {
+        let begun = "POST /early HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 4\r\n\r\nab";
+        self.ask(begun).status == 200
     }
 
     pub fn was_http2(&self) -> bool {
@@ -172,6 +178,10 @@ fn answer(request: &mut Received, was_http2: &AtomicBool) -> bool {
             return false;
         }
         request.stream.get_ref().set_read_timeout(None).expect("no timeout");
+    }
+    if request.head.contains(" /early ") {
+        request.answer("early");
+        return false;
     }
     request.body();
     if request.head.contains(" /text ") {

@@ -14,6 +14,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("bodySize", "3", |ground| {
         ground.ask("POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 4\r\n\r\nabcd").status == 413
     }),
+    setting("requestBuffering", "off", Ground::is_answered_early).beside(&[("defaultTimeout", "300ms")]),
     setting("gzip.enabled", "False", |ground| coding(ground, "gzip").is_none()),
     // A byte of gzip's own head says that it was done as well as can be (RFC 1952 section 2.3.1).
     setting("gzip.compLevel", "9", |ground| ground.compressed("gzip").1[8] == 2),
@@ -66,7 +67,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("accessLog", "TRUE", Ground::is_told),
 ];
 
-/// How a text is compressed for those who take these codings.
+/// Content coding of a text for clients that accept these codings.
 pub(super) fn coding(ground: &Ground, accept: &str) -> Option<String> {
     header(&ground.compressed(accept).0, "content-encoding").map(str::to_owned)
 }

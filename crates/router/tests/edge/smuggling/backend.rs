@@ -61,7 +61,7 @@ impl Backend {
         }
     }
 
-    /// How many requests it has seen by now, these questions among them or not.
+    /// Number of requests so far, with or without these questions.
     pub fn count(&self) -> u64 {
         let mut asking = Visitor::on(tcp(self.app.address));
         asking.send("GET /count HTTP/1.1\r\nHost: count\r\nConnection: close\r\n\r\n");
@@ -75,7 +75,7 @@ impl Backend {
         number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("a number in {told}"))
     }
 
-    /// How far one question moves the count by itself.
+    /// Increase of the count by one question itself.
     pub fn count_per_question(&self) -> u64 {
         u64::from(self.kind == Kind::Nginx)
     }

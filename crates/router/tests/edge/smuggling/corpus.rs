@@ -2,7 +2,7 @@
 
 const CORPUS: &str = include_str!("corpus.txt");
 
-/// What may become of a case; `&str` is `METHOD PATH`.
+/// Allowed outcomes of a case; `&str` is `METHOD PATH`.
 #[derive(Debug, Clone, Copy)]
 pub enum Verdict {
     Refused,

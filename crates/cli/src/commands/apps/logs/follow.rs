@@ -4,12 +4,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use api::client::{ClientError, Lines};
+use api::client::{ClientError, LineStream};
 use api::logs::LogEvent;
 
-use super::{is_coloured, no_logs, show};
+use super::{LinePrinter, no_logs};
 use crate::context::AppSession;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::terminal;
 
 /// The server gives a sign of life more often than this.
@@ -22,8 +22,8 @@ const TRIED_FOR: Duration = Duration::from_secs(15 * 60);
 const WAITING_MAX: usize = 256;
 
 /// Shows the last `lines` lines and all later ones; ends only with an error.
-pub fn follow(session: &AppSession, lines: Option<u64>) -> Outcome {
-    let mut follower = Follower { session, lines, after: None, coloured: is_coloured() };
+pub(super) fn follow(session: &AppSession, lines: Option<u64>, printer: LinePrinter) -> CommandResult {
+    let mut follower = LogFollower { session, lines, after: None, printer };
     let mut events = follower.connect().map_err(too_old)?;
     loop {
         follower.show_all(events)?;
@@ -33,22 +33,22 @@ pub fn follow(session: &AppSession, lines: Option<u64>) -> Outcome {
     }
 }
 
-struct Follower<'a> {
+struct LogFollower<'a> {
     session: &'a AppSession,
     lines: Option<u64>,
     /// The last event that was shown.
     after: Option<u64>,
-    coloured: bool,
+    printer: LinePrinter,
 }
 
-impl Follower<'_> {
-    fn connect(&self) -> Result<Lines, ClientError> {
+impl LogFollower<'_> {
+    fn connect(&self) -> Result<LineStream, ClientError> {
         let lines = self.lines.filter(|_| self.after.is_none());
         self.session.client.follow_logs(&self.session.app, lines, self.after)
     }
 
     /// Shows events until the connection ends or falls silent.
-    fn show_all(&mut self, events: Lines) -> Outcome {
+    fn show_all(&mut self, events: LineStream) -> CommandResult {
         let events = read_aside(events);
         loop {
             match events.recv_timeout(SILENCE_MAX) {
@@ -58,7 +58,7 @@ impl Follower<'_> {
         }
     }
 
-    fn show(&mut self, event: &str) -> Outcome {
+    fn show(&mut self, event: &str) -> CommandResult {
         let LogEvent { id, line, dropped } = serde_json::from_str(event).map_err(|error| {
             Failure::new(format!("the log of {} cannot be read: {error}", self.session.app))
         })?;
@@ -66,13 +66,13 @@ impl Follower<'_> {
             terminal::complain(&format!("({dropped} lines are missing here: too many came at once)\n"));
         }
         if let Some(line) = line {
-            show(&line, self.coloured);
+            self.printer.show(&line);
         }
         self.after = id.or(self.after);
         Ok(())
     }
 
-    fn reconnect(&self) -> Outcome<Lines> {
+    fn reconnect(&self) -> CommandResult<LineStream> {
         let (began, mut pause, mut is_told) = (Instant::now(), PAUSE_FIRST, false);
         loop {
             match self.connect() {
@@ -96,7 +96,7 @@ fn may_pass(error: &ClientError) -> bool {
 }
 
 /// Reads on a thread of its own, as a connection that fell silent would be waited for without end.
-fn read_aside(events: Lines) -> Receiver<String> {
+fn read_aside(events: LineStream) -> Receiver<String> {
     let (sender, receiver) = sync_channel(WAITING_MAX);
     thread::spawn(move || {
         for event in events.map_while(Result::ok) {

@@ -1,0 +1,278 @@
+//! Disk use of builds: a limit while one runs, and limits of the caches kept for the next one.
+//!
+//! Docker's volumes have no quota, so sizes are measured: every few seconds during a build, and after each,
+//! however it ended. A build may write beyond its bound for as long as one pause and one measurement.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bollard::errors::Error;
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::query_parameters::ListVolumesOptionsBuilder;
+use domain::AppName;
+use domain::build_caches::{BuildCache, surplus};
+use tokio::sync::Mutex;
+
+use super::DockerHost;
+use super::bases::mount;
+use super::container::{JobContainer, bounded};
+use super::docker_host::remove_volume;
+use super::failure;
+use crate::Inner;
+use crate::names::INSTANCE_LABEL;
+use engine::JobError;
+
+/// Pauses between two measurements; slow ones have longer pauses.
+const PAUSE_MIN: Duration = Duration::from_secs(5);
+const PAUSE_MAX: Duration = Duration::from_secs(20);
+/// Factor of the pause after a measurement to its duration.
+const PAUSE_FACTOR: u32 = 4;
+const FOLDER: &str = "/cache";
+/// Attempts to remove a volume that a container of the build may still hold.
+const REMOVAL_ATTEMPTS: u32 = 10;
+const REMOVAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Caches by their volumes' names, as far as this process knows them.
+pub type CacheSizes = Mutex<BTreeMap<String, CacheSize>>;
+
+/// A cache when it was last looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheSize {
+    size_bytes: u64,
+    used: Instant,
+}
+
+/// A build's use of its cache: when it ends, however that is, the bounds of caches are kept.
+pub struct CacheUse {
+    inner: Arc<Inner>,
+    app: AppName,
+    volume: String,
+    /// The image whose `du` measures.
+    image: String,
+    is_settled: bool,
+}
+
+impl CacheUse {
+    pub fn new(inner: &Arc<Inner>, app: &AppName, volume: String, image: &str) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            app: app.clone(),
+            volume,
+            image: image.to_owned(),
+            is_settled: false,
+        }
+    }
+
+    /// Ends the use of a cache that was not kept.
+    pub fn forget(mut self) {
+        self.is_settled = true;
+    }
+
+    /// Ends the use with what was measured, or measures now.
+    pub async fn settle(mut self, measured: Option<u64>) {
+        self.is_settled = true;
+        let part = CacheTask { inner: Arc::clone(&self.inner), image: self.image.clone() };
+        part.settle(&self.app, &self.volume, measured).await;
+    }
+}
+
+impl Drop for CacheUse {
+    fn drop(&mut self) {
+        if self.is_settled {
+            return;
+        }
+        let part = CacheTask { inner: Arc::clone(&self.inner), image: self.image.clone() };
+        let (app, volume) = (self.app.clone(), self.volume.clone());
+        // Without a runtime the process is ending; the next use of the cache measures it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move { part.settle(&app, &volume, None).await });
+    }
+}
+
+/// Dependencies of the task that enforces the limits.
+struct CacheTask {
+    inner: Arc<Inner>,
+    image: String,
+}
+
+impl CacheTask {
+    async fn settle(self, app: &AppName, volume: &str, measured: Option<u64>) {
+        let place = DockerHost { docker: &self.inner.client, settings: &self.inner.settings };
+        let kept = async {
+            let size_bytes = match measured {
+                Some(size_bytes) => size_bytes,
+                None => used_bytes(&place, &self.image, volume).await?,
+            };
+            let measured = CacheSize { size_bytes, used: Instant::now() };
+            self.inner.caches.lock().await.insert(volume.to_owned(), measured);
+            self.surplus(&place).await
+        };
+        match kept.await {
+            Ok(surplus) if surplus.is_empty() => {}
+            Ok(surplus) => drop(tokio::spawn(self.remove(surplus))),
+            Err(error) => {
+                tracing::warn!(%app, error = failure::message(&error), "cannot measure a build cache");
+            }
+        }
+    }
+
+    /// Names of the volumes that are beyond a bound.
+    async fn surplus(&self, place: &DockerHost<'_>) -> Result<Vec<String>, Error> {
+        let volumes = volumes(place).await?;
+        let mut known = self.inner.caches.lock().await;
+        known.retain(|volume, _| volumes.contains(volume));
+        for volume in volumes {
+            if let Entry::Vacant(unknown) = known.entry(volume) {
+                let size_bytes = used_bytes(place, &self.image, unknown.key()).await?;
+                // Of another process: older than all that this one has used.
+                unknown.insert(CacheSize { size_bytes, used: self.inner.started });
+            }
+        }
+        let caches: Vec<_> = known
+            .iter()
+            .map(|(name, CacheSize { size_bytes, used })| BuildCache {
+                name: name.clone(),
+                size_bytes: *size_bytes,
+                unused_seconds: used.elapsed().as_secs(),
+            })
+            .collect();
+        Ok(surplus(caches, &place.settings.build_caches))
+    }
+
+    /// Removes them; one that a build uses stays, and is looked at again when that build has ended.
+    async fn remove(self, volumes: Vec<String>) {
+        let docker = &self.inner.client;
+        for volume in volumes {
+            for attempt in 1..=REMOVAL_ATTEMPTS {
+                match remove_volume(docker, &volume).await {
+                    Ok(()) => {
+                        self.inner.caches.lock().await.remove(&volume);
+                        tracing::info!(volume, "removed a build cache that was beyond its bound");
+                        break;
+                    }
+                    Err(error) if failure::status(&error) == Some(409) && attempt < REMOVAL_ATTEMPTS => {
+                        tokio::time::sleep(REMOVAL_PAUSE).await;
+                    }
+                    Err(error) => {
+                        let error = failure::message(&error);
+                        tracing::debug!(volume, error, "a build cache beyond its bound stays for now");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The caches of all apps of this platform.
+async fn volumes(place: &DockerHost<'_>) -> Result<Vec<String>, Error> {
+    let label = format!("{INSTANCE_LABEL}={}", place.settings.instance);
+    let filters = HashMap::from([("label", vec![label])]);
+    let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
+    let listed = place.docker.list_volumes(Some(options)).await?.volumes.unwrap_or_default();
+    let prefixes = ["cache", "layers"].map(|kind| format!("{}-{kind}-", place.namespace()));
+    let names = listed.into_iter().map(|volume| volume.name);
+    Ok(names.filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix))).collect())
+}
+
+/// Ends with the reason as soon as a build uses more disk than it may; never before.
+pub async fn beyond_bound(
+    place: &DockerHost<'_>,
+    container: &JobContainer,
+    volume: Option<&str>,
+    image: &str,
+) -> JobError {
+    let bound = place.settings.build_disk_bytes;
+    let mut pause = PAUSE_MIN;
+    loop {
+        tokio::time::sleep(pause).await;
+        let begun = Instant::now();
+        match build_bytes(place, container, volume, image).await {
+            Ok(bytes) if bytes > bound => break,
+            Ok(_) => {}
+            // The build's own requests report failures of Docker.
+            Err(error) => tracing::debug!(error = failure::message(&error), "cannot measure a build"),
+        }
+        pause = (begun.elapsed() * PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX);
+    }
+    let bound = failure::size(bound);
+    let reason = format!(
+        "the build needed more than its bound of {bound} of disk, its cache included; build less, push with \
+         the cache turned off (deis config:set DEIS_DISABLE_CACHE=1), or have the platform's operator raise \
+         the bound"
+    );
+    JobError::Refused { reason }
+}
+
+async fn build_bytes(
+    place: &DockerHost<'_>,
+    container: &JobContainer,
+    volume: Option<&str>,
+    image: &str,
+) -> Result<u64, Error> {
+    let written = container.written_bytes().await?;
+    let cached = match volume {
+        Some(volume) => used_bytes(place, image, volume).await?,
+        None => 0,
+    };
+    Ok(written.saturating_add(cached))
+}
+
+/// Measures a volume in a container that may read all of it and nothing else.
+async fn used_bytes(place: &DockerHost<'_>, image: &str, volume: &str) -> Result<u64, Error> {
+    // A container that names a volume which is gone, as after the end of its app, would make it again.
+    match place.docker.inspect_volume(volume).await {
+        Err(error) if failure::status(&error) == Some(404) => return Ok(0),
+        found => drop(found?),
+    }
+    let mut words = measure(FOLDER);
+    let body = ContainerCreateBody {
+        image: Some(image.to_owned()),
+        user: Some("0:0".to_owned()),
+        entrypoint: Some(vec![words.remove(0)]),
+        cmd: Some(words),
+        labels: Some(place.job_labels("measure")),
+        host_config: Some(HostConfig {
+            network_mode: Some("none".to_owned()),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            cap_add: Some(vec!["DAC_READ_SEARCH".to_owned()]),
+            readonly_rootfs: Some(true),
+            mounts: Some(vec![mount(volume, FOLDER, true, None)]),
+            ..bounded(256 << 20, 16)
+        }),
+        ..ContainerCreateBody::default()
+    };
+    let name = format!("{}--measure-{:016x}", place.namespace(), rand::random::<u64>());
+    let container = JobContainer::create(place.docker, &name, body).await?;
+    let mut output = container.start().await?;
+    let mut said = Vec::new();
+    while let Some(chunk) = futures_util::StreamExt::next(&mut output).await {
+        said.extend_from_slice(&chunk?);
+    }
+    container.remove().await?;
+    let said = String::from_utf8_lossy(&said);
+    measured(&said).ok_or_else(|| Error::DockerStreamError { error: format!("`du` said {:?}", said.trim()) })
+}
+
+/// Prints the bytes that a folder takes, first of all.
+pub fn measure(folder: &str) -> Vec<String> {
+    ["du", "--summarize", "--one-file-system", "--block-size=1", folder].map(str::to_owned).to_vec()
+}
+
+/// The size that [`measure`] printed.
+pub fn measured(said: &str) -> Option<u64> {
+    said.lines().find_map(|line| line.split_once('\t')?.0.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_is_read_from_what_du_prints_whatever_it_complains_of() {
+        assert_eq!(measured("du: cannot read directory '/cache/x'\n4096\t/cache\n"), Some(4096));
+        assert_eq!(measured(""), None);
+    }
+}

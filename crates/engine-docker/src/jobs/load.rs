@@ -1,0 +1,193 @@
+//! The image that a Dockerfile made: read from its layout in the builder, loaded into Docker's store.
+//!
+//! Names come from us alone, digests are checked, and layers of listed bases, which Docker has, stay behind.
+
+use std::io;
+
+use bollard::query_parameters::ImportImageOptionsBuilder;
+use bytes::Bytes;
+use domain::build::{BuildJob, BuiltImage};
+use domain::image_reference::kept_name;
+use domain::{Digest, Image};
+use futures_util::TryStreamExt as _;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::archive::{self, Sink};
+use super::container::{JobContainer, both};
+use super::failure::{job_error, size};
+use super::{DockerHost, saved, slug};
+use crate::images::ports_and_user;
+use engine::JobError;
+use oci::{Descriptor, Manifest, is_index, null_as_none};
+
+const WHAT: &str = "load the built image";
+const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
+const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+
+/// Used parts of an image's config.
+#[derive(Deserialize)]
+struct LoadedConfig {
+    rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    #[serde(default, deserialize_with = "null_as_none")]
+    diff_ids: Vec<String>,
+}
+
+/// An image in the container.
+struct LoadedImage {
+    manifest: Manifest,
+    config: (Descriptor, Vec<u8>),
+    diff_ids: Vec<String>,
+}
+
+/// Loads the image and pins it.
+pub async fn load(
+    place: &DockerHost<'_>,
+    job: &BuildJob,
+    container: &JobContainer,
+    layout: &str,
+    bases: &[Vec<String>],
+) -> Result<BuiltImage, JobError> {
+    let built = read(container, layout).await?;
+    let image = Image::Built { app: job.app.clone(), digest: built.manifest.digest.clone() };
+    let name = kept_name(&place.namespace(), &job.app, &image);
+    check_size(place, &built.manifest)?;
+    let there = layers_there(&built.diff_ids, bases);
+    send(place, container, layout, &built, there, &name).await?;
+    let named = slug::name_it(place.docker, &built.manifest.digest, &built.config.0.digest, &name).await;
+    named.map_err(|error| job_error(WHAT, error))?;
+    let inspected = place.docker.inspect_image(&name).await.map_err(|error| job_error(WHAT, error))?;
+    let (ports, user) = ports_and_user(&inspected);
+    Ok(BuiltImage { image, ports, user, process_types: Default::default() })
+}
+
+async fn read(container: &JobContainer, layout: &str) -> Result<LoadedImage, JobError> {
+    let index = slug::read_small(container, &format!("{layout}/index.json"), DOCUMENT_BYTES_MAX).await?;
+    let index = Manifest::parse(Bytes::from(index), INDEX_TYPE).map_err(malformed)?;
+    let [descriptor] = index.content.manifests.as_slice() else {
+        return Err(malformed("its index does not name one image".to_owned()));
+    };
+    let manifest = document(container, layout, descriptor).await?;
+    let manifest = Manifest::parse(Bytes::from(manifest), &descriptor.media_type).map_err(malformed)?;
+    let config = manifest.content.config.clone().filter(|_| !is_index(&manifest));
+    let config = config.ok_or_else(|| malformed("it is for several platforms".to_owned()))?;
+    let bytes = document(container, layout, &config).await?;
+    let LoadedConfig { rootfs } =
+        serde_json::from_slice(&bytes).map_err(|error| malformed(format!("its config: {error}")))?;
+    if rootfs.diff_ids.len() != manifest.content.layers.len() {
+        return Err(malformed("its config and its manifest have different layers".to_owned()));
+    }
+    Ok(LoadedImage { manifest, config: (config, bytes), diff_ids: rootfs.diff_ids })
+}
+
+/// A blob that is small enough to be read whole.
+async fn document(container: &JobContainer, layout: &str, blob: &Descriptor) -> Result<Vec<u8>, JobError> {
+    let bytes = slug::read_small(container, &format!("{layout}/{}", path(blob)), DOCUMENT_BYTES_MAX).await?;
+    if Digest::of(&bytes) != blob.digest {
+        return Err(malformed(format!("blob {} has another content", blob.digest)));
+    }
+    Ok(bytes)
+}
+
+fn malformed(mut reason: String) -> JobError {
+    reason.insert_str(0, ": ");
+    reason.insert_str(0, WHAT);
+    JobError::Refused { reason }
+}
+
+fn path(blob: &Descriptor) -> String {
+    format!("blobs/sha256/{}", blob.digest.hex())
+}
+
+fn check_size(place: &DockerHost<'_>, manifest: &Manifest) -> Result<(), JobError> {
+    let bound = place.settings.build_disk_bytes;
+    let total: u64 = manifest.blobs().fold(0, |sum, blob| sum.saturating_add(blob.size_bytes));
+    if total <= bound {
+        return Ok(());
+    }
+    let reason = format!("the image has {} MB, a build may use {}", total.div_ceil(1 << 20), size(bound));
+    Err(JobError::Refused { reason })
+}
+
+/// Number of the lowest layers that Docker has: those of the base that has most in common.
+fn layers_there(diff_ids: &[String], bases: &[Vec<String>]) -> usize {
+    let is_below = |base: &&Vec<String>| diff_ids.starts_with(base);
+    bases.iter().filter(is_below).map(Vec::len).max().unwrap_or_default()
+}
+
+/// Sends an archive that both of Docker's kinds of stores take.
+async fn send(
+    place: &DockerHost<'_>,
+    container: &JobContainer,
+    layout: &str,
+    built: &LoadedImage,
+    there: usize,
+    name: &str,
+) -> Result<(), JobError> {
+    let (sink, body) = Sink::new();
+    let sending = async move {
+        let sent = send_archive(container, layout, built, there, name, &sink).await;
+        if sent.is_err() {
+            sink.abort().await;
+        }
+        sent
+    };
+    let options = ImportImageOptionsBuilder::default().quiet(true).build();
+    let loading = place.docker.import_image(options, bollard::body_try_stream(body), None);
+    let (loaded, sent) = tokio::join!(loading.try_for_each(async |_| Ok(())), sending);
+    both(WHAT, loaded, sent)
+}
+
+async fn send_archive(
+    container: &JobContainer,
+    layout: &str,
+    built: &LoadedImage,
+    there: usize,
+    name: &str,
+    sink: &Sink,
+) -> io::Result<()> {
+    let LoadedImage { manifest, config: (config, config_bytes), diff_ids: _ } = built;
+    let index = json!({
+        "schemaVersion": 2, "mediaType": INDEX_TYPE,
+        "manifests": [{
+            "mediaType": manifest.media_type, "digest": manifest.digest, "size": manifest.bytes.len(),
+            "annotations": { "io.containerd.image.name": format!("docker.io/{name}") },
+        }],
+    });
+    let layers: Vec<_> = manifest.content.layers.iter().map(path).collect();
+    let docker = json!([{ "Config": path(config), "RepoTags": [name], "Layers": layers }]);
+    saved::send_file(sink, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#).await?;
+    saved::send_file(sink, "index.json", index.to_string().as_bytes()).await?;
+    saved::send_file(sink, "manifest.json", docker.to_string().as_bytes()).await?;
+    saved::send_file(sink, &path(config), config_bytes).await?;
+    saved::send_file(sink, &format!("blobs/sha256/{}", manifest.digest.hex()), &manifest.bytes).await?;
+    for (number, layer) in manifest.content.layers.iter().enumerate().skip(there) {
+        // A layer that an image has twice is sent once.
+        if manifest.content.layers[there..number].contains(layer) {
+            continue;
+        }
+        let content = container.get(&format!("{layout}/{}", path(layer)));
+        saved::send_blob(sink, &path(layer), layer.size_bytes, content).await?;
+    }
+    archive::send_end(sink).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_layers_of_a_base_at_the_bottom_stay_behind() {
+        let ids = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let bases = [ids("a b"), ids("a"), ids("x y")];
+
+        assert_eq!(layers_there(&ids("a b c"), &bases), 2);
+        assert_eq!(layers_there(&ids("a c"), &bases), 1);
+        assert_eq!(layers_there(&ids("c a b"), &bases), 0);
+        assert_eq!(layers_there(&ids("x"), &bases), 0);
+    }
+}

@@ -1,0 +1,71 @@
+//! Limit of what a process writes to its container's disk.
+
+use std::collections::BTreeMap;
+
+use domain::build::OneOff;
+use domain::deployment::Limits;
+use domain::logs::LogSource;
+use domain::pods::{Pod, PodState};
+use domain::routing::Route;
+use engine::JobError;
+use engine::conformance::{Subject as _, get, setting::*};
+use futures_util::StreamExt as _;
+use tokio::time::timeout;
+
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_one_off_process_that_fills_the_disk_is_ended_with_a_sentence() {
+    let world = World::set(None, |settings| settings.replica_disk_bytes = Some(64 << 20)).await;
+    let engine = world.engine();
+    engine.keep(&app(), &world.image()).await.expect("the image is here");
+    let run = OneOff {
+        app: app(),
+        name: "blog-run-fills".to_owned(),
+        release: 2,
+        image: world.image(),
+        command: None,
+        args: Some(vec!["fill".to_owned()]),
+        env: BTreeMap::new(),
+        user: None,
+        limits: Limits::default(),
+        tags: BTreeMap::new(),
+        pull_policy: None,
+        knows_address: false,
+        deadline_seconds: 60,
+    };
+
+    let ended = engine.run(&run).await;
+
+    let Err(JobError::Refused { reason }) = ended else { panic!("it went on: {ended:?}") };
+    assert_eq!(reason, "it wrote more than its bound of 64 MB to disk");
+    world.containers_become(<[String]>::is_empty).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_fills_the_disk_is_replaced_and_its_app_told() {
+    let world = World::set(None, |settings| settings.replica_disk_bytes = Some(64 << 20)).await;
+    let engine = world.engine();
+    let mut lines = engine.follow(BTreeMap::new());
+    engine.route(&routing()).await.expect("reachable");
+    deploy_well(&engine, &web(&world, 2)).await;
+    let pod = pods(&engine).await.remove(0).name;
+    let serves = |route: Option<&Route>| route.is_some_and(|route| route.backends.len() == 1);
+    let route = route_becomes(&engine, serves).await.expect("there");
+    get(route.backends[0].address, "/fill").await.expect("it answers");
+
+    let told = async {
+        loop {
+            let line = lines.next().await.expect("the engine lives");
+            if matches!(&line.source, LogSource::Platform { level, .. } if level == "WARN") {
+                return line.text;
+            }
+        }
+    };
+    let told = timeout(TIMEOUT, told).await.expect("in time");
+
+    let text = "wrote more than 64 MB to its disk and is replaced; what it keeps belongs elsewhere";
+    assert_eq!(told, format!("{pod} {text}"));
+    let is_other = |pods: &[Pod]| matches!(pods, [other] if other.name != pod && other.release == 2 && other.state == PodState::Up);
+    pods_become(&engine, is_other).await;
+}

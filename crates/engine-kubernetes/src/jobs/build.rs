@@ -1,0 +1,262 @@
+//! A build, in order: a Job is created with its Secrets, the source is sent, the output is forwarded, the last
+//! step reports the result.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use domain::Image;
+use domain::build::{BuildJob, BuildKind, BuiltImage};
+use domain::registry_access::cache_repository;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::runtime::watcher;
+use kube::{Api, ResourceExt as _};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::build_pod::{self, BUILD, BuildSecretNames, PASSWORD_KEY, SOURCE, UPLOAD};
+use super::failure::{job_error, refused, size};
+use super::guard::DeleteGuard;
+use super::output::{BoundedOutput, OutputSink};
+use super::state::ContainerTermination;
+use super::watching::PodWatch;
+use super::{KubernetesJobs, build_job, output, source};
+use engine::build_steps::{BuildOutput, CACHE_TAGS, EXIT_REFUSED, Spec};
+use engine::{JobError, SourceStream};
+use oci::Access;
+
+/// Largest cache that is kept.
+const CACHE_BYTES_MAX: u64 = 2 << 30;
+/// Bytes kept of a step's output: our own steps print little.
+const SAID_BYTES_MAX: usize = 256 << 10;
+/// Exit code of a process that was killed.
+const EXIT_KILLED: i64 = 137;
+const WHAT_START: &str = "start the build";
+
+/// Runs the build; the caller bounds its time.
+pub async fn build(
+    jobs: &KubernetesJobs,
+    job: &BuildJob,
+    source: SourceStream,
+    output: &mpsc::Sender<Bytes>,
+) -> Result<BuiltImage, JobError> {
+    let stack = jobs.stack_image().await?;
+    if !job.cache {
+        remove_cache(jobs, job).await;
+    }
+    let until = Timestamp::now() + SignedDuration::from_secs(i64::from(job.deadline_seconds) + 60);
+    let credential = jobs.settings.registry.build_credential(&job.app, until);
+    let spec = jobs.spec(job, &stack, &credential.username);
+    let running = start(jobs, job, &spec, &credential.password).await?;
+    let built = watch(jobs, job, &running, source, output).await;
+    running.guard.remove().await;
+    let BuildOutput { image_digest, ports, user, process_types } = built?;
+    let image = Image::Built { app: job.app.clone(), digest: image_digest };
+    Ok(BuiltImage { image, ports, user, process_types })
+}
+
+/// A build's Job, which goes when this does.
+struct BuildJobHandle {
+    name: String,
+    guard: DeleteGuard<Job>,
+}
+
+/// Makes the Job and what belongs to it, then lets it begin.
+async fn start(
+    jobs: &KubernetesJobs,
+    job: &BuildJob,
+    spec: &Spec,
+    password: &str,
+) -> Result<BuildJobHandle, JobError> {
+    let failed = |error| job_error(WHAT_START, error);
+    let settings = &jobs.settings;
+    let space = &settings.builds_namespace;
+    let name = build_job::name(job, rand::random());
+    let (config, credential) = (format!("{name}-config"), format!("{name}-push"));
+    let gets_config = job.kind == BuildKind::Buildpack || job.build_args;
+    let names = BuildSecretNames { config: gets_config.then_some(config.as_str()), credential: &credential };
+    let spec_json = serde_json::to_string(spec).expect("texts and numbers are JSON");
+    let pod_spec = build_pod::pod_spec(settings, job, &names, &spec_json);
+
+    let guard = DeleteGuard::new(&jobs.client, space, &name);
+    let api: Api<Job> = Api::namespaced(jobs.client.clone(), space);
+    let secrets: Api<Secret> = Api::namespaced(jobs.client.clone(), space);
+    let post = PostParams::default();
+    let made = api.create(&post, &build_job::job(&name, job, &jobs.owner, pod_spec)).await.map_err(failed)?;
+    let password = BTreeMap::from([(PASSWORD_KEY.to_owned(), ByteString(password.as_bytes().to_vec()))]);
+    secrets.create(&post, &build_job::secret(&credential, job, &made, password)).await.map_err(failed)?;
+    if gets_config {
+        secrets
+            .create(&post, &build_job::secret(&config, job, &made, config_files(job)?))
+            .await
+            .map_err(failed)?;
+    }
+    let begin = Patch::Merge(json!({ "spec": { "suspend": false } }));
+    api.patch(&made.name_any(), &PatchParams::default(), &begin).await.map_err(failed)?;
+    Ok(BuildJobHandle { name, guard })
+}
+
+/// The config as the files of a Secret.
+fn config_files(job: &BuildJob) -> Result<BTreeMap<String, ByteString>, JobError> {
+    let file = |(name, value): (&String, &String)| {
+        let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if name.is_empty() || name.starts_with("..") || name == "." || !name.bytes().all(is_good) {
+            let reason =
+                format!("config variable `{name}` cannot be given to a build; unset it or rename it");
+            return Err(refused(reason));
+        }
+        Ok((name.clone(), ByteString(value.as_bytes().to_vec())))
+    };
+    job.env.iter().map(file).collect()
+}
+
+async fn watch(
+    jobs: &KubernetesJobs,
+    job: &BuildJob,
+    running: &BuildJobHandle,
+    source: SourceStream,
+    output: &mpsc::Sender<Bytes>,
+) -> Result<BuildOutput, JobError> {
+    let space = &jobs.settings.builds_namespace;
+    let pods: Api<Pod> = Api::namespaced(jobs.client.clone(), space);
+    let selector =
+        watcher::Config::default().labels(&format!("batch.kubernetes.io/job-name={}", running.name));
+    let start_seconds = jobs.settings.job_start_seconds;
+    let mut watching = PodWatch::new(&jobs.client, space, &running.name, selector, start_seconds);
+    let pod = watching.begun(SOURCE).await?;
+
+    let ending = take_source(&pods, &mut watching, &pod, source).await?;
+    let mut said = said_by(&pods, &mut watching, &pod, SOURCE).await?;
+    pass_on_warnings(&said, output).await;
+    check_step(&ending, &said, "take the source")?;
+
+    watching.begun(BUILD).await?;
+    let ending = output::follow(&pods, &mut watching, &pod, BUILD, OutputSink::Forward(output)).await?;
+    check_build(jobs, &mut watching, &ending).await?;
+
+    watching.begun(UPLOAD).await?;
+    let ending = watching.ended(UPLOAD).await?;
+    said = said_by(&pods, &mut watching, &pod, UPLOAD).await?;
+    pass_on_warnings(&said, output).await;
+    check_step(&ending, &said, "send the image to the registry")?;
+    let last = said.lines().last().unwrap_or_default();
+    serde_json::from_str(last)
+        .map_err(|_| refused(format!("build of {}: its last step did not say what was made", job.app)))
+}
+
+/// Sends the source until the step has ended, however it ends.
+async fn take_source(
+    pods: &Api<Pod>,
+    watching: &mut PodWatch,
+    pod: &str,
+    source: SourceStream,
+) -> Result<ContainerTermination, JobError> {
+    let sending = source::send(pods, pod, SOURCE, source);
+    tokio::pin!(sending);
+    tokio::select! {
+        ending = watching.ended(SOURCE) => return ending,
+        sent = &mut sending => sent?,
+    }
+    watching.ended(SOURCE).await
+}
+
+/// All that a step of ours said; it has ended.
+async fn said_by(
+    pods: &Api<Pod>,
+    watching: &mut PodWatch,
+    pod: &str,
+    container: &str,
+) -> Result<String, JobError> {
+    let mut said = BoundedOutput::new(SAID_BYTES_MAX);
+    output::follow(pods, watching, pod, container, OutputSink::Keep(&mut said)).await?;
+    Ok(said.into_text())
+}
+
+/// Lines of our steps that are for the pusher begin like the stack's own.
+async fn pass_on_warnings(said: &str, output: &mpsc::Sender<Bytes>) {
+    for line in said.lines().filter(|line| line.starts_with(" !")) {
+        let _ = output.send(Bytes::from(format!("{line}\n"))).await;
+    }
+}
+
+fn check_step(ending: &ContainerTermination, said: &str, what: &str) -> Result<(), JobError> {
+    let last = said.lines().last().unwrap_or_default();
+    match ending.code {
+        0 => Ok(()),
+        code if code == i64::from(EXIT_REFUSED) => Err(refused(last)),
+        _ if ending.is_out_of_memory() => Err(refused(format!("{what}: the step ran out of memory"))),
+        code => {
+            let cause = if last.is_empty() { &ending.message } else { last };
+            Err(refused(format!("{what}: {cause} (exit code {code})")))
+        }
+    }
+}
+
+async fn check_build(
+    jobs: &KubernetesJobs,
+    watching: &mut PodWatch,
+    ending: &ContainerTermination,
+) -> Result<(), JobError> {
+    match ending.code {
+        0 => Ok(()),
+        EXIT_KILLED if !ending.is_out_of_memory() => match watching.cause_of_kill().await {
+            Some(reason) => Err(refused(format!("the build was stopped: {reason}"))),
+            None => Err(JobError::Failed { exit_code: EXIT_KILLED }),
+        },
+        _ if ending.is_out_of_memory() => Err(refused(format!(
+            "the build needed more than its bound of {} of memory; build less in parallel, or have the \
+             platform's operator raise the bound",
+            size(jobs.settings.build_memory_bytes)
+        ))),
+        _ if ending.is_not_started() => {
+            Err(refused(format!("the build cannot be started: {}", ending.message)))
+        }
+        exit_code => Err(JobError::Failed { exit_code }),
+    }
+}
+
+/// Removes the cache for the next build; a failure costs time, not the build.
+async fn remove_cache(jobs: &KubernetesJobs, job: &BuildJob) {
+    let registry = &jobs.settings.registry;
+    let repository = registry.repository(&jobs.transport, &cache_repository(&job.app), Access::Delete);
+    let removed = async {
+        for tag in CACHE_TAGS {
+            match repository.manifest(tag).await {
+                Ok(manifest) => repository.remove_manifest(manifest.digest.as_str()).await?,
+                Err(oci::OciError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    };
+    if let Err(error) = removed.await {
+        tracing::warn!(app = %job.app, %error, "cannot remove the build cache");
+    }
+}
+
+impl KubernetesJobs {
+    fn spec(&self, job: &BuildJob, stack: &super::stack::StackImage, username: &str) -> Spec {
+        let registry = &self.settings.registry;
+        let (url, prefix) = registry.push_place();
+        Spec {
+            app: job.app.clone(),
+            kind: job.kind,
+            submodules: job.submodules.clone(),
+            registry_url: url.to_owned(),
+            registry_prefix: prefix,
+            node_host: registry.node_host.clone(),
+            stack_repository: stack.repository.clone(),
+            stack_version: stack.version.clone(),
+            cache: job.cache,
+            build_args: job.build_args,
+            frontends: self.settings.build_frontends,
+            slug_bytes_max: self.settings.slug_bytes_max,
+            cache_bytes_max: CACHE_BYTES_MAX,
+            insecure_hosts: registry.insecure_hosts.clone(),
+            username: username.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The pod of a build: three steps, one after the other, on one volume.
+//!
+//! `source` takes the source, `build` runs the user's code, `upload` sends the result. Only `source` and
+//! `upload` hold a credential, and `build` runs between them: user code never shares a container with one.
+
+use std::collections::BTreeMap;
+
+use domain::build::{BuildJob, BuildKind};
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath,
+    PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile, SecretKeySelector, SecretVolumeSource,
+    SecurityContext, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use crate::KubernetesSettings;
+use engine::build_steps::{PASSWORD_VARIABLE, SPEC_VARIABLE, Step, WORKSPACE};
+use engine::buildkit;
+use engine::job::{CA_BUNDLE, CA_VARIABLES};
+
+pub const SOURCE: &str = "source";
+pub const BUILD: &str = "build";
+pub const UPLOAD: &str = "upload";
+/// Key of the Secret with the credential.
+pub const PASSWORD_KEY: &str = "password";
+
+/// User and group of slugs, and of the steps around them.
+const SLUG_ID: i64 = 2000;
+const CA_KEY: &str = "ca-certificates.crt";
+/// Our own steps stream: they need little.
+const STEP_MEMORY_BYTES: u64 = 256 << 20;
+const BUILD_MEMORY_REQUEST_BYTES: u64 = 256 << 20;
+
+/// Names of what belongs to a build.
+pub struct BuildSecretNames<'a> {
+    /// Secret of the config, if the build gets it.
+    pub config: Option<&'a str>,
+    /// Secret of the registry's password.
+    pub credential: &'a str,
+}
+
+/// The pod's spec; `spec_json` goes to the steps.
+pub fn pod_spec(
+    settings: &KubernetesSettings,
+    job: &BuildJob,
+    names: &BuildSecretNames<'_>,
+    spec_json: &str,
+) -> PodSpec {
+    let parts = BuildPodParts { settings, job, names, spec_json };
+    PodSpec {
+        init_containers: Some(vec![parts.source(), parts.build()]),
+        containers: vec![parts.upload()],
+        volumes: Some(parts.volumes()),
+        restart_policy: Some("Never".to_owned()),
+        termination_grace_period_seconds: Some(5),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        // By it the slug's user reads the config. On BuildKit's volume it would be a group without a place in the
+        // daemon's user namespace; the kernel then mounts no overlay, and each step copies all that is below it.
+        security_context: Some(PodSecurityContext {
+            fs_group: (!parts.is_dockerfile()).then_some(SLUG_ID),
+            ..PodSecurityContext::default()
+        }),
+        ..PodSpec::default()
+    }
+}
+
+struct BuildPodParts<'a> {
+    settings: &'a KubernetesSettings,
+    job: &'a BuildJob,
+    names: &'a BuildSecretNames<'a>,
+    spec_json: &'a str,
+}
+
+impl BuildPodParts<'_> {
+    fn is_dockerfile(&self) -> bool {
+        self.job.kind == BuildKind::Dockerfile
+    }
+
+    fn source(&self) -> Container {
+        let mut container = self.step(SOURCE, Step::Receive);
+        container.stdin = Some(true);
+        container.stdin_once = Some(true);
+        container
+    }
+
+    fn upload(&self) -> Container {
+        self.step(UPLOAD, Step::Upload)
+    }
+
+    /// A step of ours, with the credential.
+    fn step(&self, name: &str, step: Step) -> Container {
+        let password = EnvVar {
+            name: PASSWORD_VARIABLE.to_owned(),
+            value_from: Some(EnvVarSource {
+                secret_key_ref: Some(SecretKeySelector {
+                    name: self.names.credential.to_owned(),
+                    key: PASSWORD_KEY.to_owned(),
+                    optional: None,
+                }),
+                ..EnvVarSource::default()
+            }),
+            value: None,
+        };
+        Container {
+            name: name.to_owned(),
+            image: Some(self.settings.workflow_image.clone()),
+            image_pull_policy: Some(self.settings.image_pull_policy.clone()),
+            command: Some(command(step)),
+            env: Some(vec![variable(SPEC_VARIABLE, self.spec_json), password]),
+            resources: Some(resources(
+                STEP_MEMORY_BYTES,
+                STEP_MEMORY_BYTES / 4,
+                self.settings.build_disk_bytes,
+            )),
+            security_context: Some(restricted()),
+            volume_mounts: Some([mount("workspace", WORKSPACE)].into_iter().chain(self.ca_mount()).collect()),
+            ..Container::default()
+        }
+    }
+
+    /// The user's code, without any credential.
+    fn build(&self) -> Container {
+        let settings = self.settings;
+        let mut mounts = vec![mount("workspace", WORKSPACE)];
+        mounts.extend(self.config_mount());
+        mounts.extend(self.ca_mount());
+        let (image, command, rights) = if self.is_dockerfile() {
+            mounts.push(mount("buildkit", buildkit::STATE));
+            (&settings.workflow_image, command(Step::Dockerfile), for_buildkit())
+        } else {
+            let words = ["/usr/bin/slug", "build"].map(str::to_owned).to_vec();
+            (&settings.stack_image, words, restricted())
+        };
+        Container {
+            name: BUILD.to_owned(),
+            image: Some(image.clone()),
+            image_pull_policy: Some(settings.image_pull_policy.clone()),
+            command: Some(command),
+            env: Some(self.build_environment()),
+            resources: Some(resources(
+                settings.build_memory_bytes,
+                BUILD_MEMORY_REQUEST_BYTES.min(settings.build_memory_bytes),
+                settings.build_disk_bytes,
+            )),
+            security_context: Some(rights),
+            volume_mounts: Some(mounts),
+            ..Container::default()
+        }
+    }
+
+    /// The platform's own variables; the app's config comes as files only.
+    fn build_environment(&self) -> Vec<EnvVar> {
+        let settings = self.settings;
+        let mut env: BTreeMap<&str, String> = BTreeMap::new();
+        if settings.build_ca_config_map.is_some() {
+            env.extend(CA_VARIABLES.iter().map(|name| (*name, CA_BUNDLE.to_owned())));
+        }
+        env.extend(settings.build_env.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        env.insert("SOURCE_VERSION", self.job.sha.clone());
+        env.insert("DEIS_SLUG_BYTES_MAX", settings.slug_bytes_max.to_string());
+        if self.is_dockerfile() {
+            env.insert(SPEC_VARIABLE, self.spec_json.to_owned());
+        }
+        env.into_iter().map(|(name, value)| variable(name, &value)).collect()
+    }
+
+    fn config_mount(&self) -> Option<VolumeMount> {
+        let mount = mount("config", &format!("{WORKSPACE}/env"));
+        self.names.config.map(|_| VolumeMount { read_only: Some(true), ..mount })
+    }
+
+    fn ca_mount(&self) -> Option<VolumeMount> {
+        self.settings.build_ca_config_map.as_ref().map(|_| VolumeMount {
+            sub_path: Some(CA_KEY.to_owned()),
+            read_only: Some(true),
+            ..mount("ca", CA_BUNDLE)
+        })
+    }
+
+    fn volumes(&self) -> Vec<Volume> {
+        let folder = |name: &str| Volume {
+            name: name.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource {
+                size_limit: Some(Quantity(self.settings.build_disk_bytes.to_string())),
+                medium: None,
+            }),
+            ..Volume::default()
+        };
+        let config = self.names.config.map(|secret| Volume {
+            name: "config".to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(secret.to_owned()),
+                default_mode: Some(0o440),
+                ..SecretVolumeSource::default()
+            }),
+            ..Volume::default()
+        });
+        let ca = self.settings.build_ca_config_map.as_ref().map(|name| Volume {
+            name: "ca".to_owned(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: name.clone(),
+                items: Some(vec![KeyToPath { key: CA_KEY.to_owned(), path: CA_KEY.to_owned(), mode: None }]),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        });
+        let buildkit = self.is_dockerfile().then(|| folder("buildkit"));
+        [folder("workspace")].into_iter().chain(config).chain(ca).chain(buildkit).collect()
+    }
+}
+
+fn command(step: Step) -> Vec<String> {
+    ["workflow", "build-step", step.as_str()].map(str::to_owned).to_vec()
+}
+
+fn variable(name: &str, value: &str) -> EnvVar {
+    EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
+}
+
+fn mount(name: &str, path: &str) -> VolumeMount {
+    VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
+}
+
+pub fn resources(memory_bytes: u64, memory_request_bytes: u64, disk_bytes: u64) -> ResourceRequirements {
+    let amount = |name: &str, text: String| (name.to_owned(), Quantity(text));
+    let limits =
+        [amount("memory", memory_bytes.to_string()), amount("ephemeral-storage", disk_bytes.to_string())];
+    let requests = [amount("memory", memory_request_bytes.to_string()), amount("cpu", "100m".to_owned())];
+    ResourceRequirements {
+        limits: Some(limits.into()),
+        requests: Some(requests.into()),
+        ..ResourceRequirements::default()
+    }
+}
+
+/// As the slug's user, without any right.
+fn restricted() -> SecurityContext {
+    SecurityContext {
+        run_as_user: Some(SLUG_ID),
+        run_as_group: Some(SLUG_ID),
+        run_as_non_root: Some(true),
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            ..SeccompProfile::default()
+        }),
+        ..SecurityContext::default()
+    }
+}
+
+/// BuildKit's daemon maps a user namespace and runs in it as another user; that takes two capabilities at the
+/// start, and a container without the runtime's seccomp profile, which forbids the namespace. The profile is
+/// not named: `Unconfined` by name is more than the namespace's Pod Security Standard lets through.
+fn for_buildkit() -> SecurityContext {
+    SecurityContext {
+        run_as_user: Some(0),
+        run_as_group: Some(0),
+        run_as_non_root: Some(false),
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            add: Some(buildkit::CAPABILITIES.map(str::to_owned).to_vec()),
+        }),
+        ..SecurityContext::default()
+    }
+}

@@ -1,0 +1,1 @@
+exports.model = "nothing generated";

@@ -1,0 +1,3 @@
+import word_of_config
+
+print(word_of_config.WORD)

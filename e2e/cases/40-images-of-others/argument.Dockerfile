@@ -1,0 +1,2 @@
+ARG BASE=SHOP
+FROM ${BASE%nothing}

@@ -1,0 +1,2 @@
+FROM scratch
+COPY --from=SHOP /secret /secret

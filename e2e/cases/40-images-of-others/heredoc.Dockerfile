@@ -1,0 +1,5 @@
+FROM scratch AS text
+COPY <<EOF /text
+FROM nothing
+EOF
+FROM SHOP

@@ -1,0 +1,1 @@
+FROM SHOP_ID

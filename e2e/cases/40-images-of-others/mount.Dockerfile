@@ -1,0 +1,2 @@
+FROM deis/stack
+RUN --mount=type=bind,from=SHOP,target=/of-shop cat /of-shop/secret

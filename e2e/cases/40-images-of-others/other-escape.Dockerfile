@@ -1,0 +1,4 @@
+# escape=`
+FROM scratch
+COPY --`
+from=SHOP /secret /secret
