@@ -102,7 +102,9 @@ fn head(
         response.extensions_mut().insert(reason);
     }
     let ends = framing.ends(method, status, is_newest)?;
-    let stays_open = framing.stays_open && ends != BodyEnd::WithConnection;
+    let is_at_rest = ends == BodyEnd::AtOnce && !framing.announces_body();
+    let stays_open =
+        framing.stays_open && (is_at_rest || matches!(ends, BodyEnd::After(_) | BodyEnd::ByChunks));
     Ok(Head { response, ends, stays_open })
 }
 
@@ -144,6 +146,11 @@ impl ResponseFraming {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The headers announce a body, which an app may send even where none belongs.
+    fn announces_body(&self) -> bool {
+        self.codings > 0 || self.length.is_some_and(|length| length > 0)
     }
 
     fn ends(&self, method: &Method, status: StatusCode, is_newest: bool) -> Result<BodyEnd, ResponseError> {
@@ -235,5 +242,9 @@ mod tests {
         assert!(!stays_open(
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: x, Close\r\nConnection: keep-alive\r\n\r\n"
         ));
+        assert!(stays_open("HTTP/1.1 304 Not Modified\r\n\r\n"));
+        assert!(stays_open("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"));
+        assert!(!stays_open("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"));
+        assert!(!stays_open("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"));
     }
 }

@@ -352,11 +352,12 @@ async fn attempt(
 
     let again = (reused && is_safe(&request)).then(|| copy(&request));
     let failed = request.body().failed();
+    let is_head = request.method() == Method::HEAD;
     let answer = tokio::time::timeout(site.rules.timeout, sender.try_send_request(request)).await;
     match answer {
         Err(_) => Err(AttemptError::Lost(ResponseError::Late.into())),
         Ok(Ok(response)) => {
-            if is_shared {
+            if is_shared && !may_trail(is_head, &response) {
                 give_back(shared, host, backend, sender, response.status());
             }
             Ok(response)
@@ -430,6 +431,17 @@ async fn connect(
         let _ = connection.with_upgrades().await;
     });
     Ok(sender)
+}
+
+/// Returns true for a response without a body whose headers announce one (RFC 9110 section 6.4.1). An app may send
+/// that body all the same, and the next request on the connection would take it for its response.
+fn may_trail(is_head: bool, response: &Response<Incoming>) -> bool {
+    let has_no_body =
+        is_head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let headers = response.headers();
+    let is_announced = headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    has_no_body && is_announced
 }
 
 /// Puts the connection back into the pool once the answer's body has been read.

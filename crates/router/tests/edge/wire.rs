@@ -285,6 +285,38 @@ fn lengths_of_answers_without_a_body_are_checked_on_both_ways() {
 }
 
 #[test]
+fn a_body_that_follows_a_response_without_one_reaches_nobody() {
+    for (is_fast, request) in
+        [true, false].into_iter().flat_map(|is_fast| [(is_fast, "HEAD"), (is_fast, "GET")])
+    {
+        let app = App::start("echo", |request| {
+            if request.turn > 0 {
+                // The body comes when the connection serves somebody else.
+                request.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
+            } else if request.head.contains("/first") {
+                let status = if request.head.starts_with("HEAD") { "200 OK" } else { "304 Not Modified" };
+                request.send(&format!("HTTP/1.1 {status}\r\nContent-Length: 45\r\n\r\n"));
+            } else {
+                request.answer("real");
+            }
+            true
+        });
+        let world = World::start_with(|settings| {
+            settings.workers = 1;
+            settings.fast_path = is_fast;
+        });
+        world.serve(vec![route("echo", &[&app])]);
+        let mut visitor = Visitor::connect(&world);
+        visitor.send(&format!("{request} /first HTTP/1.1\r\nHost: echo.test\r\n\r\n"));
+        visitor.head();
+
+        visitor.send("GET /second HTTP/1.1\r\nHost: echo.test\r\n\r\n");
+
+        assert_eq!(visitor.answer().body, "real", "fast path: {is_fast}, {request}");
+    }
+}
+
+#[test]
 fn an_upgrade_that_is_only_half_asked_for_is_no_upgrade() {
     let app = echo();
     let world = world_of(&app);
