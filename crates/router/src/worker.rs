@@ -263,8 +263,8 @@ impl Worker {
         open.is_served_by(tokio::task::spawn_local(serving).abort_handle());
     }
 
-    /// Closes a listener. Connections in its queue would be cut off: they are accepted first, unless another
-    /// program has the listener, too.
+    /// Closes a listener, with all handles of its socket. Connections in its queue would be cut off: they are accepted
+    /// first, unless another program has the listener, too.
     fn close(&self, listener: TcpListener, is_tls: bool, shared: &Rc<WorkerState>) {
         if self.restarting.load(Ordering::Relaxed) {
             return;
@@ -276,6 +276,8 @@ impl Worker {
                 self.serve(stream, ClientConnection { peer, is_tls }, shared);
             }
         }
+        // A connection that came to another handle would wait for ever.
+        let _ = socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both);
     }
 
     async fn drain(&self, shared: &Rc<WorkerState>) {
