@@ -44,8 +44,8 @@ pub enum ArchiveError {
 
 /// Sends the first image of an archive under `tag`; gives back its manifest's digest.
 pub async fn push_archive(path: &Path, to: &Repository, tag: &str) -> Result<Digest, ArchiveError> {
-    let place = Place::archive(path).map_err(|source| read_error(path, source))?;
-    push(&place, path, to, &LayoutPush { tag: Some(tag), mounts: &[], bytes_max: None }).await
+    let source = ImageSource::archive(path).map_err(|source| read_error(path, source))?;
+    push(&source, path, to, &LayoutPush { tag: Some(tag), mounts: &[], bytes_max: None }).await
 }
 
 /// Options for pushing a layout.
@@ -65,17 +65,17 @@ pub async fn push_layout(
     to: &Repository,
     how: &LayoutPush<'_>,
 ) -> Result<Digest, ArchiveError> {
-    let place = Place::Folder { root: root.to_owned(), folder: folder.to_owned() };
-    push(&place, &root.join(folder), to, how).await
+    let source = ImageSource::Folder { root: root.to_owned(), folder: folder.to_owned() };
+    push(&source, &root.join(folder), to, how).await
 }
 
 async fn push(
-    place: &Place,
+    source: &ImageSource,
     path: &Path,
     to: &Repository,
     LayoutPush { tag, mounts, bytes_max }: &LayoutPush<'_>,
 ) -> Result<Digest, ArchiveError> {
-    let image = image_in(place).map_err(|error| match error {
+    let image = image_in(source).map_err(|error| match error {
         Failure::Io(source) => read_error(path, source),
         Failure::NoImage(reason) => ArchiveError::NoImage { path: path.display().to_string(), reason },
     })?;
@@ -87,7 +87,7 @@ async fn push(
         if is_there(to, &blob.digest, mounts).await? {
             return Ok(());
         }
-        let content = place.stream(file, blob.size_bytes).map_err(|source| read_error(path, source))?;
+        let content = source.stream(file, blob.size_bytes).map_err(|source| read_error(path, source))?;
         Ok::<(), ArchiveError>(to.push_blob(&blob.digest, blob.size_bytes, content).await?)
     });
     stream::iter(sent).buffer_unordered(BLOBS_AT_ONCE).try_collect::<()>().await?;
@@ -131,18 +131,18 @@ struct Image {
 }
 
 /// Finds the image that an archive or a layout holds.
-fn image_in(place: &Place) -> Result<Image, Failure> {
-    if place.has("index.json") {
-        return image_of_layout(place);
+fn image_in(source: &ImageSource) -> Result<Image, Failure> {
+    if source.has("index.json") {
+        return image_of_layout(source);
     }
-    if place.has("manifest.json") {
-        return image_of_docker(place);
+    if source.has("manifest.json") {
+        return image_of_docker(source);
     }
     Err(Failure::NoImage("it has neither index.json nor manifest.json".to_owned()))
 }
 
-fn image_of_layout(place: &Place) -> Result<Image, Failure> {
-    let mut document = place.read("index.json")?;
+fn image_of_layout(source: &ImageSource) -> Result<Image, Failure> {
+    let mut document = source.read("index.json")?;
     let mut kind = "application/vnd.oci.image.index.v1+json".to_owned();
     // The layout's own index, and at most one more for platforms.
     for _ in 0..3 {
@@ -155,7 +155,7 @@ fn image_of_layout(place: &Place) -> Result<Image, Failure> {
             [only] => only,
             _ => manifest.for_platform(architecture()).map_err(Failure::NoImage)?,
         };
-        document = place.read(&blob_path(&next.digest))?;
+        document = source.read(&blob_path(&next.digest))?;
         kind.clone_from(&next.media_type);
     }
     Err(Failure::NoImage("its index leads to indexes only".to_owned()))
@@ -168,21 +168,21 @@ fn blob_path(digest: &Digest) -> String {
 /// One entry of the `manifest.json` of `docker save`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Saved {
+struct DockerEntry {
     config: String,
     layers: Vec<String>,
 }
 
 /// Describes what `docker save` wrote: layers are uncompressed there.
-fn image_of_docker(place: &Place) -> Result<Image, Failure> {
-    let saved: Vec<Saved> = serde_json::from_slice(&place.read("manifest.json")?)
+fn image_of_docker(source: &ImageSource) -> Result<Image, Failure> {
+    let saved: Vec<DockerEntry> = serde_json::from_slice(&source.read("manifest.json")?)
         .map_err(|error| Failure::NoImage(error.to_string()))?;
-    let Some(Saved { config, layers }) = saved.into_iter().next() else {
+    let Some(DockerEntry { config, layers }) = saved.into_iter().next() else {
         return Err(Failure::NoImage("its manifest.json is empty".to_owned()));
     };
-    let mut blobs = vec![(described(place, &config, CONFIG_TYPE)?, config)];
+    let mut blobs = vec![(described(source, &config, CONFIG_TYPE)?, config)];
     for layer in layers {
-        blobs.push((described(place, &layer, layer_type())?, layer));
+        blobs.push((described(source, &layer, layer_type())?, layer));
     }
     let descriptors: Vec<_> = blobs.iter().map(|(descriptor, _)| descriptor).collect();
     let manifest = json!({
@@ -194,8 +194,8 @@ fn image_of_docker(place: &Place) -> Result<Image, Failure> {
     Ok(Image { manifest, blobs })
 }
 
-fn described(place: &Place, file: &str, media_type: &str) -> Result<Descriptor, Failure> {
-    let (mut content, size_bytes) = place.open(file)?;
+fn described(source: &ImageSource, file: &str, media_type: &str) -> Result<Descriptor, Failure> {
+    let (mut content, size_bytes) = source.open(file)?;
     let mut hash = sha2::Sha256::new();
     let mut buffer = vec![0; CHUNK_BYTES];
     loop {
@@ -212,7 +212,7 @@ fn described(place: &Place, file: &str, media_type: &str) -> Result<Descriptor, 
 }
 
 /// Location of an image's files.
-enum Place {
+enum ImageSource {
     Folder {
         root: PathBuf,
         folder: String,
@@ -224,7 +224,7 @@ enum Place {
     },
 }
 
-impl Place {
+impl ImageSource {
     fn archive(path: &Path) -> io::Result<Self> {
         let mut files = HashMap::new();
         let mut links = Vec::new();
@@ -245,8 +245,8 @@ impl Place {
             }
         }
         for (name, target) in links {
-            if let Some(place) = files.get(&target).copied() {
-                files.insert(name, place);
+            if let Some(source) = files.get(&target).copied() {
+                files.insert(name, source);
             }
         }
         Ok(Self::Archive { path: path.to_owned(), files })
@@ -357,7 +357,9 @@ mod tests {
         add("1/layer.tar", b"layer");
         archive.into_inner().expect("written");
 
-        let Ok(image) = image_in(&Place::archive(file.path()).expect("read")) else { panic!("an image") };
+        let Ok(image) = image_in(&ImageSource::archive(file.path()).expect("read")) else {
+            panic!("an image")
+        };
 
         assert_eq!(image.manifest.content.layers[0].digest, Digest::of(b"layer"));
         assert_eq!(image.manifest.content.layers[0].media_type, layer_type());

@@ -135,7 +135,7 @@ impl Repository {
         self.send_once(&Method::PUT, &url, &headers, empty()).await?.succeeded(what).await.map(drop)
     }
 
-    async fn get_blob(&self, digest: &Digest) -> Result<transport::Answer, OciError> {
+    async fn get_blob(&self, digest: &Digest) -> Result<transport::RegistryResponse, OciError> {
         let what = self.shown_blob(digest);
         let answer = self.request(Method::GET, &format!("blobs/{digest}"), &[], empty, &what).await?;
         let authorization = self.authorization.lock().await.as_ref().map(Authorization::header);

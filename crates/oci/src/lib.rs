@@ -28,7 +28,7 @@ pub use manifest::{
 pub use transport::Transport;
 
 use auth::Authorization;
-use transport::{Answer, Body, empty, full};
+use transport::{Body, RegistryResponse, empty, full};
 
 /// Largest manifest and largest config.
 pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
@@ -207,7 +207,7 @@ impl Repository {
         headers: &[(header::HeaderName, &str)],
         body: impl Fn() -> Body,
         what: &str,
-    ) -> Result<Answer, OciError> {
+    ) -> Result<RegistryResponse, OciError> {
         let url = format!("{}/v2/{}/{path}", self.base, self.name);
         let answer = self.send_once(&method, &url, headers, body()).await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
@@ -227,7 +227,7 @@ impl Repository {
         url: &str,
         headers: &[(header::HeaderName, &str)],
         body: Body,
-    ) -> Result<Answer, OciError> {
+    ) -> Result<RegistryResponse, OciError> {
         let authorization = self.authorization.lock().await.as_ref().map(Authorization::header);
         self.transport.send(method, url, headers, authorization.as_deref(), body).await
     }

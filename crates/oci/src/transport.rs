@@ -68,7 +68,7 @@ impl Transport {
         headers: &[(header::HeaderName, &str)],
         authorization: Option<&str>,
         body: Body,
-    ) -> Result<Answer, OciError> {
+    ) -> Result<RegistryResponse, OciError> {
         let mut request = Request::builder().method(method).uri(url).header(header::USER_AGENT, USER_AGENT);
         for (name, value) in headers {
             request = request.header(name, *value);
@@ -96,11 +96,22 @@ impl Transport {
             })?
             .into_parts();
         let is_foreign = self.guard.is_some();
-        Ok(Answer { status: head.status, headers: head.headers, body, host, url: url.to_owned(), is_foreign })
+        Ok(RegistryResponse {
+            status: head.status,
+            headers: head.headers,
+            body,
+            host,
+            url: url.to_owned(),
+            is_foreign,
+        })
     }
 
     /// Gets what a registry has redirected to. Other hosts do not learn the token.
-    pub async fn follow(&self, mut answer: Answer, authorization: Option<&str>) -> Result<Answer, OciError> {
+    pub async fn follow(
+        &self,
+        mut answer: RegistryResponse,
+        authorization: Option<&str>,
+    ) -> Result<RegistryResponse, OciError> {
         for _ in 0..REDIRECTS_MAX {
             if !answer.status.is_redirection() {
                 return Ok(answer);
@@ -156,7 +167,7 @@ pub fn full(bytes: Bytes) -> Body {
 }
 
 /// An answer whose body is still to come.
-pub struct Answer {
+pub struct RegistryResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Incoming,
@@ -165,7 +176,7 @@ pub struct Answer {
     is_foreign: bool,
 }
 
-impl Answer {
+impl RegistryResponse {
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -240,10 +251,10 @@ impl Answer {
     async fn own_message(self) -> String {
         #[derive(serde::Deserialize)]
         struct Errors {
-            errors: Vec<Said>,
+            errors: Vec<ErrorEntry>,
         }
         #[derive(serde::Deserialize)]
-        struct Said {
+        struct ErrorEntry {
             #[serde(default)]
             code: String,
             #[serde(default)]
@@ -251,8 +262,8 @@ impl Answer {
         }
         let text = self.bytes(MESSAGE_BYTES_MAX, "answer").await.unwrap_or_default();
         match serde_json::from_slice::<Errors>(&text).ok().and_then(|it| it.errors.into_iter().next()) {
-            Some(Said { code, message }) if message.is_empty() => code,
-            Some(Said { message, .. }) => message,
+            Some(ErrorEntry { code, message }) if message.is_empty() => code,
+            Some(ErrorEntry { message, .. }) => message,
             None => String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned(),
         }
     }
