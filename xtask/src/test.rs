@@ -25,7 +25,7 @@ const EVERYTHING: &[&str] = &["--workspace", "--exclude=e2e"];
 /// Test programs at once: most wait for containers, servers and clocks more than they compute.
 const AT_ONCE: usize = 2;
 /// Most tests of a whole run that may pass only when they run again.
-const FLAKY_MAX: usize = 3;
+const FLAKY_MAX: usize = 12;
 /// Longest fetch of the database of advisories.
 const FETCH_MAX: Duration = Duration::from_secs(120);
 /// Install what the tests need and run them all.
