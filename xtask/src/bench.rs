@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measurements, as a table on the terminal and as lines of JSON for programs.
 
 mod api;
+mod beside;
 mod deploy;
 mod figures;
 mod hostile;
@@ -31,6 +32,10 @@ pub struct Bench {
     /// Append one line of JSON a figure to this file.
     #[arg(long, global = true)]
     json: Option<PathBuf>,
+    /// Compare with the code of another checkout, for example a worktree of an earlier commit: the router with its router instead of
+    /// nginx, the others with what its own `cargo xtask bench` measures after ours.
+    #[arg(long, global = true, value_name = "CHECKOUT", conflicts_with = "cluster")]
+    beside: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,16 +75,20 @@ impl Bench {
         if self.cluster && !world::is_inside() {
             return world::again_inside(matches!(self.what, BenchKind::Deploy));
         }
-        let figures = match &self.what {
+        let mut figures = match &self.what {
             BenchKind::Push => self.in_a_world(push::run),
             BenchKind::Roll(roll) => self.in_a_world(|world| roll.run(world)),
             BenchKind::Deploy => self.in_a_world(deploy::run),
             BenchKind::Memory => self.in_a_world(memory::run),
             BenchKind::Api(api) => api.run(),
-            BenchKind::Router(router) => router.run(),
+            BenchKind::Router(router) => router.run(self.beside.as_deref()),
             BenchKind::Hostile(hostile) => self.in_a_world(|world| hostile.run(world)),
             BenchKind::HostileClient(_) => bail!("it was run above"),
         }?;
+        if let Some(checkout) = self.beside.as_deref().filter(|_| !matches!(self.what, BenchKind::Router(_)))
+        {
+            figures.add_peer(&beside::measure(checkout)?);
+        }
         figures.print();
         if let Some(file) = &self.json {
             figures.append_to(file)?;

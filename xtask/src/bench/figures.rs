@@ -1,5 +1,6 @@
 //! Figures: the results of a bench, with the peer's value where there is one.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -56,6 +57,15 @@ impl Figures {
             peer: Some(peer),
             ratio: Some(value / peer),
         });
+    }
+
+    /// Adds values of a peer to the figures of the same name.
+    pub fn add_peer(&mut self, values: &BTreeMap<String, f64>) {
+        for row in &mut self.rows {
+            if let Some(peer) = values.get(&row.figure) {
+                (row.peer, row.ratio) = (Some(*peer), Some(row.value / peer));
+            }
+        }
     }
 
     /// Records a missed goal where a figure is above `most`.

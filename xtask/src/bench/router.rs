@@ -9,7 +9,7 @@ mod cost;
 mod servers;
 mod visitors;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use anyhow::{Context as _, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
-use self::servers::{Bed, Options, WHO};
+use self::servers::{Bed, Options, Peer, WHO};
 use super::figures::Figures;
-use super::processes;
+use super::{beside, processes};
 use crate::{packages, paths, progress};
 
 /// Core of the measured servers, and that of everything else.
@@ -47,7 +47,8 @@ pub struct Router {
 }
 
 impl Router {
-    pub fn run(&self) -> anyhow::Result<Figures> {
+    /// Measures beside nginx, or beside the router of another checkout.
+    pub fn run(&self, other: Option<&Path>) -> anyhow::Result<Figures> {
         ensure!(self.seconds > 0 && self.runs > 0, "expected at least one run of one second");
         ensure!(
             self.hosts.iter().all(|hosts| *hosts >= 10),
@@ -55,10 +56,11 @@ impl Router {
         );
         use packages::{AB, NGINX, OPENSSL, TASKSET, WRK};
         packages::ensure(&[NGINX, WRK, AB, OPENSSL, TASKSET])?;
-        let program = build()?;
+        let program = build(None)?;
+        let peer = other.map_or(Ok(Peer::Nginx), |checkout| build(Some(checkout)).map(Peer::Build))?;
         pin_to_load_core()?;
 
-        let bed = Bed::make(program)?;
+        let bed = Bed::make(program, peer)?;
         let mut figures = Figures::new("router");
         progress::step(&format!("CPU and latency, {} paired runs", self.runs), || {
             cost::measure(&bed, Duration::from_secs(self.seconds), self.runs, &mut figures)
@@ -76,13 +78,13 @@ impl Router {
     fn memory(&self, bed: &Bed, figures: &mut Figures) -> anyhow::Result<()> {
         let mut ours = Vec::new();
         for hosts in &self.hosts {
-            let [router, nginx] = WHO.map(|who| -> anyhow::Result<f64> {
+            let [router, peer] = WHO.map(|who| -> anyhow::Result<f64> {
                 let server = bed.start(who, Options { hosts: *hosts, access_log: false })?;
                 visitors::keep_alive(&server.url(false), 64, Duration::from_secs(1))?;
                 processes::pss_mib(&server.processes()?)
             });
             let router = router?;
-            figures.compare(format!("memory (PSS), {hosts} hosts"), router, nginx?, "MiB");
+            figures.compare(format!("memory (PSS), {hosts} hosts"), router, peer?, "MiB");
             ours.push(router);
         }
         let smallest = ours.iter().copied().fold(f64::INFINITY, f64::min);
@@ -95,13 +97,18 @@ impl Router {
     }
 }
 
-fn build() -> anyhow::Result<PathBuf> {
-    progress::step("Build the router to be measured (as it is shipped)", || {
+/// Builds the router to be measured as it is shipped, here or in another checkout.
+fn build(checkout: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let (mut cargo, target) = match checkout {
+        Some(checkout) => (beside::cargo(checkout)?, beside::target()),
+        None => (Command::new(paths::cargo()), paths::target()),
+    };
+    let place = checkout.map_or_else(paths::checkout, Path::to_owned);
+    progress::step(&format!("Build the router of {}, as it is shipped", place.display()), || {
         let build = ["build", "--profile=dist", "--package=router", "--example=bench_edge"];
-        let mut cargo = Command::new(paths::cargo());
-        progress::run(cargo.current_dir(paths::checkout()).args(build))
+        progress::run(cargo.current_dir(&place).args(build))
     })?;
-    Ok(paths::target().join("dist/examples/bench_edge"))
+    Ok(target.join("dist/examples/bench_edge"))
 }
 
 /// Threads and programs that are started afterwards inherit the core; servers are moved to theirs.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::servers::{Bed, Options, Server, ServerName, host};
+use super::servers::{Bed, Options, Peer, Server, ServerName, host};
 use crate::bench::figures::{Figures, median};
 use crate::bench::load::Load;
 
@@ -26,16 +26,17 @@ const P99_MS_MAX: f64 = 20.0;
 
 pub(super) fn measure(bed: &Bed, hosts: usize, changes: usize, figures: &mut Figures) -> anyhow::Result<()> {
     let ours = change(bed, ServerName::Ours, hosts, changes)?;
-    let nginx = change(bed, ServerName::Nginx, hosts, changes.min(NGINX_CHANGES_MAX))?;
+    let peer_changes = if bed.peer == Peer::Nginx { changes.min(NGINX_CHANGES_MAX) } else { changes };
+    let peer = change(bed, ServerName::Peer, hosts, peer_changes)?;
     let figure = |what: &str| format!("change of a route, {hosts} routes: {what}");
-    figures.compare(figure("p50"), median(&ours.times_ms), median(&nginx.times_ms), "ms");
+    figures.compare(figure("p50"), median(&ours.times_ms), median(&peer.times_ms), "ms");
     let p99 = ours.p99_ms();
     figures.add(figure("p99"), p99, "ms");
     figures.add(figure("requests meanwhile"), ours.sent as f64, "requests");
     figures.add(figure(&format!("errors in {changes} changes")), ours.errors as f64, "requests");
     figures.add(
-        figure(&format!("errors of nginx in {}", nginx.times_ms.len())),
-        nginx.errors as f64,
+        figure(&format!("errors of the peer in {}", peer.times_ms.len())),
+        peer.errors as f64,
         "requests",
     );
     if p99 > P99_MS_MAX {

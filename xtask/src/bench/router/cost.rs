@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::servers::{Bed, Options, Server, ServerName, WHO};
+use super::servers::{Bed, Options, Peer, Server, ServerName, WHO};
 use super::visitors;
 use crate::bench::figures::{Figures, median};
 use crate::bench::processes;
@@ -21,8 +21,8 @@ const HANDSHAKE: &str = "CPU of a request with a full handshake";
 
 pub(super) fn measure(bed: &Bed, time: Duration, runs: usize, figures: &mut Figures) -> anyhow::Result<()> {
     let pairs = WHO.map(|who| Pair::start(bed, who));
-    let [ours, nginx] = pairs;
-    let pairs = [ours?, nginx?];
+    let [ours, peer] = pairs;
+    let pairs = [ours?, peer?];
     let mut samples = Samples::default();
     for run in 0..runs {
         // The order alternates, so that a machine that slows down favors neither.
@@ -32,7 +32,7 @@ pub(super) fn measure(bed: &Bed, time: Duration, runs: usize, figures: &mut Figu
         }
         println!("    run {} of {runs} done", run + 1);
     }
-    samples.tell(figures);
+    samples.tell(bed.peer == Peer::Nginx, figures);
     Ok(())
 }
 
@@ -98,12 +98,12 @@ impl Samples {
         self.0[position].2[place].push(value);
     }
 
-    fn tell(&self, figures: &mut Figures) {
-        for (figure, unit, [ours, nginx]) in &self.0 {
-            let (ours, nginx) = (median(ours), median(nginx));
-            figures.compare(*figure, ours, nginx, unit);
-            for (_, ratio_max) in RATIOS_MAX.iter().filter(|(goal, _)| goal == figure) {
-                if ours / nginx > *ratio_max {
+    fn tell(&self, is_nginx: bool, figures: &mut Figures) {
+        for (figure, unit, [ours, peer]) in &self.0 {
+            let (ours, peer) = (median(ours), median(peer));
+            figures.compare(*figure, ours, peer, unit);
+            for (_, ratio_max) in RATIOS_MAX.iter().filter(|(goal, _)| is_nginx && goal == figure) {
+                if ours / peer > *ratio_max {
                     figures.miss(format!("{figure} above {ratio_max} of nginx's"));
                 }
             }

@@ -29,11 +29,19 @@ const HOSTS_FEW: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ServerName {
     Ours,
-    Nginx,
+    Peer,
 }
 
 /// Both, ours first.
-pub(super) const WHO: [ServerName; 2] = [ServerName::Ours, ServerName::Nginx];
+pub(super) const WHO: [ServerName; 2] = [ServerName::Ours, ServerName::Peer];
+
+/// Server that ours is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Peer {
+    Nginx,
+    /// Our router of another commit.
+    Build(PathBuf),
+}
 
 /// Options of a server.
 #[derive(Debug, Clone, Copy)]
@@ -52,13 +60,14 @@ pub(super) struct Bed {
     folder: PathBuf,
     /// Our router.
     program: PathBuf,
+    pub(super) peer: Peer,
     pub(super) backends: [SocketAddr; 2],
     started: Cell<usize>,
     app: Running,
 }
 
 impl Bed {
-    pub(super) fn make(program: PathBuf) -> anyhow::Result<Self> {
+    pub(super) fn make(program: PathBuf, peer: Peer) -> anyhow::Result<Self> {
         let folder = paths::state().join("bench-router");
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -70,24 +79,25 @@ impl Bed {
         let app = Running::start(nginx(Command::new(nginx_program()?), &app)?)?;
         let backends = [first, second].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         wait_for_port(backends[0])?;
-        Ok(Self { folder, program, backends, started: Cell::new(0), app })
+        Ok(Self { folder, program, peer, backends, started: Cell::new(0), app })
     }
 
     pub(super) fn start(&self, who: ServerName, options: Options) -> anyhow::Result<Server> {
         self.started.set(self.started.get() + 1);
         let folder = self.folder.join(format!("{}-{who:?}", self.started.get()));
         std::fs::create_dir_all(&folder)?;
-        match who {
-            ServerName::Ours => self.start_ours(&folder, options),
-            ServerName::Nginx => self.start_nginx(&folder, options),
+        match (who, &self.peer) {
+            (ServerName::Ours, _) => self.start_ours(&self.program, &folder, options),
+            (ServerName::Peer, Peer::Build(program)) => self.start_ours(program, &folder, options),
+            (ServerName::Peer, Peer::Nginx) => self.start_nginx(&folder, options),
         }
     }
 
-    fn start_ours(&self, folder: &Path, options: Options) -> anyhow::Result<Server> {
+    fn start_ours(&self, program: &Path, folder: &Path, options: Options) -> anyhow::Result<Server> {
         let Options { hosts, access_log } = options;
         let mut command = on_server_core();
         command
-            .arg(&self.program)
+            .arg(program)
             .arg(hosts.to_string())
             .args(["certificate", "key"].map(|it| self.folder.join(it)));
         command.args(self.backends.map(|backend| backend.to_string()));
