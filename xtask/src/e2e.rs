@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::binaries::{self, Profile};
 use crate::cluster::{Cluster, DATABASE_ADDRESS};
 use crate::images::files::Files;
-use crate::images::{self, BuildKit, Image, STACK, WORKFLOW, WorkflowFiles};
+use crate::images::{self, BUILDER, BuildKit, Image, STACK, WORKFLOW, WorkflowFiles};
 use crate::postgres::Postgres;
 use crate::test::TestRun;
 use crate::{packages, paths, progress};
@@ -125,14 +125,15 @@ impl Stage {
         let binaries = binaries::build(profile)?;
         let registry = UserRegistry::start(&cluster, registry_port)?;
         let distribution = images::distribution()?;
-        let buildkit = BuildKit::ensure()?;
-        let programs =
-            WorkflowFiles { workflow: &binaries.workflow, registry: &distribution, buildkit: &buildkit };
+        let programs = WorkflowFiles { workflow: &binaries.workflow, registry: &distribution };
         let files = programs.files();
         let stack_files = images::stack_files(&binaries.slug)?;
         let archives = folder(tag);
         let workflow = Image::make(&WORKFLOW, format!("deis/workflow:{tag}"), &files)?;
         bring(&cluster, &workflow, &archives)?;
+        let files = BuildKit::ensure()?.builder_files(&binaries.slug, Some(&binaries.workflow));
+        let builder = Image::make(&BUILDER, format!("deis/builder:{tag}"), &files)?;
+        bring(&cluster, &builder, &archives)?;
         // As a user's registry would have it, and as docs/install.md names it.
         let users = Image::make(&STACK, registry.name("stack", tag), &stack_files)?;
         let plain = Image::make(&STACK, format!("deis/stack:{tag}"), &stack_files)?;
@@ -156,6 +157,7 @@ impl Stage {
             .env("DEIS_IMAGE_LOADER", format!("{} cluster load", chore.display()))
             .env("WORKFLOW_TEST_REGISTRY", &self.distribution)
             .env("WORKFLOW_TEST_IMAGE", format!("deis/workflow:{}", self.tag))
+            .env("WORKFLOW_TEST_BUILDER", format!("deis/builder:{}", self.tag))
             .env("WORKFLOW_TEST_STACK", folder(self.tag).join("stack.tar")))
     }
 
@@ -269,6 +271,7 @@ fn write_values(registry: &UserRegistry, tag: &str) -> anyhow::Result<PathBuf> {
     };
     let values = json!({
         "image": { "tag": tag },
+        "builderImage": { "tag": tag },
         "stackImage": { "repository": registry.repository("stack"), "tag": tag },
         "registry": { "insecureHosts": [registry.host()] },
         "builds": { "caBundle": ca_bundle },

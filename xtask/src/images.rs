@@ -1,5 +1,5 @@
 //! The platform's images: `stack`, in which buildpack builds run and on which slugs are based, `workflow`, from which
-//! every role of the platform in a cluster runs, and `builder`, in which one machine builds Dockerfiles.
+//! every role of the platform in a cluster runs, and `builder`, in which Dockerfiles are built.
 //!
 //! Each has two layers: Debian with the packages of `images/<name>/packages.txt`, slow to make and kept
 //! outside of the checkout, and on top of it our own files, made each time. The image is written here,
@@ -27,7 +27,7 @@ pub use recipes::{BUILDER, BuildKit, STACK, WORKFLOW, WorkflowFiles, stack_files
 /// `cargo xtask images`
 #[derive(Debug, clap::Args)]
 pub struct Images {
-    /// Folder for the archives `workflow.tar` and `stack.tar` [default: images/ in cargo's target folder].
+    /// Folder for the archives `workflow.tar`, `stack.tar` and `builder.tar` [default: images/ in cargo's target folder].
     #[arg(long)]
     out: Option<PathBuf>,
 
@@ -64,10 +64,11 @@ impl Images {
         let named = |name: &str| format!("{}/{name}:{}", self.prefix, self.tag);
         let stack = Image::make(&STACK, named("stack"), &stack_files(&binaries.slug)?)?;
         let buildkit = BuildKit::ensure()?;
-        let programs =
-            WorkflowFiles { workflow: &binaries.workflow, registry: &registry, buildkit: &buildkit };
+        let programs = WorkflowFiles { workflow: &binaries.workflow, registry: &registry };
         let workflow = Image::make(&WORKFLOW, named("workflow"), &programs.files())?;
-        for image in [stack, workflow] {
+        let builder = buildkit.builder_files(&binaries.slug, Some(&binaries.workflow));
+        let builder = Image::make(&BUILDER, named("builder"), &builder)?;
+        for image in [stack, workflow, builder] {
             image.save(&out)?;
         }
         Ok(())

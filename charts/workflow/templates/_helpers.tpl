@@ -60,6 +60,10 @@
 {{ include "workflow.reference" (dict "root" . "image" .Values.stackImage) }}
 {{- end }}
 
+{{- define "workflow.builderImage" -}}
+{{ include "workflow.reference" (dict "root" . "image" .Values.builderImage) }}
+{{- end }}
+
 {{- define "workflow.labels" -}}
 app.kubernetes.io/name: workflow
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -170,6 +174,7 @@ readinessProbe:
 - { name: WORKFLOW_BUILDS_NAMESPACE, value: {{ .Values.builds.namespace | quote }} }
 - { name: WORKFLOW_IMAGE, value: {{ include "workflow.image" . | quote }} }
 - { name: WORKFLOW_STACK_IMAGE, value: {{ include "workflow.stackImage" . | quote }} }
+- { name: WORKFLOW_BUILDER_IMAGE, value: {{ include "workflow.builderImage" . | quote }} }
 - { name: IMAGE_PULL_POLICY, value: {{ .Values.apps.imagePullPolicy | quote }} }
 - { name: WORKFLOW_PRE_STOP_SLEEP, value: {{ .Values.apps.preStopSleepSeconds | quote }} }
 - { name: WORKFLOW_NODE_FAILURE, value: {{ .Values.apps.nodeFailureSeconds | quote }} }

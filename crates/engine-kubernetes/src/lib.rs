@@ -71,6 +71,8 @@ pub struct KubernetesSettings {
     pub registry: ImageRegistrySettings,
     /// Reference of the stack image, as nodes pull it.
     pub stack_image: String,
+    /// Reference of the image that Dockerfiles are built in, as nodes pull it.
+    pub builder_image: String,
     /// Reference of the platform's own image, as nodes pull it.
     pub workflow_image: String,
     /// `IfNotPresent` or `Always`.
@@ -145,6 +147,7 @@ impl KubernetesSettings {
                 outbound: outbound::OutboundPolicy::default(),
             },
             stack_image: "deis/stack:latest".to_owned(),
+            builder_image: "deis/builder:latest".to_owned(),
             workflow_image: "deis/workflow:latest".to_owned(),
             image_pull_policy: "IfNotPresent".to_owned(),
             build_ca_config_map: None,

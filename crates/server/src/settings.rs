@@ -109,10 +109,6 @@ pub struct UpSettings {
     #[arg(long, env = "WORKFLOW_BUILD_PIDS_MAX", default_value_t = 2_048)]
     pub build_pids_max: u32,
 
-    /// Image that Dockerfiles are built in.
-    #[arg(long, env = "WORKFLOW_BUILDER_IMAGE", default_value = "deis/builder:latest")]
-    pub builder_image: String,
-
     /// Image of Docker that Dockerfiles may name in FROM, COPY --from and the like, besides the stack image and
     /// what registries give to everyone; may be given several times.
     #[arg(long = "base-image", env = "WORKFLOW_BASE_IMAGES", value_delimiter = ',')]

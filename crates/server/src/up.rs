@@ -248,7 +248,7 @@ fn docker_settings(
         build_memory_bytes: settings.build.memory_mib << 20,
         build_pids_max: settings.build_pids_max,
         build_disk_bytes: settings.build.disk_mib << 20,
-        builder_image: settings.builder_image.clone(),
+        builder_image: settings.build.builder_image.clone(),
         // The stack's image is on every platform, for builds that need no other base.
         base_images: [&settings.build.stack_image]
             .into_iter()

@@ -51,7 +51,7 @@ const UNUSED_IN_WORKFLOW: &[&str] = &[
     "/usr/lib/git-core/scalar /usr/lib/*-linux-gnu/gconv/IBM*",
 ];
 
-/// The image of all roles of the platform, and of the steps of builds.
+/// The image of all roles of the platform, and of the steps around a build.
 pub const WORKFLOW: Recipe = Recipe {
     folder: "workflow",
     prepare: PREPARE_WORKFLOW,
@@ -64,8 +64,8 @@ pub const WORKFLOW: Recipe = Recipe {
     },
 };
 
-/// The image in which one machine builds Dockerfiles. Its base is that of the workflow image; on top are BuildKit and
-/// `slug`, which fetches submodules.
+/// The image in which Dockerfiles are built. Its base is that of the workflow image; on top are BuildKit, `slug`, which
+/// fetches submodules, and for a cluster `workflow`, whose `build-step` starts BuildKit there.
 pub const BUILDER: Recipe = Recipe {
     folder: "workflow",
     prepare: PREPARE_WORKFLOW,
@@ -95,15 +95,10 @@ impl BuildKit {
         Ok(Self { daemon: found("buildkitd")?, client: found("buildctl")? })
     }
 
-    /// Their paths in the image in which one machine builds Dockerfiles, and that of `slug`.
-    pub fn builder_files(&self, slug: &Path) -> Files {
-        self.files().into_iter().chain([placed(("slug", slug))]).collect()
-    }
-
-    /// Their paths in an image.
-    fn files(&self) -> Files {
-        let programs = [("buildkitd", &self.daemon), ("buildctl", &self.client)];
-        programs.into_iter().map(|(name, file)| placed((name, file.as_path()))).collect()
+    /// Files of the builder image. `workflow` is needed in a cluster only.
+    pub fn builder_files(&self, slug: &Path, workflow: Option<&Path>) -> Files {
+        let programs = [("buildkitd", self.daemon.as_path()), ("buildctl", &self.client), ("slug", slug)];
+        programs.into_iter().chain(workflow.map(|file| ("workflow", file))).map(placed).collect()
     }
 }
 
@@ -123,12 +118,10 @@ pub struct WorkflowFiles<'a> {
     pub workflow: &'a Path,
     /// CNCF Distribution's `registry`.
     pub registry: &'a Path,
-    pub buildkit: &'a BuildKit,
 }
 
 impl WorkflowFiles<'_> {
     pub fn files(&self) -> Files {
-        let programs = [("workflow", self.workflow), ("registry", self.registry)];
-        programs.into_iter().map(placed).chain(self.buildkit.files()).collect()
+        [("workflow", self.workflow), ("registry", self.registry)].into_iter().map(placed).collect()
     }
 }

@@ -127,7 +127,7 @@ impl BuildPodParts<'_> {
         mounts.extend(self.ca_mount());
         let (image, command, rights) = if self.is_dockerfile() {
             mounts.push(mount("buildkit", buildkit::STATE));
-            (&settings.workflow_image, command(Step::Dockerfile), for_buildkit())
+            (&settings.builder_image, command(Step::Dockerfile), for_buildkit())
         } else {
             let words = ["/usr/bin/slug", "build"].map(str::to_owned).to_vec();
             (&settings.stack_image, words, restricted())

@@ -83,6 +83,12 @@ pub fn workflow_image() -> String {
         .expect("set WORKFLOW_TEST_IMAGE to the platform's image, loaded by `cargo xtask cluster load`")
 }
 
+/// The image that Dockerfiles are built in, as it is on the nodes.
+pub fn builder_image() -> String {
+    std::env::var("WORKFLOW_TEST_BUILDER")
+        .expect("set WORKFLOW_TEST_BUILDER to the builder image, loaded by `cargo xtask cluster load`")
+}
+
 pub fn kubectl(arguments: &[&str]) -> String {
     let output = Command::new("kubectl").args(arguments).output().expect("kubectl can be run");
     let said = String::from_utf8_lossy(&output.stderr);

@@ -11,7 +11,7 @@ use engine_kubernetes::{
     ImageRegistrySettings, KubernetesJobs, KubernetesSettings, RegistryAccess, RegistryKey,
 };
 
-use crate::registry::{Registry, apply, delete_namespace, kubectl, workflow_image};
+use crate::registry::{Registry, apply, builder_image, delete_namespace, kubectl, workflow_image};
 use crate::sources::{run_build, source};
 
 /// Jobs and all that they make.
@@ -45,6 +45,7 @@ impl World {
                 outbound: OutboundPolicy::new(["127.0.0.0/8".parse().expect("a range")]),
             },
             stack_image: format!("{}/deis/stack:latest", registry.node_host),
+            builder_image: builder_image(),
             workflow_image: workflow_image(),
             build_memory_bytes: 512 << 20,
             slug_bytes_max: 100 << 20,

@@ -33,6 +33,10 @@ pub struct BuildSettings {
     #[arg(long, env = "WORKFLOW_STACK_IMAGE", default_value = "deis/stack:latest")]
     pub stack_image: String,
 
+    /// Image that Dockerfiles are built in.
+    #[arg(long, env = "WORKFLOW_BUILDER_IMAGE", default_value = "deis/builder:latest")]
+    pub builder_image: String,
+
     /// Variable for all builds, `NAME=value`, on top of the proxy and mirror variables that we have; may be
     /// given several times.
     #[arg(long = "build-env", env = "WORKFLOW_BUILD_ENV", value_delimiter = ' ')]

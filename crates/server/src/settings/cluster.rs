@@ -199,6 +199,7 @@ impl ClusterSettings {
             platform_domain: domain.to_owned(),
             registry: self.registry.settings()?,
             stack_image: build.stack_image.clone(),
+            builder_image: build.builder_image.clone(),
             workflow_image: self.workflow_image.clone(),
             image_pull_policy: self.image_pull_policy.clone(),
             build_ca_config_map: self.build_ca_config_map.clone(),
