@@ -17,7 +17,7 @@ use std::time::Duration;
 use domain::logs::LogLine;
 use domain::logs::{PodName, PodOrigin};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::LoggerClient;
 use crate::client::LineBatch;
@@ -31,6 +31,8 @@ const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 /// First and longest pause before a batch is sent again.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
+/// Longest wait for a batch under way when the agent stops.
+const STOP_MAX: Duration = Duration::from_secs(2);
 /// Bytes of lines that are sent at once.
 const BATCH_BYTES_MAX: usize = 512 << 10;
 
@@ -63,11 +65,13 @@ pub async fn run(
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
     let mut agent = Agent::new(settings, pods)?;
-    tokio::select! {
-        ended = agent.serve(&client) => ended,
-        // A closed channel means that the sender of the stop signal is gone.
-        _ = shutdown.wait_for(|stop| *stop) => agent.positions.save(),
-    }
+    agent.serve(&client, &mut shutdown).await?;
+    agent.positions.save()
+}
+
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // A closed channel means that the sender of the stop signal is gone.
+    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 struct Agent {
@@ -84,7 +88,12 @@ impl Agent {
         Ok(Self { settings, pods, tails: BTreeMap::new(), positions })
     }
 
-    async fn serve(&mut self, client: &LoggerClient) -> Result<(), AgentError> {
+    /// Ends at the stop signal, when the batch under way has arrived: it would be sent again after a restart.
+    async fn serve(
+        &mut self,
+        client: &LoggerClient,
+        shutdown: &mut watch::Receiver<bool>,
+    ) -> Result<(), AgentError> {
         let mut scanned_at: Option<Instant> = None;
         let mut batch = LineBatch::default();
         loop {
@@ -96,19 +105,30 @@ impl Agent {
             // Short reads of files that are mostly in memory; nothing else runs in this process.
             let mut left = self.read(&mut batch);
             if batch.is_empty() {
-                sleep(READ_EVERY).await;
-                continue;
+                tokio::select! {
+                    () = sleep(READ_EVERY) => continue,
+                    () = stopped(shutdown) => return Ok(()),
+                }
             }
             while !batch.is_empty() {
-                send(client, &batch).await;
+                if !send(client, &batch, shutdown).await {
+                    return Ok(());
+                }
                 batch.clear();
                 while left.front().is_some_and(|line| batch.add(line)) {
                     left.pop_front();
                 }
             }
-            for (name, tail) in &self.tails {
-                self.positions.note(name, tail.position());
+            self.note_positions();
+            if *shutdown.borrow() {
+                return Ok(());
             }
+        }
+    }
+
+    fn note_positions(&mut self) {
+        for (name, tail) in &self.tails {
+            self.positions.note(name, tail.position());
         }
     }
 
@@ -127,6 +147,8 @@ impl Agent {
         }
         self.tails.retain(|name, tail| names.contains(name) || !tail.is_at_end());
         self.positions.keep_only(|name| names.contains(name) || self.tails.contains_key(name));
+        // Also of files of which nothing was read yet: after a crash, one that was rotated meanwhile is found by it.
+        self.note_positions();
         Ok(())
     }
 
@@ -153,14 +175,26 @@ impl Agent {
     }
 }
 
-/// Sends until the batch has arrived.
-async fn send(client: &LoggerClient, batch: &LineBatch) {
+/// Sends until the batch has arrived; returns false if the agent stops before.
+async fn send(client: &LoggerClient, batch: &LineBatch, shutdown: &mut watch::Receiver<bool>) -> bool {
     let mut pause = RETRY_FIRST;
-    while let Err(error) = client.send(batch).await {
+    loop {
+        let mut sending = std::pin::pin!(client.send(batch));
+        let sent = tokio::select! {
+            sent = &mut sending => sent,
+            () = stopped(shutdown) => match timeout(STOP_MAX, sending).await {
+                Ok(sent) => sent,
+                Err(_) => return false,
+            },
+        };
+        let Err(error) = sent else { return true };
         if pause == RETRY_FIRST {
             tracing::warn!(error = &error as &dyn std::error::Error, "lines wait for the logger");
         }
-        sleep(pause).await;
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = stopped(shutdown) => return false,
+        }
         pause = (pause * 2).min(RETRY_LONGEST);
     }
 }

@@ -189,6 +189,30 @@ async fn a_restart_goes_on_where_it_was_also_in_a_file_that_was_rotated_meanwhil
 }
 
 #[tokio::test]
+async fn lines_of_a_file_that_was_rotated_after_a_crash_arrive_though_none_of_it_was_sent_before() {
+    let mut world = World::new().await;
+    world.stop_logger().await;
+    world.say("one");
+    world.start_agent();
+    let positions = world.folder.path().join("node/positions.json");
+    let noted = async {
+        while !std::fs::read_to_string(&positions).is_ok_and(|text| text.contains("blog-web")) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), noted).await.expect("the file is noted");
+    let (_stop, running) = world.agent.take().unwrap();
+    running.abort();
+
+    world.rotate();
+    world.say("two");
+    world.start_logger().await;
+    world.start_agent();
+
+    assert_eq!(world.until("two").await, ["one", "two"]);
+}
+
+#[tokio::test]
 async fn while_the_logger_is_away_lines_wait_in_the_files() {
     let mut world = World::new().await;
     world.say("one");
