@@ -99,6 +99,8 @@ fn what_cannot_be_is_refused_with_the_value_that_is_wrong() {
         (vec!["domain=a.example.com", "registry.enabled=false"], "registry.external"),
         (vec!["domain=a.example.com", "database.url=mysql://x"], "database/url"),
         (vec!["domain=a.example.com", "image.digest=sha256:12"], "image/digest"),
+        (vec!["domain=a.example.com", "builds.cachesMiBMax=63"], "builds/cachesMiBMax"),
+        (vec!["domain=a.example.com", "builds.cachesMax=0"], "builds/cachesMax"),
         (vec!["domain=a.example.com", "acme.email=a@b.com"], "acme.termsAgreed"),
         (vec!["domain=a.example.com", "acme.challenges={dns-01}"], "acme/challenges"),
         (vec!["domain=a.example.com", "ldap.endpoint=ldap.example.com"], "ldap/endpoint"),

@@ -6,6 +6,7 @@
 mod build;
 mod build_job;
 mod build_pod;
+mod caches;
 mod failure;
 mod guard;
 mod one_off;
@@ -48,6 +49,7 @@ pub struct KubernetesJobs {
     transport: Transport,
     /// Location of the stack's layers, once it is known.
     stack: Arc<Mutex<Option<stack::StackImage>>>,
+    caches: Arc<caches::SharedCaches>,
 }
 
 impl KubernetesJobs {
@@ -61,6 +63,7 @@ impl KubernetesJobs {
             owner,
             transport: Transport::new(),
             stack: Arc::default(),
+            caches: Arc::default(),
         }
     }
 

@@ -39,6 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use domain::AppName;
+use domain::build_caches::BuildCaches;
 use kube::Client;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -85,6 +86,8 @@ pub struct KubernetesSettings {
     pub build_memory_bytes: u64,
     /// Most disk that a build may use on its node.
     pub build_disk_bytes: u64,
+    /// Bounds of the caches that builds keep in the registry.
+    pub build_caches: BuildCaches,
     /// Allows a `# syntax=` line to load another frontend of BuildKit.
     pub build_frontends: bool,
     /// Seconds that the pod of a job may wait for a node and its images.
@@ -154,6 +157,7 @@ impl KubernetesSettings {
             build_env: BTreeMap::new(),
             build_memory_bytes: 2 << 30,
             build_disk_bytes: 8 << 30,
+            build_caches: BuildCaches { app_bytes_max: 2 << 30, all_bytes_max: 100 << 30, count_max: 1_000 },
             build_frontends: false,
             slug_bytes_max: 1 << 30,
             job_start_seconds: 300,

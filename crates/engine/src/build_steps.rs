@@ -36,6 +36,14 @@ pub const PASSWORD_VARIABLE: &str = "DEIS_BUILD_PASSWORD";
 /// Tags in the cache repository: the cache of packs, and layers of Dockerfiles.
 pub const CACHE_TAGS: [&str; 2] = [cache::TAG, layers::TAG];
 
+/// Tag of the cache that builds of this kind use.
+pub fn cache_tag(kind: BuildKind) -> &'static str {
+    match kind {
+        BuildKind::Buildpack => cache::TAG,
+        BuildKind::Dockerfile => layers::TAG,
+    }
+}
+
 /// Exit code of a step that says on its last line what the user must change.
 pub const EXIT_REFUSED: i32 = 65;
 const EXIT_FAILED: i32 = 70;

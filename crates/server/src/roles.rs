@@ -198,6 +198,8 @@ mod tests {
         let short = folder.path().join("short");
         std::fs::write(&short, "short").expect("a folder of ours");
         let short = &short.display().to_string();
+        let keys = ["--registry-key-file", key, "--lines-key-file", key, "--builder-key-file", key];
+        let builder = |wrong| [&["builder", "--domain=a.example.com"], &keys[..], wrong].concat();
         for (arguments, named) in [
             (vec!["router"], "--domain"),
             (vec!["router", "--domain", "a.example.com", "--state-dir", "/none"], "--state-dir"),
@@ -212,6 +214,9 @@ mod tests {
             (vec!["registry", "--registry-key-file", key, "--storage", "tape"], "storage `tape`"),
             (vec!["registry-proxy", "--registry", "nowhere"], "--registry"),
             (vec!["builder", "--domain=a.example.com"], "--registry-key-file"),
+            (builder(&["--build-caches-size-max=63"]), "--build-caches-size-max"),
+            (builder(&["--build-caches-size-max=1073741825"]), "--build-caches-size-max"),
+            (builder(&["--build-caches-max=0"]), "--build-caches-max"),
         ] {
             let error = check(&arguments).expect_err(named);
             assert!(error.contains(named), "{arguments:?}: {error}");

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use domain::Image;
 use domain::build::{BuildJob, BuildKind, BuiltImage};
-use domain::registry_access::cache_repository;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::Job;
@@ -18,18 +17,16 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::build_pod::{self, BUILD, BuildSecretNames, PASSWORD_KEY, SOURCE, UPLOAD};
+use super::caches::CacheUse;
 use super::failure::{job_error, refused, size};
 use super::guard::DeleteGuard;
 use super::output::{BoundedOutput, OutputSink};
 use super::state::ContainerTermination;
 use super::watching::PodWatch;
-use super::{KubernetesJobs, build_job, output, source};
-use engine::build_steps::{BuildOutput, CACHE_TAGS, EXIT_REFUSED, Spec};
+use super::{KubernetesJobs, build_job, caches, output, source};
+use engine::build_steps::{BuildOutput, EXIT_REFUSED, Spec};
 use engine::{JobError, SourceStream};
-use oci::Access;
 
-/// Largest cache that is kept.
-const CACHE_BYTES_MAX: u64 = 2 << 30;
 /// Bytes kept of a step's output: our own steps print little.
 const SAID_BYTES_MAX: usize = 256 << 10;
 /// Exit code of a process that was killed.
@@ -43,6 +40,7 @@ pub async fn build(
     source: SourceStream,
     output: &mpsc::Sender<Bytes>,
 ) -> Result<BuiltImage, JobError> {
+    let _cache_use = CacheUse::new(jobs, job);
     let stack = jobs.stack_image().await?;
     if !job.cache {
         remove_cache(jobs, job).await;
@@ -220,19 +218,7 @@ async fn check_build(
 
 /// Removes the cache for the next build; a failure costs time, not the build.
 async fn remove_cache(jobs: &KubernetesJobs, job: &BuildJob) {
-    let registry = &jobs.settings.registry;
-    let repository = registry.repository(&jobs.transport, &cache_repository(&job.app), Access::Delete);
-    let removed = async {
-        for tag in CACHE_TAGS {
-            match repository.manifest(tag).await {
-                Ok(manifest) => repository.remove_manifest(manifest.digest.as_str()).await?,
-                Err(oci::OciError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    };
-    if let Err(error) = removed.await {
+    if let Err(error) = caches::remove_all(jobs, &job.app).await {
         tracing::warn!(app = %job.app, %error, "cannot remove the build cache");
     }
 }
@@ -254,7 +240,7 @@ impl KubernetesJobs {
             build_args: job.build_args,
             frontends: self.settings.build_frontends,
             slug_bytes_max: self.settings.slug_bytes_max,
-            cache_bytes_max: CACHE_BYTES_MAX,
+            cache_bytes_max: self.settings.build_caches.app_bytes_max,
             insecure_hosts: registry.insecure_hosts.clone(),
             username: username.to_owned(),
         }

@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use domain::ProcessType;
-use domain::build::{BuildKind, OneOff};
+use domain::build::{BuildJob, BuildKind, OneOff};
 use domain::registry_access::cache_repository;
+use domain::{AppName, ProcessType};
 use engine::{JobError, Jobs as _};
+use engine_kubernetes::KubernetesJobs;
 use oci::Access;
 use tokio::sync::mpsc;
 
 use crate::one_off::one_off;
-use crate::sources::{OUTWARD_LINKS, source, source_with_links};
+use crate::registry::apply;
+use crate::sources::{OUTWARD_LINKS, run_build, source, source_with_links};
 use crate::world::{World, job, jobs};
 
 const PROCFILE_APP: &[(&str, &str)] =
@@ -183,25 +185,66 @@ async fn a_cache_is_kept_for_the_next_build_until_one_goes_without() {
     let mut job = job(BuildKind::Buildpack);
     let hook = "#!/bin/bash\necho \"kept: [$(cat /workspace/cache/stamp 2>/dev/null)]\"\necho one >/workspace/cache/stamp\n";
     let files = [PROCFILE_APP, &[("bin/pre-compile", hook)]].concat();
-    let has_cache = async || {
-        let repository = world.registry.repository(&cache_repository(&job.app), Access::Pull);
-        repository.has_manifest("latest").await.expect("the registry answers")
-    };
 
     for kept in ["kept: []", "kept: [one]"] {
         let (built, output) = world.build(&job, &files).await;
         built.unwrap_or_else(|error| panic!("{error}: {output}"));
         assert!(output.contains(kept), "{output}");
-        assert!(has_cache().await, "{output}");
+        assert!(has_cache(&world, &job.app).await, "{output}");
     }
-    let app = job.app.clone();
     job.cache = false;
     let (built, output) = world.build(&job, &files).await;
 
     built.unwrap_or_else(|error| panic!("{error}: {output}"));
     assert!(output.contains("kept: []"), "{output}");
-    let repository = world.registry.repository(&cache_repository(&app), Access::Pull);
-    assert!(!repository.has_manifest("latest").await.expect("the registry answers"));
+    assert!(!has_cache(&world, &job.app).await);
+}
+
+#[tokio::test]
+async fn of_all_caches_the_least_recently_used_go_and_first_those_of_an_earlier_process() {
+    let world = World::with(|settings| settings.build_caches.count_max = 2).await;
+    let hook = "#!/bin/bash\necho one >/workspace/cache/stamp\n";
+    let files = [PROCFILE_APP, &[("bin/pre-compile", hook)]].concat();
+    let build = async |jobs: &KubernetesJobs, job: &BuildJob| {
+        let (built, output) = run_build(|output| jobs.build(job, source(&files), output)).await;
+        built.unwrap_or_else(|error| panic!("{error}: {output}"));
+        assert!(has_cache(&world, &job.app).await, "{output}");
+    };
+    let [earlier, first, second, third] = [(); 4].map(|()| job(BuildKind::Buildpack));
+    build(&world.jobs, &earlier).await;
+    // Apps of earlier processes are known by their namespaces.
+    let (app, prefix) = (&earlier.app, &world.settings.namespace_prefix);
+    apply(&format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {prefix}{app}\n  labels:\n    heritage: deis\n    \
+         app: {app}\n"
+    ));
+    let jobs = jobs(&world.settings).await;
+
+    build(&jobs, &first).await;
+    build(&jobs, &second).await;
+    cache_goes(&world, &earlier.app).await;
+    assert!(has_cache(&world, &first.app).await && has_cache(&world, &second.app).await);
+
+    build(&jobs, &first).await;
+    build(&jobs, &third).await;
+    cache_goes(&world, &second.app).await;
+    assert!(has_cache(&world, &first.app).await && has_cache(&world, &third.app).await);
+}
+
+async fn has_cache(world: &World, app: &AppName) -> bool {
+    let repository = world.registry.repository(&cache_repository(app), Access::Pull);
+    repository.has_manifest("latest").await.expect("the registry answers")
+}
+
+/// Waits until the cache is gone: bounds are enforced after a build has ended.
+async fn cache_goes(world: &World, app: &AppName) {
+    for _ in 0..300 {
+        if !has_cache(world, app).await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the cache of {app} is still there");
 }
 
 #[tokio::test]

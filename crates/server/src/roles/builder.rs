@@ -1,6 +1,7 @@
 //! `workflow builder`: git over SSH, and builds as jobs of the cluster.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +14,9 @@ use super::{RoleSettings, everywhere, git_hook_command};
 use crate::health;
 use crate::process::{self, Process};
 use crate::settings::{BuildSettings, ClusterSettings, LinesSettings, check_domain, key_in};
+
+/// Accepted bounds of the build caches of all apps: 64 MiB to 1 PiB.
+const CACHES_MIB: RangeInclusive<u64> = 64..=1 << 30;
 
 /// Takes pushes over SSH, has them built and released.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,6 +45,14 @@ pub struct BuilderRole {
     #[arg(long, env = "WORKFLOW_BUILDER_KEY_FILE")]
     builder_key_file: PathBuf,
 
+    /// Build caches of all apps in the registry, in MiB; those that were not used for the longest time go first.
+    #[arg(long, env = "WORKFLOW_BUILD_CACHES_SIZE_MAX", default_value_t = 102_400)]
+    build_caches_size_max: u64,
+
+    /// Most build caches in the registry.
+    #[arg(long, env = "WORKFLOW_BUILD_CACHES_MAX", default_value_t = 1_000)]
+    build_caches_max: usize,
+
     #[command(flatten)]
     lines: LinesSettings,
 
@@ -59,6 +71,14 @@ impl BuilderRole {
         check_domain(&self.domain)?;
         self.lines.client()?;
         self.build.check()?;
+        let (mib, range) = (self.build_caches_size_max, CACHES_MIB);
+        ensure!(
+            range.contains(&mib),
+            "--build-caches-size-max {mib}: expected {} to {} MiB",
+            range.start(),
+            range.end()
+        );
+        ensure!(self.build_caches_max > 0, "--build-caches-max 0: expected at least 1");
         self.cluster.check()?;
         if let Some(folder) = &self.host_keys_dir {
             ensure!(folder.is_dir(), "--host-keys-dir {}: expected a folder", folder.display());
@@ -73,7 +93,9 @@ impl BuilderRole {
     async fn serve(&self) -> anyhow::Result<()> {
         let mut process = Process::new()?;
         let client = engine_kubernetes::connect().await?;
-        let settings = self.cluster.engine(&self.domain, &self.build)?;
+        let mut settings = self.cluster.engine(&self.domain, &self.build)?;
+        settings.build_caches.all_bytes_max = self.build_caches_size_max << 20;
+        settings.build_caches.count_max = self.build_caches_max;
         let bundles = KubernetesBundles::new(settings.registry.clone());
         let jobs = KubernetesJobs::new(client, settings, self.cluster.pod_name.clone());
         let left = jobs.clone();

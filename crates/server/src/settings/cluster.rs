@@ -206,6 +206,7 @@ impl ClusterSettings {
             build_env: build.variables()?,
             build_memory_bytes: build.memory_mib << 20,
             build_disk_bytes: build.disk_mib << 20,
+            build_caches: usual.build_caches,
             build_frontends: build.frontends,
             slug_bytes_max: build.slug_mib_max << 20,
             job_start_seconds: self.job_start_timeout,
