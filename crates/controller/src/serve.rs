@@ -25,6 +25,7 @@ pub fn api_limits(connections_max: usize, trusted_proxies: Vec<Network>) -> Http
             bytes_max: BODY_BYTES_MAX as u64,
             held_bytes_max: 32 << 20,
             held_bytes_by_source_max: 8 << 20,
+            held_bytes_by_user_max: 8 << 20,
             ..BodyLimits::default()
         }),
         trusted_proxies,

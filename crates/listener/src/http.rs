@@ -1,10 +1,10 @@
 //! An HTTP/1.1 server with limits, for every listener but the router's.
 //!
 //! Bounded are connections and requests under way, in all and by source; heads in bytes and seconds; bodies in bytes
-//! (each, in all and by source) and seconds. While a request is still coming it costs its buffers and nothing else: the
-//! handler is called once the head and a small body are there. Where there is no room, connections that wait for their
-//! client are closed first, the oldest of the source that has most of them: for a request, for more of a body, or that
-//! an answer is taken. So who connects gets a turn, however many half-sent requests are held open.
+//! (each, in all, by source and by user) and seconds. While a request is still coming it costs its buffers and nothing
+//! else: the handler is called once the head and a small body are there. Where there is no room, connections that wait
+//! for their client are closed first, the oldest of the source that has most of them: for a request, for more of a
+//! body, or that an answer is taken. So who connects gets a turn, however many half-sent requests are held open.
 
 mod body;
 mod connections;

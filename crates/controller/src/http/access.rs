@@ -8,7 +8,7 @@ use domain::AppName;
 use domain::access::{AccessRule, Relation};
 use jiff::Timestamp;
 use listener::Source;
-use listener::http::{PeerSource, forwarded_for};
+use listener::http::{PeerSource, RequestHandle, forwarded_for};
 use store::UserRecord;
 use subtle::ConstantTimeEq as _;
 
@@ -85,6 +85,9 @@ pub(crate) async fn admit(
         return Err(ApiError::forbidden());
     }
     if let Some((caller, token)) = caller {
+        if let Some(handle) = request.extensions().get::<RequestHandle>() {
+            handle.set_user(caller.name());
+        }
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(token);
     }

@@ -48,8 +48,7 @@ impl FromRequest<Controller> for RawBody {
         let bytes = read.map_err(|refused| match refused.status() {
             _ if let Some(error) = RequestBodyError::within(&refused) => {
                 let refused = ApiError::detail(error.status(), error.to_string());
-                let is_full = matches!(error, RequestBodyError::NoRoom | RequestBodyError::NoRoomForSource);
-                if is_full { refused.after(1) } else { refused }
+                if error.is_out_of_room() { refused.after(1) } else { refused }
             }
             StatusCode::PAYLOAD_TOO_LARGE => {
                 let detail = format!("Request body is larger than {BODY_BYTES_MAX} bytes.");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -11,6 +12,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::platform::{Answer, PASSWORD, TestPlatform, request};
 
@@ -200,4 +202,43 @@ async fn a_body_over_the_bound_is_413_with_a_sentence_over_a_connection_too() {
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
         assert!(answer.ends_with(r#"{"detail":"Request body is larger than 2097152 bytes."}"#), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn large_requests_of_one_user_from_many_addresses_leave_room_for_others() {
+    let platform = TestPlatform::new().await;
+    let (alice, bob) = (platform.user("alice").await, platform.user("bob").await);
+    let address = platform.serve().await;
+    let large = |token: &str, source: u8, sent: usize| {
+        let head = format!(
+            "POST /v2/keys/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: token {token}\r\n\
+             X-Forwarded-For: 192.0.2.{source}\r\nContent-Type: application/json\r\nContent-Length: 2000000\r\n\r\n"
+        );
+        head + &" ".repeat(sent)
+    };
+    let mut held = Vec::new();
+    for source in 1..=4 {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream.write_all(large(&alice, source, 1_900_000).as_bytes()).await.expect("it is taken");
+        held.push(stream);
+    }
+    let once = async |status: u16| loop {
+        let answer = ask(address, &large(&alice, 5, 2_000_000)).await;
+        if answer.starts_with(&format!("HTTP/1.1 {status} ")) {
+            break answer;
+        }
+    };
+
+    // Her requests hold their memory once another one is refused.
+    let refused = timeout(Duration::from_secs(60), once(429)).await.expect("she has a share");
+    assert!(refused.contains("\r\nretry-after: 1\r\n"), "{refused}");
+    assert!(
+        refused.ends_with(r#"{"detail":"Too many large requests of this user, try again in a moment."}"#),
+        "{refused}"
+    );
+    let others = ask(address, &large(&bob, 1, 2_000_000)).await;
+    assert!(others.starts_with("HTTP/1.1 400 ") && others.contains("JSON parse error"), "{others}");
+
+    drop(held);
+    timeout(Duration::from_secs(60), once(400)).await.expect("it is given back");
 }

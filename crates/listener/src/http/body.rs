@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,10 +22,11 @@ use crate::Source;
 /// A body of so many bytes is received before the handler is called, and takes nothing from the room for bodies: the
 /// number of connections bounds these.
 pub const SMALL_BODY_BYTES: usize = 16 << 10;
-/// Bytes read and discarded of a body that is too large, so that its sender reads the response.
-const THROWN_AWAY_BYTES_MAX: u64 = 16 << 20;
+/// Bytes read and discarded of a body that is too large, or for which there is no room, so that its sender reads the
+/// response.
+const DISCARDED_BYTES_MAX: u64 = 16 << 20;
 /// And how long that may take.
-const THROWN_AWAY_WITHIN: Duration = Duration::from_secs(3);
+const DISCARDED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Bounds of bodies that handlers read whole.
 #[derive(Debug, Clone)]
@@ -36,6 +37,9 @@ pub struct BodyLimits {
     pub held_bytes_max: usize,
     /// The same of one source.
     pub held_bytes_by_source_max: usize,
+    /// The same of one user, whatever addresses the requests come from: those that a handler names with
+    /// [`RequestHandle::set_user`].
+    pub held_bytes_by_user_max: usize,
     /// From the end of the head to the end of the body.
     pub timeout: Duration,
 }
@@ -46,6 +50,7 @@ impl Default for BodyLimits {
             bytes_max: 64 << 10,
             held_bytes_max: 16 << 20,
             held_bytes_by_source_max: 16 << 20,
+            held_bytes_by_user_max: 16 << 20,
             timeout: Duration::from_secs(60),
         }
     }
@@ -60,6 +65,8 @@ pub enum RequestBodyError {
     TooSlow(Duration),
     /// Bodies of this source hold all that they may.
     NoRoomForSource,
+    /// Bodies of this user hold all that they may.
+    NoRoomForUser,
     /// All bodies together hold all that they may.
     NoRoom,
     /// The connection broke, or the body is no HTTP.
@@ -72,10 +79,15 @@ impl RequestBodyError {
         match self {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::NoRoomForSource => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoRoomForSource | Self::NoRoomForUser => StatusCode::TOO_MANY_REQUESTS,
             Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) => StatusCode::BAD_REQUEST,
         }
+    }
+
+    /// Returns true if the same request may succeed once others have ended.
+    pub fn is_out_of_room(&self) -> bool {
+        matches!(self, Self::NoRoom | Self::NoRoomForSource | Self::NoRoomForUser)
     }
 
     /// The one that an error is made of, as a library hands it on.
@@ -98,6 +110,9 @@ impl std::fmt::Display for RequestBodyError {
             Self::TooSlow(_) => formatter.write_str("The request took too long."),
             Self::NoRoomForSource => {
                 formatter.write_str("Too many large requests from this address, try again in a moment.")
+            }
+            Self::NoRoomForUser => {
+                formatter.write_str("Too many large requests of this user, try again in a moment.")
             }
             Self::NoRoom => formatter.write_str("Too many large requests at once, try again in a moment."),
             Self::Broken(_) => formatter.write_str("Request body could not be read."),
@@ -124,6 +139,7 @@ pub(super) struct Bodies {
 struct BufferedBytes {
     total: usize,
     by_source: HashMap<Source, usize>,
+    by_user: HashMap<Arc<str>, usize>,
 }
 
 /// What has come of a body before the handler is called.
@@ -136,6 +152,9 @@ pub(super) enum Received {
 pub(super) struct Room {
     bodies: Arc<Bodies>,
     source: Option<Source>,
+    /// Set once it is known, before the body is read.
+    user: OnceLock<Arc<str>>,
+    /// Changed only while `bodies` is locked.
     bytes: AtomicUsize,
 }
 
@@ -181,10 +200,10 @@ impl Bodies {
             Received::Begun { first, body, until } => (first, body, until),
         };
         let source = under_way.client().0;
-        under_way.give_room(Room { bodies: Arc::clone(self), source, bytes: AtomicUsize::new(0) });
+        under_way.give_room(Room::new(Arc::clone(self), source));
         let bytes_max = self.limits.bytes_max;
         let is_too_large = body.size_hint().exact().is_some_and(|length| length > bytes_max);
-        let rest = Rest {
+        let mut rest = Rest {
             first,
             body,
             under_way: under_way.clone(),
@@ -192,41 +211,86 @@ impl Bodies {
             bytes_max,
             timeout: self.limits.timeout,
             until: Box::pin(sleep_until(until)),
-            thrown_away: is_too_large.then_some(0),
+            refusal: None,
         };
+        if is_too_large {
+            rest.refuse(RequestBodyError::TooLarge(bytes_max));
+        }
         RequestBody::new(BodyState::Rest(Box::new(rest)), Some(wait))
     }
 
-    fn take(&self, source: Option<Source>, bytes: usize) -> Result<(), RequestBodyError> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.total + bytes > self.limits.held_bytes_max {
+    fn lock(&self) -> MutexGuard<'_, BufferedBytes> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BufferedBytes {
+    /// Counts bytes. Shares are checked first, so that their errors do not blame others.
+    fn take(
+        &mut self,
+        limits: &BodyLimits,
+        source: Option<Source>,
+        user: Option<&Arc<str>>,
+        bytes: usize,
+    ) -> Result<(), RequestBodyError> {
+        let of_user = user.and_then(|user| self.by_user.get(user)).copied().unwrap_or(0);
+        if user.is_some() && of_user + bytes > limits.held_bytes_by_user_max {
+            return Err(RequestBodyError::NoRoomForUser);
+        }
+        let of_source = source.and_then(|source| self.by_source.get(&source)).copied().unwrap_or(0);
+        if source.is_some() && of_source + bytes > limits.held_bytes_by_source_max {
+            return Err(RequestBodyError::NoRoomForSource);
+        }
+        if self.total + bytes > limits.held_bytes_max {
             return Err(RequestBodyError::NoRoom);
         }
+        self.total += bytes;
         if let Some(source) = source {
-            let of_source = held.by_source.entry(source).or_default();
-            if *of_source + bytes > self.limits.held_bytes_by_source_max {
-                return Err(RequestBodyError::NoRoomForSource);
-            }
-            *of_source += bytes;
+            self.by_source.insert(source, of_source + bytes);
         }
-        held.total += bytes;
+        if let Some(user) = user {
+            self.by_user.insert(Arc::clone(user), of_user + bytes);
+        }
         Ok(())
     }
 
-    fn give_back(&self, source: Option<Source>, bytes: usize) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.total -= bytes;
-        let Some(source) = source else { return };
-        match held.by_source.get_mut(&source) {
-            Some(of_source) if *of_source > bytes => *of_source -= bytes,
-            _ => drop(held.by_source.remove(&source)),
+    fn give_back(&mut self, source: Option<Source>, user: Option<&Arc<str>>, bytes: usize) {
+        self.total -= bytes;
+        if let Some(source) = source {
+            subtract(&mut self.by_source, &source, bytes);
+        }
+        if let Some(user) = user {
+            subtract(&mut self.by_user, user, bytes);
         }
     }
 }
 
+/// Removes the entry with its last byte.
+fn subtract<K: Eq + std::hash::Hash>(held: &mut HashMap<K, usize>, key: &K, bytes: usize) {
+    match held.get_mut(key) {
+        Some(count) if *count > bytes => *count -= bytes,
+        _ => drop(held.remove(key)),
+    }
+}
+
 impl Room {
+    fn new(bodies: Arc<Bodies>, source: Option<Source>) -> Self {
+        Self { bodies, source, user: OnceLock::new(), bytes: AtomicUsize::new(0) }
+    }
+
+    /// Counts it in the user's share, with the bytes that it holds already.
+    pub(super) fn set_user(&self, user: &str) {
+        let user = Arc::<str>::from(user);
+        let mut held = self.bodies.lock();
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        if self.user.set(Arc::clone(&user)).is_ok() && bytes > 0 {
+            *held.by_user.entry(user).or_default() += bytes;
+        }
+    }
+
     fn take(&self, bytes: usize) -> Result<(), RequestBodyError> {
-        self.bodies.take(self.source, bytes)?;
+        let mut held = self.bodies.lock();
+        held.take(&self.bodies.limits, self.source, self.user.get(), bytes)?;
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
@@ -240,7 +304,10 @@ impl std::fmt::Debug for Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.bodies.give_back(self.source, *self.bytes.get_mut());
+        let bytes = *self.bytes.get_mut();
+        if bytes > 0 {
+            self.bodies.lock().give_back(self.source, self.user.get(), bytes);
+        }
     }
 }
 
@@ -266,8 +333,13 @@ struct Rest {
     bytes_max: u64,
     timeout: Duration,
     until: Pin<Box<Sleep>>,
-    /// Bytes thrown away since it is known to be too large.
-    thrown_away: Option<u64>,
+    refusal: Option<Refusal>,
+}
+
+/// Why no more of a body is handed on: the error comes once the rest has been discarded.
+struct Refusal {
+    error: RequestBodyError,
+    discarded_bytes: u64,
 }
 
 impl RequestBody {
@@ -288,27 +360,36 @@ impl Rest {
                 None => match ready!(self.poll_piece(context)) {
                     Some(Ok(piece)) => piece,
                     Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                    None if self.thrown_away.is_some() => return Poll::Ready(Some(Err(self.too_large()))),
-                    None => return Poll::Ready(None),
+                    None => return Poll::Ready(self.refusal.take().map(|refusal| Err(refusal.error))),
                 },
             };
             self.received += piece.len() as u64;
-            if self.received > self.bytes_max && self.thrown_away.is_none() {
-                self.thrown_away = Some(0);
-            }
-            if let Some(thrown_away) = &mut self.thrown_away {
-                if *thrown_away == 0 {
-                    self.until.as_mut().reset(Instant::now() + THROWN_AWAY_WITHIN);
+            if self.refusal.is_none() {
+                match self.take(piece.len()) {
+                    Ok(()) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
+                    Err(error) => self.refuse(error),
                 }
-                *thrown_away += piece.len() as u64;
-                if *thrown_away > THROWN_AWAY_BYTES_MAX {
-                    return Poll::Ready(Some(Err(self.too_large())));
-                }
-                continue;
             }
-            let taken = self.under_way.room().map_or(Ok(()), |room| room.take(piece.len()));
-            return Poll::Ready(Some(taken.map(|()| Frame::data(piece))));
+            let discarded = |refusal: &mut Refusal| {
+                refusal.discarded_bytes += piece.len() as u64;
+                refusal.discarded_bytes > DISCARDED_BYTES_MAX
+            };
+            if let Some(refusal) = self.refusal.take_if(discarded) {
+                return Poll::Ready(Some(Err(refusal.error)));
+            }
         }
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), RequestBodyError> {
+        if self.received > self.bytes_max {
+            return Err(RequestBodyError::TooLarge(self.bytes_max));
+        }
+        self.under_way.room().map_or(Ok(()), |room| room.take(bytes))
+    }
+
+    fn refuse(&mut self, error: RequestBodyError) {
+        self.until.as_mut().reset(Instant::now() + DISCARDED_WITHIN);
+        self.refusal = Some(Refusal { error, discarded_bytes: 0 });
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, RequestBodyError>>> {
@@ -325,18 +406,13 @@ impl Rest {
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
                     ready!(self.until.as_mut().poll(context));
-                    let error = match self.thrown_away {
-                        Some(_) => self.too_large(),
-                        None => RequestBodyError::TooSlow(self.timeout),
-                    };
-                    return Poll::Ready(Some(Err(error)));
+                    let refused = self.refusal.take().map(|refusal| refusal.error);
+                    return Poll::Ready(Some(
+                        Err(refused.unwrap_or(RequestBodyError::TooSlow(self.timeout))),
+                    ));
                 }
             }
         }
-    }
-
-    fn too_large(&self) -> RequestBodyError {
-        RequestBodyError::TooLarge(self.bytes_max)
     }
 }
 

@@ -55,6 +55,14 @@ impl RequestHandle {
         self.0.client
     }
 
+    /// Counts its body in the share of this user, besides that of its source. To be called before the body is read.
+    pub fn set_user(&self, user: &str) {
+        // A small body takes nothing from the room.
+        if let Some(room) = self.room() {
+            room.set_user(user);
+        }
+    }
+
     /// Gives it room for a large body.
     pub(super) fn give_room(&self, room: Room) {
         // A request has one body.
