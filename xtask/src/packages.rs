@@ -14,6 +14,7 @@ pub const MMDEBSTRAP: (&str, &str) = ("mmdebstrap", "mmdebstrap");
 pub const C_COMPILER: (&str, &str) = ("cc", "build-essential");
 pub const POSTGRESQL: (&str, &str) = ("initdb", "postgresql");
 pub const SLAPD: (&str, &str) = ("slapd", "slapd");
+pub const DNSMASQ: (&str, &str) = ("dnsmasq", "dnsmasq-base");
 pub const PIP: (&str, &str) = ("pip3", "python3-pip");
 pub const CONTAINERD: (&str, &str) = ("containerd", "containerd");
 pub const RUNC: (&str, &str) = ("runc", "runc");

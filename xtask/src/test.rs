@@ -80,9 +80,11 @@ impl Test {
 }
 
 fn install() -> anyhow::Result<()> {
-    use packages::{C_COMPILER, CURL, DOCKER, GIT, MMDEBSTRAP, OPENSSL, POSTGRESQL, SLAPD, SSH, SSH_KEYGEN};
+    use packages::{
+        C_COMPILER, CURL, DNSMASQ, DOCKER, GIT, MMDEBSTRAP, OPENSSL, POSTGRESQL, SLAPD, SSH, SSH_KEYGEN,
+    };
     packages::ensure(&[
-        DOCKER, GIT, SSH, SSH_KEYGEN, CURL, OPENSSL, MMDEBSTRAP, C_COMPILER, POSTGRESQL, SLAPD,
+        DOCKER, GIT, SSH, SSH_KEYGEN, CURL, OPENSSL, MMDEBSTRAP, C_COMPILER, POSTGRESQL, SLAPD, DNSMASQ,
     ])?;
     // Behind the router, requests must mean the same to each of these servers.
     packages::ensure(&[

@@ -64,6 +64,9 @@ const CONFINED: &[(&str, &str)] = &[
     ("tokio-tungstenite", "api controller"),
     // Logins by a directory.
     ("ldap3", "controller"),
+    // Proofs of domains: the only resolver besides the system's.
+    ("hickory-resolver", "controller"),
+    ("resolv-conf", "controller"),
     // The user's own terminal; sockets that a restarted program takes over; limits of a process that was started.
     ("rustix", "builder deis workflow"),
     ("kube", "engine-kubernetes"),

@@ -11,6 +11,9 @@ const SESSIONS_MAX: UserShares = UserShares { total: 100, by_user: 20 };
 /// One-off processes with a waiting client.
 const RUNS_MAX: UserShares = UserShares { total: 200, by_user: 40 };
 
+/// Lookups in the DNS.
+const LOOKUPS_MAX: UserShares = UserShares { total: 64, by_user: 8 };
+
 #[derive(Debug, Clone, Copy)]
 struct UserShares {
     total: usize,
@@ -23,6 +26,7 @@ pub(crate) struct ConcurrencyLimits {
     pub(crate) followers: ConcurrencyLimit,
     pub(crate) sessions: ConcurrencyLimit,
     pub(crate) runs: ConcurrencyLimit,
+    pub(crate) lookups: ConcurrencyLimit,
 }
 
 impl Default for ConcurrencyLimits {
@@ -31,6 +35,7 @@ impl Default for ConcurrencyLimits {
             followers: ConcurrencyLimit::new(FOLLOWERS_MAX),
             sessions: ConcurrencyLimit::new(SESSIONS_MAX),
             runs: ConcurrencyLimit::new(RUNS_MAX),
+            lookups: ConcurrencyLimit::new(LOOKUPS_MAX),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod crashes;
 mod deploy_hooks;
 pub mod deployer;
 pub mod directory;
+pub mod dns;
 mod http;
 mod logger;
 mod logins;

@@ -9,6 +9,7 @@ use domain::domains::DOMAINS_PER_APP;
 pub use domain::users::RegistrationMode;
 
 use crate::directory::Directory;
+use crate::dns::DnsServers;
 use crate::password_policy::PasswordPolicy;
 
 /// A text that must never reach a log.
@@ -47,6 +48,8 @@ pub struct ControllerSettings {
     pub reserved_names: BTreeSet<String>,
     /// Domains that an app may have, its own name among them.
     pub domains_per_app: u32,
+    /// Where the TXT record that proves a domain is looked up before the domain is added; `None` asks for no proof.
+    pub domain_proof: Option<DnsServers>,
     /// Apps are reached as `<app>.<platform_domain>`.
     pub platform_domain: String,
     /// Shared with the builder, for the internal listener.
@@ -126,6 +129,7 @@ impl ControllerSettings {
             password_policy: PasswordPolicy::default(),
             reserved_names: reserved.map(str::to_owned).into(),
             domains_per_app: DOMAINS_PER_APP,
+            domain_proof: None,
             platform_domain: platform_domain.into(),
             builder_key,
             logger_url: None,

@@ -11,7 +11,7 @@ use crate::lookalikes;
 use crate::names::AppName;
 
 /// Longest host name in the DNS, in characters (RFC 1035 2.3.4).
-const NAME_LENGTH_MAX: usize = 253;
+pub(crate) const NAME_LENGTH_MAX: usize = 253;
 /// Longest label, in characters.
 const LABEL_LENGTH_MAX: usize = 63;
 /// Characters that no label may contain: all of ASCII but letters, digits, hyphens, and the underscore of service
@@ -60,6 +60,13 @@ pub enum DomainError {
         "{host} covers names of the platform domain {platform_domain}; choose a wildcard under a domain of your own"
     )]
     CoversPlatform { host: String, platform_domain: String },
+    #[error(
+        "No proof that {owner} controls {host}: {found}. Set it to {value} where you keep the DNS records of {host}, \
+         then try again; it may take minutes until all DNS servers have it"
+    )]
+    Unproven { host: String, owner: String, found: String, value: String },
+    #[error("{host} is too long for a proof: {record} is no name in the DNS")]
+    TooLongToProve { host: String, record: String },
 }
 
 impl DomainName {
@@ -119,13 +126,19 @@ impl DomainName {
         parent.contains('.') && is_below(&self.0, parent)
     }
 
-    fn without_wildcard(&self) -> &str {
+    /// The name without `*.`.
+    pub(crate) fn without_wildcard(&self) -> &str {
         self.0.strip_prefix("*.").unwrap_or(&self.0)
     }
 
     /// A wildcard covers every name below it, however deep.
     fn covers(&self, other: &Self) -> bool {
         self.0.strip_prefix("*.").is_some_and(|parent| is_below(other.as_str(), parent))
+    }
+
+    /// Returns true for the name that the platform gives to the app.
+    pub fn is_own_host_of(&self, app: &AppName, platform_domain: &str) -> bool {
+        self.0 == app.as_str() || self.0 == format!("{app}.{platform_domain}")
     }
 
     /// Refuses names of the platform and of its other apps, wildcards over them, look-alikes of them, and public
@@ -136,8 +149,7 @@ impl DomainName {
     /// [`DomainError::CoversPlatform`], [`DomainError::Platform`], [`DomainError::PublicSuffix`] or
     /// [`DomainError::Lookalike`].
     pub fn check_free_of_platform(&self, app: &AppName, platform_domain: &str) -> Result<(), DomainError> {
-        let own_host = format!("{app}.{platform_domain}");
-        if self.0 == app.as_str() || self.0 == own_host {
+        if self.is_own_host_of(app, platform_domain) {
             return Ok(());
         }
         let covers_platform = self

@@ -19,6 +19,7 @@ pub mod crashes;
 pub mod deploy_hooks;
 pub mod deployment;
 pub mod directory;
+pub mod domain_proofs;
 pub mod domains;
 pub mod edge;
 pub mod hosts;

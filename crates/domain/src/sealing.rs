@@ -158,6 +158,11 @@ impl SealingKeys {
         self.newest.fingerprint(context, plain)
     }
 
+    /// Names by all keys, that of the newest first.
+    pub fn fingerprints(&self, context: &str, plain: &[u8]) -> impl Iterator<Item = String> {
+        [&self.newest].into_iter().chain(&self.older).map(move |key| key.fingerprint(context, plain))
+    }
+
     /// Opens what any of the keys has sealed for the same context.
     ///
     /// # Errors

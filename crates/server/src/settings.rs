@@ -10,6 +10,7 @@ mod build;
 mod cluster;
 mod connections;
 mod deploys;
+mod domain_proofs;
 mod edge;
 mod ldap;
 mod lines;
@@ -28,6 +29,7 @@ pub use build::BuildSettings;
 pub use cluster::{ClusterSettings, Namespaces};
 pub use connections::ConnectionSettings;
 pub use deploys::DeployRules;
+pub use domain_proofs::DomainProofSettings;
 pub use edge::{EdgeSettings, OptionalListen};
 pub use ldap::LdapSettings;
 pub use lines::{LinesSettings, OptionalLines};
@@ -306,6 +308,7 @@ mod tests {
             (vec!["--allow-outbound", "http://x"], "--allow-outbound"),
             (vec!["--password-policy", "maybe"], "--password-policy"),
             (vec!["--app-domains-max", "0"], "--app-domains-max"),
+            (vec!["--dns-servers", "192.0.2.1,192.0.2.2,192.0.2.3,192.0.2.4"], "--dns-servers"),
             (vec!["--build-env", "NOVALUE"], "--build-env"),
             (vec!["--git-memory", "64"], "--git-memory"),
             (vec!["--ssh-trusted-proxies", "lan"], "--ssh-trusted-proxies"),

@@ -1,12 +1,13 @@
 //! Domains: host names that apps claim; the first claim has the name.
 
 use domain::AppName;
-use domain::domains::DomainName;
+use domain::domain_proofs::DomainProof;
+use domain::domains::{DomainError, DomainName};
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use crate::{PageRange, Rows, Store, StoreError, apps, rows};
+use crate::{PageRange, Rows, Store, StoreError, UserRecord, apps, rows};
 
 /// A domain as recorded; `created` is the moment of its claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,15 @@ impl Store {
         }
         write.commit().await?;
         Ok(domain)
+    }
+
+    /// The TXT record that proves a domain for a user. It is derived from the keys, and recorded nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`DomainError::TooLongToProve`].
+    pub fn domain_proof(&self, owner: &UserRecord, domain: &DomainName) -> Result<DomainProof, DomainError> {
+        DomainProof::new(&self.sealing, domain, &owner.username, owner.date_joined)
     }
 
     /// Domains of an app, ordered by text.

@@ -14,6 +14,8 @@ use super::error::ApiError;
 use super::outcome;
 use super::paging::{Paging, wire_time};
 use crate::Controller;
+use crate::concurrency_limits::LimitExceeded;
+use crate::dns::DnsServers;
 
 /// Longest text that is accepted; a text longer than a host name gets the message about that.
 const INPUT_CHARS_MAX: usize = 10_000;
@@ -39,6 +41,15 @@ pub(crate) async fn add(
     let input = fields.text("domain", INPUT_CHARS_MAX);
     fields.finish()?;
     let name = claimable(&controller, &app, &input).map_err(|wrong| refused(&wrong))?;
+    if let Some(servers) = &controller.settings.domain_proof
+        && !name.is_own_host_of(&app, &controller.settings.platform_domain)
+    {
+        // No proof helps with a name that somebody has.
+        if controller.store.domain(name.as_str()).await?.is_some() {
+            return Err(refused(&name.taken(&input)));
+        }
+        prove(&controller, servers, &caller, &app, &name).await?;
+    }
     let new = NewDomain {
         app: app.clone(),
         owner: caller.name().to_owned(),
@@ -80,6 +91,35 @@ fn claimable(controller: &Controller, app: &AppName, input: &str) -> Result<Doma
     let name = DomainName::parse(input)?;
     name.check_free_of_platform(app, &controller.settings.platform_domain)?;
     Ok(name)
+}
+
+/// Looks for the proof that the app's owner controls the domain, whoever adds it.
+async fn prove(
+    controller: &Controller,
+    servers: &DnsServers,
+    caller: &Caller,
+    app: &AppName,
+    name: &DomainName,
+) -> Result<(), ApiError> {
+    let owner = controller.store.app_owner(app).await?.ok_or_else(|| ApiError::missing("App"))?;
+    let owner = controller.store.user(&owner).await?.ok_or_else(|| ApiError::missing("User"))?;
+    let proof = controller.store.domain_proof(&owner, name).map_err(|wrong| refused(&wrong))?;
+    let texts = {
+        let _permit = controller.limits.lookups.acquire(caller.name()).map_err(too_many)?;
+        servers.txt_records(proof.name()).await
+    };
+    let texts = texts.map_err(|error| ApiError::unavailable(proof.unanswered(), error))?;
+    proof.check(&texts).map_err(|wrong| refused(&wrong))
+}
+
+fn too_many(exhausted: LimitExceeded) -> ApiError {
+    let detail = match exhausted {
+        LimitExceeded::Total => "Too many domains are being added at the moment, try again.".to_owned(),
+        LimitExceeded::Share(most) => {
+            format!("You are adding {most} domains, which is the most for one user at a time: try again.")
+        }
+    };
+    ApiError::too_many(detail).after(1)
 }
 
 fn refused(wrong: &DomainError) -> ApiError {

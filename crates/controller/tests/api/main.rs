@@ -19,6 +19,8 @@ mod certs;
 mod config;
 mod conventions;
 mod deploy_hooks;
+mod dnsmasq;
+mod domain_proofs;
 mod domains;
 mod edge;
 mod floods;

@@ -5,7 +5,7 @@ use clap::ArgAction::Set;
 use clap::builder::BoolishValueParser;
 use controller::{ControllerSettings, PasswordPolicy, RegistrationMode, Secret};
 
-use super::{AcmeArguments, DeployRules, LdapSettings};
+use super::{AcmeArguments, DeployRules, DomainProofSettings, LdapSettings};
 
 /// Least default memory limit: with less, ordinary programs do not start.
 const DEFAULT_MEMORY_BYTES_MIN: u64 = 16 << 20;
@@ -37,6 +37,9 @@ pub struct ApiSettings {
     /// Domains that an app may have, its own name among them.
     #[arg(long, env = "WORKFLOW_APP_DOMAINS_MAX", default_value_t = 100)]
     pub app_domains_max: u32,
+
+    #[command(flatten)]
+    pub domain_proof: DomainProofSettings,
 
     /// Seconds that one batch of replicas may take to become ready.
     #[arg(long, env = "DEIS_DEPLOY_TIMEOUT", default_value_t = 120)]
@@ -90,6 +93,7 @@ impl ApiSettings {
         ensure!(self.deploy_timeout > 0, "--deploy-timeout 0: expected at least 1 second");
         let domains = self.app_domains_max;
         ensure!((1..=500).contains(&domains), "--app-domains-max {domains}: expected 1 to 500");
+        self.domain_proof.check()?;
         ensure!(self.builds_kept > 0, "--builds-kept 0: expected at least 1");
         self.default_memory()?;
         self.acme.check()?;
@@ -119,6 +123,7 @@ impl ApiSettings {
             password_policy,
             reserved_names,
             app_domains_max,
+            domain_proof,
             deploy_timeout,
             deploy_batches,
             termination_grace,
@@ -135,6 +140,7 @@ impl ApiSettings {
             password_policy: *password_policy,
             reserved_names: reserved_names.iter().map(|name| name.trim().to_owned()).collect(),
             domains_per_app: *app_domains_max,
+            domain_proof: domain_proof.servers(),
             deploy_timeout_seconds: *deploy_timeout,
             deploy_batches: *deploy_batches,
             grace_seconds: *termination_grace,
