@@ -18,8 +18,9 @@ use crate::{binaries, daemon, images, packages, paths, progress, stack, wire};
 use results::{Counts, Failures, Results};
 pub use run::TestRun;
 
-/// Version of cargo-deny that the checks were written for.
-const CARGO_DENY: &str = "0.20.2";
+/// Tools that check dependencies, with the versions that the checks were written for.
+const CARGO_DENY: (&str, &str) = ("cargo-deny", "0.20.2");
+const CARGO_MACHETE: (&str, &str) = ("cargo-machete", "0.9.2");
 /// Selection of all tests that need no built program.
 const EVERYTHING: &[&str] = &["--workspace", "--exclude=e2e"];
 /// Test programs at once: most wait for containers, servers and clocks more than they compute.
@@ -97,23 +98,28 @@ fn install() -> anyhow::Result<()> {
     // Programs that show the firewall's rules.
     packages::ensure(&[packages::IPROUTE, packages::NFTABLES, packages::IPTABLES])?;
     daemon::ensure_running()?;
-    if cargo_deny().is_file() {
+    [CARGO_DENY, CARGO_MACHETE].into_iter().try_for_each(install_tool)
+}
+
+fn install_tool((name, version): (&str, &str)) -> anyhow::Result<()> {
+    if tool(name).is_file() {
         return Ok(());
     }
-    progress::step("Install cargo-deny", || {
+    progress::step(&format!("Install {name}"), || {
         let root = paths::cache().join("tools");
         // It is fast enough without optimization, and builds in half the time.
-        let install =
-            ["install", "--quiet", "--locked", "--debug", "cargo-deny", "--version", CARGO_DENY, "--root"];
+        let install = ["install", "--quiet", "--locked", "--debug", name, "--version", version, "--root"];
         progress::run(cargo_command(&install).arg(root).env("CARGO_PROFILE_DEV_DEBUG", "0"))
     })
 }
 
-fn cargo_deny() -> PathBuf {
-    paths::cache().join("tools/bin/cargo-deny")
+fn tool(name: &str) -> PathBuf {
+    paths::cache().join("tools/bin").join(name)
 }
 
 fn check_dependencies() -> anyhow::Result<()> {
+    let mut unused = Command::new(tool(CARGO_MACHETE.0));
+    progress::run(unused.arg(paths::checkout())).context("a package does not use a dependency that it names")?;
     progress::run(&mut deny(&["check", "bans", "licenses", "sources"]))?;
     let is_fetched = progress::succeeds(&mut progress::within(FETCH_MAX, &deny(&["fetch", "db"])));
     match advisories() {
@@ -135,7 +141,7 @@ fn check_dependencies() -> anyhow::Result<()> {
 
 /// A command of cargo-deny; its global options come first.
 fn deny(arguments: &[&str]) -> Command {
-    let mut command = Command::new(cargo_deny());
+    let mut command = Command::new(tool(CARGO_DENY.0));
     command.current_dir(paths::checkout()).arg("--log-level=error").args(arguments);
     command
 }
