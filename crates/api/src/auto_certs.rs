@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub const AUTO_CERTS_PATH: &str = "/v2/apps/{app}/certs/auto";
+
 /// Automatic certificates of an app: its choice, and the state of each domain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -36,6 +38,7 @@ pub struct AutoDomain {
 
 /// Body of `POST /v2/apps/{app}/certs/auto/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AutoCertsChange {
     pub enabled: bool,
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub const BUILDS_PATH: &str = "/v2/apps/{app}/builds";
+pub const BUILD_PATH: &str = "/v2/apps/{app}/builds/{uuid}";
+
 /// A build as the API returns it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -26,8 +29,16 @@ pub struct Build {
 
 /// Body of `POST /v2/apps/{app}/builds/`, as the client sends it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NewBuild {
     pub image: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub procfile: BTreeMap<String, String>,
+    /// Without effect, as the next two: only the builder says how an image was built.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sha: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub dockerfile: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<u16>,
 }

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+pub const CERTS_PATH: &str = "/v2/certs";
+pub const CERT_PATH: &str = "/v2/certs/{name}";
+pub const CERT_DOMAINS_PATH: &str = "/v2/certs/{name}/domain";
+pub const CERT_DOMAIN_PATH: &str = "/v2/certs/{name}/domain/{domain}";
+
 /// A certificate as the API returns it, without its PEM texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -37,6 +42,7 @@ pub struct Cert {
 
 /// Body of `POST /v2/certs/`. Neither text is ever answered back.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NewCert {
     /// PEM; a chain may be with it.
     pub certificate: String,
@@ -45,5 +51,6 @@ pub struct NewCert {
     pub name: String,
     /// Adds it even where it has expired.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "schema", schema(nullable))]
     pub force: bool,
 }

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub const DOMAINS_PATH: &str = "/v2/apps/{app}/domains";
+pub const DOMAIN_PATH: &str = "/v2/apps/{app}/domains/{domain}";
+
 /// A domain of an app as the API returns it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -16,6 +19,7 @@ pub struct Domain {
 
 /// Body of `POST …/domains/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NewDomain {
     pub domain: String,
 }

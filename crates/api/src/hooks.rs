@@ -7,11 +7,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub const KEY_PATH: &str = "/v2/hooks/key";
+pub const ACCESS_PATH: &str = "/v2/hooks/access";
+pub const CONFIG_PATH: &str = "/v2/hooks/config";
+pub const BUILD_PATH: &str = "/v2/hooks/build";
+pub const APPS_PATH: &str = "/v2/hooks/apps";
+
 /// Header that carries the builder's key.
 pub const BUILDER_AUTH_HEADER: &str = "X-Deis-Builder-Auth";
 
 /// Body of `POST /v2/hooks/key/`: whose key is this?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct KeyQuestion {
     /// The key as in an authorized_keys line: type, blank, base64.
     pub public: String,
@@ -19,12 +26,14 @@ pub struct KeyQuestion {
 
 /// Answer: the owner of the key. 404 where nobody has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct KeyOwner {
     pub username: String,
 }
 
 /// Body of `POST /v2/hooks/access/`: may this user push to and clone exactly this app?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AccessQuestion {
     pub receive_user: String,
     pub receive_repo: String,
@@ -32,6 +41,7 @@ pub struct AccessQuestion {
 
 /// Answer to [`AccessQuestion`]: 200 with this; 403 or 404 else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RepositoryAccess {
     pub app: String,
     /// Id of the app: an app that was destroyed and made again under its name shares no repository with the old one.
@@ -44,6 +54,7 @@ pub struct RepositoryAccess {
 
 /// Body of `POST /v2/hooks/config/`; the answer is [`crate::config::Config`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ConfigQuestion {
     pub receive_user: String,
     pub receive_repo: String,
@@ -51,6 +62,7 @@ pub struct ConfigQuestion {
 
 /// Body of `POST /v2/hooks/build/`: a build that is done and wants to be released.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct BuildDone {
     pub receive_user: String,
     pub receive_repo: String,
@@ -72,6 +84,7 @@ pub struct BuildDone {
 
 /// Answer to [`BuildDone`], given when the deploy has succeeded; 400 with a detail when it failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct BuildOutcome {
     pub release: ReleasedVersion,
     /// Warning for the pusher of a successful deploy after which nothing serves the app.
@@ -81,12 +94,14 @@ pub struct BuildOutcome {
 
 /// The release that a build became.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ReleasedVersion {
     pub version: u64,
 }
 
 /// Answer of `GET /v2/hooks/apps/`: every app there is, so that the builder can drop what belongs to none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Apps {
     pub apps: Vec<String>,
 }

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+pub const KEYS_PATH: &str = "/v2/keys";
+/// Ids may contain slashes.
+pub const KEY_PATH: &str = "/v2/keys/{*id}";
+
 /// An SSH key as the API returns it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -20,6 +24,7 @@ pub struct Key {
 
 /// Body of `POST /v2/keys/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NewKey {
     pub id: String,
     pub public: String,

@@ -1,7 +1,8 @@
 //! Wire types of the REST API `/v2`, one file per resource, and a typed client (feature `client`).
 //!
 //! Field order is the order on the wire (docs/spec/api.md 4). Times stay texts here: UTC, whole seconds,
-//! `2017-01-14T23:55:59Z`. What a field means and what is allowed in it is decided in `domain`.
+//! `2017-01-14T23:55:59Z`. What a field means and what is allowed in it is decided in `domain`. Paths have their
+//! parameters in braces; the controller's routes and the client's requests are made from them.
 
 pub mod apps;
 pub mod auth;
@@ -33,6 +34,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub const API_VERSION: &str = "2.3";
 /// Version of the platform that provides this API, sent as `DEIS_PLATFORM_VERSION`.
 pub const PLATFORM_VERSION: &str = "2.3.0";
+/// Root of the API, by which clients recognize a controller.
+pub const ROOT_PATH: &str = "/v2/";
+/// Description of the API as OpenAPI.
+pub const OPENAPI_PATH: &str = "/v2/openapi.json";
 /// Results on a page where the request names no `limit`.
 pub const PAGE_LIMIT_DEFAULT: u64 = 100;
 

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub const LOGS_PATH: &str = "/v2/apps/{app}/logs";
+pub const FOLLOW_PATH: &str = "/v2/apps/{app}/logs/follow";
+
 /// A line, a hole in the log, or only a sign that the server is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

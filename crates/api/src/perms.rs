@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+pub const COLLABORATORS_PATH: &str = "/v2/apps/{app}/perms";
+pub const COLLABORATOR_PATH: &str = "/v2/apps/{app}/perms/{username}";
+pub const ADMINISTRATORS_PATH: &str = "/v2/admin/perms";
+pub const ADMINISTRATOR_PATH: &str = "/v2/admin/perms/{username}";
+
 /// `GET /v2/apps/{app}/perms/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -11,6 +16,7 @@ pub struct Collaborators {
 
 /// Body that names a user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Grant {
     pub username: String,
 }

@@ -1,6 +1,19 @@
 //! Pods (docs/spec/api.md 4.11).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+pub const SCALE_PATH: &str = "/v2/apps/{app}/scale";
+pub const PODS_PATH: &str = "/v2/apps/{app}/pods";
+pub const PODS_OF_TYPE_PATH: &str = "/v2/apps/{app}/pods/{type}";
+pub const POD_PATH: &str = "/v2/apps/{app}/pods/{type}/{name}";
+pub const RESTART_PATH: &str = "/v2/apps/{app}/pods/restart";
+pub const RESTART_TYPE_PATH: &str = "/v2/apps/{app}/pods/{type}/restart";
+pub const RESTART_POD_PATH: &str = "/v2/apps/{app}/pods/{type}/{name}/restart";
+
+/// Body of `POST …/scale/`: process types and the wanted pods of each.
+pub type Scale = BTreeMap<String, u32>;
 
 /// A pod as the API returns it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

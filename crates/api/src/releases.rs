@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+pub const RELEASES_PATH: &str = "/v2/apps/{app}/releases";
+pub const RELEASE_PATH: &str = "/v2/apps/{app}/releases/{version}";
+pub const ROLLBACK_PATH: &str = "/v2/apps/{app}/releases/rollback";
+
 /// A release as the API returns it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -26,6 +30,7 @@ pub struct Release {
 
 /// Body of `POST …/releases/rollback/`; without a version the one before the current.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Rollback {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,

@@ -2,12 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+pub const RUN_PATH: &str = "/v2/apps/{app}/run";
+
 /// Body of `POST /v2/apps/{app}/run`: the command of a one-off process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Run {
     pub command: String,
     /// [`BASE64`] asks for the output byte by byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub encoding: Option<String>,
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub const SERVICES_PATH: &str = "/v2/apps/{app}/services";
+
 /// Paths of an app whose requests go to another process type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -20,6 +22,7 @@ pub struct Services {
 
 /// Body of `DELETE /v2/apps/{app}/services/`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ServiceName {
     pub procfile_type: String,
 }

@@ -1,7 +1,9 @@
-//! App settings (docs/spec/api.md 4.16); only what reading needs so far.
+//! App settings (docs/spec/api.md 4.16).
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub const SETTINGS_PATH: &str = "/v2/apps/{app}/settings";
 
 /// Settings of an app as the API returns them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,5 +30,29 @@ pub struct Settings {
     pub access_log: Option<bool>,
     /// The branch whose pushes deploy, `*` for any; null until one was deployed or chosen.
     #[serde(default)]
+    pub git_branch: Option<String>,
+}
+
+/// Body of `POST …/settings/`: settings to change; null removes an entry of an object.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SettingsChange {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routable: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
+    pub whitelist: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
+    pub autoscale: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
+    pub label: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub git_branch: Option<String>,
 }

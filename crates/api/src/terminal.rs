@@ -4,6 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub const RUN_TERMINAL_PATH: &str = "/v2/apps/{app}/run/terminal";
+pub const EXEC_PATH: &str = "/v2/apps/{app}/pods/{type}/{name}/exec";
+
 /// Name and version of the protocol; both sides must name it.
 pub const SUBPROTOCOL: &str = "v1.terminal.deis";
 /// Longest message in either direction.

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub const USERS_PATH: &str = "/v2/users";
+pub const WHOAMI_PATH: &str = "/v2/auth/whoami";
+
 /// An account as the API returns it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

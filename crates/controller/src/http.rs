@@ -1,4 +1,4 @@
-//! The list of routes. `domain::access` has the access rules, `url` checks them.
+//! The list of resources. Each module has the operations of one, beside their handlers: `operation`.
 
 mod access;
 mod access_watch;
@@ -22,6 +22,7 @@ mod keys;
 mod logs;
 mod numbers;
 mod openapi;
+mod operation;
 mod outcome;
 mod paging;
 mod perms;
@@ -44,120 +45,83 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use axum::routing::get;
+use domain::access::AccessRule;
 
 pub(crate) use body::BODY_BYTES_MAX;
 
 use crate::Controller;
 pub(crate) use access_watch::AccessVersion;
-use url::{Url, at};
+use operation::Operation;
+use url::Url;
+
+/// Every resource of the API.
+const RESOURCES: &[fn() -> Vec<Operation>] = &[
+    root::operations,
+    openapi::operations,
+    auth::operations,
+    users::operations,
+    admin_perms::operations,
+    keys::operations,
+    certs::operations,
+    apps::operations,
+    perms::operations,
+    domains::operations,
+    settings::operations,
+    whitelist::operations,
+    tls::operations,
+    auto_certs::operations,
+    services::operations,
+    logs::operations,
+    config::operations,
+    builds::operations,
+    releases::operations,
+    scale::operations,
+    run::operations,
+    sessions::operations,
+    pods::operations,
+    hooks::operations,
+];
 
 /// Everything that users reach. The builder's hooks are not among it.
 pub fn public_router(controller: Controller) -> Router {
     let health = Router::new().route("/healthz", get(health::alive)).route("/readiness", get(health::ready));
-    finished(mounted(public_urls(), health, &controller), controller)
+    finished(mounted(public(), health, &controller), controller)
 }
 
 /// The builder's hooks, for the internal listener only.
 pub fn hooks_router(controller: Controller) -> Router {
-    finished(mounted(hook_urls(), Router::new(), &controller), controller)
+    finished(mounted(hooks(), Router::new(), &controller), controller)
 }
 
-fn public_urls() -> Vec<Url> {
-    [people_urls(), app_urls(), release_urls(), process_urls()].into_iter().flatten().collect()
+/// Method, path and access rule of each operation that users reach, for a test of who is let in.
+pub fn public_operations() -> Vec<(&'static str, &'static str, AccessRule)> {
+    public().iter().map(Operation::row).collect()
 }
 
-/// The root, users and their own resources.
-fn people_urls() -> Vec<Url> {
-    vec![
-        at("/v2/").exactly().get(root::root),
-        at("/v2/openapi.json").exactly().get(openapi::document),
-        at("/v2/auth/register").post(auth::register),
-        at("/v2/auth/login/").exactly().post(auth::login),
-        at("/v2/auth/whoami").get(users::whoami),
-        at("/v2/auth/passwd").post(auth::passwd),
-        at("/v2/auth/tokens/").exactly().post(auth::regenerate).delete(auth::logout),
-        at("/v2/auth/cancel").delete(auth::cancel),
-        at("/v2/users").get(users::list),
-        at("/v2/admin/perms").get(admin_perms::list).post(admin_perms::grant),
-        at("/v2/admin/perms/{username}").delete(admin_perms::revoke),
-        at("/v2/keys").get(keys::list).post(keys::add),
-        at("/v2/keys/{*id}").exactly().get(keys::info).delete(keys::remove),
-        at("/v2/certs").get(certs::list).post(certs::add),
-        at("/v2/certs/{name}").get(certs::info).delete(certs::remove),
-        at("/v2/certs/{name}/domain").post(certs::attach_named),
-        at("/v2/certs/{name}/domain/{domain}").post(certs::attach).delete(certs::detach),
-        at("/v2/apps/{app}/perms").get(perms::list).post(perms::grant),
-        at("/v2/apps/{app}/perms/{username}").delete(perms::revoke),
-    ]
+/// The same for operations of the builder.
+pub fn hook_operations() -> Vec<(&'static str, &'static str, AccessRule)> {
+    hooks().iter().map(Operation::row).collect()
 }
 
-/// Apps, and their settings without a release.
-fn app_urls() -> Vec<Url> {
-    vec![
-        at("/v2/apps").get(apps::list).post(apps::create),
-        at("/v2/apps/{app}").get(apps::info).post(apps::update).delete(apps::delete),
-        at("/v2/apps/{app}/domains").get(domains::list).post(domains::add),
-        at("/v2/apps/{app}/domains/{domain}").delete(domains::remove),
-        at("/v2/apps/{app}/settings").get(settings::info).post(settings::change),
-        at("/v2/apps/{app}/whitelist").get(whitelist::list).post(whitelist::add).delete(whitelist::remove),
-        at("/v2/apps/{app}/tls").get(tls::info).post(tls::change),
-        at("/v2/apps/{app}/certs/auto").get(auto_certs::info).post(auto_certs::change),
-        at("/v2/apps/{app}/services").get(services::list).post(services::set).delete(services::remove),
-        at("/v2/apps/{app}/logs").plain().get(logs::lines),
-        at("/v2/apps/{app}/logs/follow").plain().get(logs::follow),
-    ]
+/// The rule alone decides on which listener an operation is.
+fn public() -> Vec<Operation> {
+    operations().filter(|operation| operation.rule != AccessRule::Builder).collect()
 }
 
-/// Releases, and the resources whose changes make them.
-fn release_urls() -> Vec<Url> {
-    vec![
-        at("/v2/apps/{app}/config").get(config::info).post(config::change),
-        at("/v2/apps/{app}/builds").get(builds::list).post(builds::create),
-        at("/v2/apps/{app}/builds/{uuid}").get(builds::info),
-        at("/v2/apps/{app}/releases").get(releases::list),
-        at("/v2/apps/{app}/releases/rollback").post(releases::rollback),
-        at("/v2/apps/{app}/releases/{version}").get(releases::info),
-    ]
+fn hooks() -> Vec<Operation> {
+    operations().filter(|operation| operation.rule == AccessRule::Builder).collect()
 }
 
-/// Processes.
-fn process_urls() -> Vec<Url> {
-    vec![
-        at("/v2/apps/{app}/scale").post(scale::scale),
-        at("/v2/apps/{app}/run").post(run::run),
-        at("/v2/apps/{app}/run/terminal").plain().get(sessions::run),
-        at("/v2/apps/{app}/pods").get(pods::list),
-        at("/v2/apps/{app}/pods/restart").post(pods::restart),
-        at("/v2/apps/{app}/pods/{type}").get(pods::list_of_type),
-        at("/v2/apps/{app}/pods/{type}/restart").post(pods::restart_type),
-        at("/v2/apps/{app}/pods/{type}/{name}").get(pods::list_named),
-        at("/v2/apps/{app}/pods/{type}/{name}/restart").post(pods::restart_named),
-        at("/v2/apps/{app}/pods/{type}/{name}/exec").plain().get(sessions::exec),
-    ]
+fn operations() -> impl Iterator<Item = Operation> {
+    RESOURCES.iter().flat_map(|operations| operations())
 }
 
-fn hook_urls() -> Vec<Url> {
-    vec![
-        at("/v2/hooks/key").post(hooks::key),
-        at("/v2/hooks/access").post(hooks::access),
-        at("/v2/hooks/config").post(hooks::config),
-        at("/v2/hooks/build").post(builds::pushed),
-        at("/v2/hooks/apps").get(hooks::apps),
-    ]
-}
-
-/// Method and path of everything that users reach, for a test of who is let in.
-pub fn public_methods() -> Vec<(&'static str, &'static str)> {
-    public_urls().iter().flat_map(Url::methods).collect()
-}
-
-/// The same for what the builder reaches.
-pub fn hook_methods() -> Vec<(&'static str, &'static str)> {
-    hook_urls().iter().flat_map(Url::methods).collect()
-}
-
-fn mounted(urls: Vec<Url>, router: Router<Controller>, controller: &Controller) -> Router<Controller> {
-    urls.into_iter().fold(router, |router, url| url.mounted(router, controller))
+fn mounted(
+    operations: Vec<Operation>,
+    router: Router<Controller>,
+    controller: &Controller,
+) -> Router<Controller> {
+    Url::of_all(operations).into_iter().fold(router, |router, url| url.mounted(router, controller))
 }
 
 fn finished(router: Router<Controller>, controller: Controller) -> Router {
@@ -167,4 +131,65 @@ fn finished(router: Router<Controller>, controller: Controller) -> Router {
         .layer(from_fn(answer::whatever_happens))
         .layer(from_fn(headers::complete))
         .with_state(controller)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::access::AccessRule::{Anyone, Builder, OwnApp, OwnAppOrNamed, UseApp, User};
+    use domain::access::Relation;
+
+    use super::*;
+
+    fn rows() -> Vec<(&'static str, &'static str, AccessRule)> {
+        operations().map(|operation| operation.row()).collect()
+    }
+
+    #[test]
+    fn only_registration_login_and_the_description_need_no_credentials() {
+        let open: Vec<_> =
+            rows().into_iter().filter(|(_, _, rule)| *rule == Anyone).map(|row| row.1).collect();
+
+        assert_eq!(open, ["/v2/openapi.json", "/v2/auth/register", "/v2/auth/login/"]);
+    }
+
+    #[test]
+    fn whoever_deletes_something_of_an_app_owns_it() {
+        for (method, path, rule) in rows().iter().filter(|row| row.1.starts_with("/v2/apps/{app}")) {
+            let is_for_collaborators = rule.admits(Relation::Collaborator) && *rule != OwnAppOrNamed;
+            let shares = *path == "/v2/apps/{app}/perms" && *method == "POST";
+            assert_eq!(is_for_collaborators, *method != "DELETE" && !shares, "{method} {path}");
+            assert!(!rule.admits(Relation::Anonymous), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn hooks_are_for_the_builder_and_nothing_else_is() {
+        for (_, path, rule) in rows() {
+            assert_eq!(rule == Builder, path.starts_with("/v2/hooks/"), "{path}");
+        }
+        assert!(!Builder.admits(Relation::Admin));
+    }
+
+    /// Access to a URL is checked before the method.
+    #[test]
+    fn methods_of_one_path_differ_only_in_what_they_ask_of_an_app() {
+        let coarse = |rule: AccessRule| match rule {
+            UseApp | OwnApp | OwnAppOrNamed => User,
+            other => other,
+        };
+        let rows = rows();
+        for (_, path, rule) in &rows {
+            let others = rows.iter().filter(|row| row.1 == *path);
+            assert!(others.into_iter().all(|other| coarse(other.2) == coarse(*rule)), "{path}");
+        }
+    }
+
+    #[test]
+    fn each_method_of_a_path_has_one_row() {
+        let rows = rows();
+        for (place, (method, path, _)) in rows.iter().enumerate() {
+            let again = rows[place + 1..].iter().any(|row| (row.0, row.1) == (*method, *path));
+            assert!(!again, "{method} {path}");
+        }
+    }
 }

@@ -35,7 +35,7 @@ use jiff::Timestamp;
 use store::Store;
 use tokio::sync::{Notify, watch};
 
-pub use http::{hook_methods, hooks_router, public_methods, public_router};
+pub use http::{hook_operations, hooks_router, public_operations, public_router};
 pub use password_policy::{PASSWORD_CHARS_MIN, PasswordPolicy};
 pub use serve::{api_limits, hooks_limits, serve, serve_within};
 pub use settings::{AcmeSettings, ControllerSettings, RegistrationMode, Secret};

@@ -87,6 +87,7 @@ fn register(context: &Context, matches: &Matches) -> CommandResult {
         username: prompt::given_or_word(matches.value("username"), "username: ")?,
         password: new_account_password(matches)?,
         email: prompt::given_or_word(matches.value("email"), "email: ")?,
+        ..Registration::default()
     };
     let refused = |error| Failure::from(error).led_by("Registration failed: ");
     client.register(&registration).map_err(refused)?;
@@ -229,7 +230,7 @@ fn passwd(context: &Context, matches: &Matches) -> CommandResult {
         Some(new_password) => new_password,
         None => confirmed("new password", "--new-password", "Password mismatch, not changing.")?,
     };
-    let change = PasswordChange { username, password, new_password: Some(new_password) };
+    let change = PasswordChange { username, password, new_password };
     let refused = |error| Failure::from(error).led_by("Password change failed: ");
     session.client.change_password(&change).map_err(refused)?;
     sayln!("Password change succeeded.");

@@ -58,7 +58,7 @@ fn create(context: &Context, matches: &Matches) -> CommandResult {
         Some(text) => process_types(text)?,
         None => process_types(&procfile_here()?)?,
     };
-    let build = NewBuild { image: matches.word(0).to_owned(), procfile };
+    let build = NewBuild { image: matches.word(0).to_owned(), procfile, ..NewBuild::default() };
     let progress = Spinner::start(format_args!("Creating build... "));
     session.client.create_build(&session.app, &build)?;
     progress.done(format_args!("done"));

@@ -1,19 +1,32 @@
 //! Administrators of the platform (docs/spec/api.md 4.3). An administrator may demote anyone, also himself.
 
+use api::perms::{ADMINISTRATOR_PATH, ADMINISTRATORS_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use domain::access::AccessRule::Admin;
 use domain::users::USERNAME_LENGTH_MAX;
 use store::StoreError;
 
 use super::body::RawBody;
 use super::error::ApiError;
+use super::operation::{Operation, delete, get, post};
 use super::paging::Paging;
 use super::users::named;
 use crate::Controller;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(ADMINISTRATORS_PATH, Admin, "Lists administrators", list).page::<api::perms::Administrator>(),
+        post(ADMINISTRATORS_PATH, Admin, "Makes a user an administrator", grant)
+            .takes::<api::perms::Grant>()
+            .empty(201),
+        delete(ADMINISTRATOR_PATH, Admin, "Makes an administrator an ordinary user", revoke),
+    ]
+}
+
 /// `GET /v2/admin/perms/`.
-pub(crate) async fn list(
+async fn list(
     State(controller): State<Controller>,
     paging: Paging,
 ) -> Result<Json<api::Page<api::perms::Administrator>>, ApiError> {
@@ -25,10 +38,7 @@ pub(crate) async fn list(
 }
 
 /// `POST /v2/admin/perms/`.
-pub(crate) async fn grant(
-    State(controller): State<Controller>,
-    body: RawBody,
-) -> Result<StatusCode, ApiError> {
+async fn grant(State(controller): State<Controller>, body: RawBody) -> Result<StatusCode, ApiError> {
     let mut fields = body.fields()?;
     let username = fields.text("username", USERNAME_LENGTH_MAX);
     fields.finish()?;
@@ -37,7 +47,7 @@ pub(crate) async fn grant(
 }
 
 /// `DELETE /v2/admin/perms/{username}`, also for who is no administrator.
-pub(crate) async fn revoke(
+async fn revoke(
     State(controller): State<Controller>,
     Path(username): Path<String>,
 ) -> Result<StatusCode, ApiError> {

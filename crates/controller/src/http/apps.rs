@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use api::apps::{APP_PATH, APPS_PATH};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
-use domain::access::AccessRule;
+use domain::access::AccessRule::{self, OwnApp, UseApp, User};
 use domain::app_names::{GENERATED_NAMES, generated_name};
 use domain::lookalikes::is_lookalike;
 use domain::names::APP_NAME_LENGTH_MAX;
@@ -18,6 +19,7 @@ use store::{AppRecord, CreatedApp, StoreError};
 use super::access::{Caller, ThisApp, app_access};
 use super::body::{Fields, RawBody};
 use super::error::ApiError;
+use super::operation::{Operation, delete, get, post};
 use super::outcome;
 use super::paging::{Paging, wire_time};
 use super::users::named;
@@ -27,8 +29,24 @@ const ID_TAKEN: &str = "Application with this id already exists.";
 /// Made-up names that are tried before giving up.
 const GENERATED_TRIES: usize = 50;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(APPS_PATH, User, "Lists apps", list).page::<api::apps::App>(),
+        post(APPS_PATH, User, "Makes an app", create)
+            .takes::<api::apps::NewApp>()
+            .gives::<api::apps::App>(201)
+            .found_by("id"),
+        get(APP_PATH, UseApp, "Shows an app", info).gives::<api::apps::App>(200),
+        // The handler lets only those transfer it who own it.
+        post(APP_PATH, UseApp, "Gives an app to another owner", update)
+            .takes::<api::apps::AppChange>()
+            .empty(200),
+        delete(APP_PATH, OwnApp, "Destroys an app", destroy),
+    ]
+}
+
 /// `GET /v2/apps/`: those that the caller may use, by name.
-pub(crate) async fn list(
+async fn list(
     State(controller): State<Controller>,
     caller: Caller,
     paging: Paging,
@@ -38,7 +56,7 @@ pub(crate) async fn list(
 }
 
 /// `POST /v2/apps/`.
-pub(crate) async fn create(
+async fn create(
     State(controller): State<Controller>,
     caller: Caller,
     body: RawBody,
@@ -58,7 +76,7 @@ pub(crate) async fn create(
 }
 
 /// `GET /v2/apps/{app}/`.
-pub(crate) async fn info(
+async fn info(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
 ) -> Result<Json<api::apps::App>, ApiError> {
@@ -68,7 +86,7 @@ pub(crate) async fn info(
 }
 
 /// `POST /v2/apps/{app}/`: transfers the app to another owner; without one, creates missing objects again.
-pub(crate) async fn update(
+async fn update(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
@@ -93,7 +111,7 @@ pub(crate) async fn update(
 }
 
 /// `DELETE /v2/apps/{app}/`: answers when nothing is left of it.
-pub(crate) async fn delete(
+async fn destroy(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
 ) -> Result<StatusCode, ApiError> {

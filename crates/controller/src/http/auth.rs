@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use domain::access::AccessRule::{Anyone, User};
 use domain::users::{
     self, AddCondition, EMAIL_LENGTH_MAX, PASSWORD_LENGTH_MAX, REAL_NAME_LENGTH_MAX, Registrar,
     USERNAME_LENGTH_MAX,
@@ -15,6 +16,7 @@ use super::access::{Caller, CallerToken, ClientSource, MaybeCaller};
 use super::body::{Fields, RawBody};
 use super::error::ApiError;
 use super::identity::identify;
+use super::operation::{Operation, delete, post};
 use super::users::{named, show};
 use crate::logins::LoginAttempt;
 use crate::password_policy::{PasswordPolicy, WeakPassword};
@@ -23,8 +25,38 @@ use crate::{Controller, tokens};
 const TAKEN: &str = "A user with that username already exists.";
 const NO_LOGIN: &str = "Unable to log in with provided credentials.";
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        // The registration mode has its own say: `domain::users::registration`.
+        post(
+            api::auth::REGISTER_PATH,
+            Anyone,
+            "Makes an account; the first one is an administrator's",
+            register,
+        )
+        .takes::<api::auth::Registration>()
+        .gives::<api::users::User>(201),
+        post(api::auth::LOGIN_PATH, Anyone, "Makes a token", login)
+            .takes::<api::auth::Login>()
+            .gives::<api::auth::Token>(200),
+        post(api::auth::PASSWORD_PATH, User, "Changes a password", passwd)
+            .takes::<api::auth::PasswordChange>()
+            .any(),
+        post(
+            api::auth::TOKENS_PATH,
+            User,
+            "Ends all tokens of an account, or of all, and makes a new one",
+            regenerate,
+        )
+        .takes::<api::auth::TokenChange>()
+        .any(),
+        delete(api::auth::TOKENS_PATH, User, "Ends the token that comes with the request", logout),
+        delete(api::auth::CANCEL_PATH, User, "Ends an account", cancel).takes::<api::auth::Cancellation>(),
+    ]
+}
+
 /// `POST /v2/auth/register/`.
-pub(crate) async fn register(
+async fn register(
     State(controller): State<Controller>,
     MaybeCaller(caller): MaybeCaller,
     ClientSource(place): ClientSource,
@@ -112,7 +144,7 @@ fn check_password(fields: &mut Fields, field: &str, checked: Result<(), WeakPass
 }
 
 /// `POST /v2/auth/login/`. Each login makes a new token; other tokens stay valid.
-pub(crate) async fn login(
+async fn login(
     State(controller): State<Controller>,
     ClientSource(place): ClientSource,
     body: RawBody,
@@ -147,7 +179,7 @@ fn no_login() -> ApiError {
 
 /// `POST /v2/auth/passwd/`. The user's tokens end, and with them sessions and followed logs; the token of the
 /// request stays valid, as clients expect it.
-pub(crate) async fn passwd(
+async fn passwd(
     State(controller): State<Controller>,
     caller: Caller,
     CallerToken(token): CallerToken,
@@ -235,7 +267,7 @@ pub(crate) async fn regenerate(
 }
 
 /// `DELETE /v2/auth/tokens/`: ends the token that comes with the request, and what was opened with it.
-pub(crate) async fn logout(
+async fn logout(
     State(controller): State<Controller>,
     CallerToken(token): CallerToken,
     body: RawBody,
@@ -247,7 +279,7 @@ pub(crate) async fn logout(
 }
 
 /// `DELETE /v2/auth/cancel/`.
-pub(crate) async fn cancel(
+async fn cancel(
     State(controller): State<Controller>,
     caller: Caller,
     body: RawBody,

@@ -1,9 +1,11 @@
 //! Certificates that the platform gets by itself for the domains of an app.
 
+use api::auto_certs::AUTO_CERTS_PATH;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
+use domain::access::AccessRule::UseApp;
 use domain::auto_certs::{DomainState, OrderProgress, ServedCertificate, asked_again, standing};
 use domain::tls::parse_enforcement;
 use jiff::Timestamp;
@@ -12,6 +14,7 @@ use store::AutoDomainRecord;
 use super::access::ThisApp;
 use super::body::RawBody;
 use super::error::ApiError;
+use super::operation::{Operation, get, post};
 use super::outcome;
 use super::paging::wire_time;
 use crate::Controller;
@@ -19,8 +22,23 @@ use crate::Controller;
 const NOT_OFFERED: &str = "This platform gets no certificates by itself: its operator has named no certificate \
     authority (--acme-email).";
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(AUTO_CERTS_PATH, UseApp, "Shows automatic certificates", info)
+            .gives::<api::auto_certs::AutoCerts>(200),
+        post(
+            AUTO_CERTS_PATH,
+            UseApp,
+            "Gets certificates for an app's domains by itself, or no longer",
+            change,
+        )
+        .takes::<api::auto_certs::AutoCertsChange>()
+        .gives::<api::auto_certs::AutoCerts>(201),
+    ]
+}
+
 /// `GET …/certs/auto/`.
-pub(crate) async fn info(
+async fn info(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
 ) -> Result<Json<api::auto_certs::AutoCerts>, ApiError> {

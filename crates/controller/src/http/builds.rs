@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use api::builds::{BUILD_PATH, BUILDS_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use domain::access::AccessRule::{Builder, UseApp};
 use domain::branch::{DeployBranch, REF_NAME_BYTES_MAX};
 use domain::build::Build;
 use domain::image_reference::ImageReference;
@@ -19,6 +21,7 @@ use super::access::{Caller, ThisApp};
 use super::body::{Fields, RawBody};
 use super::error::ApiError;
 use super::hooks::PushTarget;
+use super::operation::{Operation, get, post};
 use super::outcome;
 use super::paging::{Paging, wire_time};
 use crate::Controller;
@@ -29,8 +32,22 @@ const SHA_CHARS_MAX: usize = 40;
 /// Longest text in `dockerfile`, of which only the presence counts.
 const DOCKERFILE_CHARS_MAX: usize = 1 << 20;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(BUILDS_PATH, UseApp, "Lists builds", list).page::<api::builds::Build>(),
+        post(BUILDS_PATH, UseApp, "Releases an image", create)
+            .takes::<api::builds::NewBuild>()
+            .gives::<api::builds::Build>(201)
+            .found_by("uuid"),
+        get(BUILD_PATH, UseApp, "Shows a build", info).gives::<api::builds::Build>(200),
+        post(api::hooks::BUILD_PATH, Builder, "Releases what the builder has made of a push", pushed)
+            .takes::<api::hooks::BuildDone>()
+            .gives::<api::hooks::BuildOutcome>(200),
+    ]
+}
+
 /// `GET …/builds/`, newest first.
-pub(crate) async fn list(
+async fn list(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     paging: Paging,
@@ -40,7 +57,7 @@ pub(crate) async fn list(
 }
 
 /// `GET …/builds/{uuid}`.
-pub(crate) async fn info(
+async fn info(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     Path((_, uuid)): Path<(String, String)>,
@@ -50,7 +67,7 @@ pub(crate) async fn info(
 }
 
 /// `POST …/builds/`: releases an image that the user brings; answers when it runs.
-pub(crate) async fn create(
+async fn create(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
@@ -71,7 +88,7 @@ pub(crate) async fn create(
 }
 
 /// `POST /v2/hooks/build/`: releases what the builder has made of a push.
-pub(crate) async fn pushed(
+async fn pushed(
     State(controller): State<Controller>,
     body: RawBody,
 ) -> Result<Json<api::hooks::BuildOutcome>, ApiError> {

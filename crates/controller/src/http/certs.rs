@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use api::certs::{CERT_DOMAIN_PATH, CERT_DOMAINS_PATH, CERT_PATH, CERTS_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::AppName;
-use domain::access::AccessRule;
+use domain::access::AccessRule::{self, User};
 use domain::certs::{CERT_NAME_LENGTH_MAX, CertFacts, Pair, check_name};
 use domain::domains::DomainName;
 use jiff::Timestamp;
@@ -16,6 +17,7 @@ use store::{CertRecord, DomainRecord, NewCert, StoreError};
 use super::access::{Caller, app_access};
 use super::body::{Fields, RawBody};
 use super::error::ApiError;
+use super::operation::{Operation, delete, get, post};
 use super::outcome;
 use super::paging::{Paging, wire_time};
 use crate::Controller;
@@ -29,8 +31,26 @@ const NAME_TAKEN: &str = "certificate with this name already exists.";
 const NO_MATCH: &str = "Certificate and private key do not match!";
 const ATTACHED_ALREADY: &str = "Domain already has a certificate attached to it";
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(CERTS_PATH, User, "Lists certificates", list).page::<api::certs::Cert>(),
+        post(CERTS_PATH, User, "Adds a certificate with its key, both PEM", add)
+            .takes::<api::certs::NewCert>()
+            .gives::<api::certs::Cert>(201)
+            .found_by("name"),
+        get(CERT_PATH, User, "Shows a certificate", info).gives::<api::certs::Cert>(200),
+        delete(CERT_PATH, User, "Removes a certificate", remove),
+        // The certificate must be the caller's, the domain that of an app that they may use.
+        post(CERT_DOMAINS_PATH, User, "Attaches a certificate to a domain", attach_named)
+            .takes::<api::domains::NewDomain>()
+            .empty(201),
+        post(CERT_DOMAIN_PATH, User, "Attaches a certificate to a domain", attach).empty(201),
+        delete(CERT_DOMAIN_PATH, User, "Detaches a certificate from a domain", detach),
+    ]
+}
+
 /// `GET /v2/certs/`, by name.
-pub(crate) async fn list(
+async fn list(
     State(controller): State<Controller>,
     caller: Caller,
     paging: Paging,
@@ -40,7 +60,7 @@ pub(crate) async fn list(
 }
 
 /// `POST /v2/certs/`.
-pub(crate) async fn add(
+async fn add(
     State(controller): State<Controller>,
     caller: Caller,
     body: RawBody,
@@ -54,7 +74,7 @@ pub(crate) async fn add(
 }
 
 /// `GET /v2/certs/{name}`.
-pub(crate) async fn info(
+async fn info(
     State(controller): State<Controller>,
     caller: Caller,
     Path(name): Path<String>,
@@ -63,7 +83,7 @@ pub(crate) async fn info(
 }
 
 /// `DELETE /v2/certs/{name}`, also from the domains that it is attached to.
-pub(crate) async fn remove(
+async fn remove(
     State(controller): State<Controller>,
     caller: Caller,
     Path(name): Path<String>,
@@ -90,7 +110,7 @@ async fn apps_of(controller: &Controller, domains: &[String]) -> Result<BTreeSet
 }
 
 /// `POST /v2/certs/{name}/domain/` with the domain in the body.
-pub(crate) async fn attach_named(
+async fn attach_named(
     State(controller): State<Controller>,
     caller: Caller,
     Path(name): Path<String>,
@@ -107,7 +127,7 @@ pub(crate) async fn attach_named(
 }
 
 /// `POST /v2/certs/{name}/domain/{domain}`.
-pub(crate) async fn attach(
+async fn attach(
     State(controller): State<Controller>,
     caller: Caller,
     Path((name, domain)): Path<(String, String)>,
@@ -117,7 +137,7 @@ pub(crate) async fn attach(
 }
 
 /// `DELETE /v2/certs/{name}/domain/{domain}`.
-pub(crate) async fn detach(
+async fn detach(
     State(controller): State<Controller>,
     caller: Caller,
     Path((name, domain)): Path<(String, String)>,

@@ -1,9 +1,11 @@
 //! Config: values, limits, tags, registry, health checks (docs/spec/api.md 4.7). The rules are in `domain::config`.
 
+use api::config::CONFIG_PATH;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
+use domain::access::AccessRule::UseApp;
 use domain::config::{Config, ConfigPatch, Healthchecks, Texts};
 use serde_json::{Map, Value};
 use store::{ConfigRecord, ReleaseChange};
@@ -11,12 +13,22 @@ use store::{ConfigRecord, ReleaseChange};
 use super::access::{Caller, ThisApp};
 use super::body::RawBody;
 use super::error::ApiError;
+use super::operation::{Operation, get, post};
 use super::outcome;
 use super::paging::wire_time;
 use crate::Controller;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(CONFIG_PATH, UseApp, "Shows the config", info).gives::<api::config::Config>(200),
+        post(CONFIG_PATH, UseApp, "Changes the config, which makes a release; null removes an entry", change)
+            .takes::<api::config::ConfigChange>()
+            .gives::<api::config::Config>(201),
+    ]
+}
+
 /// `GET …/config/`: that of the newest release that has not failed.
-pub(crate) async fn info(
+async fn info(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
 ) -> Result<Json<api::config::Config>, ApiError> {

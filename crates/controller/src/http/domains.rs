@@ -1,9 +1,11 @@
 //! Domains of an app (docs/spec/api.md 4.14). `domain::domains` decides about claims.
 
+use api::domains::{DOMAIN_PATH, DOMAINS_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::AppName;
+use domain::access::AccessRule::{OwnApp, UseApp};
 use domain::domains::{DomainError, DomainName};
 use jiff::Timestamp;
 use store::{DomainRecord, NewDomain, StoreError};
@@ -11,6 +13,7 @@ use store::{DomainRecord, NewDomain, StoreError};
 use super::access::{Caller, ThisApp};
 use super::body::RawBody;
 use super::error::ApiError;
+use super::operation::{Operation, delete, get, post};
 use super::outcome;
 use super::paging::{Paging, wire_time};
 use crate::Controller;
@@ -20,8 +23,19 @@ use crate::dns::DnsServers;
 /// Longest text that is accepted; a text longer than a host name gets the message about that.
 const INPUT_CHARS_MAX: usize = 10_000;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(DOMAINS_PATH, UseApp, "Lists domains", list).page::<api::domains::Domain>(),
+        post(DOMAINS_PATH, UseApp, "Adds a domain", add)
+            .takes::<api::domains::NewDomain>()
+            .gives::<api::domains::Domain>(201)
+            .found_by("domain"),
+        delete(DOMAIN_PATH, OwnApp, "Removes a domain", remove),
+    ]
+}
+
 /// `GET …/domains/`, ordered by text.
-pub(crate) async fn list(
+async fn list(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     paging: Paging,
@@ -31,7 +45,7 @@ pub(crate) async fn list(
 }
 
 /// `POST …/domains/`.
-pub(crate) async fn add(
+async fn add(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
@@ -72,7 +86,7 @@ pub(crate) async fn add(
 }
 
 /// `DELETE …/domains/{domain}`, in any spelling.
-pub(crate) async fn remove(
+async fn remove(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     Path((_, domain)): Path<(String, String)>,

@@ -1,9 +1,10 @@
 //! Hooks of the builder, on the internal listener only (docs/spec/api.md 4.20, `api::hooks`).
 
+use api::hooks::{ACCESS_PATH, APPS_PATH, CONFIG_PATH, KEY_PATH};
 use axum::Json;
 use axum::extract::State;
 use domain::AppName;
-use domain::access::AccessRule;
+use domain::access::AccessRule::{self, Builder};
 use domain::keys::{PUBLIC_KEY_LENGTH_MAX, PublicKey};
 use domain::names::APP_NAME_LENGTH_MAX;
 use domain::users::USERNAME_LENGTH_MAX;
@@ -12,11 +13,27 @@ use super::access::{Caller, app_access};
 use super::body::{Fields, RawBody};
 use super::config;
 use super::error::ApiError;
+use super::operation::{Operation, get, post};
 use super::users::named;
 use crate::Controller;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post(KEY_PATH, Builder, "Finds the owner of a key", key)
+            .takes::<api::hooks::KeyQuestion>()
+            .gives::<api::hooks::KeyOwner>(200),
+        post(ACCESS_PATH, Builder, "Finds the app that a user may push to", access)
+            .takes::<api::hooks::AccessQuestion>()
+            .gives::<api::hooks::RepositoryAccess>(200),
+        post(CONFIG_PATH, Builder, "Shows the config for a build", config)
+            .takes::<api::hooks::ConfigQuestion>()
+            .gives::<api::config::Config>(200),
+        get(APPS_PATH, Builder, "Lists the names of all apps", apps).gives::<api::hooks::Apps>(200),
+    ]
+}
+
 /// `POST /v2/hooks/key/`: whose key is this?
-pub(crate) async fn key(
+async fn key(
     State(controller): State<Controller>,
     body: RawBody,
 ) -> Result<Json<api::hooks::KeyOwner>, ApiError> {
@@ -30,7 +47,7 @@ pub(crate) async fn key(
 }
 
 /// `POST /v2/hooks/access/`: may this user push to and clone exactly this app?
-pub(crate) async fn access(
+async fn access(
     State(controller): State<Controller>,
     body: RawBody,
 ) -> Result<Json<api::hooks::RepositoryAccess>, ApiError> {
@@ -44,7 +61,7 @@ pub(crate) async fn access(
 }
 
 /// `POST /v2/hooks/config/`: what a build of the app is made with.
-pub(crate) async fn config(
+async fn config(
     State(controller): State<Controller>,
     body: RawBody,
 ) -> Result<Json<api::config::Config>, ApiError> {
@@ -56,7 +73,7 @@ pub(crate) async fn config(
 }
 
 /// `GET /v2/hooks/apps/`: every app there is.
-pub(crate) async fn apps(State(controller): State<Controller>) -> Result<Json<api::hooks::Apps>, ApiError> {
+async fn apps(State(controller): State<Controller>) -> Result<Json<api::hooks::Apps>, ApiError> {
     let apps = controller.store.app_names().await?;
     Ok(Json(api::hooks::Apps { apps: apps.iter().map(AppName::to_string).collect() }))
 }

@@ -1,8 +1,10 @@
 //! SSH keys of the caller (docs/spec/api.md 4.4). Nobody sees those of others, administrators neither.
 
+use api::keys::{KEY_PATH, KEYS_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use domain::access::AccessRule::User;
 use domain::keys::{KEY_ID_LENGTH_MAX, PUBLIC_KEY_LENGTH_MAX, PublicKey};
 use jiff::Timestamp;
 use store::{KeyRecord, NewKey, StoreError};
@@ -10,14 +12,27 @@ use store::{KeyRecord, NewKey, StoreError};
 use super::access::Caller;
 use super::body::{Fields, RawBody};
 use super::error::ApiError;
+use super::operation::{Operation, delete, get, post};
 use super::paging::{Paging, wire_time};
 use crate::Controller;
 
 const ID_TAKEN: &str = "SSH Key with this id already exists.";
 const KEY_TAKEN: &str = "Public Key is already in use";
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(KEYS_PATH, User, "Lists SSH keys", list).page::<api::keys::Key>(),
+        post(KEYS_PATH, User, "Adds an SSH key", add)
+            .takes::<api::keys::NewKey>()
+            .gives::<api::keys::Key>(201)
+            .found_by("id"),
+        get(KEY_PATH, User, "Shows an SSH key", info).gives::<api::keys::Key>(200),
+        delete(KEY_PATH, User, "Removes an SSH key", remove),
+    ]
+}
+
 /// `GET /v2/keys/`.
-pub(crate) async fn list(
+async fn list(
     State(controller): State<Controller>,
     caller: Caller,
     paging: Paging,
@@ -27,7 +42,7 @@ pub(crate) async fn list(
 }
 
 /// `POST /v2/keys/`.
-pub(crate) async fn add(
+async fn add(
     State(controller): State<Controller>,
     caller: Caller,
     body: RawBody,
@@ -64,7 +79,7 @@ fn new_key(mut fields: Fields) -> Result<(String, PublicKey), ApiError> {
 }
 
 /// `GET /v2/keys/{id}`.
-pub(crate) async fn info(
+async fn info(
     State(controller): State<Controller>,
     caller: Caller,
     Path(id): Path<String>,
@@ -74,7 +89,7 @@ pub(crate) async fn info(
 }
 
 /// `DELETE /v2/keys/{id}`.
-pub(crate) async fn remove(
+async fn remove(
     State(controller): State<Controller>,
     caller: Caller,
     Path(id): Path<String>,

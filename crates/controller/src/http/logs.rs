@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::logs::{FOLLOW_PATH, LOGS_PATH};
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -9,6 +10,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use domain::AppName;
+use domain::access::AccessRule::UseApp;
 use futures_util::stream;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -17,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::access::{Caller, CallerToken, ThisApp};
 use super::access_watch::AccessWatch;
 use super::error::ApiError;
+use super::operation::{Operation, get};
 use crate::Controller;
 use crate::concurrency_limits::{ConcurrencyPermit, LimitExceeded};
 use crate::logger::Logger;
@@ -27,10 +30,20 @@ const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// Longest time that a log is followed in one request: the permission is checked again for the next one.
 const FOLLOWED_FOR_MAX: Duration = Duration::from_secs(60 * 60);
 
+const FOLLOW_SUMMARY: &str = "Shows the last lines of the log, or those after the one with the id `after`, and new \
+    ones as they come";
+
 type Parameters = Query<Vec<(String, String)>>;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(LOGS_PATH, UseApp, "Shows the last lines of the log", lines).lines().empty(204),
+        get(FOLLOW_PATH, UseApp, FOLLOW_SUMMARY, follow).events::<api::logs::LogEvent>(),
+    ]
+}
+
 /// The last lines, as plain text; 204 where there are none.
-pub(crate) async fn lines(
+async fn lines(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     Query(parameters): Parameters,
@@ -44,7 +57,7 @@ pub(crate) async fn lines(
 }
 
 /// The last lines and all later ones, each event a line of JSON, until the reader hangs up.
-pub(crate) async fn follow(
+async fn follow(
     State(controller): State<Controller>,
     caller: Caller,
     token: CallerToken,

@@ -1,58 +1,31 @@
-//! The OpenAPI 3.1 description of the API: generated from the table of operations, the access rules, and the wire
-//! types, so that it is always current.
+//! The OpenAPI 3.1 description of the API: generated from the operations and the wire types, so that it is always
+//! current.
 
 mod links;
-mod operations;
+
+use std::collections::BTreeMap;
 
 use axum::Json;
-use domain::access::{AccessRule, rule};
+use domain::access::AccessRule::{self, Anyone};
 use serde_json::{Map, Value, json};
-use utoipa::OpenApi as _;
+use utoipa::openapi::{RefOr, Schema};
 
-use operations::{BodyKind, FieldKind, OPERATIONS, Operation, ResponseKind};
+use super::operation::{Content, Operation, TypeSchema, get};
 
-/// Schemas of all answers.
-#[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(
-    api::Detail,
-    api::apps::App,
-    api::auth::Token,
-    api::auto_certs::AutoCerts,
-    api::auto_certs::AutoDomain,
-    api::builds::Build,
-    api::certs::Cert,
-    api::config::Config,
-    api::domains::Domain,
-    api::keys::Key,
-    api::logs::LogEvent,
-    api::perms::Administrator,
-    api::perms::Collaborators,
-    api::pods::Pod,
-    api::pods::Pods,
-    api::releases::Release,
-    api::releases::RolledBack,
-    api::run::RunResult,
-    api::services::Services,
-    api::settings::Settings,
-    api::tls::Tls,
-    api::users::User,
-    api::whitelist::Whitelist
-)))]
-struct Schemas;
-
-/// `GET /v2/openapi.json`.
-pub(crate) async fn document() -> Json<Value> {
-    Json(described())
+pub(super) fn operations() -> Vec<Operation> {
+    vec![get(api::OPENAPI_PATH, Anyone, "Describes the API", document).any()]
 }
 
-fn described() -> Value {
-    let mut schemas = serde_json::to_value(Schemas::openapi()).unwrap_or_default();
-    let mut components = schemas["components"].take();
-    components["schemas"]["Error"] = error();
-    components["securitySchemes"] = json!({"token": {
+/// `GET /v2/openapi.json`.
+async fn document() -> Json<Value> {
+    Json(described(&super::public()))
+}
+
+fn described(operations: &[Operation]) -> Value {
+    let token = json!({
         "type": "apiKey", "in": "header", "name": "Authorization",
         "description": "`token <key>`, with the key that a login answers",
-    }});
+    });
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -62,37 +35,59 @@ fn described() -> Value {
                             Errors are an object with `detail`, an object of messages by field, a list of \
                             messages, or a text.",
         },
-        "paths": paths(),
-        "components": components,
+        "paths": paths(operations),
+        "components": {"schemas": schemas(operations), "securitySchemes": {"token": token}},
         "security": [{"token": []}],
     })
 }
 
-fn paths() -> Map<String, Value> {
+fn paths(operations: &[Operation]) -> Map<String, Value> {
     let mut paths = Map::new();
-    for operation in OPERATIONS {
+    for operation in operations {
         let path = operation.path.replace("{*", "{");
         let methods = paths.entry(path).or_insert_with(|| json!({}));
-        methods[operation.method.to_ascii_lowercase()] = described_operation(operation);
+        methods[operation.method.to_ascii_lowercase()] = described_operation(operation, operations);
     }
     paths
 }
 
-fn described_operation(operation: &Operation) -> Value {
-    let Operation { method, path, summary, body, answers: _ } = operation;
-    let rule = rule(method, path);
+/// Types of responses, and those that they or bodies refer to.
+fn schemas(operations: &[Operation]) -> BTreeMap<String, Value> {
+    let mut schemas = vec![named(TypeSchema::of::<api::Detail>())];
+    for operation in operations {
+        for (_, content) in &operation.responses {
+            if let Some(schema) = content.schema() {
+                schemas.push(named(schema));
+                (schema.referenced)(&mut schemas);
+            }
+        }
+        if let Some(body) = operation.body {
+            (body.referenced)(&mut schemas);
+        }
+    }
+    let mut schemas: BTreeMap<_, _> =
+        schemas.into_iter().map(|(name, schema)| (name, json!(schema))).collect();
+    schemas.insert("Error".to_owned(), error());
+    schemas
+}
+
+fn named(schema: TypeSchema) -> (String, RefOr<Schema>) {
+    ((schema.name)().into_owned(), (schema.schema)())
+}
+
+fn described_operation(operation: &Operation, all: &[Operation]) -> Value {
     let mut described = json!({
         "operationId": links::operation_id(operation),
-        "summary": summary,
-        "description": format!("For {}.", rule.map_or("nobody", whom)),
+        "summary": operation.summary,
+        "description": format!("For {}.", whom(operation.rule)),
         "parameters": parameters(operation),
-        "responses": responses(operation),
+        "responses": responses(operation, all),
     });
-    if rule == Some(AccessRule::Anyone) {
+    if operation.rule == Anyone {
         described["security"] = json!([]);
     }
-    if let Some(body) = described_body(body) {
-        described["requestBody"] = body;
+    if let Some(body) = operation.body {
+        described["requestBody"] = json!({"content": {"application/json": {"schema": (body.schema)()}}});
     }
     described
 }
@@ -117,11 +112,11 @@ fn parameters(operation: &Operation) -> Vec<Value> {
         .collect();
     let number =
         |name: &str| json!({"name": name, "in": "query", "schema": {"type": "integer", "minimum": 0}});
-    for (_, answer) in operation.answers {
-        match answer {
-            ResponseKind::Page(_) => parameters.extend(["limit", "offset"].map(number)),
-            ResponseKind::Lines => parameters.push(number("log_lines")),
-            ResponseKind::Events(_) => parameters.extend(["log_lines", "after"].map(number)),
+    for (_, content) in &operation.responses {
+        match content {
+            Content::Page(_) => parameters.extend(["limit", "offset"].map(number)),
+            Content::Lines => parameters.push(number("log_lines")),
+            Content::Events(_) => parameters.extend(["log_lines", "after"].map(number)),
             _ => {}
         }
     }
@@ -136,46 +131,18 @@ fn path_text(name: &str) -> Value {
     }
 }
 
-fn described_body(body: &BodyKind) -> Option<Value> {
-    let schema = match body {
-        BodyKind::None => return None,
-        BodyKind::Scale => {
-            json!({"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}})
-        }
-        BodyKind::Fields(fields) => {
-            let properties: Map<_, _> =
-                fields.iter().map(|field| (field.name.to_owned(), kind(field.kind))).collect();
-            let required: Vec<_> =
-                fields.iter().filter(|field| field.required).map(|field| field.name).collect();
-            json!({"type": "object", "properties": properties, "required": required})
-        }
-    };
-    Some(json!({"content": {"application/json": {"schema": schema}}}))
-}
-
-fn kind(kind: FieldKind) -> Value {
-    match kind {
-        FieldKind::Text => json!({"type": "string"}),
-        FieldKind::Number => json!({"type": "integer"}),
-        FieldKind::Boolean => json!({"type": ["boolean", "null"]}),
-        FieldKind::Object => json!({"type": "object"}),
-        FieldKind::Texts => json!({"type": "array", "items": {"type": "string"}}),
-        FieldKind::Numbers => json!({"type": "array", "items": {"type": "integer"}}),
-    }
-}
-
-fn responses(operation: &Operation) -> Value {
-    let links = links::of(operation);
+fn responses(operation: &Operation, all: &[Operation]) -> Value {
+    let links = links::of(operation, all);
     let mut responses = Map::new();
-    for (status, answer) in operation.answers {
+    for (status, content) in &operation.responses {
         let mut response = json!({"description": "done", "headers": headers()});
-        if let Some(content) = content(*answer) {
+        if let Some(content) = described_content(*content) {
             response["content"] = content;
         }
         if !links.is_empty() {
             response["links"] = json!(links);
         }
-        responses.insert(status.to_string(), response);
+        responses.insert(status.as_str().to_owned(), response);
     }
     for (statuses, description) in [("4XX", "why not"), ("5XX", "what is out of order")] {
         let named = json!({"schema": {"$ref": "#/components/schemas/Error"}});
@@ -206,23 +173,25 @@ fn error() -> Value {
     })
 }
 
-fn content(answer: ResponseKind) -> Option<Value> {
-    let named = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
-    let list = |name: &str| json!({"type": "array", "items": named(name)});
-    let schema = match answer {
-        ResponseKind::Empty => return None,
-        ResponseKind::Lines => return Some(json!({"text/plain": {"schema": {"type": "string"}}})),
-        ResponseKind::Events(name) => return Some(json!({"application/x-ndjson": {"schema": named(name)}})),
-        ResponseKind::Any => json!({}),
-        ResponseKind::One(name) => named(name),
-        ResponseKind::List(name) => list(name),
-        ResponseKind::Page(name) => json!({
+fn described_content(content: Content) -> Option<Value> {
+    let named = |schema: TypeSchema| json!({"$ref": format!("#/components/schemas/{}", (schema.name)())});
+    let list = |schema: TypeSchema| json!({"type": "array", "items": named(schema)});
+    let schema = match content {
+        Content::Empty => return None,
+        Content::Lines => return Some(json!({"text/plain": {"schema": {"type": "string"}}})),
+        Content::Events(schema) => {
+            return Some(json!({"application/x-ndjson": {"schema": named(schema)}}));
+        }
+        Content::Any => json!({}),
+        Content::One(schema) => named(schema),
+        Content::List(schema) => list(schema),
+        Content::Page(schema) => json!({
             "type": "object",
             "properties": {
                 "count": {"type": "integer", "minimum": 0},
                 "next": {"type": ["string", "null"]},
                 "previous": {"type": ["string", "null"]},
-                "results": list(name),
+                "results": list(schema),
             },
             "required": ["count", "next", "previous", "results"],
         }),
@@ -238,16 +207,28 @@ mod tests {
 
     #[test]
     fn every_url_that_users_reach_is_described_and_nothing_else_is() {
-        let described: BTreeSet<_> =
-            OPERATIONS.iter().map(|operation| (operation.method, operation.path)).collect();
+        let document = described(&crate::http::public());
+        let paths = document["paths"].as_object().expect("paths");
+        let described: BTreeSet<_> = paths
+            .iter()
+            .flat_map(|(path, methods)| {
+                methods
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(move |(method, _)| (method.as_str(), path.as_str()))
+            })
+            .map(|(method, path)| (method.to_ascii_uppercase(), path.to_owned()))
+            .collect();
 
-        assert_eq!(described, crate::public_methods().into_iter().collect());
-        assert_eq!(described.len(), OPERATIONS.len());
+        let rows = crate::public_operations();
+        assert_eq!(described.len(), rows.len());
+        assert_eq!(described, rows.iter().map(|row| (row.0.to_owned(), row.1.replace("{*", "{"))).collect());
     }
 
     #[test]
     fn every_schema_that_is_named_is_there() {
-        let document = described();
+        let document = described(&crate::http::public());
         let schemas = document["components"]["schemas"].as_object().expect("schemas");
         let text = document.to_string();
         let named = text.split("#/components/schemas/").skip(1);

@@ -1,20 +1,32 @@
 //! Collaborators of an app (docs/spec/api.md 4.6).
 
+use api::perms::{COLLABORATOR_PATH, COLLABORATORS_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use domain::access::AccessRule;
+use domain::access::AccessRule::{self, OwnApp, OwnAppOrNamed, UseApp};
 use domain::users::USERNAME_LENGTH_MAX;
 use jiff::Timestamp;
 
 use super::access::{Caller, ThisApp, owned_app, standing};
 use super::body::RawBody;
 use super::error::ApiError;
+use super::operation::{Operation, delete, get, post};
 use super::users::named;
 use crate::Controller;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(COLLABORATORS_PATH, UseApp, "Lists collaborators", list).gives::<api::perms::Collaborators>(200),
+        post(COLLABORATORS_PATH, OwnApp, "Adds a collaborator", grant)
+            .takes::<api::perms::Grant>()
+            .empty(201),
+        delete(COLLABORATOR_PATH, OwnAppOrNamed, "Removes a collaborator", revoke),
+    ]
+}
+
 /// `GET /v2/apps/{app}/perms/`: those to whom the app was granted, its owner not among them.
-pub(crate) async fn list(
+async fn list(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
 ) -> Result<Json<api::perms::Collaborators>, ApiError> {
@@ -23,7 +35,7 @@ pub(crate) async fn list(
 }
 
 /// `POST /v2/apps/{app}/perms/`. Granting again is fine.
-pub(crate) async fn grant(
+async fn grant(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     body: RawBody,
@@ -39,7 +51,7 @@ pub(crate) async fn grant(
 }
 
 /// `DELETE /v2/apps/{app}/perms/{username}`: by the owner, or by the named user himself.
-pub(crate) async fn revoke(
+async fn revoke(
     State(controller): State<Controller>,
     caller: Caller,
     Path((app, username)): Path<(String, String)>,

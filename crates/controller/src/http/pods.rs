@@ -1,7 +1,9 @@
 //! Pods: what runs of an app, and restarting it (docs/spec/api.md 4.11).
 
+use api::pods::{POD_PATH, PODS_OF_TYPE_PATH, PODS_PATH, RESTART_PATH, RESTART_POD_PATH, RESTART_TYPE_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
+use domain::access::AccessRule::UseApp;
 use domain::crashes::Crashes;
 use domain::pods::{Pod, PodSelection, full_name, listed};
 use domain::{AppName, ProcessType};
@@ -9,13 +11,26 @@ use jiff::Timestamp;
 
 use super::access::ThisApp;
 use super::error::ApiError;
+use super::operation::{Operation, get, post};
 use super::paging::wire_time;
 use crate::Controller;
 
 const UNREACHABLE: &str = "The engine that runs apps does not answer, try again.";
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(PODS_PATH, UseApp, "Lists processes", list).gives::<api::pods::Pods>(200),
+        post(RESTART_PATH, UseApp, "Restarts all processes", restart).list::<api::pods::Pod>(),
+        get(PODS_OF_TYPE_PATH, UseApp, "Lists processes of a type", list_of_type)
+            .gives::<api::pods::Pods>(200),
+        post(RESTART_TYPE_PATH, UseApp, "Restarts a process type", restart_type).list::<api::pods::Pod>(),
+        get(POD_PATH, UseApp, "Lists one process", list_named).gives::<api::pods::Pods>(200),
+        post(RESTART_POD_PATH, UseApp, "Restarts one process", restart_named).list::<api::pods::Pod>(),
+    ]
+}
+
 /// `GET …/pods/`.
-pub(crate) async fn list(
+async fn list(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
 ) -> Result<Json<api::pods::Pods>, ApiError> {
@@ -23,7 +38,7 @@ pub(crate) async fn list(
 }
 
 /// `GET …/pods/{type}`.
-pub(crate) async fn list_of_type(
+async fn list_of_type(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     Path((_, process)): Path<(String, String)>,
@@ -32,7 +47,7 @@ pub(crate) async fn list_of_type(
 }
 
 /// `GET …/pods/{type}/{name}`: the name alone decides.
-pub(crate) async fn list_named(
+async fn list_named(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     Path((_, _process, name)): Path<(String, String, String)>,
@@ -41,7 +56,7 @@ pub(crate) async fn list_named(
 }
 
 /// `POST …/pods/restart/`.
-pub(crate) async fn restart(
+async fn restart(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
 ) -> Result<Json<Vec<api::pods::Pod>>, ApiError> {
@@ -49,7 +64,7 @@ pub(crate) async fn restart(
 }
 
 /// `POST …/pods/{type}/restart/`.
-pub(crate) async fn restart_type(
+async fn restart_type(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     Path((_, process)): Path<(String, String)>,
@@ -59,7 +74,7 @@ pub(crate) async fn restart_type(
 
 /// `POST …/pods/{type}/{name}/restart/`. Old clients make up the type from the pod's name and get it
 /// wrong, so the name alone decides.
-pub(crate) async fn restart_named(
+async fn restart_named(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     Path((_, _process, name)): Path<(String, String, String)>,

@@ -1,9 +1,11 @@
 //! Releases (docs/spec/api.md 4.9).
 
+use api::releases::{RELEASE_PATH, RELEASES_PATH, ROLLBACK_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::AppName;
+use domain::access::AccessRule::UseApp;
 use domain::release::rollback_target;
 use domain::retention::image_is_gone;
 use engine::ImageError;
@@ -14,12 +16,23 @@ use super::access::{Caller, ThisApp};
 use super::body::RawBody;
 use super::error::ApiError;
 use super::numbers::whole_number;
+use super::operation::{Operation, get, post};
 use super::outcome;
 use super::paging::{Paging, wire_time};
 use crate::Controller;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(RELEASES_PATH, UseApp, "Lists releases", list).page::<api::releases::Release>(),
+        post(ROLLBACK_PATH, UseApp, "Goes back to an earlier release, which makes a new one", rollback)
+            .takes::<api::releases::Rollback>()
+            .gives::<api::releases::RolledBack>(201),
+        get(RELEASE_PATH, UseApp, "Shows a release, such as v3", info).gives::<api::releases::Release>(200),
+    ]
+}
+
 /// `GET …/releases/`, newest first, failed ones included.
-pub(crate) async fn list(
+async fn list(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     paging: Paging,
@@ -29,7 +42,7 @@ pub(crate) async fn list(
 }
 
 /// `GET …/releases/v{N}/`.
-pub(crate) async fn info(
+async fn info(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     Path((_, version)): Path<(String, String)>,

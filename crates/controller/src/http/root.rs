@@ -2,12 +2,18 @@
 
 use axum::Json;
 use axum::http::Method;
+use domain::access::AccessRule::User;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
+use super::operation::{Operation, get};
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![get(api::ROOT_PATH, User, "Says whether the credentials are good", root).any()]
+}
 
 /// `GET /v2/`.
-pub(crate) async fn root() -> Json<Value> {
+async fn root() -> Json<Value> {
     Json(json!({}))
 }
 

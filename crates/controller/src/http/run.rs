@@ -1,12 +1,13 @@
 //! One-off processes: `deis run` (docs/spec/api.md 4.12).
 
-use api::run::{BASE64, RunResult};
+use api::run::{BASE64, RUN_PATH, RunResult};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::AppName;
+use domain::access::AccessRule::UseApp;
 use domain::build::{OneOff, ProcessResult};
 use domain::settings::RunSettings;
 use domain::shell;
@@ -19,6 +20,7 @@ use super::access::{Caller, CallerToken, ThisApp};
 use super::access_watch::AccessWatch;
 use super::body::RawBody;
 use super::error::ApiError;
+use super::operation::{Operation, post};
 use crate::Controller;
 use crate::concurrency_limits::LimitExceeded;
 use crate::deployer::plan_settings;
@@ -32,8 +34,16 @@ const SUFFIX_CHARS: usize = 5;
 /// Output that is kept of a process whose bytes are asked for, as much as of one whose text is.
 const OUTPUT_BYTES_MAX: usize = 8 << 20;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post(RUN_PATH, UseApp, "Runs a command in a process of its own", run)
+            .takes::<api::run::Run>()
+            .gives::<RunResult>(200),
+    ]
+}
+
 /// `POST …/run`: responds when the process has ended, whatever its exit code. It ends when its user loses access.
-pub(crate) async fn run(
+async fn run(
     State(controller): State<Controller>,
     caller: Caller,
     token: CallerToken,

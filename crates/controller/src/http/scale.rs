@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::ProcessType;
+use domain::access::AccessRule::UseApp;
 use domain::structure::{ScaleError, Structure};
 use serde_json::{Map, Value};
 
@@ -10,11 +11,20 @@ use super::access::{Caller, ThisApp};
 use super::body::RawBody;
 use super::error::ApiError;
 use super::numbers::whole_number;
+use super::operation::{Operation, post};
 use super::outcome;
 use crate::Controller;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post(api::pods::SCALE_PATH, UseApp, "Sets how many of each process type run", scale)
+            .takes::<api::pods::Scale>()
+            .empty(204),
+    ]
+}
+
 /// `POST …/scale/`: answers when as many replicas run as asked for.
-pub(crate) async fn scale(
+async fn scale(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,

@@ -1,9 +1,11 @@
 //! Services: paths of an app that go to another process type (docs/spec/api.md 4.19). No release is made.
 
+use api::services::SERVICES_PATH;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::ProcessType;
+use domain::access::AccessRule::{OwnApp, UseApp};
 use domain::services::{self, PATTERN_LENGTH_MAX};
 use jiff::Timestamp;
 use store::{NewService, ServiceChange, ServiceRecord};
@@ -11,14 +13,26 @@ use store::{NewService, ServiceChange, ServiceRecord};
 use super::access::ThisApp;
 use super::body::RawBody;
 use super::error::ApiError;
+use super::operation::{Operation, delete, get, post};
 use super::outcome;
 use crate::Controller;
 
 /// Longest text that is taken for a process type; the rule is tighter.
 const TYPE_CHARS_MAX: usize = 253;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(SERVICES_PATH, UseApp, "Lists services", list).gives::<api::services::Services>(200),
+        post(SERVICES_PATH, UseApp, "Adds a service or changes its paths", set)
+            .takes::<api::services::Service>()
+            .empty(201)
+            .empty(204),
+        delete(SERVICES_PATH, OwnApp, "Removes a service", remove).takes::<api::services::ServiceName>(),
+    ]
+}
+
 /// `GET …/services/`, newest first.
-pub(crate) async fn list(
+async fn list(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
 ) -> Result<Json<api::services::Services>, ApiError> {
@@ -28,7 +42,7 @@ pub(crate) async fn list(
 
 /// `POST …/services/`: adds one, or changes its patterns; 204 if they are the same. Responds when the routers are
 /// updated; if the process type does not listen, the change is undone.
-pub(crate) async fn set(
+async fn set(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     body: RawBody,
@@ -55,7 +69,7 @@ pub(crate) async fn set(
 }
 
 /// `DELETE …/services/` with a body. What runs listens on until the next deploy: nothing is restarted for it.
-pub(crate) async fn remove(
+async fn remove(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
     body: RawBody,

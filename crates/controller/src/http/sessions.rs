@@ -2,10 +2,11 @@
 
 mod relay;
 
-use api::terminal::{MESSAGE_BYTES_MAX, SUBPROTOCOL, Start};
+use api::terminal::{EXEC_PATH, MESSAGE_BYTES_MAX, RUN_TERMINAL_PATH, SUBPROTOCOL, Start};
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use domain::AppName;
+use domain::access::AccessRule::UseApp;
 use domain::pods::{Pod, full_name};
 use domain::settings::RunSettings;
 use domain::shell;
@@ -17,6 +18,7 @@ use store::ReleaseContent;
 use super::access::{Caller, CallerToken, ThisApp};
 use super::access_watch::{AccessWatch, holds_still};
 use super::error::ApiError;
+use super::operation::{Operation, get};
 use super::run::{COMMAND_CHARS_MAX, content, plan, run_name};
 use super::websocket::{PendingUpgrade, asked_wrongly};
 use crate::Controller;
@@ -25,9 +27,20 @@ use crate::serve::ShutdownSignal;
 use relay::TerminalConnection;
 
 const UNREACHABLE: &str = "The engine that runs apps does not answer, try again.";
+const RUN_SUMMARY: &str =
+    "Runs a command with somebody in front of it: a WebSocket, see docs/terminal-protocol.md";
+const EXEC_SUMMARY: &str =
+    "Runs a command in a process that runs: a WebSocket, see docs/terminal-protocol.md";
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(RUN_TERMINAL_PATH, UseApp, RUN_SUMMARY, run).websocket(),
+        get(EXEC_PATH, UseApp, EXEC_SUMMARY, exec).websocket(),
+    ]
+}
 
 /// `GET …/run/terminal`: a one-off process.
-pub(crate) async fn run(
+async fn run(
     State(controller): State<Controller>,
     caller: Caller,
     token: CallerToken,
@@ -40,7 +53,7 @@ pub(crate) async fn run(
 }
 
 /// `GET …/pods/{type}/{name}/exec`: a command in a pod that runs. The name alone decides.
-pub(crate) async fn exec(
+async fn exec(
     State(controller): State<Controller>,
     caller: Caller,
     token: CallerToken,

@@ -1,10 +1,12 @@
 //! App settings: maintenance, routability, access log, whitelist, autoscale rules, labels (docs/spec/api.md 4.16), the
 //! branch that deploys. The rules are in `domain::settings`; no release is made.
 
+use api::settings::SETTINGS_PATH;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
+use domain::access::AccessRule::UseApp;
 use domain::settings::{AppSettings, SettingsChange, SettingsPatch};
 use serde_json::json;
 use store::SettingsRecord;
@@ -12,12 +14,22 @@ use store::SettingsRecord;
 use super::access::{Caller, ThisApp};
 use super::body::RawBody;
 use super::error::ApiError;
+use super::operation::{Operation, get, post};
 use super::outcome;
 use super::paging::wire_time;
 use crate::Controller;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(SETTINGS_PATH, UseApp, "Shows settings", info).gives::<api::settings::Settings>(200),
+        post(SETTINGS_PATH, UseApp, "Changes settings; null removes an entry", change)
+            .takes::<api::settings::SettingsChange>()
+            .gives::<api::settings::Settings>(201),
+    ]
+}
+
 /// `GET …/settings/`.
-pub(crate) async fn info(
+async fn info(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
 ) -> Result<Json<api::settings::Settings>, ApiError> {
@@ -25,7 +37,7 @@ pub(crate) async fn info(
 }
 
 /// `POST …/settings/`: responds when the routers are updated and the app runs with the new settings.
-pub(crate) async fn change(
+async fn change(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,

@@ -1,8 +1,10 @@
 //! HTTPS enforcement of an app (docs/spec/api.md 4.18).
 
+use api::tls::TLS_PATH;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use domain::access::AccessRule::UseApp;
 use domain::tls::parse_enforcement;
 use jiff::Timestamp;
 use store::TlsRecord;
@@ -10,12 +12,22 @@ use store::TlsRecord;
 use super::access::{Caller, ThisApp};
 use super::body::RawBody;
 use super::error::ApiError;
+use super::operation::{Operation, get, post};
 use super::outcome;
 use super::paging::wire_time;
 use crate::Controller;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(TLS_PATH, UseApp, "Says whether HTTPS is enforced", info).gives::<api::tls::Tls>(200),
+        post(TLS_PATH, UseApp, "Enforces HTTPS or stops enforcing it", change)
+            .takes::<api::tls::TlsChange>()
+            .gives::<api::tls::Tls>(201),
+    ]
+}
+
 /// `GET …/tls/`.
-pub(crate) async fn info(
+async fn info(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
 ) -> Result<Json<api::tls::Tls>, ApiError> {
@@ -23,7 +35,7 @@ pub(crate) async fn info(
 }
 
 /// `POST …/tls/`.
-pub(crate) async fn change(
+async fn change(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,

@@ -1,14 +1,13 @@
-//! A URL of the API: which methods it has, who may enter, which trailing slash it takes.
+//! A URL of the API: its methods, who may enter, which trailing slash it takes.
 //!
 //! The order of checks is that of docs/spec/api.md 3: the URL exists (404), credentials (401), platform-wide
-//! permission (403), method (405), the app (404, 403); other rows and bodies are the handler's. Whom each
-//! method is for is read from `domain::access`; one without a row there cannot be added.
+//! permission (403), method (405), the app (404, 403); other rows and bodies are the handler's. A method without
+//! an operation is refused to everybody.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::handler::Handler;
 use axum::http::header::{ACCEPT, ALLOW};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
@@ -20,68 +19,53 @@ use listener::http::SMALL_BODY_BYTES;
 
 use super::access;
 use super::error::ApiError;
+use super::operation::Operation;
 use super::root;
 use crate::Controller;
 
-pub(crate) struct Url {
+pub(super) struct Url {
     path: &'static str,
-    takes_slash: bool,
     answers_json: bool,
     methods: MethodRouter<Controller>,
     rules: Vec<(&'static str, AccessRule)>,
 }
 
-/// The URL at `path`, written without a trailing slash; it is found with one too.
-pub(crate) fn at(path: &'static str) -> Url {
-    Url { path, takes_slash: true, answers_json: true, methods: MethodRouter::new(), rules: Vec::new() }
-}
-
 impl Url {
-    /// Found exactly as written only.
-    pub(crate) fn exactly(self) -> Self {
-        Self { takes_slash: false, ..self }
+    /// The URLs of `operations`, each with all of its methods.
+    ///
+    /// # Panics
+    ///
+    /// If two operations have the same method and path.
+    pub(super) fn of_all(operations: Vec<Operation>) -> Vec<Self> {
+        let mut urls: Vec<Self> = Vec::new();
+        for operation in operations {
+            match urls.iter().position(|url| url.path == operation.path) {
+                Some(place) => urls[place].add(operation),
+                None => urls.push(Self::of(operation)),
+            }
+        }
+        urls
     }
 
-    /// Answers something else than JSON, so that any `Accept` will do.
-    pub(crate) fn plain(self) -> Self {
-        Self { answers_json: false, ..self }
+    fn of(operation: Operation) -> Self {
+        let answers_json = operation.answers_json();
+        let Operation { method, path, rule, handler, .. } = operation;
+        Self { path, answers_json, methods: handler, rules: vec![(method, rule)] }
     }
 
-    pub(crate) fn get<H: Handler<T, Controller>, T: 'static>(self, handler: H) -> Self {
-        self.with("GET", |methods| methods.get(handler))
-    }
-
-    pub(crate) fn post<H: Handler<T, Controller>, T: 'static>(self, handler: H) -> Self {
-        self.with("POST", |methods| methods.post(handler))
-    }
-
-    pub(crate) fn delete<H: Handler<T, Controller>, T: 'static>(self, handler: H) -> Self {
-        self.with("DELETE", |methods| methods.delete(handler))
-    }
-
-    fn with(
-        mut self,
-        name: &'static str,
-        add: impl FnOnce(MethodRouter<Controller>) -> MethodRouter<Controller>,
-    ) -> Self {
-        let rule = domain::access::rule(name, self.path);
-        self.rules.push((name, rule.expect("each method of each URL has a row in domain::access")));
-        Self { methods: add(self.methods), ..self }
-    }
-
-    /// Its methods, each with its path.
-    pub(crate) fn methods(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let path = self.path;
-        self.rules.clone().into_iter().map(move |(name, _)| (name, path))
+    fn add(&mut self, operation: Operation) {
+        self.answers_json &= operation.answers_json();
+        self.rules.push((operation.method, operation.rule));
+        self.methods = std::mem::take(&mut self.methods).merge(operation.handler);
     }
 
     /// Adds the URL to `router`.
-    pub(crate) fn mounted(self, router: Router<Controller>, controller: &Controller) -> Router<Controller> {
+    pub(super) fn mounted(self, router: Router<Controller>, controller: &Controller) -> Router<Controller> {
         let allow = self.allow();
-        let Self { path, takes_slash, answers_json, methods, rules } = self;
+        let Self { path, answers_json, methods, rules } = self;
         let guard = RouteGuard { controller: controller.clone(), rules, answers_json, allow };
         let methods = methods.fallback(root::other_method).layer(from_fn_with_state(Arc::new(guard), enter));
-        if takes_slash {
+        if takes_slash(path) {
             router.route(&format!("{path}/"), methods.clone()).route(path, methods)
         } else {
             router.route(path, methods)
@@ -97,6 +81,13 @@ impl Url {
     }
 }
 
+/// Returns true if a path is found with a slash at its end, too. One that has a slash there, a file's, and one that
+/// ends with a name of several parts are found as they are only.
+fn takes_slash(path: &str) -> bool {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    !last.is_empty() && !last.contains('.') && !last.starts_with("{*")
+}
+
 /// Checks route: admits or refuses each request before its handler.
 struct RouteGuard {
     controller: Controller,
@@ -110,12 +101,12 @@ impl RouteGuard {
     fn rule(&self) -> AccessRule {
         self.rules.first().map_or(AccessRule::Admin, |(_, rule)| *rule)
     }
+}
 
-    /// Rule of this method; `None` if the URL does not have it.
-    fn rule_of(&self, method: &Method) -> Option<AccessRule> {
-        let name = if method == Method::HEAD { "GET" } else { method.as_str() };
-        self.rules.iter().find(|(known, _)| *known == name).map(|(_, rule)| *rule)
-    }
+/// Rule of a method; `None` if the URL does not have it.
+fn rule_of(rules: &[(&'static str, AccessRule)], method: &Method) -> Option<AccessRule> {
+    let name = if method == Method::HEAD { "GET" } else { method.as_str() };
+    rules.iter().find(|(known, _)| *known == name).map(|(_, rule)| *rule)
 }
 
 async fn enter(State(guard): State<Arc<RouteGuard>>, request: Request, next: Next) -> Response {
@@ -141,7 +132,7 @@ async fn admit(guard: &RouteGuard, mut request: Request) -> Result<Request, ApiE
     if guard.answers_json && !accepts_json(&request) {
         return Err(ApiError::not_acceptable());
     }
-    match guard.rule_of(request.method()) {
+    match rule_of(&guard.rules, request.method()) {
         Some(rule) => Box::pin(access::admit_to_app(&guard.controller, rule, request)).await,
         // Answered with 405.
         None => Ok(request),
@@ -195,6 +186,25 @@ mod tests {
         }
         for bad in ["/v2/apps/Blog", "/v2/apps/a_b/config", "/v2/apps/a%20b", "/v2/apps/../x"] {
             assert!(!has_plausible_app(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_method_without_an_operation_is_for_nobody() {
+        let urls = Url::of_all(crate::http::public());
+        let apps = urls.iter().find(|url| url.path == "/v2/apps").expect("it is there");
+
+        assert_eq!(rule_of(&apps.rules, &Method::PUT), None);
+        assert_eq!(rule_of(&apps.rules, &Method::HEAD), Some(AccessRule::User));
+    }
+
+    #[test]
+    fn a_slash_at_the_end_is_taken_where_it_means_nothing() {
+        for path in ["/v2/apps", "/v2/apps/{app}", "/v2/apps/{app}/certs/auto"] {
+            assert!(takes_slash(path), "{path}");
+        }
+        for path in ["/v2/", "/v2/openapi.json", "/v2/auth/login/", "/v2/keys/{*id}"] {
+            assert!(!takes_slash(path), "{path}");
         }
     }
 

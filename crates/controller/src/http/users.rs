@@ -2,16 +2,26 @@
 
 use axum::Json;
 use axum::extract::State;
+use domain::access::AccessRule::{Admin, User};
 use domain::users;
 use store::UserRecord;
 
 use super::access::Caller;
 use super::error::ApiError;
+use super::operation::{Operation, get};
 use super::paging::{Paging, wire_time};
 use crate::Controller;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(api::users::WHOAMI_PATH, User, "Shows the caller's account", whoami)
+            .gives::<api::users::User>(200),
+        get(api::users::USERS_PATH, Admin, "Lists all accounts", list).page::<api::users::User>(),
+    ]
+}
+
 /// `GET /v2/users/`.
-pub(crate) async fn list(
+async fn list(
     State(controller): State<Controller>,
     paging: Paging,
 ) -> Result<Json<api::Page<api::users::User>>, ApiError> {
@@ -20,7 +30,7 @@ pub(crate) async fn list(
 }
 
 /// `GET /v2/auth/whoami/`.
-pub(crate) async fn whoami(Caller(user): Caller) -> Json<api::users::User> {
+async fn whoami(Caller(user): Caller) -> Json<api::users::User> {
     Json(show(user))
 }
 

@@ -1,19 +1,33 @@
 //! The whitelist, an entry at a time (docs/spec/api.md 4.17); it is part of the settings.
 
+use api::whitelist::WHITELIST_PATH;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use domain::access::AccessRule::{OwnApp, UseApp};
 use domain::settings::{SettingsChange, parse_addresses};
 use serde_json::Value;
 
 use super::access::{Caller, ThisApp};
 use super::body::RawBody;
 use super::error::ApiError;
+use super::operation::{Operation, delete, get, post};
 use super::settings::carried_out;
 use crate::Controller;
 
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(WHITELIST_PATH, UseApp, "Lists addresses that may reach an app", list)
+            .gives::<api::whitelist::Whitelist>(200),
+        post(WHITELIST_PATH, UseApp, "Adds addresses", add)
+            .takes::<api::whitelist::Whitelist>()
+            .gives::<api::whitelist::Whitelist>(201),
+        delete(WHITELIST_PATH, OwnApp, "Removes addresses", remove).takes::<api::whitelist::Whitelist>(),
+    ]
+}
+
 /// `GET …/whitelist/`.
-pub(crate) async fn list(
+async fn list(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
 ) -> Result<Json<api::whitelist::Whitelist>, ApiError> {
@@ -22,7 +36,7 @@ pub(crate) async fn list(
 }
 
 /// `POST …/whitelist/`: adds to the list.
-pub(crate) async fn add(
+async fn add(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,
@@ -35,7 +49,7 @@ pub(crate) async fn add(
 }
 
 /// `DELETE …/whitelist/` with a body: all of its addresses or none.
-pub(crate) async fn remove(
+async fn remove(
     State(controller): State<Controller>,
     caller: Caller,
     ThisApp(app): ThisApp,

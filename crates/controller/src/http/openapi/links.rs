@@ -4,17 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::operations::{OPERATIONS, Operation};
-
-/// Resources that POST creates: the path, the field of the response that names the new resource, and the parameter
-/// of the paths below that takes the name.
-const MADE: &[(&str, &str, &str)] = &[
-    ("/v2/apps", "id", "app"),
-    ("/v2/keys", "id", "id"),
-    ("/v2/certs", "name", "name"),
-    ("/v2/apps/{app}/domains", "domain", "domain"),
-    ("/v2/apps/{app}/builds", "uuid", "uuid"),
-];
+use crate::http::operation::Operation;
 
 /// `get_apps_app_config`, from the method and the path.
 pub(super) fn operation_id(operation: &Operation) -> String {
@@ -24,22 +14,26 @@ pub(super) fn operation_id(operation: &Operation) -> String {
     words.collect::<Vec<_>>().join("_")
 }
 
-/// The links of a good answer, by the operation that each leads to.
-pub(super) fn of(operation: &Operation) -> Map<String, Value> {
-    let made = MADE.iter().find(|(path, ..)| operation.method == "POST" && operation.path == *path);
-    let Some((path, field, parameter)) = made else { return Map::new() };
-    let mut parameters = Map::new();
-    for outer in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
-        parameters.insert(outer.to_owned(), json!(format!("$request.path.{outer}")));
-    }
-    parameters.insert((*parameter).to_owned(), json!(format!("$response.body#/{field}")));
-    let below = [format!("{path}/{{{parameter}}}"), format!("{path}/{{*{parameter}}}")];
-    let leads = |to: &&Operation| {
-        let rest = below.iter().find_map(|below| to.path.strip_prefix(below.as_str()));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// Links of a successful response, by the operation that each leads to.
+pub(super) fn of(operation: &Operation, all: &[Operation]) -> Map<String, Value> {
+    let Some(field) = operation.key else { return Map::new() };
+    let below = all.iter().filter_map(|to| Some((parameter_below(operation.path, to.path)?, to)));
+    let link = |(parameter, to): (&str, &Operation)| {
+        let mut parameters = Map::new();
+        for outer in operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+            parameters.insert(outer.to_owned(), json!(format!("$request.path.{outer}")));
+        }
+        parameters.insert(parameter.to_owned(), json!(format!("$response.body#/{field}")));
+        let id = operation_id(to);
+        (id.clone(), json!({"operationId": id, "parameters": parameters}))
     };
-    let ids = OPERATIONS.iter().filter(leads).map(operation_id);
-    ids.map(|id| (id.clone(), json!({"operationId": id, "parameters": parameters}))).collect()
+    below.map(link).collect()
+}
+
+/// The parameter that follows `path` in `below`, which names one of the resources in `path`.
+fn parameter_below<'a>(path: &str, below: &'a str) -> Option<&'a str> {
+    let part = below.strip_prefix(path)?.strip_prefix('/')?.split('/').next()?;
+    Some(part.strip_prefix('{')?.strip_suffix('}')?.trim_start_matches('*'))
 }
 
 #[cfg(test)]
@@ -49,15 +43,17 @@ mod tests {
     use super::*;
 
     fn posted(path: &str) -> Map<String, Value> {
-        let operation = OPERATIONS.iter().find(|it| it.method == "POST" && it.path == path);
-        of(operation.expect("it is in the table"))
+        let all = crate::http::public();
+        let operation = all.iter().find(|it| it.method == "POST" && it.path == path);
+        of(operation.expect("it is there"), &all)
     }
 
     #[test]
     fn operations_have_ids_of_their_own() {
-        let ids: BTreeSet<_> = OPERATIONS.iter().map(operation_id).collect();
+        let all = crate::http::public();
+        let ids: BTreeSet<_> = all.iter().map(operation_id).collect();
 
-        assert_eq!(ids.len(), OPERATIONS.len());
+        assert_eq!(ids.len(), all.len());
         assert!(ids.contains("get_apps_app_config") && ids.contains("get"), "{ids:?}");
     }
 
