@@ -32,6 +32,7 @@ use ureq::http::request::Builder;
 use ureq::http::{Method, Request, Response};
 use ureq::{Agent, AsSendBody, Body};
 
+use crate::ROOT_PATH;
 use crate::hooks::BUILDER_AUTH_HEADER;
 
 pub use error::ClientError;
@@ -135,7 +136,7 @@ impl Client {
     ///
     /// [`ClientError::Status`] for any status but 401: another server answers here.
     pub fn probe(&self) -> Result<(), ClientError> {
-        let answer = self.exchange(self.anonymous("/v2/").body(()), Follow::No)?;
+        let answer = self.exchange(self.anonymous(ROOT_PATH).body(()), Follow::No)?;
         match answer.status {
             401 => Ok(()),
             status => Err(ClientError::Status { status, body: answer.body }),
@@ -309,6 +310,23 @@ fn decode<T: DeserializeOwned>(body: &str) -> Result<T, ClientError> {
     serde_json::from_str(body).map_err(|source| ClientError::Decode { source })
 }
 
+/// The path `template` with `names` in the place of its braces, in order; what could end a part is escaped.
+fn path<const N: usize>(template: &str, names: [&str; N]) -> String {
+    let mut names = names.into_iter();
+    let mut name = || names.next().expect("each brace of a path has a name");
+    let filled = template.split('/').map(|word| match word.as_bytes() {
+        [b'{', b'*', ..] => parts(name()),
+        [b'{', ..] => part(name()),
+        _ => word.to_owned(),
+    });
+    filled.collect::<Vec<_>>().join("/")
+}
+
+/// The same with a slash at the end, as clients have always written the paths of lists and actions.
+fn folder<const N: usize>(template: &str, names: [&str; N]) -> String {
+    path(template, names) + "/"
+}
+
 /// Writes a name as one part of a path; what could end the part is escaped.
 fn part(name: &str) -> String {
     escaped(name, b"-._~*@:!$&'()+,;=")
@@ -340,6 +358,13 @@ mod tests {
         assert_eq!(part("*.foo.com"), "*.foo.com");
         assert_eq!(part("../x?y#z"), "..%2Fx%3Fy%23z");
         assert_eq!(part("ümlaut.com"), "%C3%BCmlaut.com");
+    }
+
+    #[test]
+    fn names_take_the_place_of_braces_in_order() {
+        assert_eq!(path("/v2/apps/{app}/domains/{domain}", ["blog", "a/b"]), "/v2/apps/blog/domains/a%2Fb");
+        assert_eq!(path("/v2/keys/{*id}", ["bob@host/a b"]), "/v2/keys/bob@host/a%20b");
+        assert_eq!(folder("/v2/apps", []), "/v2/apps/");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Apps, their logs and one-off processes.
 
-use super::{Client, ClientError, LineStream, part};
+use super::{Client, ClientError, LineStream, folder, path};
 use crate::Page;
-use crate::apps::{App, AppChange, NewApp};
-use crate::run::{BASE64, Run, RunResult};
+use crate::apps::{APP_PATH, APPS_PATH, App, AppChange, NewApp};
+use crate::logs::{FOLLOW_PATH, LOGS_PATH};
+use crate::run::{BASE64, RUN_PATH, Run, RunResult};
 
 impl Client {
     /// Creates an app; without an id the platform makes up a name.
@@ -13,25 +14,25 @@ impl Client {
     /// [`ClientError::Status`] with 400 for a name that is malformed, reserved or taken.
     pub fn create_app(&self, id: Option<&str>) -> Result<App, ClientError> {
         match id {
-            Some(id) => self.post("/v2/apps/", &NewApp { id: Some(id.to_owned()) }),
-            None => self.post_empty("/v2/apps/"),
+            Some(id) => self.post(&folder(APPS_PATH, []), &NewApp { id: Some(id.to_owned()) }),
+            None => self.post_empty(&folder(APPS_PATH, [])),
         }
     }
 
     /// Lists the apps that the caller may use, by name, at most `limit`.
     pub fn apps(&self, limit: i64) -> Result<Page<App>, ClientError> {
-        self.get(&format!("/v2/apps/?limit={limit}"))
+        self.get(&format!("{}?limit={limit}", folder(APPS_PATH, [])))
     }
 
     /// Fetches an app.
     pub fn app(&self, app: &str) -> Result<App, ClientError> {
-        self.get(&format!("/v2/apps/{}/", part(app)))
+        self.get(&folder(APP_PATH, [app]))
     }
 
     /// Makes another user the owner of an app.
     pub fn transfer_app(&self, app: &str, owner: &str) -> Result<(), ClientError> {
         let change = AppChange { owner: Some(owner.to_owned()) };
-        self.tell(&format!("/v2/apps/{}/", part(app)), &change)
+        self.tell(&folder(APP_PATH, [app]), &change)
     }
 
     /// Removes an app; returns when everything of it is gone.
@@ -40,13 +41,13 @@ impl Client {
     ///
     /// [`ClientError::Status`] with 503 where that takes longer; the removal goes on.
     pub fn destroy_app(&self, app: &str) -> Result<(), ClientError> {
-        self.delete(&format!("/v2/apps/{}/", part(app)))
+        self.delete(&folder(APP_PATH, [app]))
     }
 
     /// The last `lines` log lines as plain text; empty where there are none.
     pub fn logs(&self, app: &str, lines: Option<u64>) -> Result<String, ClientError> {
         let query = lines.map(|lines| format!("?log_lines={lines}")).unwrap_or_default();
-        self.get_text(&format!("/v2/apps/{}/logs{query}", part(app)))
+        self.get_text(&format!("{}{query}", path(LOGS_PATH, [app])))
     }
 
     /// The log as it grows: the last `lines` lines, or those that came after the event `after`, and new ones.
@@ -61,7 +62,7 @@ impl Client {
         let query: Vec<_> =
             query.iter().filter_map(|(name, value)| Some(format!("{name}={}", (*value)?))).collect();
         let mark = if query.is_empty() { "" } else { "?" };
-        self.get_lines(&format!("/v2/apps/{}/logs/follow{mark}{}", part(app), query.join("&")))
+        self.get_lines(&format!("{}{mark}{}", path(FOLLOW_PATH, [app]), query.join("&")))
     }
 
     /// Runs a command in a new container of the current release and waits for its end. The output comes as base64,
@@ -73,6 +74,6 @@ impl Client {
     /// or took too long. The exit code of the command is no error.
     pub fn run(&self, app: &str, command: &str) -> Result<RunResult, ClientError> {
         let run = Run { command: command.to_owned(), encoding: Some(BASE64.to_owned()) };
-        self.post(&format!("/v2/apps/{}/run", part(app)), &run)
+        self.post(&path(RUN_PATH, [app]), &run)
     }
 }

@@ -1,13 +1,13 @@
 //! Builds.
 
-use super::{Client, ClientError, part};
+use super::{Client, ClientError, folder};
 use crate::Page;
-use crate::builds::{Build, NewBuild};
+use crate::builds::{BUILDS_PATH, Build, NewBuild};
 
 impl Client {
     /// Lists builds of an app, newest first, at most `limit`.
     pub fn builds(&self, app: &str, limit: i64) -> Result<Page<Build>, ClientError> {
-        self.get(&format!("/v2/apps/{}/builds/?limit={limit}", part(app)))
+        self.get(&format!("{}?limit={limit}", folder(BUILDS_PATH, [app])))
     }
 
     /// Deploys an existing image; returns when the deploy has succeeded.
@@ -16,6 +16,6 @@ impl Client {
     ///
     /// [`ClientError::Status`] with the reason where the image or the deploy was refused or failed.
     pub fn create_build(&self, app: &str, build: &NewBuild) -> Result<(), ClientError> {
-        self.tell(&format!("/v2/apps/{}/builds/", part(app)), build)
+        self.tell(&folder(BUILDS_PATH, [app]), build)
     }
 }

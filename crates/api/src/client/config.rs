@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Client, ClientError, part};
-use crate::config::Config;
+use super::{Client, ClientError, folder};
+use crate::config::{CONFIG_PATH, Config};
 
 impl Client {
     /// Fetches the current config of an app.
     pub fn config(&self, app: &str) -> Result<Config, ClientError> {
-        self.get(&format!("/v2/apps/{}/config/", part(app)))
+        self.get(&folder(CONFIG_PATH, [app]))
     }
 
     /// Patches the config, for example `{"values": {"A": "1", "B": null}}`; returns when it is deployed.
@@ -18,6 +18,6 @@ impl Client {
     /// [`ClientError::Status`] with 409 where the patch changes nothing, with 400 or 422 for one that is refused,
     /// and with the reason where the deploy failed.
     pub fn change_config(&self, app: &str, patch: &Value) -> Result<Config, ClientError> {
-        self.post(&format!("/v2/apps/{}/config/", part(app)), patch)
+        self.post(&folder(CONFIG_PATH, [app]), patch)
     }
 }

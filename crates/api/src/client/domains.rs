@@ -1,13 +1,13 @@
 //! Domains.
 
-use super::{Client, ClientError, part};
+use super::{Client, ClientError, folder, path};
 use crate::Page;
-use crate::domains::{Domain, NewDomain};
+use crate::domains::{DOMAIN_PATH, DOMAINS_PATH, Domain, NewDomain};
 
 impl Client {
     /// Lists domains of an app, ordered by text, at most `limit`.
     pub fn domains(&self, app: &str, limit: i64) -> Result<Page<Domain>, ClientError> {
-        self.get(&format!("/v2/apps/{}/domains/?limit={limit}", part(app)))
+        self.get(&format!("{}?limit={limit}", folder(DOMAINS_PATH, [app])))
     }
 
     /// Adds a domain to an app.
@@ -18,11 +18,11 @@ impl Client {
     /// 4.14).
     pub fn add_domain(&self, app: &str, domain: &str) -> Result<(), ClientError> {
         let new = NewDomain { domain: domain.to_owned() };
-        self.tell(&format!("/v2/apps/{}/domains/", part(app)), &new)
+        self.tell(&folder(DOMAINS_PATH, [app]), &new)
     }
 
     /// Takes a domain from an app.
     pub fn remove_domain(&self, app: &str, domain: &str) -> Result<(), ClientError> {
-        self.delete(&format!("/v2/apps/{}/domains/{}", part(app), part(domain)))
+        self.delete(&path(DOMAIN_PATH, [app, domain]))
     }
 }

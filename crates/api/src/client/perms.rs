@@ -1,18 +1,21 @@
 //! Collaborators of an app and administrators.
 
-use super::{Client, ClientError, part};
+use super::{Client, ClientError, folder, path};
 use crate::Page;
-use crate::perms::{Administrator, Collaborators, Grant};
+use crate::perms::{
+    ADMINISTRATOR_PATH, ADMINISTRATORS_PATH, Administrator, COLLABORATOR_PATH, COLLABORATORS_PATH,
+    Collaborators, Grant,
+};
 
 impl Client {
     /// Lists the collaborators of an app, without its owner.
     pub fn collaborators(&self, app: &str) -> Result<Collaborators, ClientError> {
-        self.get(&format!("/v2/apps/{}/perms/", part(app)))
+        self.get(&folder(COLLABORATORS_PATH, [app]))
     }
 
     /// Grants an app to a user; repeating it succeeds.
     pub fn add_collaborator(&self, app: &str, username: &str) -> Result<(), ClientError> {
-        self.tell(&format!("/v2/apps/{}/perms/", part(app)), &grant(username))
+        self.tell(&folder(COLLABORATORS_PATH, [app]), &grant(username))
     }
 
     /// Takes the grant back.
@@ -21,22 +24,22 @@ impl Client {
     ///
     /// [`ClientError::Status`] with 403 for a user without a grant.
     pub fn remove_collaborator(&self, app: &str, username: &str) -> Result<(), ClientError> {
-        self.delete(&format!("/v2/apps/{}/perms/{}", part(app), part(username)))
+        self.delete(&path(COLLABORATOR_PATH, [app, username]))
     }
 
     /// Lists administrators, at most `limit`.
     pub fn administrators(&self, limit: i64) -> Result<Page<Administrator>, ClientError> {
-        self.get(&format!("/v2/admin/perms/?limit={limit}"))
+        self.get(&format!("{}?limit={limit}", folder(ADMINISTRATORS_PATH, [])))
     }
 
     /// Makes a user an administrator; repeating it succeeds.
     pub fn add_administrator(&self, username: &str) -> Result<(), ClientError> {
-        self.tell("/v2/admin/perms/", &grant(username))
+        self.tell(&folder(ADMINISTRATORS_PATH, []), &grant(username))
     }
 
     /// Makes an administrator an ordinary user; repeating it succeeds.
     pub fn remove_administrator(&self, username: &str) -> Result<(), ClientError> {
-        self.delete(&format!("/v2/admin/perms/{}", part(username)))
+        self.delete(&path(ADMINISTRATOR_PATH, [username]))
     }
 }
 

@@ -1,18 +1,18 @@
 //! Releases and going back to one.
 
-use super::{Client, ClientError, part};
+use super::{Client, ClientError, folder};
 use crate::Page;
-use crate::releases::{Release, Rollback, RolledBack};
+use crate::releases::{RELEASE_PATH, RELEASES_PATH, ROLLBACK_PATH, Release, Rollback, RolledBack};
 
 impl Client {
     /// Lists releases of an app, newest first, failed ones included, at most `limit`.
     pub fn releases(&self, app: &str, limit: i64) -> Result<Page<Release>, ClientError> {
-        self.get(&format!("/v2/apps/{}/releases/?limit={limit}", part(app)))
+        self.get(&format!("{}?limit={limit}", folder(RELEASES_PATH, [app])))
     }
 
     /// Fetches a release by its number.
     pub fn release(&self, app: &str, version: u64) -> Result<Release, ClientError> {
-        self.get(&format!("/v2/apps/{}/releases/v{version}/", part(app)))
+        self.get(&folder(RELEASE_PATH, [app, &format!("v{version}")]))
     }
 
     /// Makes a release with the content of an older one, by default the one before the current; returns when it is
@@ -22,7 +22,7 @@ impl Client {
     ///
     /// [`ClientError::Status`] with 400 for a release that cannot be the target (docs/spec/api.md 4.9).
     pub fn rollback(&self, app: &str, version: Option<u64>) -> Result<RolledBack, ClientError> {
-        let path = format!("/v2/apps/{}/releases/rollback/", part(app));
+        let path = folder(ROLLBACK_PATH, [app]);
         match version {
             Some(_) => self.post(&path, &Rollback { version }),
             None => self.post_empty(&path),

@@ -14,8 +14,10 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::error::distrust;
-use super::{CONNECT_TIMEOUT, Client, ClientError, Credentials, part};
-use crate::terminal::{Frame, MESSAGE_BYTES_MAX, SILENCE_SECONDS_MAX, SUBPROTOCOL};
+use super::{CONNECT_TIMEOUT, Client, ClientError, Credentials, path};
+use crate::terminal::{
+    EXEC_PATH, Frame, MESSAGE_BYTES_MAX, RUN_TERMINAL_PATH, SILENCE_SECONDS_MAX, SUBPROTOCOL,
+};
 use connection::Connection;
 
 /// Longest wait for the response to the first request.
@@ -52,13 +54,12 @@ impl Client {
     ///
     /// [`ClientError::Status`] as for requests, [`ClientError::Broken`] where the connection failed.
     pub async fn run_in_terminal(&self, app: &str) -> Result<Terminal, ClientError> {
-        self.terminal(&format!("/v2/apps/{}/run/terminal", part(app))).await
+        self.terminal(&path(RUN_TERMINAL_PATH, [app])).await
     }
 
     /// Opens a session with a command inside a pod; errors are those of [`Client::run_in_terminal`].
     pub async fn exec(&self, app: &str, process_type: &str, pod: &str) -> Result<Terminal, ClientError> {
-        let (app, process_type, pod) = (part(app), part(process_type), part(pod));
-        self.terminal(&format!("/v2/apps/{app}/pods/{process_type}/{pod}/exec")).await
+        self.terminal(&path(EXEC_PATH, [app, process_type, pod])).await
     }
 
     async fn terminal(&self, path: &str) -> Result<Terminal, ClientError> {

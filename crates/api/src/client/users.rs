@@ -1,12 +1,12 @@
 //! Users.
 
-use super::{Client, ClientError};
+use super::{Client, ClientError, folder};
 use crate::Page;
-use crate::users::User;
+use crate::users::{USERS_PATH, User};
 
 impl Client {
     /// All users; for administrators.
     pub fn users(&self, limit: i64) -> Result<Page<User>, ClientError> {
-        self.get(&format!("/v2/users/?limit={limit}"))
+        self.get(&format!("{}?limit={limit}", folder(USERS_PATH, [])))
     }
 }
