@@ -1,5 +1,5 @@
-//! The endpoint matrix (docs/spec/api.md 2): each row once, as clients send it, with the status of its success and the
-//! shape of its answer. What each may refuse, and why, is in the file of its resource.
+//! The endpoint matrix (docs/spec/api.md 2): each row once, as clients send it, with the status of its success, request
+//! and response as the operation declares them. What each may refuse, and why, is in the file of its resource.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,8 @@ use axum::http::Method;
 use serde_json::Value;
 
 use crate::certs;
-use crate::platform::request;
+use crate::openapi::fault;
+use crate::platform::{Answer, request};
 use crate::world::World;
 
 /// Method, path as clients send it, body, status.
@@ -119,6 +120,7 @@ async fn filled_in(world: &World, text: &str) -> String {
 /// Asks for all rows; gives back the URL of the list of routes that each has met.
 async fn asked(world: &World, token: &str, rows: &[Row]) -> BTreeSet<(&'static str, &'static str)> {
     let mut met = BTreeSet::new();
+    let document = world.get("/v2/openapi.json").await.json();
     for (method, path, body, status) in rows {
         let (path, body) = (filled_in(world, path).await, filled_in(world, body).await);
         let name: Method = method.parse().expect("a method");
@@ -132,9 +134,36 @@ async fn asked(world: &World, token: &str, rows: &[Row]) -> BTreeSet<(&'static s
             _ if !answer.text().is_empty() => drop::<Value>(answer.json()),
             _ => {}
         }
-        met.extend(route_of(method, &path));
+        let route = route_of(method, &path);
+        if let Some((_, route)) = route {
+            let operation = &document["paths"][route.replace("{*", "{")][method.to_ascii_lowercase()];
+            assert_eq!(mismatch(&document, operation, &body, &answer), None, "{method} {path}");
+        }
+        met.extend(route);
     }
     met
+}
+
+/// Reason why request or response are not as the operation declares them.
+fn mismatch(document: &Value, operation: &Value, body: &str, answer: &Answer) -> Option<String> {
+    if !body.is_empty() {
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let body = serde_json::from_str(body).expect("rows have JSON");
+        if let Some(fault) = fault(document, schema, &body) {
+            return Some(format!("request: {fault}"));
+        }
+    }
+    let response = &operation["responses"][answer.status.to_string()];
+    if response.is_null() {
+        return Some(format!("{} is not declared", answer.status));
+    }
+    let schema = &response["content"]["application/json"]["schema"];
+    match answer.text() {
+        "" if schema.is_null() => None,
+        "" => Some("nothing was answered".to_owned()),
+        _ if schema.is_null() => Some("no content is declared".to_owned()),
+        _ => fault(document, schema, &answer.json()).map(|fault| format!("response: {fault}")),
+    }
 }
 
 /// The route that a request meets: where several fit, the one with the fewest names in braces.

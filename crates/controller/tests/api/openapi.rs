@@ -6,7 +6,7 @@ use crate::certs;
 use crate::world::World;
 
 /// Says what about `value` is not as `schema` has it.
-fn fault(document: &Value, schema: &Value, value: &Value) -> Option<String> {
+pub fn fault(document: &Value, schema: &Value, value: &Value) -> Option<String> {
     if let Some(name) = schema["$ref"].as_str() {
         let named = document.pointer(name.trim_start_matches('#')).expect("a schema that is named is there");
         return fault(document, named, value);
