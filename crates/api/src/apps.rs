@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub const APPS_PATH: &str = "/v2/apps";
 pub const APP_PATH: &str = "/v2/apps/{app}";
+pub const LOCK_PATH: &str = "/v2/apps/{app}/lock";
 
 /// An app as the API returns it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,30 @@ pub struct App {
     pub structure: BTreeMap<String, u32>,
     pub created: String,
     pub updated: String,
+    /// Absent if the app is not locked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Lock>,
+}
+
+/// Lock of an app, which is neither deployed, scaled nor destroyed while it is locked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Lock {
+    /// User who locked it.
+    pub user: String,
+    pub since: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Body of `POST …/lock/`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct NewLock {
+    /// One line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
+    pub reason: Option<String>,
 }
 
 /// Body of `POST /v2/apps/`; without an id the platform makes one up.

@@ -39,6 +39,9 @@ pub(crate) enum AccessError {
          `deis git:remote -a <app>`"
     )]
     NoApp { app: AppName },
+    /// The controller's own words.
+    #[error("{detail}")]
+    Locked { detail: String },
     #[error("the platform's controller does not answer; try again in a minute")]
     Unreachable,
     #[error("the controller returned an error when publishing the release: {detail}")]
@@ -143,6 +146,7 @@ fn denied(error: &Option<ClientError>, user: &str, app: &AppName) -> AccessError
     match error.as_ref().and_then(ClientError::status) {
         Some(403) => AccessError::Forbidden { user: user.to_owned(), app: app.clone() },
         Some(404) => AccessError::NoApp { app: app.clone() },
+        Some(409) => AccessError::Locked { detail: error.as_ref().map(detail).unwrap_or_default() },
         _ => unexpected(error),
     }
 }

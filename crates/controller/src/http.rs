@@ -157,7 +157,8 @@ mod tests {
         for (method, path, rule) in rows().iter().filter(|row| row.1.starts_with("/v2/apps/{app}")) {
             let is_for_collaborators = rule.admits(Relation::Collaborator) && *rule != OwnAppOrNamed;
             let shares = *path == "/v2/apps/{app}/perms" && *method == "POST";
-            assert_eq!(is_for_collaborators, *method != "DELETE" && !shares, "{method} {path}");
+            let locks = *path == "/v2/apps/{app}/lock";
+            assert_eq!(is_for_collaborators, *method != "DELETE" && !shares && !locks, "{method} {path}");
             assert!(!rule.admits(Relation::Anonymous), "{method} {path}");
         }
     }

@@ -1,11 +1,14 @@
-//! Apps: made whole in one write, handed over, and removed in two steps, so that a crash in between
+//! Apps: made whole in one write, handed over, locked, and removed in two steps, so that a crash in between
 //! is finished later.
+
+use std::fmt;
 
 use domain::AppName;
 use domain::config::Config;
 use domain::release::initial_summary;
 use domain::settings::AppSettings;
 use domain::structure::Structure;
+use domain::times;
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
@@ -27,6 +30,25 @@ pub struct AppRecord {
     pub updated: Timestamp,
     /// Its removal is recorded; what runs of it is being removed.
     pub removing: bool,
+    /// `None` if it is not locked.
+    pub lock: Option<AppLock>,
+}
+
+/// Lock of an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppLock {
+    /// User who locked it.
+    pub user: String,
+    pub since: Timestamp,
+    pub reason: Option<String>,
+}
+
+impl fmt::Display for AppLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user, since, reason } = self;
+        write!(f, "{user} since {}", times::second(*since))?;
+        reason.as_ref().map_or(Ok(()), |reason| write!(f, ": \"{reason}\""))
+    }
 }
 
 /// An app to be made.
@@ -84,6 +106,7 @@ impl Store {
             created: now,
             updated: now,
             removing: false,
+            lock: None,
         };
         insert(&app, &mut write).await?;
         count_apps(1, &mut write).await?;
@@ -108,11 +131,7 @@ impl Store {
 
     /// Finds an app by name.
     pub async fn app(&self, id: &AppName) -> Result<Option<AppRecord>, StoreError> {
-        let found = sqlx::query("SELECT * FROM apps WHERE id = $1")
-            .bind(id.as_str())
-            .fetch_optional(&self.pool)
-            .await?;
-        found.as_ref().map(read).transpose()
+        find(id, &mut *self.pool.acquire().await?).await
     }
 
     /// Apps that a user sees, by name, each with its wanted counts: all for an administrator, else own and shared
@@ -178,15 +197,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotFound`] for an unknown app.
+    /// [`StoreError::NotFound`] for an unknown app, [`StoreError::Locked`] for one that is locked.
     pub async fn remove_app(&self, id: &AppName, now: Timestamp) -> Result<(), StoreError> {
         let mut write = self.write().await?;
-        let found = sqlx::query("SELECT removing FROM apps WHERE id = $1")
-            .bind(id.as_str())
-            .fetch_optional(&mut *write)
-            .await?;
-        let found = found.ok_or_else(|| StoreError::not_found(format!("app {id}")))?;
-        if !rows::bool(&found, "removing")? {
+        let app = find(id, &mut write).await?.ok_or_else(|| StoreError::not_found(format!("app {id}")))?;
+        if !app.removing {
+            refuse_locked(&app)?;
             count_apps(-1, &mut write).await?;
         }
         sqlx::query("UPDATE apps SET removing = 1, updated = $1 WHERE id = $2")
@@ -196,6 +212,46 @@ impl Store {
             .await?;
         access_version::bump(&mut write).await?;
         write.commit().await
+    }
+}
+
+impl Store {
+    /// Locks an app.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an app that does not exist or is being removed, [`StoreError::Locked`] for one
+    /// that is locked.
+    pub async fn lock_app(&self, id: &AppName, lock: AppLock) -> Result<AppLock, StoreError> {
+        let lock = AppLock { since: rows::kept(lock.since), ..lock };
+        let mut write = self.write().await?;
+        must_be_unlocked(id, &mut write).await?;
+        set_lock(id, Some(&lock), &mut write).await?;
+        write.commit().await?;
+        Ok(lock)
+    }
+
+    /// Unlocks an app; false if it was not locked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an app that does not exist or is being removed.
+    pub async fn unlock_app(&self, id: &AppName) -> Result<bool, StoreError> {
+        let mut write = self.write().await?;
+        let app = there(id, &mut write).await?;
+        set_lock(id, None, &mut write).await?;
+        write.commit().await?;
+        Ok(app.lock.is_some())
+    }
+
+    /// Refuses an app that is locked, before work on a change begins; recording it asks again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an app that does not exist or is being removed, [`StoreError::Locked`] for one
+    /// that is locked.
+    pub async fn app_must_be_unlocked(&self, id: &AppName) -> Result<(), StoreError> {
+        must_be_unlocked(id, &mut *self.pool.acquire().await?).await
     }
 }
 
@@ -229,7 +285,8 @@ const OWNED_ROWS: &[&str] = &[
 ];
 
 async fn insert(app: &AppRecord, connection: &mut AnyConnection) -> Result<(), StoreError> {
-    let AppRecord { uuid, id, owner, created, updated, removing } = app;
+    // A new app is not locked.
+    let AppRecord { uuid, id, owner, created, updated, removing, lock: _ } = app;
     sqlx::query(
         "INSERT INTO apps (uuid, id, owner, created, updated, removing) VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -250,6 +307,38 @@ pub(crate) async fn must_be_there(id: &AppName, connection: &mut AnyConnection) 
     if rows::any(there, connection).await? { Ok(()) } else { Err(StoreError::not_found(format!("app {id}"))) }
 }
 
+/// The same, and refuses one that is locked.
+pub(crate) async fn must_be_unlocked(id: &AppName, connection: &mut AnyConnection) -> Result<(), StoreError> {
+    refuse_locked(&there(id, connection).await?)
+}
+
+async fn there(id: &AppName, connection: &mut AnyConnection) -> Result<AppRecord, StoreError> {
+    let app = find(id, connection).await?.filter(|app| !app.removing);
+    app.ok_or_else(|| StoreError::not_found(format!("app {id}")))
+}
+
+fn refuse_locked(app: &AppRecord) -> Result<(), StoreError> {
+    match &app.lock {
+        Some(lock) => Err(StoreError::Locked { app: app.id.clone(), lock: lock.clone() }),
+        None => Ok(()),
+    }
+}
+
+async fn set_lock(
+    id: &AppName,
+    lock: Option<&AppLock>,
+    connection: &mut AnyConnection,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE apps SET locked_by = $1, locked_at = $2, lock_reason = $3 WHERE id = $4")
+        .bind(lock.map(|lock| &lock.user))
+        .bind(lock.map(|lock| rows::time_text(lock.since)))
+        .bind(lock.and_then(|lock| lock.reason.as_ref()))
+        .bind(id.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 pub(crate) async fn touch(
     id: &AppName,
     now: Timestamp,
@@ -263,6 +352,12 @@ pub(crate) async fn touch(
     Ok(())
 }
 
+async fn find(id: &AppName, connection: &mut AnyConnection) -> Result<Option<AppRecord>, StoreError> {
+    let found =
+        sqlx::query("SELECT * FROM apps WHERE id = $1").bind(id.as_str()).fetch_optional(connection).await?;
+    found.as_ref().map(read).transpose()
+}
+
 fn read(row: &AnyRow) -> Result<AppRecord, StoreError> {
     Ok(AppRecord {
         uuid: row.try_get("uuid")?,
@@ -271,5 +366,13 @@ fn read(row: &AnyRow) -> Result<AppRecord, StoreError> {
         created: rows::time(row, "created")?,
         updated: rows::time(row, "updated")?,
         removing: rows::bool(row, "removing")?,
+        lock: read_lock(row)?,
     })
+}
+
+fn read_lock(row: &AnyRow) -> Result<Option<AppLock>, StoreError> {
+    let (user, since): (Option<String>, _) =
+        (row.try_get("locked_by")?, rows::time_or_none(row, "locked_at")?);
+    let reason = row.try_get("lock_reason")?;
+    Ok(user.zip(since).map(|(user, since)| AppLock { user, since, reason }))
 }

@@ -78,7 +78,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ChangeError::Store`] with [`StoreError::NotFound`] for an app that does not exist or is being removed;
+    /// [`ChangeError::Store`] with [`StoreError::NotFound`] for an app that does not exist or is being removed, with
+    /// [`StoreError::Locked`] for one that is locked;
     /// [`ChangeError::Release`] for a change that `domain` refuses, or that changes nothing.
     pub async fn add_release(
         &self,
@@ -88,7 +89,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<RecordedChange, ChangeError> {
         let mut write = self.write().await?;
-        apps::must_be_there(app, &mut write).await?;
+        apps::must_be_unlocked(app, &mut write).await?;
         let current = releases::current(app, &mut write).await?;
         let current = releases::content(self, current, &mut write).await?;
         let formation = deploys::formation(app, &mut write).await?;
@@ -120,7 +121,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ChangeError::Store`] with [`StoreError::NotFound`] for an app that does not exist or is being removed;
+    /// [`ChangeError::Store`] with [`StoreError::NotFound`] for an app that does not exist or is being removed, with
+    /// [`StoreError::Locked`] for one that is locked;
     /// [`ChangeError::Scale`] for counts that `domain` refuses.
     pub async fn add_scale(
         &self,
@@ -129,7 +131,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<i64>, ChangeError> {
         let mut write = self.write().await?;
-        apps::must_be_there(app, &mut write).await?;
+        apps::must_be_unlocked(app, &mut write).await?;
         let current = releases::current(app, &mut write).await?;
         let build = builds::find(current.build.as_deref(), &mut write).await?;
         let formation = deploys::formation(app, &mut write).await?;

@@ -1,6 +1,9 @@
 //! Errors of the records, and whether a retry helps.
 
+use domain::AppName;
 use sqlx::error::ErrorKind;
+
+use crate::AppLock;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -16,6 +19,9 @@ pub enum StoreError {
     /// Another record conflicts; `what` names the column or the rule.
     #[error("{what} is taken")]
     Conflict { what: String },
+    /// The app is locked: it is neither deployed, scaled nor destroyed.
+    #[error("{app} is locked by {lock}; unlock it with deis apps:unlock")]
+    Locked { app: AppName, lock: AppLock },
     /// The database does not work now. A retry may help.
     #[error("{failure}")]
     Unreachable {

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use domain::sealing::{NONCE_BYTES, SealingKeys};
 use sqlx::AnyPool;
 
-pub use apps::{AppRecord, CreatedApp, NewApp};
+pub use apps::{AppLock, AppRecord, CreatedApp, NewApp};
 pub use auto_certs::{AutoDomainRecord, AutoOrder, IssuedCert};
 pub use builds::BuildRecord;
 pub use certs::{CertRecord, NewCert};

@@ -15,8 +15,8 @@ use crate::{daemon, packages, progress};
 
 /// The app, the certificate and the SSH key that the first round is about.
 const SEEDED: &str = "seeded";
-/// Operations that would remove what the first round tests.
-const REMOVALS: &[&str] = &["delete_apps_app", "delete_certs_name", "delete_keys_id"];
+/// Operations that would remove what the first round tests, or have its changes refused.
+const REMOVALS: &[&str] = &["delete_apps_app", "delete_certs_name", "delete_keys_id", "post_apps_app_lock"];
 /// Operations that request images of random names from registries, whose responses do not depend on the API.
 const REACHES_OUT: &[&str] = &["post_apps_app_builds"];
 /// Operations that respond for as long as the client listens.

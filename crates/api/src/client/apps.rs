@@ -2,7 +2,7 @@
 
 use super::{Client, ClientError, LineStream, folder, path};
 use crate::Page;
-use crate::apps::{APP_PATH, APPS_PATH, App, AppChange, NewApp};
+use crate::apps::{APP_PATH, APPS_PATH, App, AppChange, LOCK_PATH, Lock, NewApp, NewLock};
 use crate::logs::{FOLLOW_PATH, LOGS_PATH};
 use crate::run::{BASE64, RUN_PATH, Run, RunResult};
 
@@ -42,6 +42,24 @@ impl Client {
     /// [`ClientError::Status`] with 503 where that takes longer; the removal goes on.
     pub fn destroy_app(&self, app: &str) -> Result<(), ClientError> {
         self.delete(&folder(APP_PATH, [app]))
+    }
+
+    /// Locks an app.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] with 409 for an app that is locked.
+    pub fn lock_app(&self, app: &str, reason: Option<&str>) -> Result<Lock, ClientError> {
+        self.post(&folder(LOCK_PATH, [app]), &NewLock { reason: reason.map(str::to_owned) })
+    }
+
+    /// Unlocks an app.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] with 422 for an app that is not locked.
+    pub fn unlock_app(&self, app: &str) -> Result<(), ClientError> {
+        self.delete(&folder(LOCK_PATH, [app]))
     }
 
     /// The last `lines` log lines as plain text; empty where there are none.

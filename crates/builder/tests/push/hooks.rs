@@ -22,6 +22,8 @@ pub struct Controller {
     pub branches: BTreeMap<String, String>,
     /// Answers the next releases with 400 and this.
     pub refusal: Option<String>,
+    /// Refuses each build with 409 and this.
+    pub lock: Option<String>,
     pub released: Vec<BuildDone>,
     pub silent: bool,
 }
@@ -101,7 +103,10 @@ impl Hooks {
                 Some((uuid, _)) if path.ends_with("access/") => {
                     (200, json!({"app": app, "uuid": uuid, "branch": controller.branches.get(&app)}))
                 }
-                Some(_) => (200, config(&app, &controller.values)),
+                Some(_) => match &controller.lock {
+                    Some(detail) => (409, json!({"detail": detail})),
+                    None => (200, config(&app, &controller.values)),
+                },
             },
             "/v2/hooks/build/" => match controller.refusal.take() {
                 Some(detail) => (400, json!({"detail": detail})),

@@ -103,6 +103,21 @@ async fn a_release_that_fails_rejects_the_push_with_the_controllers_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_push_to_a_locked_app_is_refused_before_anything_is_built_and_clones_are_served() {
+    let world = World::new().await;
+    let client = world.client_with(APP).await;
+    let sentence = "blog is locked by alice since 2026-01-02T03:04:05Z; unlock it with deis apps:unlock";
+    world.hooks.controller().lock = Some(sentence.to_owned());
+
+    client.push("blog", "main").await.ended_with(1).shows(&["remote: error:", sentence]);
+
+    assert!(world.engine.built().is_empty());
+    client.clone_of("blog").await.ended_with(0);
+    world.hooks.controller().lock = None;
+    client.push("blog", "main").await.ended_with(0).shows(&["blog:v2 deployed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_is_away_rejects_the_push() {
     let world = World::new().await;
     let client = world.client_with(APP).await;

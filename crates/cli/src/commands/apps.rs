@@ -1,4 +1,4 @@
-//! Apps: making, showing, opening, running commands in, transferring and destroying them.
+//! Apps: making, showing, opening, running commands in, transferring, locking and destroying them.
 
 mod info;
 mod logs;
@@ -78,6 +78,16 @@ pub const GROUP: CommandGroup = CommandGroup {
             .arguments(&[one("username", "the name of the new owner")])
             .options(&[APP])
             .examples(&["deis apps:transfer alice -a blog"]),
+        Command::new("apps:lock", "[options]", "Locks an application against deploys, scaling and destruction.", lock)
+            .about(
+                "Pushes, pulls, changes of the config, rollbacks, scaling and apps:destroy are refused until \
+                 apps:unlock. What runs goes on.",
+            )
+            .options(&[APP, valued(None, "reason", "text", "one line, which every refusal shows")])
+            .examples(&["deis apps:lock -a blog --reason='audit until Friday'"]),
+        Command::new("apps:unlock", "[options]", "Unlocks an application.", unlock)
+            .options(&[APP])
+            .examples(&["deis apps:unlock -a blog"]),
     ],
 };
 
@@ -214,6 +224,22 @@ fn transfer(context: &Context, matches: &Matches) -> CommandResult {
     let owner = matches.word(0);
     say!("Transferring {} to {owner}... ", session.app);
     session.client.transfer_app(&session.app, owner)?;
+    sayln!("done");
+    Ok(())
+}
+
+fn lock(context: &Context, matches: &Matches) -> CommandResult {
+    let session = context.app_session(matches)?;
+    say!("Locking {}... ", session.app);
+    session.client.lock_app(&session.app, matches.value("reason").filter(|reason| !reason.is_empty()))?;
+    sayln!("done");
+    Ok(())
+}
+
+fn unlock(context: &Context, matches: &Matches) -> CommandResult {
+    let session = context.app_session(matches)?;
+    say!("Unlocking {}... ", session.app);
+    session.client.unlock_app(&session.app)?;
     sayln!("done");
     Ok(())
 }

@@ -354,6 +354,57 @@ fn destroying_by_the_folders_name_succeeds_without_a_remote() {
 }
 
 #[test]
+fn an_app_is_locked_with_a_reason_and_unlocked() {
+    let world = World::logged_in();
+    let lock = r#"{"user":"bob","since":"2026-01-02T03:04:05Z","reason":"audit"}"#;
+    world.answer("POST /v2/apps/foo/lock/", 201, lock).answer("DELETE /v2/apps/foo/lock/", 204, "");
+
+    world.deis("apps:lock -a foo --reason=audit").says("Locking foo... done\n");
+    world.deis("apps:lock -a foo").says("Locking foo... done\n");
+    world.deis("apps:unlock -a foo").says("Unlocking foo... done\n");
+
+    assert_eq!(
+        world.requests(),
+        [
+            r#"POST /v2/apps/foo/lock/ {"reason":"audit"}"#,
+            "POST /v2/apps/foo/lock/ {}",
+            "DELETE /v2/apps/foo/lock/",
+        ]
+    );
+}
+
+#[test]
+fn a_refusal_of_a_locked_app_is_shown_as_it_comes() {
+    let world = World::logged_in();
+    let sentence =
+        r#"foo is locked by bob since 2026-01-02T03:04:05Z: \"audit\"; unlock it with deis apps:unlock"#;
+    world.answer("DELETE /v2/apps/foo/", 409, &format!(r#"{{"detail":"{sentence}"}}"#));
+
+    let run = world.deis("destroy -a foo --confirm=foo");
+
+    assert_eq!(run.err, format!("Error: {}\n", sentence.replace('\\', "")));
+    assert_eq!(run.code, 1);
+}
+
+#[test]
+fn info_shows_the_lock_of_an_app() {
+    let world = World::logged_in();
+    let page = r#"{"count":0,"next":null,"previous":null,"results":[]}"#;
+    let locked =
+        APP.replacen('{', r#"{"lock":{"user":"bob","since":"2026-01-02T03:04:05Z","reason":"audit"},"#, 1);
+    world
+        .answer("GET /v2/apps/foo/", 200, &locked)
+        .answer("GET /v2/apps/foo/domains/?limit=1", 200, page)
+        .answer("GET /v2/apps/foo/pods/?limit=100", 200, r#"{"count":0,"results":[]}"#)
+        .answer("GET /v2/apps/foo/domains/?limit=100", 200, page)
+        .answer("GET /v2/apps/foo/settings/", 200, &crate::settings::settings(r#""label":{}"#));
+
+    let run = world.deis("info -a foo");
+
+    assert!(run.out.contains("\nlocked:   by bob since 2026-01-02T03:04:05Z: \"audit\"\n"), "{}", run.out);
+}
+
+#[test]
 fn an_app_is_transferred() {
     let world = World::logged_in();
     world.answer("POST /v2/apps/foo/", 200, "");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::apps::{APP_PATH, APPS_PATH};
+use api::apps::{APP_PATH, APPS_PATH, LOCK_PATH};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,7 +14,7 @@ use domain::names::APP_NAME_LENGTH_MAX;
 use domain::structure::Structure;
 use domain::users::USERNAME_LENGTH_MAX;
 use jiff::Timestamp;
-use store::{AppRecord, CreatedApp, StoreError};
+use store::{AppLock, AppRecord, CreatedApp, StoreError};
 
 use super::access::{Caller, ThisApp, app_access};
 use super::body::{Fields, RawBody};
@@ -28,6 +28,9 @@ use crate::Controller;
 const ID_TAKEN: &str = "Application with this id already exists.";
 /// Made-up names that are tried before giving up.
 const GENERATED_TRIES: usize = 50;
+/// Longest reason of a lock, in characters.
+const REASON_CHARS_MAX: usize = 200;
+const ONE_LINE: &str = "Give one line of text, without control characters.";
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -42,6 +45,10 @@ pub(super) fn operations() -> Vec<Operation> {
             .takes::<api::apps::AppChange>()
             .empty(200),
         delete(APP_PATH, OwnApp, "Destroys an app", destroy),
+        post(LOCK_PATH, OwnApp, "Locks an app: it is neither deployed, scaled nor destroyed", lock)
+            .takes::<api::apps::NewLock>()
+            .gives::<api::apps::Lock>(201),
+        delete(LOCK_PATH, OwnApp, "Unlocks an app", unlock),
     ]
 }
 
@@ -121,6 +128,39 @@ async fn destroy(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// `POST /v2/apps/{app}/lock/`.
+async fn lock(
+    State(controller): State<Controller>,
+    caller: Caller,
+    ThisApp(app): ThisApp,
+    body: RawBody,
+) -> Result<(StatusCode, Json<api::apps::Lock>), ApiError> {
+    let mut fields = body.fields()?;
+    let reason = fields.text_or_blank("reason", REASON_CHARS_MAX);
+    if reason.contains(char::is_control) {
+        fields.complain("reason", ONE_LINE);
+    }
+    fields.finish()?;
+    let reason = Some(reason).filter(|reason| !reason.is_empty());
+    let lock = AppLock { user: caller.name().to_owned(), since: Timestamp::now(), reason };
+    let lock = controller.store.lock_app(&app, lock).await?;
+    controller.say(&app, format!("{app} is locked by {lock}"));
+    Ok((StatusCode::CREATED, Json(show_lock(lock))))
+}
+
+/// `DELETE /v2/apps/{app}/lock/`.
+async fn unlock(
+    State(controller): State<Controller>,
+    caller: Caller,
+    ThisApp(app): ThisApp,
+) -> Result<StatusCode, ApiError> {
+    if !controller.store.unlock_app(&app).await? {
+        return Err(ApiError::unprocessable(format!("{app} is not locked")));
+    }
+    controller.say(&app, format!("{} unlocked {app}", caller.name()));
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// The name that the body asks for; `None` where it leaves that to us.
 fn wanted_name(controller: &Controller, mut fields: Fields) -> Result<Option<AppName>, ApiError> {
     if fields.value("id").is_none_or(serde_json::Value::is_null) {
@@ -175,9 +215,15 @@ fn name_taken(name: &AppName, error: StoreError) -> ApiError {
 }
 
 fn show(app: AppRecord, structure: Structure) -> api::apps::App {
-    let AppRecord { uuid, id, owner, created, updated, removing: _ } = app;
+    let AppRecord { uuid, id, owner, created, updated, removing: _, lock } = app;
     let structure: BTreeMap<_, _> =
         structure.into_iter().map(|(process, replicas)| (process.to_string(), replicas)).collect();
     let (created, updated) = (wire_time(created), wire_time(updated));
-    api::apps::App { uuid, id: id.to_string(), owner, structure, created, updated }
+    let lock = lock.map(show_lock);
+    api::apps::App { uuid, id: id.to_string(), owner, structure, created, updated, lock }
+}
+
+fn show_lock(lock: AppLock) -> api::apps::Lock {
+    let AppLock { user, since, reason } = lock;
+    api::apps::Lock { user, since: wire_time(since), reason }
 }

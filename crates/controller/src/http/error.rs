@@ -162,7 +162,7 @@ impl IntoResponse for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Conflict { .. } => Self::conflict(error.to_string()),
+            StoreError::Conflict { .. } | StoreError::Locked { .. } => Self::conflict(error.to_string()),
             StoreError::NotFound { .. } => Self::detail(StatusCode::NOT_FOUND, error.to_string()),
             StoreError::Unreachable { failure, .. } => {
                 let (status, detail) = in_words(*failure);

@@ -60,7 +60,7 @@ async fn access(
     Ok(Json(api::hooks::RepositoryAccess { app: app.to_string(), uuid: record.uuid, branch }))
 }
 
-/// `POST /v2/hooks/config/`: what a build of the app is made with.
+/// `POST /v2/hooks/config/`: config for a build of the app. A locked app is refused before it is built.
 async fn config(
     State(controller): State<Controller>,
     body: RawBody,
@@ -69,6 +69,7 @@ async fn config(
     let who = PushTarget::of(&mut fields);
     fields.finish()?;
     let (_, app) = who.admitted(&controller).await?;
+    controller.store.app_must_be_unlocked(&app).await?;
     config::current(&controller, &app).await
 }
 

@@ -11,6 +11,7 @@ mod world;
 
 mod access;
 mod admin_perms;
+mod app_locks;
 mod apps;
 mod auth;
 mod auto_certs;

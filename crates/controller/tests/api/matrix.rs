@@ -79,6 +79,8 @@ const OWN: &[Row] = &[
     ("POST", "/v2/apps/blog/services/", r#"{"procfile_type":"cmd","path_pattern":"/a"}"#, 201),
     ("GET", "/v2/apps/blog/services/", "", 200),
     ("DELETE", "/v2/apps/blog/services/", r#"{"procfile_type":"cmd"}"#, 204),
+    ("POST", "/v2/apps/blog/lock/", r#"{"reason":"audit"}"#, 201),
+    ("DELETE", "/v2/apps/blog/lock/", "", 204),
     ("GET", "/v2/apps/blog/perms/", "", 200),
     ("POST", "/v2/apps/blog/perms/", r#"{"username":"carol"}"#, 201),
     ("DELETE", "/v2/apps/blog/perms/carol", "", 204),

@@ -1,6 +1,6 @@
 //! Apps: made whole, handed over, removed in two steps.
 
-use store::{NewDomain, PageRange, StoreError};
+use store::{AppLock, NewDomain, PageRange, StoreError};
 
 use crate::changes::{app, build, built, configured};
 use crate::{Timestamp, World};
@@ -127,4 +127,41 @@ async fn the_number_of_apps_follows_what_is_made_and_removed() {
     counts.push(count().await.expect("a count"));
 
     assert_eq!(counts, [(0, 0), (2, 2), (1, 1), (1, 1), (2, 2)]);
+}
+
+#[tokio::test]
+async fn a_lock_refuses_releases_scales_and_the_removal_and_names_itself() {
+    let world = World::new().await;
+    world.user("alice").await;
+    world.app("blog", "alice").await;
+    let blog = app("blog");
+    world.store.add_release(&blog, "alice", built(build("web")), Timestamp::now()).await.expect("a release");
+    let since = "2026-01-02T03:04:05.678901234Z".parse().expect("a time");
+    let lock = AppLock { user: "alice".to_owned(), since, reason: Some("audit".to_owned()) };
+
+    let kept = world.store.lock_app(&blog, lock.clone()).await.expect("a lock");
+
+    let record = world.store.app(&blog).await.expect("an answer").expect("a row");
+    assert_eq!(record.lock.as_ref(), Some(&kept));
+    let now = Timestamp::now();
+    let refusals = [
+        world
+            .store
+            .add_release(&blog, "alice", built(build("web")), now)
+            .await
+            .expect_err("locked")
+            .to_string(),
+        world.store.add_scale(&blog, &Default::default(), now).await.expect_err("locked").to_string(),
+        world.store.remove_app(&blog, now).await.expect_err("locked").to_string(),
+        world.store.lock_app(&blog, lock).await.expect_err("locked").to_string(),
+        world.store.app_must_be_unlocked(&blog).await.expect_err("locked").to_string(),
+    ];
+    for refusal in refusals {
+        let sentence =
+            "blog is locked by alice since 2026-01-02T03:04:05Z: \"audit\"; unlock it with deis apps:unlock";
+        assert_eq!(refusal, sentence);
+    }
+    assert!(world.store.unlock_app(&blog).await.expect("an answer"));
+    assert!(!world.store.unlock_app(&blog).await.expect("an answer"));
+    world.store.remove_app(&blog, now).await.expect("unlocked");
 }

@@ -1,5 +1,6 @@
 //! `deis info`: an app with its processes, domains and labels.
 
+use api::apps::Lock;
 use serde_json::json;
 
 use crate::commands::{labels, ps};
@@ -31,6 +32,10 @@ pub fn info(context: &Context, matches: &Matches) -> CommandResult {
     sayln!("url:      {url}");
     sayln!("owner:    {}", app.owner);
     sayln!("id:       {}", app.id);
+    if let Some(Lock { user, since, reason }) = &app.lock {
+        let reason = reason.as_ref().map(|reason| format!(": \"{reason}\"")).unwrap_or_default();
+        sayln!("locked:   by {user} since {since}{reason}");
+    }
     sayln!();
     sayln!("{}", ps::processes(&app.id, pods));
     say!("{}", listing::heading(&format!("{} Domains", app.id), domains.results.len(), domains.count));
