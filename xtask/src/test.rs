@@ -119,7 +119,8 @@ fn tool(name: &str) -> PathBuf {
 
 fn check_dependencies() -> anyhow::Result<()> {
     let mut unused = Command::new(tool(CARGO_MACHETE.0));
-    progress::run(unused.arg(paths::checkout())).context("a package does not use a dependency that it names")?;
+    progress::run(unused.arg(paths::checkout()))
+        .context("a package does not use a dependency that it names")?;
     progress::run(&mut deny(&["check", "bans", "licenses", "sources"]))?;
     let is_fetched = progress::succeeds(&mut progress::within(FETCH_MAX, &deny(&["fetch", "db"])));
     match advisories() {
