@@ -1,0 +1,114 @@
+//! Cases of packs: what they install and build.
+
+use std::path::Path;
+use std::time::Duration;
+
+use e2e::{Platform, User, wait_for};
+
+#[test]
+fn what_packs_build_is_what_was_pushed() {
+    let platform = Platform::start();
+    let admin = platform.admin();
+
+    a_package_that_reads_a_file_of_the_app(&platform, &admin);
+    a_program_for_development_in_prepare(&platform, &admin);
+    a_package_of_the_app_in_its_place(&platform, &admin);
+    versions_and_names_that_cannot_be_had(&platform, &admin);
+}
+
+fn a_package_that_reads_a_file_of_the_app(platform: &Platform, user: &User<'_>) {
+    let folder = user.app_from_case("generated", "03-node-generated-from-source");
+    pack_sources(user, &folder, "generator", "package", "generator.tgz");
+    user.push(&folder).ok();
+    platform.wait_for_answer("generated", "first model");
+
+    user.change(&folder, &[("schema.txt", "second model\n")]);
+    user.push(&folder).ok();
+
+    platform.wait_for_answer("generated", "second model");
+}
+
+/// Packs a folder into `vendor/<archive>` under another name, as archives of package registries are.
+fn pack_sources(user: &User<'_>, folder: &Path, sources: &str, name: &str, archive: &str) {
+    let folder = folder.to_str().expect("UTF-8");
+    user.run("mkdir", &["-p", &format!("{folder}/vendor")]).ok();
+    let archive = format!("{folder}/vendor/{archive}");
+    let transform = format!("--transform=s/^{sources}/{name}/");
+    let words = ["--create", "--gzip", "--file", &archive, "--directory", folder, &transform, sources];
+    user.run("tar", &words).ok();
+    user.run("rm", &["-r", &format!("{folder}/{sources}")]).ok();
+    user.commit(Path::new(folder), "an archive instead of its source");
+}
+
+fn a_program_for_development_in_prepare(platform: &Platform, user: &User<'_>) {
+    let folder = user.app_from_case("prepared", "08-node-program-for-development");
+
+    user.push(&folder).ok();
+
+    platform.wait_for_answer("prepared", "pruned");
+}
+
+fn a_package_of_the_app_in_its_place(platform: &Platform, user: &User<'_>) {
+    let folder = user.app_from_case("place", "10-python-package-in-place");
+
+    user.push(&folder).ok();
+
+    platform.wait_for_answer("place", "/app/src/place/__init__.py *");
+    let told = user.deis_in(&folder, &["run", "tell-place"]).ok().stdout;
+    assert!(told.contains("/app/src/place/__init__.py"), "{told}");
+    a_command_has_its_arguments_and_its_output_is_whole(user, &folder);
+    let line = format!("]: {{\"message\": \"{}\"}}\n", "ü".repeat(100_000));
+    wait_for("the long line in the log", Duration::from_secs(30), || {
+        user.deis_in(&folder, &["logs", "-n", "1000"]).ok().stdout.contains(&line).then_some(())
+    });
+    a_package_that_is_built_by_the_config(platform, user, &folder);
+}
+
+/// Uses an app that exists already.
+fn a_command_has_its_arguments_and_its_output_is_whole(user: &User<'_>, folder: &Path) {
+    user.deis_in(folder, &["run", "--", "bash", "-c", "exit 53"]).fails(53, "Running");
+    let shown = "import sys; print(sys.argv[1:])";
+    let told = user.deis_in(folder, &["run", "--", "python3", "-c", shown, "a b", "", "it's", "$HOME"]).ok();
+    assert_eq!(told.stdout, "['a b', '', \"it's\", '$HOME']\n");
+    let told = user.deis_in(folder, &["run", "echo a   b; exit 7"]);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(7), ""));
+    assert!(told.stderr.ends_with("a b\n"), "{}", told.stderr);
+    let told = user.deis_in(folder, &["run", r#"printf "\377\376\000abc""#]).ok();
+    assert_eq!(told.stdout_bytes, b"\xff\xfe\0abc");
+}
+
+/// Uses an app whose cache has the tools for it.
+fn a_package_that_is_built_by_the_config(platform: &Platform, user: &User<'_>, folder: &Path) {
+    user.replace_with_case(folder, "03-python-built-from-config");
+    let name = "word_of_config-1.0.0";
+    pack_sources(user, folder, "word_of_config", name, &format!("{name}.tar.gz"));
+    for word in ["first", "second"] {
+        user.deis_in(folder, &["config:set", &format!("WORD={word} word")]).ok();
+        user.commit(folder, word);
+        user.push(folder).ok();
+        platform.wait_for_answer("place", &format!("{word} word"));
+    }
+}
+
+fn versions_and_names_that_cannot_be_had(platform: &Platform, user: &User<'_>) {
+    let folder = user.app_from_case("newer", "26-python-that-the-stack-lacks");
+    user.push(&folder)
+        .fails(1, "Python >=4.2 cannot be had (requires-python of pyproject.toml), the stack has 3.");
+
+    let folder = user.app_from_case("pair", "35-go-programs-of-one-name");
+    let refused = "two programs are called `server`, rename the folder of one: \
+                   example.com/pair/back/cmd/server example.com/pair/front/cmd/server";
+    user.push(&folder).fails(1, refused);
+    a_header_that_go_does_not_know_of(platform, user, &folder);
+}
+
+fn a_header_that_go_does_not_know_of(platform: &Platform, user: &User<'_>, folder: &Path) {
+    user.replace_with_case(folder, "03-go-header-elsewhere");
+    user.push(folder).ok();
+    platform.wait_for_answer("pair", "first word");
+
+    user.change(folder, &[("include/word.h", "#define WORD \"second word\"\n")]);
+    user.push(folder).ok();
+
+    platform.wait_for_answer("pair", "second word");
+}
