@@ -160,8 +160,13 @@ impl<'a> User<'a> {
     /// Replaces the files of a repository by those of a case; its app keeps its cache.
     pub fn replace_with_case(&self, folder: &Path, case: &str) {
         self.git(folder, &["rm", "-r", "--quiet", "."]).ok();
-        self.copy_into(folder, &checkout().join("e2e/cases").join(case));
+        self.add_case(folder, case);
         self.commit(folder, case);
+    }
+
+    /// Adds the files of a case to a repository, without a commit.
+    pub fn add_case(&self, folder: &Path, case: &str) {
+        self.copy_into(folder, &checkout().join("e2e/cases").join(case));
     }
 
     /// A repository with these files, committed, with an app of that name made for it.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use e2e::{User, wait_for};
 
+#[path = "cases/edge.rs"]
+mod edge;
 #[path = "cases/git.rs"]
 mod git;
 #[path = "../../crates/slug/tests/git_over_https/mod.rs"]
@@ -14,6 +16,14 @@ mod git_over_https;
 mod packs;
 #[path = "cases/processes.rs"]
 mod processes;
+#[path = "cases/small_files.rs"]
+mod small_files;
+
+/// A file of a case.
+fn read_case(case: &str, file: &str) -> String {
+    let path = e2e::checkout().join("e2e/cases").join(case).join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
 
 /// Waits until some line of the app's log has all of these texts.
 fn is_logged(user: &User<'_>, folder: &Path, texts: &[&str]) {

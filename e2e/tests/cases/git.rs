@@ -5,6 +5,7 @@ use std::path::Path;
 use e2e::{Platform, User};
 
 use crate::git_over_https::GitServer;
+use crate::read_case;
 
 #[test]
 fn what_a_git_host_takes_is_taken() {
@@ -89,6 +90,7 @@ fn one_branch_deploys(platform: &Platform, user: &User<'_>, folder: &Path) {
     platform.wait_for_answer("taken", "push 4:");
 
     user.git(folder, &["push", "deis", ":old"]).ok();
+    a_tag_in_the_place_of_a_branch(user, folder);
     user.git(folder, &["push", "deis", ":master"]).fails(1, "`master` cannot be deleted");
     user.change(folder, &[("number", "5\n")]);
     user.git(folder, &["push", "deis", "HEAD:refs/heads/trunk"]).fails(1, "deis git:branch trunk");
@@ -98,7 +100,17 @@ fn one_branch_deploys(platform: &Platform, user: &User<'_>, folder: &Path) {
 
     user.deis_in(folder, &["git:branch", "--any"]).ok();
     user.change(folder, &[("number", "6\n")]);
-    user.git(folder, &["push", "deis", "HEAD:refs/heads/whatever"]).ok();
+    user.git(folder, &["push", "deis", "HEAD:refs/heads/whatever", "HEAD:main"]).ok();
     platform.wait_for_answer("taken", "push 6:");
     user.git(folder, &["push", "deis", "--delete", "master"]).ok();
+}
+
+/// Case 36.
+fn a_tag_in_the_place_of_a_branch(user: &User<'_>, folder: &Path) {
+    user.git(folder, &["tag", "--annotate", "--message=one", "v1"]).ok();
+    let pushes = read_case("36-refs-that-nothing-runs", "pushes.txt");
+    for (refspec, text) in pushes.lines().filter_map(|line| line.split_once(' ')) {
+        let pushed = user.git(folder, &["push", "deis", refspec]).ok().all();
+        assert!(pushed.contains(text), "{refspec}: {text:?} is missing in:\n{pushed}");
+    }
 }

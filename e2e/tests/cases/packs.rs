@@ -46,6 +46,19 @@ fn a_program_for_development_in_prepare(platform: &Platform, user: &User<'_>) {
     user.push(&folder).ok();
 
     platform.wait_for_answer("prepared", "pruned");
+    a_build_script_that_reads_the_config(platform, user, &folder);
+}
+
+/// Case 06, with an app whose cache has Node.js.
+fn a_build_script_that_reads_the_config(platform: &Platform, user: &User<'_>, folder: &Path) {
+    user.replace_with_case(folder, "06-config-in-a-node-build");
+    let config = ["API_URL=https://api.example.com", "NODE_ENV=production", "NPM_TOKEN=from-config"];
+    user.deis_in(folder, &[&["config:set"], &config[..]].concat()).ok();
+
+    user.push(folder).ok();
+
+    let built = "api=https://api.example.com environment=production token=from-config";
+    platform.wait_for_answer("prepared", built);
 }
 
 fn a_package_of_the_app_in_its_place(platform: &Platform, user: &User<'_>) {
@@ -56,16 +69,18 @@ fn a_package_of_the_app_in_its_place(platform: &Platform, user: &User<'_>) {
     platform.wait_for_answer("place", "/app/src/place/__init__.py *");
     let told = user.deis_in(&folder, &["run", "tell-place"]).ok().stdout;
     assert!(told.contains("/app/src/place/__init__.py"), "{told}");
-    a_command_has_its_arguments_and_its_output_is_whole(user, &folder);
+    a_command_has_its_arguments(user, &folder);
+    the_output_of_a_command_is_whole(user, &folder);
     let line = format!("]: {{\"message\": \"{}\"}}\n", "ü".repeat(100_000));
     wait_for("the long line in the log", Duration::from_secs(30), || {
         user.deis_in(&folder, &["logs", "-n", "1000"]).ok().stdout.contains(&line).then_some(())
     });
     a_package_that_is_built_by_the_config(platform, user, &folder);
+    requirements_that_name_a_variable(platform, user, &folder);
 }
 
-/// Uses an app that exists already.
-fn a_command_has_its_arguments_and_its_output_is_whole(user: &User<'_>, folder: &Path) {
+/// Case 21, with an app that exists already.
+fn a_command_has_its_arguments(user: &User<'_>, folder: &Path) {
     user.deis_in(folder, &["run", "--", "bash", "-c", "exit 53"]).fails(53, "Running");
     let shown = "import sys; print(sys.argv[1:])";
     let told = user.deis_in(folder, &["run", "--", "python3", "-c", shown, "a b", "", "it's", "$HOME"]).ok();
@@ -73,8 +88,14 @@ fn a_command_has_its_arguments_and_its_output_is_whole(user: &User<'_>, folder: 
     let told = user.deis_in(folder, &["run", "echo a   b; exit 7"]);
     assert_eq!((told.code, told.stdout.as_str()), (Some(7), ""));
     assert!(told.stderr.ends_with("a b\n"), "{}", told.stderr);
+}
+
+/// Case 23, with an app that exists already.
+fn the_output_of_a_command_is_whole(user: &User<'_>, folder: &Path) {
     let told = user.deis_in(folder, &["run", r#"printf "\377\376\000abc""#]).ok();
     assert_eq!(told.stdout_bytes, b"\xff\xfe\0abc");
+    let told = user.deis_in(folder, &["run", "seq 1 5"]).ok();
+    assert_eq!(told.stdout, "1\n2\n3\n4\n5\n");
 }
 
 /// Uses an app whose cache has the tools for it.
@@ -88,6 +109,23 @@ fn a_package_that_is_built_by_the_config(platform: &Platform, user: &User<'_>, f
         user.push(folder).ok();
         platform.wait_for_answer("place", &format!("{word} word"));
     }
+}
+
+/// Case 06, with an app whose cache has the tools for it.
+fn requirements_that_name_a_variable(platform: &Platform, user: &User<'_>, folder: &Path) {
+    user.replace_with_case(folder, "06-config-in-requirements");
+    let sources = folder.join("shown").display().to_string();
+    let wheel = folder.join("vendor/wheels/shown-1.0.0-py3-none-any.whl").display().to_string();
+    user.run("mkdir", &["-p", &folder.join("vendor/wheels").display().to_string()]).ok();
+    let contents = [format!("{sources}/shown.py"), format!("{sources}/shown-1.0.0.dist-info")];
+    user.run("python3", &["-m", "zipfile", "--create", &wheel, &contents[0], &contents[1]]).ok();
+    user.run("rm", &["-r", &sources]).ok();
+    user.commit(folder, "a wheel instead of its files");
+    user.deis_in(folder, &["config:set", "PACKAGES=vendor/wheels"]).ok();
+
+    user.push(folder).ok();
+
+    platform.wait_for_answer("place", "installed from the folder that the config names");
 }
 
 fn versions_and_names_that_cannot_be_had(platform: &Platform, user: &User<'_>) {

@@ -1,8 +1,10 @@
 //! Cases of processes: types that come and go, commands, crashes.
 
+use std::path::Path;
+
 use e2e::{Platform, User};
 
-use crate::is_logged;
+use crate::{is_logged, read_case};
 
 #[test]
 fn processes_come_back_and_their_ends_are_told() {
@@ -34,16 +36,36 @@ fn a_type_that_one_push_lacks(platform: &Platform, user: &User<'_>) {
     assert!(!served.contains("WARNING"), "{served}");
     platform.wait_for_answer("typo", "served by web");
     assert_eq!(webs(), 2);
+    a_hash_within_quotes(platform, user, &folder);
 }
 
+/// Case 14, with an app that exists already.
+fn a_hash_within_quotes(platform: &Platform, user: &User<'_>, folder: &Path) {
+    user.replace_with_case(folder, "14-hash-in-procfile-quotes");
+
+    user.push(folder).ok();
+
+    platform.wait_for_answer("typo", r#"["issue #7", "--title=a #b"]"#);
+}
+
+/// Cases 01 and 37.
 fn a_page_that_was_a_worker_for_one_push(platform: &Platform, user: &User<'_>) {
-    let folder = user.app_from_files("page", &[("index.html", "a page\n")]);
-    user.push(&folder).ok();
+    let case = "37-messages-of-builds";
+    let folder = user.app_from_case("page", case);
+    let push_with = |procfile: &str| {
+        user.change(&folder, &[("Procfile", &read_case(case, procfile))]);
+        user.push(&folder).ok().all()
+    };
+    let default = "Default process types for Static -> web";
+    let pushed = user.push(&folder).ok().all();
+    assert!(pushed.contains("serving . (4 files)"), "{pushed}");
     platform.wait_for_answer("page", "a page");
 
-    user.change(&folder, &[("Procfile", "worker: exec sleep 100000\n")]);
-    let unserved = user.push(&folder).ok().all();
+    let pushed = push_with("Procfile.comments");
+    assert!(pushed.contains(default) && !pushed.contains("no process types"), "{pushed}");
+    let unserved = push_with("Procfile.worker");
     assert!(unserved.contains("its Procfile has no `web`, only worker"), "{unserved}");
+    assert!(!unserved.contains(default), "{unserved}");
     user.git(&folder, &["rm", "--quiet", "Procfile"]).ok();
     user.change(&folder, &[("index.html", "a page again\n")]);
     user.push(&folder).ok();

@@ -1,0 +1,1 @@
+print("installed from the folder that the config names")
