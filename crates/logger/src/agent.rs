@@ -119,16 +119,12 @@ impl Agent {
                     left.pop_front();
                 }
             }
-            self.note_positions();
+            for (name, tail) in &self.tails {
+                self.positions.note(name, tail.position());
+            }
             if *shutdown.borrow() {
                 return Ok(());
             }
-        }
-    }
-
-    fn note_positions(&mut self) {
-        for (name, tail) in &self.tails {
-            self.positions.note(name, tail.position());
         }
     }
 
@@ -142,13 +138,14 @@ impl Agent {
             if !self.tails.contains_key(name) {
                 let link = self.settings.logs_dir.join(name);
                 let tail = Tail::open(link, origin.clone(), &pod.name, self.positions.of(name));
-                self.tails.extend(tail.map(|tail| (name.clone(), tail)));
+                let Some(tail) = tail else { continue };
+                // Before anything is read: after a crash, a file that was rotated meanwhile is found by it.
+                self.positions.note(name, tail.position());
+                self.tails.insert(name.clone(), tail);
             }
         }
         self.tails.retain(|name, tail| names.contains(name) || !tail.is_at_end());
         self.positions.keep_only(|name| names.contains(name) || self.tails.contains_key(name));
-        // Also of files of which nothing was read yet: after a crash, one that was rotated meanwhile is found by it.
-        self.note_positions();
         Ok(())
     }
 
