@@ -94,7 +94,7 @@ async fn store(push: &Repository, delete: &Repository, id: &str, bundle: &Path) 
     });
     let manifest = Bytes::from(manifest.to_string());
     let new = domain::Digest::of(&manifest);
-    let old = found(push.manifest(TAG).await)?.map(|old| old.digest).filter(|old| *old != new);
+    let old = push.find_manifest(TAG).await?.map(|old| old.digest).filter(|old| *old != new);
     push.put_manifest(TAG, MANIFEST_TYPE, manifest).await?;
     match old {
         // So that the registry can give its space back.
@@ -104,19 +104,11 @@ async fn store(push: &Repository, delete: &Repository, id: &str, bundle: &Path) 
 }
 
 async fn fetch(repository: &Repository, id: &str, to: &Path) -> Result<bool, OciError> {
-    let Some(manifest) = found(repository.manifest(TAG).await)? else { return Ok(false) };
+    let Some(manifest) = repository.find_manifest(TAG).await? else { return Ok(false) };
     let layer = manifest.content.layers.first();
     let Some(layer) = layer.filter(|it| it.annotations.get(APP_ID).is_some_and(|owner| owner == id)) else {
         return Ok(false);
     };
     repository.fetch_blob(layer, to).await?;
     Ok(true)
-}
-
-fn found<T>(answer: Result<T, OciError>) -> Result<Option<T>, OciError> {
-    match answer {
-        Ok(found) => Ok(Some(found)),
-        Err(OciError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
 }

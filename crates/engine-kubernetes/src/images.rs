@@ -180,11 +180,7 @@ impl KubernetesImages {
 /// Removes every tag and its manifest.
 async fn remove_all(repository: &Repository) -> Result<(), OciError> {
     for tag in repository.tags().await? {
-        match repository.manifest(&tag).await {
-            Ok(manifest) => repository.remove_manifest(manifest.digest.as_str()).await?,
-            Err(OciError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        repository.remove_tagged(&tag).await?;
     }
     Ok(())
 }

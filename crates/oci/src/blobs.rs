@@ -15,7 +15,7 @@ use tokio_util::io::StreamReader;
 
 use super::auth::{Authorization, escaped};
 use super::transport::{self, Body, empty};
-use super::{Descriptor, OciError, Repository, found};
+use super::{Descriptor, OciError, Repository, optional};
 
 /// Streaming content of a blob.
 pub type BlobStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
@@ -23,7 +23,8 @@ pub type BlobStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>
 impl Repository {
     pub async fn has_blob(&self, digest: &Digest) -> Result<bool, OciError> {
         let what = self.shown_blob(digest);
-        found(self.request(Method::HEAD, &format!("blobs/{digest}"), &[], empty, &what).await.map(drop))
+        let answer = self.request(Method::HEAD, &format!("blobs/{digest}"), &[], empty, &what).await;
+        Ok(optional(answer)?.is_some())
     }
 
     /// A small blob, whole and checked.

@@ -142,12 +142,17 @@ impl Repository {
         }
     }
 
+    /// The same; `None` where there is none.
+    pub async fn find_manifest(&self, tag_or_digest: &str) -> Result<Option<Manifest>, OciError> {
+        optional(self.manifest(tag_or_digest).await)
+    }
+
     /// Returns true if there is a manifest under a tag or a digest.
     pub async fn has_manifest(&self, tag_or_digest: &str) -> Result<bool, OciError> {
         let what = self.shown(tag_or_digest);
         let path = format!("manifests/{tag_or_digest}");
         let answer = self.request(Method::HEAD, &path, &[(header::ACCEPT, ACCEPTED)], empty, &what).await;
-        found(answer.map(drop))
+        Ok(optional(answer)?.is_some())
     }
 
     /// Puts a manifest under a tag or its digest; its blobs must be there.
@@ -177,6 +182,14 @@ impl Repository {
         }
     }
 
+    /// Removes the manifest that a tag names, by its digest; a missing one is no error.
+    pub async fn remove_tagged(&self, tag: &str) -> Result<(), OciError> {
+        match self.find_manifest(tag).await? {
+            Some(manifest) => self.remove_manifest(manifest.digest.as_str()).await,
+            None => Ok(()),
+        }
+    }
+
     /// Tags of the repository, as many as the registry lists at once; none where it does not exist.
     pub async fn tags(&self) -> Result<Vec<String>, OciError> {
         #[derive(serde::Deserialize)]
@@ -184,10 +197,8 @@ impl Repository {
             tags: Option<Vec<String>>,
         }
         let what = format!("tags of {}", self.name);
-        let answer = match self.request(Method::GET, "tags/list", &[], empty, &what).await {
-            Err(OciError::NotFound { .. }) => return Ok(Vec::new()),
-            other => other?,
-        };
+        let answer = optional(self.request(Method::GET, "tags/list", &[], empty, &what).await)?;
+        let Some(answer) = answer else { return Ok(Vec::new()) };
         let bytes = answer.bytes(DOCUMENT_BYTES_MAX, &what).await?;
         let tags: Tags = serde_json::from_slice(&bytes)
             .map_err(|error| OciError::Malformed { what, reason: error.to_string() })?;
@@ -233,11 +244,11 @@ impl Repository {
     }
 }
 
-/// Turns "not found" into `false`.
-fn found(answer: Result<(), OciError>) -> Result<bool, OciError> {
+/// Turns "not found" into `None`.
+fn optional<T>(answer: Result<T, OciError>) -> Result<Option<T>, OciError> {
     match answer {
-        Ok(()) => Ok(true),
-        Err(OciError::NotFound { .. }) => Ok(false),
+        Ok(answer) => Ok(Some(answer)),
+        Err(OciError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -125,7 +125,7 @@ async fn measure(jobs: &KubernetesJobs, moment: AppMoment) -> Result<(), OciErro
 async fn sizes(repository: &Repository) -> Result<CacheSizes, OciError> {
     let mut sizes = CacheSizes::new();
     for tag in CACHE_TAGS {
-        match found(repository.manifest(tag).await) {
+        match repository.find_manifest(tag).await {
             Ok(Some(manifest)) => {
                 sizes.insert(tag, layer_bytes(&manifest));
             }
@@ -146,7 +146,7 @@ async fn remove(jobs: &KubernetesJobs, cache: SurplusCache) -> Result<(), OciErr
     if !jobs.caches.memo().is_unchanged(&cache.moment) {
         return Ok(());
     }
-    remove_tag(&cache_of(jobs, app, Access::Delete), cache.tag).await?;
+    cache_of(jobs, app, Access::Delete).remove_tagged(cache.tag).await?;
     jobs.caches.memo().removed(&cache);
     tracing::info!(%app, tag = cache.tag, "removed a build cache that was beyond its bound");
     Ok(())
@@ -156,28 +156,13 @@ async fn remove(jobs: &KubernetesJobs, cache: SurplusCache) -> Result<(), OciErr
 pub async fn remove_all(jobs: &KubernetesJobs, app: &AppName) -> Result<(), OciError> {
     let repository = cache_of(jobs, app, Access::Delete);
     for tag in CACHE_TAGS {
-        remove_tag(&repository, tag).await?;
+        repository.remove_tagged(tag).await?;
     }
     Ok(())
 }
 
-async fn remove_tag(repository: &Repository, tag: Tag) -> Result<(), OciError> {
-    match found(repository.manifest(tag).await)? {
-        Some(manifest) => repository.remove_manifest(manifest.digest.as_str()).await,
-        None => Ok(()),
-    }
-}
-
 fn cache_of(jobs: &KubernetesJobs, app: &AppName, access: Access) -> Repository {
     jobs.settings.registry.repository(&jobs.transport, &cache_repository(app), access)
-}
-
-fn found(answer: Result<Manifest, OciError>) -> Result<Option<Manifest>, OciError> {
-    match answer {
-        Ok(manifest) => Ok(Some(manifest)),
-        Err(OciError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio_util::io::{ReaderStream, StreamReader, SyncIoBridge};
 
 use super::{BuildPod, OrFailed as _, StepError, is_folder};
-use oci::{Access, Descriptor, OciError};
+use oci::{Access, Descriptor};
 
 /// Tag of the cache in its repository.
 pub const TAG: &str = "latest";
@@ -24,10 +24,7 @@ const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// Fills the workspace's cache with what the build before kept.
 pub async fn fetch(pod: &BuildPod) -> Result<(), StepError> {
     let repository = pod.cache_repository(Access::Pull);
-    let manifest = match repository.manifest(TAG).await {
-        Err(OciError::NotFound { .. }) => return Ok(()),
-        found => found?,
-    };
+    let Some(manifest) = repository.find_manifest(TAG).await? else { return Ok(()) };
     let Some(layer) = manifest.content.layers.first() else { return Ok(()) };
     let content = repository.blob_stream(layer).await?;
     let reader = SyncIoBridge::new(StreamReader::new(content.map_err(io::Error::other)));

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 
 use super::{BuildPod, OrFailed as _, StepError};
-use oci::{Access, Descriptor, LayoutPush, Manifest, OciError, Repository, image_bytes, push_layout};
+use oci::{Access, Descriptor, LayoutPush, Manifest, Repository, image_bytes, push_layout};
 
 /// Folder of the layout below the workspace.
 pub const LAYERS: &str = "layers";
@@ -31,10 +31,7 @@ pub fn found(pod: &BuildPod) -> Option<(PathBuf, bool)> {
 pub async fn fetch(pod: &BuildPod) -> Result<(), StepError> {
     let blobs = make_folders(&pod.folder(LAYERS))?;
     let repository = pod.cache_repository(Access::Pull);
-    let manifest = match repository.manifest(TAG).await {
-        Err(OciError::NotFound { .. }) => return Ok(()),
-        found => found?,
-    };
+    let Some(manifest) = repository.find_manifest(TAG).await? else { return Ok(()) };
     if image_bytes(&repository, &manifest)? > pod.spec.cache_bytes_max {
         return Ok(());
     }
