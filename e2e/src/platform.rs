@@ -4,7 +4,7 @@ mod cluster;
 mod forward;
 mod machine;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,11 @@ impl Platform {
     /// Starts a platform on this machine whose builds trust only these authorities.
     pub fn whose_builds_trust(authorities: &Path) -> Self {
         Self::start_on(None, &["--build-ca-bundle", &authorities.display().to_string()])
+    }
+
+    /// Starts a platform on this machine that wants proofs of domains, and asks this DNS server for them.
+    pub fn that_asks_for_proofs(dns_server: SocketAddr) -> Self {
+        Self::start_on(None, &["--domain-proof", "txt", "--dns-servers", &dns_server.to_string()])
     }
 
     /// Starts a platform where a node has this label; on a cluster it is the last node.

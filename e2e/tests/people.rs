@@ -1,5 +1,9 @@
 //! Users and shared apps: docs/spec/journeys.md A5, A19, A21, B3-B5 on one machine and on a cluster.
 
+#[path = "../../crates/controller/tests/api/dnsmasq.rs"]
+mod dnsmasq;
+
+use dnsmasq::Dnsmasq;
 use e2e::{Platform, User};
 
 fn invited<'a>(platform: &'a Platform, admin: &User<'_>, name: &str) -> User<'a> {
@@ -99,4 +103,24 @@ fn config_is_edited_as_a_file() {
     assert!(listed.contains("COLOR=red") && listed.contains("two words"), "{listed}");
     let releases = deis(&["releases"]).ok().stdout;
     assert!(releases.contains("admin changed COLOR"), "{releases}");
+}
+
+#[test]
+fn where_the_operator_asks_for_proof_a_domain_is_added_once_its_txt_record_is_set() {
+    let dns_server = Dnsmasq::free_address();
+    let platform = Platform::that_asks_for_proofs(dns_server);
+    let admin = platform.admin();
+    admin.deis(&["create", "--no-remote", "blog"]).ok();
+    let add = || admin.deis(&["domains:add", "www.example.com", "--app=blog"]);
+
+    let dns = Dnsmasq::start(dns_server, &[]);
+    let refused = add().fails(1, "there is no TXT record _deis.www.example.com").all();
+    let value = refused.split_whitespace().find(|word| word.starts_with("deis-domain-proof="));
+    let value = value.unwrap_or_else(|| panic!("no value: {refused}"));
+    drop(dns);
+    let _dns = Dnsmasq::start(dns_server, &[("_deis.www.example.com", value)]);
+    add().ok();
+
+    let domains = admin.deis(&["domains", "--app=blog"]).ok().stdout;
+    assert!(domains.contains("www.example.com"), "{domains}");
 }

@@ -43,6 +43,7 @@ const ON_ONE_MACHINE_ONLY: &[&str] = &[
     "only_who_may_touch_an_app_does",
     "hosts_of_the_platform_and_of_other_apps_cannot_be_claimed",
     "people_administer_share_and_hand_over",
+    "where_the_operator_asks_for_proof_a_domain_is_added_once_its_txt_record_is_set",
     "config_is_edited_as_a_file",
     "a_push_that_makes_no_sense_says_why",
     // Packs run in the same program on both engines; one of them and Dockerfiles test the engine's part.

@@ -35,10 +35,11 @@ pub struct BodyLimits {
     pub bytes_max: u64,
     /// Of all bodies that are larger than [`SMALL_BODY_BYTES`].
     pub held_bytes_max: usize,
-    /// The same of one source.
+    /// The same of one source while others hold nothing. The share shrinks with the room that others leave, so that a
+    /// few sources do not fill it.
     pub held_bytes_by_source_max: usize,
     /// The same of one user, whatever addresses the requests come from: those that a handler names with
-    /// [`RequestHandle::set_user`].
+    /// [`RequestHandle::set_user`]. It shrinks likewise.
     pub held_bytes_by_user_max: usize,
     /// From the end of the head to the end of the body.
     pub timeout: Duration,
@@ -234,11 +235,13 @@ impl BufferedBytes {
         bytes: usize,
     ) -> Result<(), RequestBodyError> {
         let of_user = user.and_then(|user| self.by_user.get(user)).copied().unwrap_or(0);
-        if user.is_some() && of_user + bytes > limits.held_bytes_by_user_max {
+        if user.is_some() && of_user + bytes > self.share(limits, limits.held_bytes_by_user_max, of_user) {
             return Err(RequestBodyError::NoRoomForUser);
         }
         let of_source = source.and_then(|source| self.by_source.get(&source)).copied().unwrap_or(0);
-        if source.is_some() && of_source + bytes > limits.held_bytes_by_source_max {
+        if source.is_some()
+            && of_source + bytes > self.share(limits, limits.held_bytes_by_source_max, of_source)
+        {
             return Err(RequestBodyError::NoRoomForSource);
         }
         if self.total + bytes > limits.held_bytes_max {
@@ -252,6 +255,13 @@ impl BufferedBytes {
             self.by_user.insert(Arc::clone(user), of_user + bytes);
         }
         Ok(())
+    }
+
+    /// Share of somebody who holds so many bytes: the part of the room that others leave which `share_max` is of all.
+    fn share(&self, limits: &BodyLimits, share_max: usize, held: usize) -> usize {
+        let left_by_others = limits.held_bytes_max.saturating_sub(self.total - held);
+        let share = left_by_others as u128 * share_max as u128 / limits.held_bytes_max.max(1) as u128;
+        usize::try_from(share).unwrap_or(usize::MAX)
     }
 
     fn give_back(&mut self, source: Option<Source>, user: Option<&Arc<str>>, bytes: usize) {
@@ -455,5 +465,43 @@ impl Body for RequestBody {
             BodyState::Rest(_) => SizeHint::default(),
             BodyState::Streamed(body) => body.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// Takes pieces until none is granted, and returns how many bytes the user then holds.
+    fn filled_by(held: &mut BufferedBytes, limits: &BodyLimits, number: usize) -> usize {
+        let (source, user) = (Source::V4(number as u32), Arc::<str>::from(format!("user-{number}")));
+        while held.take(limits, Some(source), Some(&user), 16 << 10).is_ok() {}
+        held.by_user.get(&user).copied().unwrap_or(0)
+    }
+
+    #[test]
+    fn a_few_users_with_addresses_of_their_own_leave_room_for_a_body_of_another() {
+        let limits = BodyLimits {
+            held_bytes_max: 32 * MIB,
+            held_bytes_by_source_max: 8 * MIB,
+            held_bytes_by_user_max: 8 * MIB,
+            ..BodyLimits::default()
+        };
+        let mut held = BufferedBytes::default();
+
+        let shares: Vec<_> = (0..4).map(|number| filled_by(&mut held, &limits, number)).collect();
+
+        assert_eq!(shares, [8 * MIB, 6 * MIB, 9 * MIB / 2, 27 * MIB / 8]);
+        assert!(filled_by(&mut held, &limits, 4) > 2 * MIB);
+        assert!((5..14).all(|number| filled_by(&mut held, &limits, number) >= 128 << 10));
+    }
+
+    #[test]
+    fn a_source_whose_share_is_all_may_fill_the_room() {
+        let limits = BodyLimits { held_bytes_max: 16 * MIB, ..BodyLimits::default() };
+
+        assert_eq!(filled_by(&mut BufferedBytes::default(), &limits, 0), 16 * MIB);
     }
 }
