@@ -18,6 +18,7 @@ pub(super) mod one_off;
 mod outward_links;
 mod saved;
 mod slug;
+mod volume_size;
 
 use std::time::Duration;
 
@@ -37,8 +38,9 @@ use engine::{JobError, Jobs, SourceStream};
 pub(super) use archive::Sink;
 pub(super) use bases::LayoutCache as KnownBases;
 pub(super) use caches::CacheSizes as KnownCaches;
-pub(super) use docker_host::{DockerHost, named_images, remove_image};
+pub(super) use docker_host::{DockerHost, named_images, remove_image, remove_volume};
 pub(super) use failure::{engine_error, job_error, message, reason, size, status};
+pub(super) use volume_size::volume_bytes;
 
 #[async_trait]
 impl Jobs for DockerEngine {

@@ -20,7 +20,7 @@ use super::archive::SmallArchive;
 use super::bases::mount;
 use super::container::{JobContainer, bounded};
 use super::failure::{self, file_error, job_error};
-use super::{DockerHost, caches};
+use super::{DockerHost, caches, volume_size};
 use engine::buildkit::{self, ClientOutput, ProcessSandbox};
 use engine::job::{CA_BUNDLE, CA_VARIABLES, submodule_list};
 use engine::{EngineError, JobError, SourceStream};
@@ -313,8 +313,8 @@ impl BuildkitContainer {
         let kept = place.settings.build_caches.app_bytes_max / 100 * KEPT_PERCENT;
         self.output_of(buildkit::prune(kept)).await?;
         let mut command = buildkit::in_user_namespace();
-        command.extend(caches::measure(buildkit::STATE));
-        Ok(caches::measured(&self.output_of(command).await?).unwrap_or_default())
+        command.extend(volume_size::measure([buildkit::STATE].into_iter()));
+        Ok(volume_size::measured(&self.output_of(command).await?).unwrap_or_default())
     }
 
     async fn output_of(&self, command: Vec<String>) -> Result<String, Error> {

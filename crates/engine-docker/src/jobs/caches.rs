@@ -9,17 +9,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::ListVolumesOptionsBuilder;
 use domain::AppName;
 use domain::build_caches::{BuildCache, surplus};
 use tokio::sync::Mutex;
 
 use super::DockerHost;
-use super::bases::mount;
-use super::container::{JobContainer, bounded};
+use super::container::JobContainer;
 use super::docker_host::remove_volume;
 use super::failure;
+use super::volume_size::volume_bytes;
 use crate::Inner;
 use crate::names::INSTANCE_LABEL;
 use engine::JobError;
@@ -29,7 +28,6 @@ const PAUSE_MIN: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(20);
 /// Factor of the pause after a measurement to its duration.
 const PAUSE_FACTOR: u32 = 4;
-const FOLDER: &str = "/cache";
 /// Attempts to remove a volume that a container of the build may still hold.
 const REMOVAL_ATTEMPTS: u32 = 10;
 const REMOVAL_PAUSE: Duration = Duration::from_secs(1);
@@ -103,7 +101,7 @@ impl CacheTask {
         let kept = async {
             let size_bytes = match measured {
                 Some(size_bytes) => size_bytes,
-                None => used_bytes(&place, &self.image, volume).await?,
+                None => volume_bytes(&place, &self.image, &[volume]).await?,
             };
             let measured = CacheSize { size_bytes, used: Instant::now() };
             self.inner.caches.lock().await.insert(volume.to_owned(), measured);
@@ -125,7 +123,7 @@ impl CacheTask {
         known.retain(|volume, _| volumes.contains(volume));
         for volume in volumes {
             if let Entry::Vacant(unknown) = known.entry(volume) {
-                let size_bytes = used_bytes(place, &self.image, unknown.key()).await?;
+                let size_bytes = volume_bytes(place, &self.image, &[unknown.key()]).await?;
                 // Of another process: older than all that this one has used.
                 unknown.insert(CacheSize { size_bytes, used: self.inner.started });
             }
@@ -214,65 +212,8 @@ async fn build_bytes(
 ) -> Result<u64, Error> {
     let written = container.written_bytes().await?;
     let cached = match volume {
-        Some(volume) => used_bytes(place, image, volume).await?,
+        Some(volume) => volume_bytes(place, image, &[volume]).await?,
         None => 0,
     };
     Ok(written.saturating_add(cached))
-}
-
-/// Measures a volume in a container that may read all of it and nothing else.
-async fn used_bytes(place: &DockerHost<'_>, image: &str, volume: &str) -> Result<u64, Error> {
-    // A container that names a volume which is gone, as after the end of its app, would make it again.
-    match place.docker.inspect_volume(volume).await {
-        Err(error) if failure::status(&error) == Some(404) => return Ok(0),
-        found => drop(found?),
-    }
-    let mut words = measure(FOLDER);
-    let body = ContainerCreateBody {
-        image: Some(image.to_owned()),
-        user: Some("0:0".to_owned()),
-        entrypoint: Some(vec![words.remove(0)]),
-        cmd: Some(words),
-        labels: Some(place.job_labels("measure")),
-        host_config: Some(HostConfig {
-            network_mode: Some("none".to_owned()),
-            cap_drop: Some(vec!["ALL".to_owned()]),
-            cap_add: Some(vec!["DAC_READ_SEARCH".to_owned()]),
-            readonly_rootfs: Some(true),
-            mounts: Some(vec![mount(volume, FOLDER, true, None)]),
-            ..bounded(256 << 20, 16)
-        }),
-        ..ContainerCreateBody::default()
-    };
-    let name = format!("{}--measure-{:016x}", place.namespace(), rand::random::<u64>());
-    let container = JobContainer::create(place.docker, &name, body).await?;
-    let mut output = container.start().await?;
-    let mut said = Vec::new();
-    while let Some(chunk) = futures_util::StreamExt::next(&mut output).await {
-        said.extend_from_slice(&chunk?);
-    }
-    container.remove().await?;
-    let said = String::from_utf8_lossy(&said);
-    measured(&said).ok_or_else(|| Error::DockerStreamError { error: format!("`du` said {:?}", said.trim()) })
-}
-
-/// Prints the bytes that a folder takes, first of all.
-pub fn measure(folder: &str) -> Vec<String> {
-    ["du", "--summarize", "--one-file-system", "--block-size=1", folder].map(str::to_owned).to_vec()
-}
-
-/// The size that [`measure`] printed.
-pub fn measured(said: &str) -> Option<u64> {
-    said.lines().find_map(|line| line.split_once('\t')?.0.trim().parse().ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_size_is_read_from_what_du_prints_whatever_it_complains_of() {
-        assert_eq!(measured("du: cannot read directory '/cache/x'\n4096\t/cache\n"), Some(4096));
-        assert_eq!(measured(""), None);
-    }
 }

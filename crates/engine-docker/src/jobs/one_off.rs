@@ -36,7 +36,7 @@ pub async fn run(
         Ok(output) => output,
         Err(error) => return not_started(error),
     };
-    let exceeded = disk::exceeded(place.docker, container.name(), place.settings.replica_disk_bytes);
+    let exceeded = disk::exceeded(place, container.name());
     let output = tokio::select! {
         output = collect(output) => output.map_err(|error| job_error("read the output", error))?,
         reason = exceeded => return Err(JobError::Refused { reason }),

@@ -36,7 +36,7 @@ pub async fn run(
         return Ok(finished.exit_code);
     }
     let front = ResizeTarget::Container(container.name());
-    let exceeded = disk::exceeded(&docker, container.name(), engine.settings().replica_disk_bytes);
+    let exceeded = disk::exceeded(&place, container.name());
     tokio::select! {
         carried = carry(wire, terminal, &mut ends, &docker, front) => {
             carried.map_err(|error| job_error("carry the session", error))?;

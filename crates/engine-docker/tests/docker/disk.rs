@@ -1,7 +1,9 @@
 //! Limit of what a process writes to its container's disk.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use domain::Image;
 use domain::build::OneOff;
 use domain::deployment::Limits;
 use domain::logs::LogSource;
@@ -12,20 +14,16 @@ use engine::conformance::{Subject as _, get, setting::*};
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
-use crate::world::World;
+use crate::world::{World, docker, import};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_one_off_process_that_fills_the_disk_is_ended_with_a_sentence() {
-    let world = World::set(None, |settings| settings.replica_disk_bytes = Some(64 << 20)).await;
-    let engine = world.engine();
-    engine.keep(&app(), &world.image()).await.expect("the image is here");
-    let run = OneOff {
+fn fills(image: Image, path: &str) -> OneOff {
+    OneOff {
         app: app(),
         name: "blog-run-fills".to_owned(),
         release: 2,
-        image: world.image(),
+        image,
         command: None,
-        args: Some(vec!["fill".to_owned()]),
+        args: Some(vec!["fill".to_owned(), path.to_owned()]),
         env: BTreeMap::new(),
         user: None,
         limits: Limits::default(),
@@ -33,13 +31,47 @@ async fn a_one_off_process_that_fills_the_disk_is_ended_with_a_sentence() {
         pull_policy: None,
         knows_address: false,
         deadline_seconds: 60,
-    };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_one_off_process_that_fills_the_disk_is_ended_with_a_sentence() {
+    let world = World::set(None, |settings| settings.replica_disk_bytes = Some(64 << 20)).await;
+    let engine = world.engine();
+    engine.keep(&app(), &world.image()).await.expect("the image is here");
+    let run = fills(world.image(), "/filled");
 
     let ended = engine.run(&run).await;
 
     let Err(JobError::Refused { reason }) = ended else { panic!("it went on: {ended:?}") };
     assert_eq!(reason, "it wrote more than its bound of 64 MB to disk");
     world.containers_become(<[String]>::is_empty).await;
+}
+
+/// Docker makes a volume without a name for each `VOLUME` of an image.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_to_a_volume_of_the_image_counts_and_the_volume_ends_with_the_process() {
+    let world = World::set(None, |settings| settings.replica_disk_bytes = Some(64 << 20)).await;
+    let engine = world.engine();
+    let reference = format!("{}-volume", world.reference);
+    let image =
+        Image::External { reference: reference.clone(), digest: import(&reference, &["VOLUME /data"]) };
+    engine.keep(&app(), &image).await.expect("the image is here");
+    let volumes_before = docker(&["volume", "ls", "--quiet"]);
+
+    let ended = engine.run(&fills(image, "/data/filled")).await;
+
+    let Err(JobError::Refused { reason }) = ended else { panic!("it went on: {ended:?}") };
+    assert_eq!(reason, "it wrote more than its bound of 64 MB to disk");
+    world.containers_become(<[String]>::is_empty).await;
+    docker(&["rmi", "--force", &reference]);
+    let is_new = |volume: &String| volume.len() == 64 && !volumes_before.contains(volume);
+    let removed = async {
+        while docker(&["volume", "ls", "--quiet"]).iter().any(is_new) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(TIMEOUT, removed).await.expect("no volume is left");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

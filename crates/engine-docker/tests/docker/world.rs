@@ -46,7 +46,7 @@ impl World {
         let reference = format!("deis-conformance-{instance}:latest");
         let mut settings = settings(&instance, state.path());
         change(&mut settings);
-        let digest = import(&reference);
+        let digest = import(&reference, &[]);
         let world = Self { settings, reference, digest, engine: Mutex::new(None), reach, state };
         world.start().await;
         world
@@ -171,10 +171,13 @@ pub fn docker(arguments: &[&str]) -> Vec<String> {
 }
 
 /// Makes an image of one file, without a registry; gives back its id.
-fn import(reference: &str) -> Digest {
+pub fn import(reference: &str, changes: &[&str]) -> Digest {
     let archive = image::layer();
+    let changes = ["ENTRYPOINT [\"/app\"]"].iter().chain(changes).flat_map(|change| ["--change", change]);
     let mut import = Command::new("docker")
-        .args(["import", "--change", "ENTRYPOINT [\"/app\"]", "-", reference])
+        .arg("import")
+        .args(changes)
+        .args(["-", reference])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

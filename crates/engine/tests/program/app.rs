@@ -51,7 +51,7 @@ fn main() {
         exit(0);
     }
     if arguments.first().is_some_and(|first| first == "fill") {
-        fill();
+        fill(arguments.get(1).map_or("/filled", String::as_str));
     }
     if arguments.first().is_some_and(|first| first == "sit") {
         sit();
@@ -249,8 +249,8 @@ fn reach(address: &str) -> String {
 }
 
 /// Writes to the disk until someone ends it.
-fn fill() -> ! {
-    let mut file = std::fs::File::create("/filled").expect("the disk takes it");
+fn fill(path: &str) -> ! {
+    let mut file = std::fs::File::create(path).expect("the disk takes it");
     for _ in 0..4096 {
         file.write_all(&[b'x'; 1 << 20]).expect("the disk takes it");
         sleep(Duration::from_millis(5));
