@@ -1,6 +1,7 @@
 //! Collaborators: users who may work on an app that is not theirs.
 
 use domain::AppName;
+use domain::access::Role;
 use jiff::Timestamp;
 use sqlx::Row as _;
 
@@ -14,6 +15,24 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?;
         Ok(found.map(|row| row.try_get("owner")).transpose()?)
+    }
+
+    /// Roles of a user on an app; `None` if the app does not exist or is being removed.
+    pub async fn roles_on(&self, app: &AppName, username: &str) -> Result<Option<Vec<Role>>, StoreError> {
+        let found = sqlx::query(
+            "SELECT apps.owner, collaborators.username AS collaborator FROM apps LEFT JOIN collaborators \
+             ON collaborators.app = apps.id AND collaborators.username = $2 \
+             WHERE apps.id = $1 AND apps.removing = 0",
+        )
+        .bind(app.as_str())
+        .bind(username)
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = found else { return Ok(None) };
+        let is_owner = row.try_get::<String, _>("owner")? == username;
+        let is_collaborator = row.try_get::<Option<String>, _>("collaborator")?.is_some();
+        let roles = [(is_owner, Role::Owner), (is_collaborator, Role::Collaborator)];
+        Ok(Some(roles.into_iter().filter_map(|(is_granted, role)| is_granted.then_some(role)).collect()))
     }
 
     /// Users to whom the app was granted, by name.

@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use domain::AppName;
-use domain::access::{AccessRule, Relation};
+use domain::access::{AccessRule, Action, Permission, Resource, Role, Scope, permit};
 use jiff::Timestamp;
 use listener::Source;
 use listener::http::{PeerSource, RequestHandle, forwarded_for};
@@ -26,8 +26,14 @@ impl Caller {
         &self.0.username
     }
 
-    pub(crate) fn is_admin(&self) -> bool {
-        self.0.is_superuser
+    /// Returns true if the user's roles on the platform permit the action.
+    pub(crate) fn may(&self, action: Action, resource: Resource) -> bool {
+        permit(self.roles(), Permission::new(action, resource))
+    }
+
+    /// Roles on the platform.
+    fn roles(&self) -> &'static [Role] {
+        if self.0.is_superuser { &[Role::User, Role::Administrator] } else { &[Role::User] }
     }
 }
 
@@ -81,7 +87,8 @@ pub(crate) async fn admit(
         (_, Ok(None)) => return Err(ApiError::unauthorized(NO_CREDENTIALS)),
         (_, Err(malformed)) => return Err(ApiError::unauthorized(malformed)),
     };
-    if rule == AccessRule::Admin && !caller.as_ref().is_some_and(|(caller, _)| caller.is_admin()) {
+    let roles = caller.as_ref().map_or(&[][..], |(caller, _)| caller.roles());
+    if rule.scope() == Some(Scope::Platform) && !rule.admits(roles) {
         return Err(ApiError::forbidden());
     }
     if let Some((caller, token)) = caller {
@@ -183,7 +190,8 @@ pub(crate) async fn admit_to_app(
     rule: AccessRule,
     request: Request,
 ) -> Result<Request, ApiError> {
-    if !matches!(rule, AccessRule::UseApp | AccessRule::OwnApp) {
+    let AccessRule::Needs(permission) = rule else { return Ok(request) };
+    if permission.resource.scope() != Scope::App {
         return Ok(request);
     }
     let (mut parts, body) = request.into_parts();
@@ -195,7 +203,7 @@ pub(crate) async fn admit_to_app(
         .into_iter()
         .find(|(name, _)| name == "app")
         .ok_or_else(|| ApiError::internal("a row about an app has no app in its path"))?;
-    let app = app_access(controller, &caller, &app, rule).await?;
+    let app = app_access(controller, &caller, &app, permission).await?;
     parts.extensions.insert(ThisApp(app));
     Ok(Request::from_parts(parts, body))
 }
@@ -205,38 +213,23 @@ pub(crate) async fn app_access(
     controller: &Controller,
     caller: &Caller,
     app: &str,
-    rule: AccessRule,
+    permission: Permission,
 ) -> Result<AppName, ApiError> {
-    let (app, owner) = owned_app(controller, app).await?;
-    if rule.admits(standing(controller, caller, &app, &owner).await?) {
-        Ok(app)
-    } else {
-        Err(ApiError::forbidden())
-    }
+    let (app, roles) = roles_on(controller, caller, app).await?;
+    if permit(&roles, permission) { Ok(app) } else { Err(ApiError::forbidden()) }
 }
 
-/// The caller's relation to an app.
-pub(crate) async fn standing(
+/// Finds an app, and the caller's roles on it and on the platform: 404 if there is none.
+pub(crate) async fn roles_on(
     controller: &Controller,
     caller: &Caller,
-    app: &AppName,
-    owner: &str,
-) -> Result<Relation, ApiError> {
-    if caller.is_admin() {
-        return Ok(Relation::Admin);
-    }
-    if caller.name() == owner {
-        return Ok(Relation::Owner);
-    }
-    let is_collaborator = controller.store.is_collaborator(app, caller.name()).await?;
-    Ok(if is_collaborator { Relation::Collaborator } else { Relation::Stranger })
-}
-
-/// Finds the app of a URL and its owner, for any caller: 404 if there is none.
-pub(crate) async fn owned_app(controller: &Controller, app: &str) -> Result<(AppName, String), ApiError> {
-    let app = AppName::parse(app).map_err(|_| ApiError::missing("App"))?;
-    let owner = controller.store.app_owner(&app).await?.ok_or_else(|| ApiError::missing("App"))?;
-    Ok((app, owner))
+    app: &str,
+) -> Result<(AppName, Vec<Role>), ApiError> {
+    let missing = || ApiError::missing("App");
+    let app = AppName::parse(app).map_err(|_| missing())?;
+    let mut roles = controller.store.roles_on(&app, caller.name()).await?.ok_or_else(missing)?;
+    roles.extend(caller.roles());
+    Ok((app, roles))
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::AppName;
-use domain::access::AccessRule;
+use domain::access::{Permission, permit};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::access::{Caller, CallerToken, standing};
+use super::access::{Caller, CallerToken, roles_on};
 use super::error::ApiError;
 use crate::Controller;
 
@@ -62,8 +62,13 @@ pub(crate) struct AccessWatch {
 
 impl AccessWatch {
     /// Watches what the request with this token was let in for.
-    pub(crate) fn new(controller: &Controller, token: CallerToken, app: &AppName) -> Self {
-        let watching = tokio::spawn(WatchedRequest::new(controller, token, app).ended());
+    pub(crate) fn new(
+        controller: &Controller,
+        token: CallerToken,
+        app: &AppName,
+        permission: Permission,
+    ) -> Self {
+        let watching = tokio::spawn(WatchedRequest::new(controller, token, app, permission).ended());
         Self { watching, has_ended: false }
     }
 
@@ -84,15 +89,21 @@ impl Drop for AccessWatch {
 }
 
 /// Checks once whether the access holds. While the database does not answer, the request continues.
-pub(crate) async fn holds_still(controller: &Controller, token: &CallerToken, app: &AppName) -> bool {
-    WatchedRequest::new(controller, token.clone(), app).holds().await.unwrap_or(true)
+pub(crate) async fn holds_still(
+    controller: &Controller,
+    token: &CallerToken,
+    app: &AppName,
+    permission: Permission,
+) -> bool {
+    WatchedRequest::new(controller, token.clone(), app, permission).holds().await.unwrap_or(true)
 }
 
-/// Permission by which a request was let in.
+/// A request, and the permission by which it was admitted.
 struct WatchedRequest {
     controller: Controller,
     token: CallerToken,
     app: AppName,
+    permission: Permission,
     /// An app that is made anew under the same name is another one.
     app_uuid: Option<String>,
     changed: watch::Receiver<()>,
@@ -101,11 +112,12 @@ struct WatchedRequest {
 }
 
 impl WatchedRequest {
-    fn new(controller: &Controller, token: CallerToken, app: &AppName) -> Self {
+    fn new(controller: &Controller, token: CallerToken, app: &AppName, permission: Permission) -> Self {
         Self {
             controller: controller.clone(),
             token,
             app: app.clone(),
+            permission,
             app_uuid: None,
             changed: controller.access_version.changed.subscribe(),
             checked: None,
@@ -145,7 +157,7 @@ impl WatchedRequest {
         if *self.app_uuid.get_or_insert_with(|| app.uuid.clone()) != app.uuid {
             return Ok(false);
         }
-        let standing = standing(&self.controller, &Caller(user), &self.app, &app.owner).await?;
-        Ok(AccessRule::UseApp.admits(standing))
+        let (_, roles) = roles_on(&self.controller, &Caller(user), self.app.as_str()).await?;
+        Ok(permit(&roles, self.permission))
     }
 }

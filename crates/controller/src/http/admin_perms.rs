@@ -4,7 +4,8 @@ use api::perms::{ADMINISTRATOR_PATH, ADMINISTRATORS_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use domain::access::AccessRule::Admin;
+use domain::access::Action::{Delete, Read, Write};
+use domain::access::{Resource, needs};
 use domain::users::USERNAME_LENGTH_MAX;
 use store::StoreError;
 
@@ -17,11 +18,22 @@ use crate::Controller;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(ADMINISTRATORS_PATH, Admin, "Lists administrators", list).page::<api::perms::Administrator>(),
-        post(ADMINISTRATORS_PATH, Admin, "Makes a user an administrator", grant)
-            .takes::<api::perms::Grant>()
-            .empty(201),
-        delete(ADMINISTRATOR_PATH, Admin, "Makes an administrator an ordinary user", revoke),
+        get(ADMINISTRATORS_PATH, needs(Read, Resource::Administrators), "Lists administrators", list)
+            .page::<api::perms::Administrator>(),
+        post(
+            ADMINISTRATORS_PATH,
+            needs(Write, Resource::Administrators),
+            "Makes a user an administrator",
+            grant,
+        )
+        .takes::<api::perms::Grant>()
+        .empty(201),
+        delete(
+            ADMINISTRATOR_PATH,
+            needs(Delete, Resource::Administrators),
+            "Makes an administrator an ordinary user",
+            revoke,
+        ),
     ]
 }
 

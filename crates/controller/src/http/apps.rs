@@ -7,7 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
-use domain::access::AccessRule::{self, OwnApp, UseApp, User};
+use domain::access::Action::{Delete, Read, Transfer, Write};
+use domain::access::{Permission, Resource, needs};
 use domain::app_names::{GENERATED_NAMES, generated_name};
 use domain::lookalikes::is_lookalike;
 use domain::names::APP_NAME_LENGTH_MAX;
@@ -34,21 +35,26 @@ const ONE_LINE: &str = "Give one line of text, without control characters.";
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(APPS_PATH, User, "Lists apps", list).page::<api::apps::App>(),
-        post(APPS_PATH, User, "Makes an app", create)
+        get(APPS_PATH, needs(Read, Resource::Apps), "Lists apps", list).page::<api::apps::App>(),
+        post(APPS_PATH, needs(Write, Resource::Apps), "Makes an app", create)
             .takes::<api::apps::NewApp>()
             .gives::<api::apps::App>(201)
             .found_by("id"),
-        get(APP_PATH, UseApp, "Shows an app", info).gives::<api::apps::App>(200),
-        // The handler lets only those transfer it who own it.
-        post(APP_PATH, UseApp, "Gives an app to another owner", update)
+        get(APP_PATH, needs(Read, Resource::App), "Shows an app", info).gives::<api::apps::App>(200),
+        // The handler also wants the permission to transfer.
+        post(APP_PATH, needs(Write, Resource::App), "Gives an app to another owner", update)
             .takes::<api::apps::AppChange>()
             .empty(200),
-        delete(APP_PATH, OwnApp, "Destroys an app", destroy),
-        post(LOCK_PATH, OwnApp, "Locks an app: it is neither deployed, scaled nor destroyed", lock)
-            .takes::<api::apps::NewLock>()
-            .gives::<api::apps::Lock>(201),
-        delete(LOCK_PATH, OwnApp, "Unlocks an app", unlock),
+        delete(APP_PATH, needs(Delete, Resource::App), "Destroys an app", destroy),
+        post(
+            LOCK_PATH,
+            needs(Write, Resource::Lock),
+            "Locks an app: it is neither deployed, scaled nor destroyed",
+            lock,
+        )
+        .takes::<api::apps::NewLock>()
+        .gives::<api::apps::Lock>(201),
+        delete(LOCK_PATH, needs(Delete, Resource::Lock), "Unlocks an app", unlock),
     ]
 }
 
@@ -58,7 +64,7 @@ async fn list(
     caller: Caller,
     paging: Paging,
 ) -> Result<Json<api::Page<api::apps::App>>, ApiError> {
-    let apps = controller.store.apps_of(caller.name(), caller.is_admin(), paging.page).await?;
+    let apps = controller.store.apps_of(caller.name(), caller.may(Read, Resource::App), paging.page).await?;
     Ok(paging.answer(apps, |(app, structure)| show(app, structure)))
 }
 
@@ -105,7 +111,7 @@ async fn update(
     let now = Timestamp::now();
     match owner {
         Some(owner) => {
-            app_access(&controller, &caller, app.as_str(), AccessRule::OwnApp).await?;
+            app_access(&controller, &caller, app.as_str(), Permission::new(Transfer, Resource::App)).await?;
             let owner = named(&controller, &owner).await?.username;
             controller.store.transfer_app(&app, &owner, now).await?;
             controller.access_version.changed().await;

@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use domain::access::AccessRule::{Anyone, User};
+use domain::access::AccessRule::Anyone;
+use domain::access::Action::{Delete, Write};
+use domain::access::{Resource, needs};
 use domain::users::{
     self, AddCondition, EMAIL_LENGTH_MAX, PASSWORD_LENGTH_MAX, REAL_NAME_LENGTH_MAX, Registrar,
     USERNAME_LENGTH_MAX,
@@ -39,19 +41,25 @@ pub(super) fn operations() -> Vec<Operation> {
         post(api::auth::LOGIN_PATH, Anyone, "Makes a token", login)
             .takes::<api::auth::Login>()
             .gives::<api::auth::Token>(200),
-        post(api::auth::PASSWORD_PATH, User, "Changes a password", passwd)
+        post(api::auth::PASSWORD_PATH, needs(Write, Resource::Account), "Changes a password", passwd)
             .takes::<api::auth::PasswordChange>()
             .any(),
         post(
             api::auth::TOKENS_PATH,
-            User,
+            needs(Write, Resource::Tokens),
             "Ends all tokens of an account, or of all, and makes a new one",
             regenerate,
         )
         .takes::<api::auth::TokenChange>()
         .any(),
-        delete(api::auth::TOKENS_PATH, User, "Ends the token that comes with the request", logout),
-        delete(api::auth::CANCEL_PATH, User, "Ends an account", cancel).takes::<api::auth::Cancellation>(),
+        delete(
+            api::auth::TOKENS_PATH,
+            needs(Delete, Resource::Tokens),
+            "Ends the token that comes with the request",
+            logout,
+        ),
+        delete(api::auth::CANCEL_PATH, needs(Delete, Resource::Account), "Ends an account", cancel)
+            .takes::<api::auth::Cancellation>(),
     ]
 }
 
@@ -94,7 +102,7 @@ async fn register(
 fn registrar(caller: Option<&Caller>) -> Registrar {
     match caller {
         None => Registrar::Anonymous,
-        Some(caller) if caller.is_admin() => Registrar::Admin,
+        Some(caller) if caller.may(Write, Resource::Users) => Registrar::Admin,
         Some(_) => Registrar::User,
     }
 }
@@ -193,7 +201,7 @@ async fn passwd(
     fields.password("new_password", PASSWORD_LENGTH_MAX);
     let (target, current) = (given(&fields, "username"), given(&fields, "password"));
     let target = target_of(&controller, &caller, target.as_deref()).await?;
-    if !caller.is_admin() {
+    if !caller.may(Write, Resource::Users) {
         let current = current.ok_or_else(|| ApiError::bad_request("password is a required field"))?;
         let attempt = controller.logins.begin(place, &target.username, Timestamp::now())?;
         match controller.passwords.matches(current, Some(&target.password_hash), attempt.rank()).await {
@@ -228,7 +236,7 @@ async fn target_of(
     match target {
         None => Ok(caller.0.clone()),
         Some(name) if name == caller.name() => Ok(caller.0.clone()),
-        Some(name) if caller.is_admin() => named(controller, name).await,
+        Some(name) if caller.may(Write, Resource::Users) => named(controller, name).await,
         Some(_) => Err(ApiError::forbidden()),
     }
 }
@@ -248,7 +256,7 @@ pub(crate) async fn regenerate(
 ) -> Result<Json<Value>, ApiError> {
     let mut fields = body.fields()?;
     let is_about_others = fields.has("all") || fields.has("username");
-    if is_about_others && !caller.is_admin() {
+    if is_about_others && !caller.may(Write, Resource::Users) {
         return Err(ApiError::forbidden());
     }
     if fields.has("all") {

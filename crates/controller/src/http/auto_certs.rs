@@ -5,7 +5,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
-use domain::access::AccessRule::UseApp;
+use domain::access::Action::{Read, Write};
+use domain::access::{Resource, needs};
 use domain::auto_certs::{DomainState, OrderProgress, ServedCertificate, asked_again, standing};
 use domain::tls::parse_enforcement;
 use jiff::Timestamp;
@@ -24,11 +25,11 @@ const NOT_OFFERED: &str = "This platform gets no certificates by itself: its ope
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(AUTO_CERTS_PATH, UseApp, "Shows automatic certificates", info)
+        get(AUTO_CERTS_PATH, needs(Read, Resource::AutoCerts), "Shows automatic certificates", info)
             .gives::<api::auto_certs::AutoCerts>(200),
         post(
             AUTO_CERTS_PATH,
-            UseApp,
+            needs(Write, Resource::AutoCerts),
             "Gets certificates for an app's domains by itself, or no longer",
             change,
         )

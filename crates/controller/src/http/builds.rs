@@ -6,7 +6,9 @@ use api::builds::{BUILD_PATH, BUILDS_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use domain::access::AccessRule::{Builder, UseApp};
+use domain::access::AccessRule::Builder;
+use domain::access::Action::{Read, Write};
+use domain::access::{Resource, needs};
 use domain::branch::{DeployBranch, REF_NAME_BYTES_MAX};
 use domain::build::Build;
 use domain::image_reference::ImageReference;
@@ -34,12 +36,13 @@ const DOCKERFILE_CHARS_MAX: usize = 1 << 20;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(BUILDS_PATH, UseApp, "Lists builds", list).page::<api::builds::Build>(),
-        post(BUILDS_PATH, UseApp, "Releases an image", create)
+        get(BUILDS_PATH, needs(Read, Resource::Builds), "Lists builds", list).page::<api::builds::Build>(),
+        post(BUILDS_PATH, needs(Write, Resource::Builds), "Releases an image", create)
             .takes::<api::builds::NewBuild>()
             .gives::<api::builds::Build>(201)
             .found_by("uuid"),
-        get(BUILD_PATH, UseApp, "Shows a build", info).gives::<api::builds::Build>(200),
+        get(BUILD_PATH, needs(Read, Resource::Builds), "Shows a build", info)
+            .gives::<api::builds::Build>(200),
         post(api::hooks::BUILD_PATH, Builder, "Releases what the builder has made of a push", pushed)
             .takes::<api::hooks::BuildDone>()
             .gives::<api::hooks::BuildOutcome>(200),

@@ -8,7 +8,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::AppName;
-use domain::access::AccessRule::{self, User};
+use domain::access::Action::{Delete, Read, Write};
+use domain::access::{Permission, Resource, needs};
 use domain::certs::{CERT_NAME_LENGTH_MAX, CertFacts, Pair, check_name};
 use domain::domains::DomainName;
 use jiff::Timestamp;
@@ -33,19 +34,42 @@ const ATTACHED_ALREADY: &str = "Domain already has a certificate attached to it"
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(CERTS_PATH, User, "Lists certificates", list).page::<api::certs::Cert>(),
-        post(CERTS_PATH, User, "Adds a certificate with its key, both PEM", add)
-            .takes::<api::certs::NewCert>()
-            .gives::<api::certs::Cert>(201)
-            .found_by("name"),
-        get(CERT_PATH, User, "Shows a certificate", info).gives::<api::certs::Cert>(200),
-        delete(CERT_PATH, User, "Removes a certificate", remove),
+        get(CERTS_PATH, needs(Read, Resource::Certificates), "Lists certificates", list)
+            .page::<api::certs::Cert>(),
+        post(
+            CERTS_PATH,
+            needs(Write, Resource::Certificates),
+            "Adds a certificate with its key, both PEM",
+            add,
+        )
+        .takes::<api::certs::NewCert>()
+        .gives::<api::certs::Cert>(201)
+        .found_by("name"),
+        get(CERT_PATH, needs(Read, Resource::Certificates), "Shows a certificate", info)
+            .gives::<api::certs::Cert>(200),
+        delete(CERT_PATH, needs(Delete, Resource::Certificates), "Removes a certificate", remove),
         // The certificate must be the caller's, the domain that of an app that they may use.
-        post(CERT_DOMAINS_PATH, User, "Attaches a certificate to a domain", attach_named)
-            .takes::<api::domains::NewDomain>()
-            .empty(201),
-        post(CERT_DOMAIN_PATH, User, "Attaches a certificate to a domain", attach).empty(201),
-        delete(CERT_DOMAIN_PATH, User, "Detaches a certificate from a domain", detach),
+        post(
+            CERT_DOMAINS_PATH,
+            needs(Write, Resource::Certificates),
+            "Attaches a certificate to a domain",
+            attach_named,
+        )
+        .takes::<api::domains::NewDomain>()
+        .empty(201),
+        post(
+            CERT_DOMAIN_PATH,
+            needs(Write, Resource::Certificates),
+            "Attaches a certificate to a domain",
+            attach,
+        )
+        .empty(201),
+        delete(
+            CERT_DOMAIN_PATH,
+            needs(Delete, Resource::Certificates),
+            "Detaches a certificate from a domain",
+            detach,
+        ),
     ]
 }
 
@@ -176,7 +200,7 @@ async fn attach_to(
     Ok(StatusCode::CREATED)
 }
 
-/// A domain, in any spelling, of an app that the caller may use.
+/// A domain, in any spelling, that the caller may change.
 async fn usable_domain(
     controller: &Controller,
     caller: &Caller,
@@ -185,7 +209,7 @@ async fn usable_domain(
     let missing = || ApiError::missing("Domain");
     let name = DomainName::parse(domain).map_err(|_| missing())?;
     let domain = controller.store.domain(name.as_str()).await?.ok_or_else(missing)?;
-    app_access(controller, caller, domain.app.as_str(), AccessRule::UseApp).await?;
+    app_access(controller, caller, domain.app.as_str(), Permission::new(Write, Resource::Domains)).await?;
     Ok(domain)
 }
 

@@ -5,7 +5,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
-use domain::access::AccessRule::UseApp;
+use domain::access::Action::{Read, Write};
+use domain::access::{Resource, needs};
 use domain::config::{Config, ConfigPatch, Healthchecks, Texts};
 use serde_json::{Map, Value};
 use store::{ConfigRecord, ReleaseChange};
@@ -20,10 +21,16 @@ use crate::Controller;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(CONFIG_PATH, UseApp, "Shows the config", info).gives::<api::config::Config>(200),
-        post(CONFIG_PATH, UseApp, "Changes the config, which makes a release; null removes an entry", change)
-            .takes::<api::config::ConfigChange>()
-            .gives::<api::config::Config>(201),
+        get(CONFIG_PATH, needs(Read, Resource::Config), "Shows the config", info)
+            .gives::<api::config::Config>(200),
+        post(
+            CONFIG_PATH,
+            needs(Write, Resource::Config),
+            "Changes the config, which makes a release; null removes an entry",
+            change,
+        )
+        .takes::<api::config::ConfigChange>()
+        .gives::<api::config::Config>(201),
     ]
 }
 

@@ -5,7 +5,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::AppName;
-use domain::access::AccessRule::{OwnApp, UseApp};
+use domain::access::Action::{Delete, Read, Write};
+use domain::access::{Resource, needs};
 use domain::domains::{DomainError, DomainName};
 use jiff::Timestamp;
 use store::{DomainRecord, NewDomain, StoreError};
@@ -25,12 +26,13 @@ const INPUT_CHARS_MAX: usize = 10_000;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(DOMAINS_PATH, UseApp, "Lists domains", list).page::<api::domains::Domain>(),
-        post(DOMAINS_PATH, UseApp, "Adds a domain", add)
+        get(DOMAINS_PATH, needs(Read, Resource::Domains), "Lists domains", list)
+            .page::<api::domains::Domain>(),
+        post(DOMAINS_PATH, needs(Write, Resource::Domains), "Adds a domain", add)
             .takes::<api::domains::NewDomain>()
             .gives::<api::domains::Domain>(201)
             .found_by("domain"),
-        delete(DOMAIN_PATH, OwnApp, "Removes a domain", remove),
+        delete(DOMAIN_PATH, needs(Delete, Resource::Domains), "Removes a domain", remove),
     ]
 }
 

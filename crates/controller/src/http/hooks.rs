@@ -4,7 +4,8 @@ use api::hooks::{ACCESS_PATH, APPS_PATH, CONFIG_PATH, KEY_PATH};
 use axum::Json;
 use axum::extract::State;
 use domain::AppName;
-use domain::access::AccessRule::{self, Builder};
+use domain::access::AccessRule::Builder;
+use domain::access::{Action, Permission, Resource};
 use domain::keys::{PUBLIC_KEY_LENGTH_MAX, PublicKey};
 use domain::names::APP_NAME_LENGTH_MAX;
 use domain::users::USERNAME_LENGTH_MAX;
@@ -85,6 +86,8 @@ pub(super) struct PushTarget {
     app: String,
 }
 
+const PUSH: Permission = Permission::new(Action::Write, Resource::Builds);
+
 impl PushTarget {
     pub(super) fn of(fields: &mut Fields) -> Self {
         Self {
@@ -93,14 +96,14 @@ impl PushTarget {
         }
     }
 
-    /// The same right as for using the app: its owner, collaborators and administrators push and clone.
+    /// Whoever may build pushes and clones.
     pub(super) async fn admitted(&self, controller: &Controller) -> Result<(Caller, AppName), ApiError> {
         let user = named(controller, &self.user).await?;
         if !user.is_active {
             return Err(ApiError::forbidden());
         }
         let caller = Caller(user);
-        let app = app_access(controller, &caller, &self.app, AccessRule::UseApp).await?;
+        let app = app_access(controller, &caller, &self.app, PUSH).await?;
         Ok((caller, app))
     }
 }

@@ -4,7 +4,8 @@ use api::keys::{KEY_PATH, KEYS_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use domain::access::AccessRule::User;
+use domain::access::Action::{Delete, Read, Write};
+use domain::access::{Resource, needs};
 use domain::keys::{KEY_ID_LENGTH_MAX, PUBLIC_KEY_LENGTH_MAX, PublicKey};
 use jiff::Timestamp;
 use store::{KeyRecord, NewKey, StoreError};
@@ -21,13 +22,13 @@ const KEY_TAKEN: &str = "Public Key is already in use";
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(KEYS_PATH, User, "Lists SSH keys", list).page::<api::keys::Key>(),
-        post(KEYS_PATH, User, "Adds an SSH key", add)
+        get(KEYS_PATH, needs(Read, Resource::Keys), "Lists SSH keys", list).page::<api::keys::Key>(),
+        post(KEYS_PATH, needs(Write, Resource::Keys), "Adds an SSH key", add)
             .takes::<api::keys::NewKey>()
             .gives::<api::keys::Key>(201)
             .found_by("id"),
-        get(KEY_PATH, User, "Shows an SSH key", info).gives::<api::keys::Key>(200),
-        delete(KEY_PATH, User, "Removes an SSH key", remove),
+        get(KEY_PATH, needs(Read, Resource::Keys), "Shows an SSH key", info).gives::<api::keys::Key>(200),
+        delete(KEY_PATH, needs(Delete, Resource::Keys), "Removes an SSH key", remove),
     ]
 }
 

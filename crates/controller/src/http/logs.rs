@@ -10,7 +10,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use domain::AppName;
-use domain::access::AccessRule::UseApp;
+use domain::access::{AccessRule, Action, Permission, Resource};
 use futures_util::stream;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -35,10 +35,15 @@ const FOLLOW_SUMMARY: &str = "Shows the last lines of the log, or those after th
 
 type Parameters = Query<Vec<(String, String)>>;
 
+const READ_LOGS: Permission = Permission::new(Action::Read, Resource::Logs);
+
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(LOGS_PATH, UseApp, "Shows the last lines of the log", lines).lines().empty(204),
-        get(FOLLOW_PATH, UseApp, FOLLOW_SUMMARY, follow).events::<api::logs::LogEvent>(),
+        get(LOGS_PATH, AccessRule::Needs(READ_LOGS), "Shows the last lines of the log", lines)
+            .lines()
+            .empty(204),
+        get(FOLLOW_PATH, AccessRule::Needs(READ_LOGS), FOLLOW_SUMMARY, follow)
+            .events::<api::logs::LogEvent>(),
     ]
 }
 
@@ -69,7 +74,7 @@ async fn follow(
     let permit = controller.limits.followers.acquire(caller.name()).map_err(too_many)?;
     let (count, after) = (number(&parameters, "log_lines"), number(&parameters, "after"));
     let body = logger.follow(&app, count, after).await.map_err(|error| unavailable(&app).because(error))?;
-    let access = AccessWatch::new(&controller, token, &app);
+    let access = AccessWatch::new(&controller, token, &app, READ_LOGS);
     let until = Instant::now() + FOLLOWED_FOR_MAX;
     let relay = LogRelay { body, closing, access, until, _permit: permit };
     // Proxies that collect answers would hold lines back.

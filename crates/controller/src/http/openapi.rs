@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use domain::access::AccessRule::{self, Anyone};
+use domain::access::{Role, Scope};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -93,14 +94,18 @@ fn described_operation(operation: &Operation, all: &[Operation]) -> Value {
 }
 
 fn whom(rule: AccessRule) -> &'static str {
-    match rule {
-        AccessRule::Anyone => "everybody",
-        AccessRule::User => "every user; what it shows and changes is the caller's own",
-        AccessRule::Admin => "administrators",
-        AccessRule::UseApp => "the app's owner, its collaborators and administrators",
-        AccessRule::OwnApp => "the app's owner and administrators",
-        AccessRule::OwnAppOrNamed => "the app's owner, administrators, and the user whom the path names",
-        AccessRule::Builder => "the builder",
+    match (rule, rule.scope()) {
+        (Anyone, _) => "everybody",
+        (AccessRule::Builder, _) | (_, None) => "the builder",
+        (AccessRule::NeedsUnlessNamed(_), _) => {
+            "the app's owner, administrators, and the user whom the path names"
+        }
+        (_, Some(Scope::Own)) => "every user; what it shows and changes is the caller's own",
+        (_, Some(Scope::Platform)) => "administrators",
+        (_, Some(Scope::App)) if rule.admits(&[Role::Collaborator]) => {
+            "the app's owner, its collaborators and administrators"
+        }
+        (_, Some(Scope::App)) => "the app's owner and administrators",
     }
 }
 

@@ -4,24 +4,28 @@ use api::perms::{COLLABORATOR_PATH, COLLABORATORS_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use domain::access::AccessRule::{self, OwnApp, OwnAppOrNamed, UseApp};
+use domain::access::Action::{Delete, Read, Write};
+use domain::access::{AccessRule, Permission, Resource, needs, permit};
 use domain::users::USERNAME_LENGTH_MAX;
 use jiff::Timestamp;
 
-use super::access::{Caller, ThisApp, owned_app, standing};
+use super::access::{Caller, ThisApp, roles_on};
 use super::body::RawBody;
 use super::error::ApiError;
 use super::operation::{Operation, delete, get, post};
 use super::users::named;
 use crate::Controller;
 
+const REVOKE: Permission = Permission::new(Delete, Resource::Collaborators);
+
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(COLLABORATORS_PATH, UseApp, "Lists collaborators", list).gives::<api::perms::Collaborators>(200),
-        post(COLLABORATORS_PATH, OwnApp, "Adds a collaborator", grant)
+        get(COLLABORATORS_PATH, needs(Read, Resource::Collaborators), "Lists collaborators", list)
+            .gives::<api::perms::Collaborators>(200),
+        post(COLLABORATORS_PATH, needs(Write, Resource::Collaborators), "Adds a collaborator", grant)
             .takes::<api::perms::Grant>()
             .empty(201),
-        delete(COLLABORATOR_PATH, OwnAppOrNamed, "Removes a collaborator", revoke),
+        delete(COLLABORATOR_PATH, AccessRule::NeedsUnlessNamed(REVOKE), "Removes a collaborator", revoke),
     ]
 }
 
@@ -56,11 +60,10 @@ async fn revoke(
     caller: Caller,
     Path((app, username)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    let (app, owner) = owned_app(&controller, &app).await?;
+    let (app, roles) = roles_on(&controller, &caller, &app).await?;
     let target = named(&controller, &username).await?;
     let is_granted = controller.store.is_collaborator(&app, &username).await?;
-    let owns = AccessRule::OwnApp.admits(standing(&controller, &caller, &app, &owner).await?);
-    let may_revoke = owns || caller.name() == username;
+    let may_revoke = permit(&roles, REVOKE) || caller.name() == username;
     if !may_revoke || !(is_granted || target.is_superuser) {
         return Err(ApiError::forbidden());
     }

@@ -3,7 +3,8 @@
 use api::pods::{POD_PATH, PODS_OF_TYPE_PATH, PODS_PATH, RESTART_PATH, RESTART_POD_PATH, RESTART_TYPE_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
-use domain::access::AccessRule::UseApp;
+use domain::access::Action::{Read, Write};
+use domain::access::{Resource, needs};
 use domain::crashes::Crashes;
 use domain::pods::{Pod, PodSelection, full_name, listed};
 use domain::{AppName, ProcessType};
@@ -19,13 +20,18 @@ const UNREACHABLE: &str = "The engine that runs apps does not answer, try again.
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(PODS_PATH, UseApp, "Lists processes", list).gives::<api::pods::Pods>(200),
-        post(RESTART_PATH, UseApp, "Restarts all processes", restart).list::<api::pods::Pod>(),
-        get(PODS_OF_TYPE_PATH, UseApp, "Lists processes of a type", list_of_type)
+        get(PODS_PATH, needs(Read, Resource::Processes), "Lists processes", list)
             .gives::<api::pods::Pods>(200),
-        post(RESTART_TYPE_PATH, UseApp, "Restarts a process type", restart_type).list::<api::pods::Pod>(),
-        get(POD_PATH, UseApp, "Lists one process", list_named).gives::<api::pods::Pods>(200),
-        post(RESTART_POD_PATH, UseApp, "Restarts one process", restart_named).list::<api::pods::Pod>(),
+        post(RESTART_PATH, needs(Write, Resource::Processes), "Restarts all processes", restart)
+            .list::<api::pods::Pod>(),
+        get(PODS_OF_TYPE_PATH, needs(Read, Resource::Processes), "Lists processes of a type", list_of_type)
+            .gives::<api::pods::Pods>(200),
+        post(RESTART_TYPE_PATH, needs(Write, Resource::Processes), "Restarts a process type", restart_type)
+            .list::<api::pods::Pod>(),
+        get(POD_PATH, needs(Read, Resource::Processes), "Lists one process", list_named)
+            .gives::<api::pods::Pods>(200),
+        post(RESTART_POD_PATH, needs(Write, Resource::Processes), "Restarts one process", restart_named)
+            .list::<api::pods::Pod>(),
     ]
 }
 

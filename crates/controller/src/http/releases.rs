@@ -5,7 +5,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::AppName;
-use domain::access::AccessRule::UseApp;
+use domain::access::Action::{Read, Write};
+use domain::access::{Resource, needs};
 use domain::release::rollback_target;
 use domain::retention::image_is_gone;
 use engine::ImageError;
@@ -23,11 +24,18 @@ use crate::Controller;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(RELEASES_PATH, UseApp, "Lists releases", list).page::<api::releases::Release>(),
-        post(ROLLBACK_PATH, UseApp, "Goes back to an earlier release, which makes a new one", rollback)
-            .takes::<api::releases::Rollback>()
-            .gives::<api::releases::RolledBack>(201),
-        get(RELEASE_PATH, UseApp, "Shows a release, such as v3", info).gives::<api::releases::Release>(200),
+        get(RELEASES_PATH, needs(Read, Resource::Releases), "Lists releases", list)
+            .page::<api::releases::Release>(),
+        post(
+            ROLLBACK_PATH,
+            needs(Write, Resource::Releases),
+            "Goes back to an earlier release, which makes a new one",
+            rollback,
+        )
+        .takes::<api::releases::Rollback>()
+        .gives::<api::releases::RolledBack>(201),
+        get(RELEASE_PATH, needs(Read, Resource::Releases), "Shows a release, such as v3", info)
+            .gives::<api::releases::Release>(200),
     ]
 }
 

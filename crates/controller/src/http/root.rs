@@ -2,14 +2,22 @@
 
 use axum::Json;
 use axum::http::Method;
-use domain::access::AccessRule::User;
+use domain::access::{Action, Resource, needs};
 use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::operation::{Operation, get};
 
 pub(super) fn operations() -> Vec<Operation> {
-    vec![get(api::ROOT_PATH, User, "Says whether the credentials are good", root).any()]
+    vec![
+        get(
+            api::ROOT_PATH,
+            needs(Action::Read, Resource::Account),
+            "Says whether the credentials are good",
+            root,
+        )
+        .any(),
+    ]
 }
 
 /// `GET /v2/`.

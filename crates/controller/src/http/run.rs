@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::AppName;
-use domain::access::AccessRule::UseApp;
+use domain::access::{AccessRule, Action, Permission, Resource};
 use domain::build::{OneOff, ProcessResult};
 use domain::settings::RunSettings;
 use domain::shell;
@@ -34,9 +34,12 @@ const SUFFIX_CHARS: usize = 5;
 /// Output that is kept of a process whose bytes are asked for, as much as of one whose text is.
 const OUTPUT_BYTES_MAX: usize = 8 << 20;
 
+/// Permission for commands in processes of an app.
+pub(super) const RUN: Permission = Permission::new(Action::Run, Resource::Processes);
+
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        post(RUN_PATH, UseApp, "Runs a command in a process of its own", run)
+        post(RUN_PATH, AccessRule::Needs(RUN), "Runs a command in a process of its own", run)
             .takes::<api::run::Run>()
             .gives::<RunResult>(200),
     ]
@@ -53,7 +56,7 @@ async fn run(
     let RunRequest { command, wants_bytes } = asked(&body)?;
     let one_off = one_off(&controller, &app, &command, wants_bytes).await?;
     let _permit = controller.limits.runs.acquire(caller.name()).map_err(too_many)?;
-    let mut access = AccessWatch::new(&controller, token, &app);
+    let mut access = AccessWatch::new(&controller, token, &app, RUN);
     controller
         .say(&app, format!("{} on {} runs {}", caller.name(), one_off.name, shell::program_name(&command)));
     let run = async {

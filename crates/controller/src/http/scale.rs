@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::ProcessType;
-use domain::access::AccessRule::UseApp;
+use domain::access::{Action, Resource, needs};
 use domain::structure::{ScaleError, Structure};
 use serde_json::{Map, Value};
 
@@ -17,9 +17,14 @@ use crate::Controller;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        post(api::pods::SCALE_PATH, UseApp, "Sets how many of each process type run", scale)
-            .takes::<api::pods::Scale>()
-            .empty(204),
+        post(
+            api::pods::SCALE_PATH,
+            needs(Action::Write, Resource::Processes),
+            "Sets how many of each process type run",
+            scale,
+        )
+        .takes::<api::pods::Scale>()
+        .empty(204),
     ]
 }
 

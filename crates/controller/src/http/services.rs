@@ -5,7 +5,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::ProcessType;
-use domain::access::AccessRule::{OwnApp, UseApp};
+use domain::access::Action::{Delete, Read, Write};
+use domain::access::{Resource, needs};
 use domain::services::{self, PATTERN_LENGTH_MAX};
 use jiff::Timestamp;
 use store::{NewService, ServiceChange, ServiceRecord};
@@ -22,12 +23,14 @@ const TYPE_CHARS_MAX: usize = 253;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(SERVICES_PATH, UseApp, "Lists services", list).gives::<api::services::Services>(200),
-        post(SERVICES_PATH, UseApp, "Adds a service or changes its paths", set)
+        get(SERVICES_PATH, needs(Read, Resource::Services), "Lists services", list)
+            .gives::<api::services::Services>(200),
+        post(SERVICES_PATH, needs(Write, Resource::Services), "Adds a service or changes its paths", set)
             .takes::<api::services::Service>()
             .empty(201)
             .empty(204),
-        delete(SERVICES_PATH, OwnApp, "Removes a service", remove).takes::<api::services::ServiceName>(),
+        delete(SERVICES_PATH, needs(Delete, Resource::Services), "Removes a service", remove)
+            .takes::<api::services::ServiceName>(),
     ]
 }
 

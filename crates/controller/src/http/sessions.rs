@@ -6,7 +6,7 @@ use api::terminal::{EXEC_PATH, MESSAGE_BYTES_MAX, RUN_TERMINAL_PATH, SUBPROTOCOL
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use domain::AppName;
-use domain::access::AccessRule::UseApp;
+use domain::access::AccessRule;
 use domain::pods::{Pod, full_name};
 use domain::settings::RunSettings;
 use domain::shell;
@@ -19,7 +19,7 @@ use super::access::{Caller, CallerToken, ThisApp};
 use super::access_watch::{AccessWatch, holds_still};
 use super::error::ApiError;
 use super::operation::{Operation, get};
-use super::run::{COMMAND_CHARS_MAX, content, plan, run_name};
+use super::run::{COMMAND_CHARS_MAX, RUN, content, plan, run_name};
 use super::websocket::{PendingUpgrade, asked_wrongly};
 use crate::Controller;
 use crate::concurrency_limits::{ConcurrencyPermit, LimitExceeded};
@@ -34,8 +34,8 @@ const EXEC_SUMMARY: &str =
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(RUN_TERMINAL_PATH, UseApp, RUN_SUMMARY, run).websocket(),
-        get(EXEC_PATH, UseApp, EXEC_SUMMARY, exec).websocket(),
+        get(RUN_TERMINAL_PATH, AccessRule::Needs(RUN), RUN_SUMMARY, run).websocket(),
+        get(EXEC_PATH, AccessRule::Needs(RUN), EXEC_SUMMARY, exec).websocket(),
     ]
 }
 
@@ -123,11 +123,11 @@ async fn serve(
     upgrading: PendingUpgrade,
     _permit: ConcurrencyPermit,
 ) {
-    let access = AccessWatch::new(&context.controller, context.token.clone(), &context.app);
+    let access = AccessWatch::new(&context.controller, context.token.clone(), &context.app, RUN);
     let Some(socket) = upgrading.socket().await else { return };
     let mut client = TerminalConnection::new(socket);
     let Some(start) = client.start(COMMAND_CHARS_MAX).await else { return };
-    if !holds_still(&context.controller, &context.token, &context.app).await {
+    if !holds_still(&context.controller, &context.token, &context.app, RUN).await {
         return client.forbid().await;
     }
     let (name, session) = match begin(&context, &target, &start) {

@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::AppName;
-use domain::access::AccessRule::UseApp;
+use domain::access::Action::{Read, Write};
+use domain::access::{Resource, needs};
 use domain::settings::{AppSettings, SettingsChange, SettingsPatch};
 use serde_json::json;
 use store::SettingsRecord;
@@ -21,10 +22,16 @@ use crate::Controller;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(SETTINGS_PATH, UseApp, "Shows settings", info).gives::<api::settings::Settings>(200),
-        post(SETTINGS_PATH, UseApp, "Changes settings; null removes an entry", change)
-            .takes::<api::settings::SettingsChange>()
-            .gives::<api::settings::Settings>(201),
+        get(SETTINGS_PATH, needs(Read, Resource::Settings), "Shows settings", info)
+            .gives::<api::settings::Settings>(200),
+        post(
+            SETTINGS_PATH,
+            needs(Write, Resource::Settings),
+            "Changes settings; null removes an entry",
+            change,
+        )
+        .takes::<api::settings::SettingsChange>()
+        .gives::<api::settings::Settings>(201),
     ]
 }
 

@@ -4,7 +4,8 @@ use api::tls::TLS_PATH;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use domain::access::AccessRule::UseApp;
+use domain::access::Action::{Read, Write};
+use domain::access::{Resource, needs};
 use domain::tls::parse_enforcement;
 use jiff::Timestamp;
 use store::TlsRecord;
@@ -19,8 +20,9 @@ use crate::Controller;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(TLS_PATH, UseApp, "Says whether HTTPS is enforced", info).gives::<api::tls::Tls>(200),
-        post(TLS_PATH, UseApp, "Enforces HTTPS or stops enforcing it", change)
+        get(TLS_PATH, needs(Read, Resource::Settings), "Says whether HTTPS is enforced", info)
+            .gives::<api::tls::Tls>(200),
+        post(TLS_PATH, needs(Write, Resource::Settings), "Enforces HTTPS or stops enforcing it", change)
             .takes::<api::tls::TlsChange>()
             .gives::<api::tls::Tls>(201),
     ]

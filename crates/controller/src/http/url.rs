@@ -13,7 +13,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
-use domain::access::AccessRule;
+use domain::access::{AccessRule, Action, Resource, needs};
 use http_body::Body as _;
 use listener::http::SMALL_BODY_BYTES;
 
@@ -99,7 +99,8 @@ struct RouteGuard {
 impl RouteGuard {
     /// Rule of the URL as a whole. Its methods differ only in the access to the app.
     fn rule(&self) -> AccessRule {
-        self.rules.first().map_or(AccessRule::Admin, |(_, rule)| *rule)
+        let nobody = needs(Action::Write, Resource::Administrators);
+        self.rules.first().map_or(nobody, |(_, rule)| *rule)
     }
 }
 
@@ -195,7 +196,8 @@ mod tests {
         let apps = urls.iter().find(|url| url.path == "/v2/apps").expect("it is there");
 
         assert_eq!(rule_of(&apps.rules, &Method::PUT), None);
-        assert_eq!(rule_of(&apps.rules, &Method::HEAD), Some(AccessRule::User));
+        let list = needs(Action::Read, Resource::Apps);
+        assert_eq!(rule_of(&apps.rules, &Method::HEAD), Some(list));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use domain::access::AccessRule::{Admin, User};
+use domain::access::{Action, Resource, needs};
 use domain::users;
 use store::UserRecord;
 
@@ -14,9 +14,15 @@ use crate::Controller;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(api::users::WHOAMI_PATH, User, "Shows the caller's account", whoami)
-            .gives::<api::users::User>(200),
-        get(api::users::USERS_PATH, Admin, "Lists all accounts", list).page::<api::users::User>(),
+        get(
+            api::users::WHOAMI_PATH,
+            needs(Action::Read, Resource::Account),
+            "Shows the caller's account",
+            whoami,
+        )
+        .gives::<api::users::User>(200),
+        get(api::users::USERS_PATH, needs(Action::Read, Resource::Users), "Lists all accounts", list)
+            .page::<api::users::User>(),
     ]
 }
 

@@ -4,7 +4,8 @@ use api::whitelist::WHITELIST_PATH;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use domain::access::AccessRule::{OwnApp, UseApp};
+use domain::access::Action::{Delete, Read, Write};
+use domain::access::{Resource, needs};
 use domain::settings::{SettingsChange, parse_addresses};
 use serde_json::Value;
 
@@ -17,12 +18,13 @@ use crate::Controller;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(WHITELIST_PATH, UseApp, "Lists addresses that may reach an app", list)
+        get(WHITELIST_PATH, needs(Read, Resource::Whitelist), "Lists addresses that may reach an app", list)
             .gives::<api::whitelist::Whitelist>(200),
-        post(WHITELIST_PATH, UseApp, "Adds addresses", add)
+        post(WHITELIST_PATH, needs(Write, Resource::Whitelist), "Adds addresses", add)
             .takes::<api::whitelist::Whitelist>()
             .gives::<api::whitelist::Whitelist>(201),
-        delete(WHITELIST_PATH, OwnApp, "Removes addresses", remove).takes::<api::whitelist::Whitelist>(),
+        delete(WHITELIST_PATH, needs(Delete, Resource::Whitelist), "Removes addresses", remove)
+            .takes::<api::whitelist::Whitelist>(),
     ]
 }
 

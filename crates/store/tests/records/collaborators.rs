@@ -1,4 +1,5 @@
 use domain::AppName;
+use domain::access::Role;
 use jiff::Timestamp;
 use store::StoreError;
 
@@ -29,6 +30,19 @@ async fn an_app_is_granted_once_and_taken_back_once() {
         assert_eq!(store.remove_collaborator(&blog, "bob").await.expect("an answer"), was_there);
     }
     assert!(!store.is_collaborator(&blog, "bob").await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn roles_on_an_app_are_those_of_its_owner_and_of_collaborators() {
+    let (world, blog) = world().await;
+    let roles =
+        async |user| world.store.roles_on(&blog, user).await.expect("an answer").expect("the app is there");
+
+    assert_eq!((roles("alice").await, roles("bob").await), (vec![Role::Owner], vec![]));
+    world.store.add_collaborator(&blog, "bob", Timestamp::now()).await.expect("a grant");
+    assert_eq!((roles("alice").await, roles("bob").await), (vec![Role::Owner], vec![Role::Collaborator]));
+    let shop = AppName::parse("shop").expect("a name");
+    assert_eq!(world.store.roles_on(&shop, "bob").await.expect("an answer"), None);
 }
 
 #[tokio::test]
