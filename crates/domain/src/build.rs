@@ -1,12 +1,20 @@
 //! Builds: the input and output of a build job, and the part of it that a release keeps.
 
+mod record;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::image::Image;
 use crate::names::{AppName, ProcessType};
+use crate::slug_image::SLUG_USER_ID;
 use crate::submodules::Submodule;
+
+/// Port of a process of a slug image.
+const SLUG_PORT: u16 = 5000;
+/// Program that starts commands in a slug's environment.
+const SLUG_RUN: [&str; 3] = ["/usr/bin/slug", "run", "--"];
 
 /// Kind of a build (docs/spec/components.md 1.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,37 +58,70 @@ pub struct BuiltImage {
     pub process_types: BTreeMap<ProcessType, String>,
 }
 
-/// Content of a release: an image and the commands of its processes. Immutable once recorded.
+/// Content of a release: images and the commands of its processes. Immutable once recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "record::BuildRecord", into = "record::BuildRecord")]
 pub struct Build {
-    pub image: Image,
+    pub origin: Origin,
     /// The build's `image` in the API: the reference that the user gave, or the pinned image.
     pub reference: String,
     /// First eight characters of the commit; empty for an image that a user brought.
     pub sha: String,
     pub procfile: BTreeMap<ProcessType, String>,
-    /// Made from a Dockerfile.
-    pub dockerfile: bool,
-    /// Exposed TCP ports, ascending.
-    pub ports: Vec<u16>,
+    /// Launch of all process types but those in `launches`, and of one-off processes.
+    pub launch: Launch,
+    /// Process types that are launched in a way of their own, such as from an image of their own.
+    pub launches: BTreeMap<ProcessType, Launch>,
 }
 
 /// Origin of a build (docs/spec/api.md 4.8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Origin {
     Buildpack,
     Dockerfile,
     Image,
 }
 
-impl Build {
-    /// Origin, as the recorded fields show it: `dockerfile`, else a `sha`, else an image.
-    pub fn origin(&self) -> Origin {
-        match (self.dockerfile, self.sha.is_empty()) {
-            (true, _) => Origin::Dockerfile,
-            (false, false) => Origin::Buildpack,
-            (false, true) => Origin::Image,
+/// Way in which processes of a build are started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    pub image: Image,
+    /// Program in front of a command line, for images whose entrypoint takes the name of a process type or `--` and a
+    /// command line; it gives the command line the same environment. Without it the entrypoint is the image's own, and
+    /// commands run in a shell.
+    pub prefix: Option<Vec<String>>,
+    /// Numeric id; `None` leaves it to the image.
+    pub user: Option<u32>,
+    /// TCP port that the process listens on unless `PORT` is set.
+    pub port: Option<u16>,
+}
+
+impl Launch {
+    /// Launch of an image of this origin that exposes these ports.
+    pub fn of(origin: Origin, image: Image, ports: &[u16]) -> Self {
+        match origin {
+            // Slugs never need root.
+            Origin::Buildpack => Self {
+                image,
+                prefix: Some(SLUG_RUN.map(str::to_owned).to_vec()),
+                user: Some(SLUG_USER_ID),
+                port: Some(SLUG_PORT),
+            },
+            Origin::Dockerfile | Origin::Image => {
+                Self { image, prefix: None, user: None, port: ports.first().copied() }
+            }
         }
+    }
+}
+
+impl Build {
+    pub fn launch(&self, process: &ProcessType) -> &Launch {
+        self.launches.get(process).unwrap_or(&self.launch)
+    }
+
+    pub fn images(&self) -> impl Iterator<Item = &Image> {
+        std::iter::once(&self.launch).chain(self.launches.values()).map(|launch| &launch.image)
     }
 }
 

@@ -15,20 +15,20 @@ pub const BUILDS_KEPT_DEFAULT: u32 = 10;
 /// Time for which an image must have been unused before it is removed. Longer than a build and its release take.
 pub const GRACE: SignedDuration = SignedDuration::from_hours(1);
 
-/// The image of one release.
+/// The images of one release.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReleaseImage {
+pub struct ReleaseImages {
     pub version: u64,
-    pub image: Digest,
+    pub images: BTreeSet<Digest>,
     /// The release was tried and has never succeeded: nothing can be rolled back to it.
     pub failed: bool,
 }
 
-/// The images that an app needs: those in use, that of its newest release, and the `builds_kept` newest
-/// distinct ones (at least 1) of releases that have not failed. Releases that share an image, as after
+/// The images that an app needs: those in use, those of its newest release, and those of the `builds_kept` newest
+/// distinct builds (at least 1) of releases that have not failed. Releases that share their images, as after
 /// `config:set`, count once.
 pub fn needed(
-    releases: &[ReleaseImage],
+    releases: &[ReleaseImages],
     in_use: impl IntoIterator<Item = Digest>,
     builds_kept: u32,
 ) -> BTreeSet<Digest> {
@@ -39,11 +39,10 @@ pub fn needed(
         if rollback_targets.len() >= builds_kept.max(1) as usize {
             break;
         }
-        rollback_targets.insert(release.image.clone());
+        rollback_targets.insert(&release.images);
     }
-    rollback_targets.extend(newest_first.first().map(|release| release.image.clone()));
-    rollback_targets.extend(in_use);
-    rollback_targets
+    rollback_targets.extend(newest_first.first().map(|release| &release.images));
+    rollback_targets.into_iter().flatten().cloned().chain(in_use).collect()
 }
 
 /// Since when each thing has been seen unneeded. `K` names it, such as an app and a digest.
@@ -95,10 +94,10 @@ mod tests {
     }
 
     /// Releases from v1 on; upper case failed.
-    fn releases(images: &str) -> Vec<ReleaseImage> {
-        let release = |(version, letter): (u64, char)| ReleaseImage {
+    fn releases(images: &str) -> Vec<ReleaseImages> {
+        let release = |(version, letter): (u64, char)| ReleaseImages {
             version,
-            image: image(&letter.to_ascii_lowercase().to_string()),
+            images: [image(&letter.to_ascii_lowercase().to_string())].into(),
             failed: letter.is_ascii_uppercase(),
         };
         (1..).zip(images.chars()).map(release).collect()

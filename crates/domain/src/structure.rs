@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::build::{Build, Origin};
+use crate::build::Build;
 use crate::names::ProcessType;
 use crate::settings::RunSettings;
 
@@ -44,7 +44,7 @@ impl Formation {
     /// last count. Where no `web` or `cmd` of the build has a count, the one that serves by default runs once.
     /// A build of another origin starts that one over with one replica (docs/spec/api.md 5.1).
     pub fn after_build(&self, previous: Option<&Build>, build: &Build) -> Self {
-        let is_other_origin = previous.is_some_and(|previous| previous.origin() != build.origin());
+        let is_other_origin = previous.is_some_and(|previous| previous.origin != build.origin);
         let had = |process: &ProcessType| previous.is_some_and(|previous| runs(previous, process));
         let has = |process: &ProcessType| {
             let is_kept_cmd = *process == ProcessType::cmd() && !is_other_origin && self.is_running(process);
@@ -122,12 +122,12 @@ fn removed_types<'a>(previous: &'a Build, build: &'a Build) -> impl Iterator<Ite
     previous.procfile.keys().filter(|process| !runs(build, process)).cloned()
 }
 
-/// Returns true if a build has a process type: from its Procfile, `web` of a buildpack without one, and `cmd`, the
-/// command of an image.
+/// Returns true if a build has a process type: from its Procfile, `web` of an image that knows process types and has no
+/// Procfile, and `cmd`, the command of any other image.
 fn runs(build: &Build, process: &ProcessType) -> bool {
-    let is_buildpack = build.origin() == Origin::Buildpack;
-    let is_default = (*process == ProcessType::web() && is_buildpack && build.procfile.is_empty())
-        || (*process == ProcessType::cmd() && !is_buildpack);
+    let knows_types = build.launch.prefix.is_some();
+    let is_default = (*process == ProcessType::web() && knows_types && build.procfile.is_empty())
+        || (*process == ProcessType::cmd() && !knows_types);
     *process != ProcessType::run() && (build.procfile.contains_key(process) || is_default)
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::build::{Build, OneOff, Origin};
+use crate::build::{Build, Launch, OneOff};
 use crate::config::{Config, cpu_millis, memory_bytes, probes};
 use crate::deployment::{
     ADDRESS_VARIABLE, BATCH_DEFAULT, Hooks, Limits, Probe, ProbeAction, Probes, PullPolicy, Replicas,
@@ -15,12 +15,9 @@ use crate::deployment::{
 };
 use crate::names::{AppName, ProcessType};
 use crate::settings::{AutoscaleRule, RunSettings};
-use crate::slug_image::SLUG_USER_ID;
 use crate::structure::Structure;
 use crate::times::second;
 
-/// Port of a process of a slug image.
-const SLUG_PORT: u16 = 5000;
 /// Longest time that an app can ask for, in seconds; more is a slip.
 const SECONDS_MAX: u32 = 24 * 60 * 60;
 /// Most replicas of a process type that an app can have starting at the same time.
@@ -29,8 +26,6 @@ const BATCH_MAX: u32 = 100;
 pub const RUN_SECONDS_MAX: u32 = 20 * 60;
 /// Time limit of a session.
 pub const SESSION_SECONDS_MAX: u32 = 8 * 60 * 60;
-/// Program that starts commands in a slug's environment.
-const SLUG_RUN: [&str; 3] = ["/usr/bin/slug", "run", "--"];
 
 /// A release as it is to run.
 #[derive(Debug, Clone, Copy)]
@@ -78,22 +73,23 @@ impl WorkloadPlan<'_> {
     }
 
     fn workload(&self, process: &ProcessType, replicas: u32) -> Result<Workload, PlanError> {
-        let port = self.port();
+        let launch = self.build.launch(process);
+        let port = self.port(launch);
         let listens = process.is_routable() || self.run.services.contains(process);
         let serves = listens && self.run.routable;
         if serves && replicas > 0 && port.is_none() {
             return Err(PlanError::NoPort);
         }
         let probes = self.probes(process, port.filter(|_| serves), port);
-        let (command, args) = self.command(process);
+        let (command, args) = self.command(launch, process);
         Ok(Workload {
             id: WorkloadId { app: self.app.clone(), process: process.clone() },
             release: self.version,
-            image: self.build.image.clone(),
-            user: self.user(),
+            image: launch.image.clone(),
+            user: launch.user,
             command,
             args,
-            env: self.env(),
+            env: self.env(port),
             port: port.filter(|_| listens),
             replicas: self.replicas(process, replicas),
             limits: self.limits(process),
@@ -121,19 +117,20 @@ impl WorkloadPlan<'_> {
 
     /// A one-off process that runs `command_line` in a shell.
     pub fn one_off(&self, name: String, command_line: &str) -> OneOff {
-        let (command, args) = match self.build.origin() {
-            Origin::Buildpack => (None, vec!["--".to_owned(), command_line.to_owned()]),
-            Origin::Dockerfile | Origin::Image => (Some(shell()), vec![command_line.to_owned()]),
+        let launch = &self.build.launch;
+        let (command, args) = match launch.prefix {
+            Some(_) => (None, vec!["--".to_owned(), command_line.to_owned()]),
+            None => (Some(shell()), vec![command_line.to_owned()]),
         };
         OneOff {
             app: self.app.clone(),
             name,
             release: self.version,
-            image: self.build.image.clone(),
+            image: launch.image.clone(),
             command,
             args: Some(args),
-            env: self.env(),
-            user: self.user(),
+            env: self.env(self.port(launch)),
+            user: launch.user,
             limits: self.limits(&ProcessType::run()),
             tags: self.config.tags.clone(),
             pull_policy: self.pull_policy(),
@@ -144,11 +141,8 @@ impl WorkloadPlan<'_> {
 
     /// A one-off process with a terminal or input: its command is complete, whatever the image's entrypoint.
     pub fn session(&self, name: String, command_line: &str) -> OneOff {
-        let shell = || [shell(), vec![command_line.to_owned()]].concat();
-        let command = match self.build.origin() {
-            Origin::Buildpack => inside(self.build, command_line),
-            Origin::Dockerfile | Origin::Image => shell(),
-        };
+        let mut command = self.build.launch.prefix.clone().unwrap_or_else(shell);
+        command.push(command_line.to_owned());
         OneOff {
             command: Some(command),
             args: None,
@@ -157,17 +151,14 @@ impl WorkloadPlan<'_> {
         }
     }
 
-    /// The app's own `PORT`, the one that slugs listen on, or the first that the image exposes.
-    fn port(&self) -> Option<u16> {
+    /// The app's own `PORT`, else that of the launch.
+    fn port(&self, launch: &Launch) -> Option<u16> {
         let own = self.config.values.get("PORT").and_then(|port| port.parse().ok());
-        own.or_else(|| match self.build.origin() {
-            Origin::Buildpack => Some(SLUG_PORT),
-            Origin::Dockerfile | Origin::Image => self.build.ports.first().copied(),
-        })
+        own.or(launch.port)
     }
 
     /// The platform's variables, and the app's own over them.
-    fn env(&self) -> BTreeMap<String, String> {
+    fn env(&self, port: Option<u16>) -> BTreeMap<String, String> {
         let mut env = BTreeMap::from([
             ("DEIS_APP".to_owned(), self.app.to_string()),
             ("WORKFLOW_RELEASE".to_owned(), format!("v{}", self.version)),
@@ -177,21 +168,16 @@ impl WorkloadPlan<'_> {
         if !self.build.sha.is_empty() {
             env.insert("SOURCE_VERSION".to_owned(), self.build.sha.clone());
         }
-        if let Some(port) = self.port() {
+        if let Some(port) = port {
             env.insert("PORT".to_owned(), port.to_string());
         }
         env.extend(self.config.values.clone());
         env
     }
 
-    /// Slugs never need root; images say themselves whom they run as.
-    fn user(&self) -> Option<u32> {
-        (self.build.origin() == Origin::Buildpack).then_some(SLUG_USER_ID)
-    }
-
     /// Entrypoint and command of a process; `None` leaves the image's.
-    fn command(&self, process: &ProcessType) -> (Option<Vec<String>>, Option<Vec<String>>) {
-        if self.build.origin() == Origin::Buildpack {
+    fn command(&self, launch: &Launch, process: &ProcessType) -> (Option<Vec<String>>, Option<Vec<String>>) {
+        if launch.prefix.is_some() {
             return (None, Some(vec![process.to_string()]));
         }
         let own = self.build.procfile.get(process);
@@ -279,9 +265,9 @@ impl WorkloadPlan<'_> {
 /// Command line that runs `command_line` in a running container of this build, with the environment of its
 /// processes.
 pub fn inside(build: &Build, command_line: &str) -> Vec<String> {
-    match build.origin() {
-        Origin::Buildpack => SLUG_RUN.iter().chain([&command_line]).map(|word| (*word).to_owned()).collect(),
-        Origin::Dockerfile | Origin::Image => crate::shell::shell(command_line),
+    match &build.launch.prefix {
+        Some(prefix) => [prefix.as_slice(), &[command_line.to_owned()]].concat(),
+        None => crate::shell::shell(command_line),
     }
 }
 

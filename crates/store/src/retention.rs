@@ -2,7 +2,7 @@
 
 use domain::AppName;
 use domain::build::Build;
-use domain::retention::ReleaseImage;
+use domain::retention::ReleaseImages;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -18,19 +18,19 @@ const RELEASE_IMAGES: &str = "SELECT releases.version AS version, builds.body AS
 
 impl Store {
     /// Images of an app's releases, newest first; releases without a build have none.
-    pub async fn release_images(&self, app: &AppName) -> Result<Vec<ReleaseImage>, StoreError> {
+    pub async fn release_images(&self, app: &AppName) -> Result<Vec<ReleaseImages>, StoreError> {
         let found = sqlx::query(RELEASE_IMAGES).bind(app.as_str()).fetch_all(&self.pool).await?;
         rows::each(&found, read)
     }
 }
 
-fn read(row: &AnyRow) -> Result<ReleaseImage, StoreError> {
+fn read(row: &AnyRow) -> Result<ReleaseImages, StoreError> {
     let body: String = row.try_get("body")?;
     let build: Build = rows::from_json("a build", body.as_bytes())?;
     let (failures, successes): (i64, i64) = (row.try_get("failures")?, row.try_get("successes")?);
-    Ok(ReleaseImage {
+    Ok(ReleaseImages {
         version: rows::number(row, "version")?,
-        image: build.image.digest().clone(),
+        images: build.images().map(|image| image.digest().clone()).collect(),
         failed: failures > 0 && successes == 0,
     })
 }

@@ -10,7 +10,7 @@ use domain::access::AccessRule::Builder;
 use domain::access::Action::{Read, Write};
 use domain::access::{Resource, needs};
 use domain::branch::{DeployBranch, REF_NAME_BYTES_MAX};
-use domain::build::Build;
+use domain::build::{Build, Launch, Origin};
 use domain::image_reference::ImageReference;
 use domain::release::ProcfileRules;
 use domain::{AppName, Digest, Image, ProcessType};
@@ -109,7 +109,9 @@ async fn pushed(
     let (caller, app) = receiver.admitted(&controller).await?;
     let reference = format!("{app}@{digest}");
     let image = Image::Built { app: app.clone(), digest };
-    let build = Build { image, reference, sha, procfile, dockerfile, ports };
+    let origin = if dockerfile { Origin::Dockerfile } else { Origin::Buildpack };
+    let launch = Launch::of(origin, image, &ports);
+    let build = Build { origin, reference, sha, procfile, launch, launches: BTreeMap::new() };
     let recorded = record(&controller, &caller, &app, build).await?;
     outcome::of_release(&controller, recorded.deploy).await?;
     if let Some(branch) = branch {
@@ -152,8 +154,9 @@ async fn external(
         hostname: account.hostname,
     });
     let found = controller.images.resolve(&reference, credentials.as_ref()).await.map_err(refused)?;
-    let (sha, dockerfile) = (String::new(), false);
-    Ok(Build { image: found.image, reference, sha, procfile, dockerfile, ports: found.ports })
+    let launch = Launch::of(Origin::Image, found.image, &found.ports);
+    let (sha, launches) = (String::new(), BTreeMap::new());
+    Ok(Build { origin: Origin::Image, reference, sha, procfile, launch, launches })
 }
 
 /// Keeps the image first: a release must not name one that may vanish. The engine refuses other apps'.
@@ -163,7 +166,9 @@ async fn record(
     app: &AppName,
     build: Build,
 ) -> Result<RecordedChange, ApiError> {
-    controller.images.keep(app, &build.image).await.map_err(refused)?;
+    for image in build.images() {
+        controller.images.keep(app, image).await.map_err(refused)?;
+    }
     let rules = ProcfileRules {
         reject_if_missing: controller.settings.reject_if_procfile_missing,
         remove_if_missing: controller.settings.procfile_missing_remove,
@@ -226,7 +231,7 @@ fn ports(fields: &mut Fields) -> Vec<u16> {
 
 fn show(record: BuildRecord) -> api::builds::Build {
     let BuildRecord { uuid, app, owner, build, created } = record;
-    let Build { image: _, reference, sha, procfile, dockerfile, ports: _ } = build;
+    let Build { origin, reference, sha, procfile, launch: _, launches: _ } = build;
     let created = wire_time(created);
     api::builds::Build {
         owner,
@@ -234,7 +239,7 @@ fn show(record: BuildRecord) -> api::builds::Build {
         image: reference,
         sha,
         procfile: procfile.into_iter().map(|(process, command)| (process.to_string(), command)).collect(),
-        dockerfile: if dockerfile { "true".to_owned() } else { String::new() },
+        dockerfile: if origin == Origin::Dockerfile { "true".to_owned() } else { String::new() },
         updated: created.clone(),
         created,
         uuid,

@@ -91,14 +91,14 @@ async fn must_have_image(
     let Ok(version) = rollback_target(current.version, version) else { return Ok(()) };
     let content = controller.store.release_content(app, version).await?;
     let Some(build) = content.and_then(|content| content.build) else { return Ok(()) };
-    match controller.images.keep(app, &build.build.image).await {
-        Err(ImageError::NotFound { .. }) => {
-            let reason = image_is_gone(version, controller.settings.builds_kept);
-            Err(ApiError::bad_request(reason))
-        }
+    for image in build.build.images() {
         // An engine that does not answer is waited for by the deploy.
-        _ => Ok(()),
+        if let Err(ImageError::NotFound { .. }) = controller.images.keep(app, image).await {
+            let reason = image_is_gone(version, controller.settings.builds_kept);
+            return Err(ApiError::bad_request(reason));
+        }
     }
+    Ok(())
 }
 
 /// `3` of `v3`.

@@ -1,11 +1,12 @@
 //! A platform without its API: records, engine, and deployers that can be started and killed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use controller::deployer::DeployOutcome;
 use controller::{Controller, ControllerParts, ControllerSettings, Secret};
-use domain::build::Build;
+use domain::build::{Build, Launch, Origin};
 use domain::config::{ConfigPatch, Texts};
 use domain::release::ProcfileRules;
 use domain::sealing::SealingKey;
@@ -211,12 +212,13 @@ pub fn structure(text: &str) -> Structure {
 
 fn build(name: &str, types: &str) -> Build {
     let command = |name: &str| (ProcessType::parse(name).expect("a type"), format!("run-{name}"));
+    let image = Image::Built { app: app(name), digest: Digest::of(types.as_bytes()) };
     Build {
-        image: Image::Built { app: app(name), digest: Digest::of(types.as_bytes()) },
+        origin: Origin::Buildpack,
         reference: name.to_owned(),
         sha: "1a2b3c4d".to_owned(),
         procfile: types.split_whitespace().map(command).collect(),
-        dockerfile: false,
-        ports: vec![5000],
+        launch: Launch::of(Origin::Buildpack, image, &[]),
+        launches: BTreeMap::new(),
     }
 }

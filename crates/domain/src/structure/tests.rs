@@ -3,17 +3,19 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::build::{Launch, Origin};
 use crate::{Digest, Image};
 
 pub(crate) fn build(origin: Origin, procfile: &[&str]) -> Build {
     let process = |name: &&str| (ProcessType::parse(name).expect("a good type"), format!("run-{name}"));
+    let image = Image::External { reference: "img".to_owned(), digest: Digest::of(b"img") };
     Build {
-        image: Image::External { reference: "img".to_owned(), digest: Digest::of(b"img") },
+        origin,
         reference: "img".to_owned(),
         sha: if origin == Origin::Image { String::new() } else { "1a2b3c4d".to_owned() },
         procfile: procfile.iter().map(process).collect(),
-        dockerfile: origin == Origin::Dockerfile,
-        ports: vec![8080],
+        launch: Launch::of(origin, image, &[8080]),
+        launches: BTreeMap::new(),
     }
 }
 

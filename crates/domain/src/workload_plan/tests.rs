@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::Image;
+use crate::build::Origin;
 use crate::config::{ConfigPatch, Texts};
 use crate::settings::RunSettings;
 use crate::structure::tests::build;
@@ -115,8 +117,8 @@ fn the_port_is_the_apps_own_then_the_slugs_then_the_first_of_the_image() {
 
 #[test]
 fn what_is_to_serve_without_a_port_is_refused_unless_it_rests() {
-    let silent = Build { ports: Vec::new(), ..build(Origin::Image, &["worker"]) };
-    let release = Release::new(silent, &json!({}));
+    let mut release = of(Origin::Image, &["worker"]);
+    release.build.launch.port = None;
     let structure = |process, count| Structure::from([(process, count)]);
     let worker = ProcessType::parse("worker").expect("a type");
 
@@ -236,7 +238,7 @@ fn a_rule_scales_what_is_not_at_rest() {
 #[test]
 fn an_app_that_is_not_routable_needs_no_port_and_is_not_probed() {
     let mut release = of(Origin::Image, &["web"]);
-    release.build.ports.clear();
+    release.build.launch.port = None;
     assert_eq!(release.plan().workload(&ProcessType::web(), 1), Err(PlanError::NoPort));
 
     release.run.routable = false;
@@ -304,4 +306,20 @@ fn a_process_without_a_memory_limit_has_the_default_and_0_takes_it_away() {
     assert_eq!(memory(limits("worker")), (Some(0), Some(1 << 30)));
     assert_eq!(memory(limits("free")), (None, None));
     assert_eq!(memory(plan.one_off("x".to_owned(), "true").limits), (Some(0), Some(1 << 30)));
+}
+
+#[test]
+fn a_process_type_with_a_launch_of_its_own_has_its_image_user_and_port() {
+    let mut release = of(Origin::Dockerfile, &["web", "worker"]);
+    let image = Image::External { reference: "worker".to_owned(), digest: crate::Digest::of(b"worker") };
+    let own = Launch { image: image.clone(), prefix: None, user: Some(7), port: Some(9000) };
+    release.build.launches.insert(ProcessType::parse("worker").expect("a type"), own);
+
+    let (web, worker) = (release.workload("web"), release.workload("worker"));
+
+    assert_eq!(
+        (web.image, web.user, web.env["PORT"].as_str()),
+        (release.build.launch.image.clone(), None, "8080")
+    );
+    assert_eq!((worker.image, worker.user, worker.env["PORT"].as_str()), (image, Some(7), "9000"));
 }

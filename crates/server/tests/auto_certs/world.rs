@@ -1,5 +1,6 @@
 //! A platform whose engine is in memory and whose router listens, and lives of its controller that can be killed.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use controller::auto_certs::AutoCertsWorker;
 use controller::{AcmeSettings, Controller, ControllerParts, ControllerSettings, Secret, deployer};
 use domain::auto_certs::ChallengeKind;
-use domain::build::Build;
+use domain::build::{Build, Launch, Origin};
 use domain::config::Config;
 use domain::release::ProcfileRules;
 use domain::sealing::SealingKey;
@@ -92,13 +93,14 @@ impl World {
         let (id, now) = (app(name), Timestamp::now());
         let new = NewApp { id: id.clone(), owner: "alice".to_owned(), config: Config::default(), now };
         self.store.create_app(new).await.expect("a new app");
+        let image = Image::Built { app: id.clone(), digest: Digest::of(name.as_bytes()) };
         let build = Build {
-            image: Image::Built { app: id.clone(), digest: Digest::of(name.as_bytes()) },
+            origin: Origin::Buildpack,
             reference: name.to_owned(),
             sha: "1a2b3c4d".to_owned(),
             procfile: [(ProcessType::web(), "run".to_owned())].into(),
-            dockerfile: false,
-            ports: vec![5000],
+            launch: Launch::of(Origin::Buildpack, image, &[]),
+            launches: BTreeMap::new(),
         };
         let rules = ProcfileRules { reject_if_missing: false, remove_if_missing: true };
         let change = ReleaseChange::Built { build, rules };

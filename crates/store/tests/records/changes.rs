@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::build::Build;
+use domain::build::{Build, Launch, Origin};
 use domain::config::{Config, ConfigPatch, Texts};
 use domain::release::ProcfileRules;
 use domain::structure::{Structure, in_words};
@@ -21,13 +21,14 @@ pub fn app(name: &str) -> AppName {
 /// A pushed build with these process types.
 pub fn build(types: &str) -> Build {
     let command = |name: &str| (ProcessType::parse(name).expect("a good type"), format!("run-{name}"));
+    let image = Image::Built { app: app("blog"), digest: Digest::of(types.as_bytes()) };
     Build {
-        image: Image::Built { app: app("blog"), digest: Digest::of(types.as_bytes()) },
+        origin: Origin::Buildpack,
         reference: "blog".to_owned(),
         sha: "1a2b3c4d".to_owned(),
         procfile: types.split_whitespace().map(command).collect(),
-        dockerfile: false,
-        ports: vec![5000],
+        launch: Launch::of(Origin::Buildpack, image, &[]),
+        launches: BTreeMap::new(),
     }
 }
 
