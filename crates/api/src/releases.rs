@@ -26,6 +26,23 @@ pub struct Release {
     pub config: String,
     /// Id of the build, if there is one.
     pub build: Option<String>,
+    /// Steps of its deploy, where one release is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<DeployStep>>,
+}
+
+/// A step of a deploy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct DeployStep {
+    /// `hold`: requests wait for the first replica; `start`: processes start; `shift`: requests go to them; `stop`:
+    /// process types at 0 stop; `go_back`: the last good deploy runs again.
+    pub name: String,
+    pub began: String,
+    /// Null while the step is under way.
+    pub ended: Option<String>,
+    /// `succeeded`, `failed`, or `superseded` by a newer deploy.
+    pub outcome: Option<String>,
 }
 
 /// Body of `POST …/releases/rollback/`; without a version the one before the current.

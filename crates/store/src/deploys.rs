@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
+use crate::deploy_steps::{self, StepOutcome};
 use crate::{Store, StoreError, rows, services, settings};
 
 /// A deploy as recorded.
@@ -118,7 +119,8 @@ impl Store {
         Ok(formation(app, &mut *self.pool.acquire().await?).await?.structure)
     }
 
-    /// Records that a deploy is being carried out; returns false if it is no longer the one to carry out.
+    /// Records that a deploy is being carried out, from its first step on; returns false if it is no longer the one to
+    /// carry out.
     pub async fn begin_deploy(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
         self.change_open(id, DeployState::Running, None, now).await
     }
@@ -151,7 +153,17 @@ impl Store {
         .bind(id)
         .execute(&mut *write)
         .await?;
-        if state == DeployState::Failed && changed.rows_affected() > 0 {
+        if changed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        match state {
+            DeployState::Succeeded => {
+                deploy_steps::end_open(id, StepOutcome::Succeeded, now, &mut write).await?;
+            }
+            DeployState::Failed => deploy_steps::end_open(id, StepOutcome::Failed, now, &mut write).await?,
+            _ => deploy_steps::forget(id, &mut write).await?,
+        }
+        if state == DeployState::Failed {
             sqlx::query(
                 "UPDATE deploys SET state = 'failed', reason = $1, updated = $2 \
                  WHERE successor = $3 AND state = 'superseded'",
@@ -163,7 +175,7 @@ impl Store {
             .await?;
         }
         write.commit().await?;
-        Ok(changed.rows_affected() > 0)
+        Ok(true)
     }
 }
 
@@ -239,6 +251,8 @@ async fn supersede_open(
     connection: &mut AnyConnection,
 ) -> Result<(), StoreError> {
     for statement in [
+        "UPDATE deploy_steps SET outcome = 'superseded', ended = $2 WHERE ended IS NULL AND deploy IN \
+         (SELECT id FROM deploys WHERE app = $3 AND id <> $1 AND state IN ('pending', 'running'))",
         "UPDATE deploys SET state = 'superseded', successor = $1, updated = $2 \
          WHERE app = $3 AND state IN ('pending', 'running')",
         // Those whose successor has now been superseded itself.

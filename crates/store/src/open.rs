@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "config_parts", include_str!("../migrations/0005_config_parts.sql")),
     (6, "chosen_counts", include_str!("../migrations/0006_chosen_counts.sql")),
     (7, "app_locks", include_str!("../migrations/0007_app_locks.sql")),
+    (8, "deploy_steps", include_str!("../migrations/0008_deploy_steps.sql")),
 ];
 
 /// Run on every new SQLite connection. FULL: what was answered as done survives a loss of power. Of a new file:

@@ -2,7 +2,7 @@
 
 use domain::AppName;
 use jiff::Timestamp;
-use store::{Deploy, DeployKind, StoreError};
+use store::{Deploy, DeployKind, DeployStepKind, StepOutcome, StoreError};
 use tokio::sync::watch;
 
 use super::engine_call::until_reachable;
@@ -77,14 +77,23 @@ async fn fail(controller: &Controller, deploy: &Deploy, reason: String) -> Resul
         }
         _ => reason,
     };
+    let store = &controller.store;
+    let begun = store.begin_step(deploy.id, DeployStepKind::GoBack, StepOutcome::Failed, Timestamp::now());
+    if let Err(error) = begun.await {
+        // The app comes before its records.
+        tracing::warn!(app = %deploy.app, error = &error as &dyn std::error::Error, "cannot record a step");
+    }
     let is_restored = match restore(controller, &deploy.app, last_good.as_ref()).await {
-        Ok(()) => true,
+        Ok(()) => {
+            store.end_step(deploy.id, StepOutcome::Succeeded, Timestamp::now()).await?;
+            true
+        }
         Err(error) => {
             tracing::warn!(app = %deploy.app, %error, "could not go back to the last good deploy yet");
             false
         }
     };
-    controller.store.fail_deploy(deploy.id, &reason, Timestamp::now()).await?;
+    store.fail_deploy(deploy.id, &reason, Timestamp::now()).await?;
     Ok(is_restored)
 }
 

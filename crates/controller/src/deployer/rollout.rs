@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use domain::deployment::Workload;
 use domain::settings::RunSettings;
-use domain::structure::Structure;
 use domain::workload_plan::{PlanSettings, WorkloadPlan};
 use engine::Outcome;
 use futures_util::future::try_join_all;
-use store::{Deploy, ReleaseContent, StoreError};
+use jiff::Timestamp;
+use store::{Deploy, DeployStepKind, ReleaseContent, StepOutcome, StoreError};
 use tokio::time::timeout;
 
 use super::engine_call::until_reachable;
@@ -34,19 +34,33 @@ pub(super) enum DeployError {
     App(String),
 }
 
-/// Carries out a deploy. Serving workloads start first, then requests go there, and only then workloads at 0 stop:
-/// a process type that goes away serves until the others do.
+/// Carries out a deploy, step by step. Serving workloads start first, then requests go there, and only then workloads
+/// at 0 stop: a process type that goes away serves until the others do.
 pub(super) async fn roll_out(controller: &Controller, deploy: &Deploy) -> Result<(), DeployError> {
     let workloads = workloads(controller, deploy).await?;
     let (starting, resting): (Vec<_>, Vec<_>) =
         workloads.into_iter().partition(|workload| workload.replicas.at_least() > 0);
     if controller.store.last_good_deploy(&deploy.app).await?.is_none() {
         // The first requests may come before the first replica is ready; they wait for it.
-        send_requests(controller, deploy, &deploy.structure).await?;
+        step(controller, deploy, DeployStepKind::Hold, send_requests(controller, deploy)).await?;
     }
-    bring_up(controller, &starting).await?;
-    send_requests(controller, deploy, &deploy.structure).await?;
-    bring_up(controller, &resting).await
+    step(controller, deploy, DeployStepKind::Start, bring_up(controller, &starting)).await?;
+    step(controller, deploy, DeployStepKind::Shift, send_requests(controller, deploy)).await?;
+    if resting.is_empty() {
+        return Ok(());
+    }
+    step(controller, deploy, DeployStepKind::Stop, bring_up(controller, &resting)).await
+}
+
+/// Records a step, then carries it out. Its outcome is recorded with the next step, or with the end of the deploy.
+async fn step(
+    controller: &Controller,
+    deploy: &Deploy,
+    kind: DeployStepKind,
+    work: impl Future<Output = Result<(), DeployError>>,
+) -> Result<(), DeployError> {
+    controller.store.begin_step(deploy.id, kind, StepOutcome::Succeeded, Timestamp::now()).await?;
+    work.await
 }
 
 /// The workloads that a deploy means.
@@ -122,11 +136,7 @@ async fn outcome(controller: &Controller, workload: &Workload) -> Result<(), Dep
     Err(DeployError::App(format!("{id} did not stay at v{release}: something else changed it at the engine")))
 }
 
-async fn send_requests(
-    controller: &Controller,
-    deploy: &Deploy,
-    structure: &Structure,
-) -> Result<(), DeployError> {
-    let routing = route(controller, &deploy.app, structure).await?;
+async fn send_requests(controller: &Controller, deploy: &Deploy) -> Result<(), DeployError> {
+    let routing = route(controller, &deploy.app, &deploy.structure).await?;
     until_reachable(controller, || controller.engine.route(&routing)).await
 }

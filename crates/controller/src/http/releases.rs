@@ -10,8 +10,9 @@ use domain::access::{Resource, needs};
 use domain::release::rollback_target;
 use domain::retention::image_is_gone;
 use engine::ImageError;
+use jiff::Timestamp;
 use serde_json::Value;
-use store::{ReleaseChange, ReleaseRecord};
+use store::{DeployStep, ReleaseChange, ReleaseRecord};
 
 use super::access::{Caller, ThisApp};
 use super::body::RawBody;
@@ -59,8 +60,24 @@ async fn info(
     let missing = || ApiError::missing("Release");
     // A number that is too large for a version is one that no release has.
     let version = digits.parse::<u32>().map_err(|_| missing())?;
-    let release = controller.store.release(&app, version.into()).await?;
-    release.map(|release| Json(show(release))).ok_or_else(missing)
+    let release = controller.store.release(&app, version.into()).await?.ok_or_else(missing)?;
+    let steps = controller.store.steps_of_release(&app, version.into()).await?;
+    let steps = Some(steps.into_iter().map(show_step).collect());
+    Ok(Json(api::releases::Release { steps, ..show(release) }))
+}
+
+fn show_step(DeployStep { kind, began, end }: DeployStep) -> api::releases::DeployStep {
+    api::releases::DeployStep {
+        name: kind.as_str().to_owned(),
+        began: precise(began),
+        ended: end.map(|(ended, _)| precise(ended)),
+        outcome: end.map(|(_, outcome)| outcome.as_str().to_owned()),
+    }
+}
+
+/// Steps often take less than a second.
+fn precise(time: Timestamp) -> String {
+    format!("{time:.3}")
 }
 
 /// `POST …/releases/rollback/`: a new release with the build and config of an old one.
@@ -133,5 +150,6 @@ fn show(release: ReleaseRecord) -> api::releases::Release {
         exception: exception.map(|reason| format!("error: {reason}")),
         config,
         build,
+        steps: None,
     }
 }

@@ -48,6 +48,7 @@ async fn a_release_is_found_by_its_number() {
 
     assert_eq!(world.get("/v2/apps/blog/releases/v3/").await.json()["version"], 3);
     assert_eq!(world.get("/v2/apps/blog/releases/v3").await.status, 200);
+    assert_eq!(world.get("/v2/apps/blog/releases/v1/").await.json()["steps"], serde_json::json!([]));
     for missing in ["v9", "v0", "v99999999999999999999"] {
         let answer = world.get(&format!("{RELEASES}{missing}/")).await;
         assert_eq!(answer.both(), (404, r#""No Release matches the given query.""#), "{missing}");

@@ -16,6 +16,12 @@ async fn a_process_type_that_goes_away_stops_after_the_others_have_started() {
     life.deploy(deploy).await;
 
     assert_eq!(world.wanted().await, "web v3 x1, worker v3 x0");
+    let steps = world.store.steps_of_release(&app("blog"), 3).await.expect("an answer");
+    let names: Vec<_> = steps
+        .iter()
+        .map(|step| (step.kind.as_str(), step.end.map(|(_, outcome)| outcome.as_str())))
+        .collect();
+    assert_eq!(names, ["start", "shift", "stop"].map(|name| (name, Some("succeeded"))));
 }
 
 #[tokio::test]

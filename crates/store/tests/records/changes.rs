@@ -8,7 +8,8 @@ use domain::release::ProcfileRules;
 use domain::structure::{Structure, in_words};
 use domain::{AppName, Digest, Image, ProcessType};
 use store::{
-    ChangeError, CreatedApp, DeployState, NewApp, PageRange, RecordedChange, ReleaseChange, StoreError,
+    ChangeError, CreatedApp, DeployState, DeployStepKind, NewApp, PageRange, RecordedChange, ReleaseChange,
+    StepOutcome, StoreError,
 };
 use tokio::task::JoinSet;
 
@@ -250,6 +251,56 @@ async fn a_newer_deploy_supersedes_older_ones_which_share_its_failure() {
     }
     let current = world.store.current_release(&app("blog")).await.expect("a release");
     assert_eq!((current.version, world.wanted().await.as_str()), (2, "web=1"));
+}
+
+impl World {
+    async fn begin_step(&self, deploy: i64, kind: DeployStepKind, before: StepOutcome) {
+        self.store.begin_step(deploy, kind, before, Timestamp::now()).await.expect("noted");
+    }
+
+    /// Kinds and outcomes of the steps of a release.
+    async fn steps(&self, version: u64) -> Vec<(DeployStepKind, Option<StepOutcome>)> {
+        let steps = self.store.steps_of_release(&app("blog"), version).await.expect("an answer");
+        assert!(steps.iter().all(|step| step.end.is_none_or(|(ended, _)| ended >= step.began)), "{steps:?}");
+        steps.into_iter().map(|step| (step.kind, step.end.map(|(_, outcome)| outcome))).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_deploy_has_its_steps_with_their_outcomes() {
+    use DeployStepKind::{GoBack, Shift, Start};
+    use StepOutcome::{Failed, Succeeded, Superseded};
+    let world = World::with_good_release().await;
+    let begin = async |deploy| world.store.begin_deploy(deploy, Timestamp::now()).await.expect("noted");
+    let change = async || world.change("blog", "alice", built(build("web"))).await;
+
+    let good = change().await.deploy.expect("a deploy");
+    world.begin_step(good, Start, Succeeded).await;
+    assert_eq!(world.steps(3).await, [], "a deploy that has not begun has no step");
+    begin(good).await;
+    world.begin_step(good, Start, Succeeded).await;
+    assert_eq!(world.steps(3).await, [(Start, None)]);
+    world.begin_step(good, Shift, Succeeded).await;
+    world.store.succeed_deploy(good, Timestamp::now()).await.expect("noted");
+    assert_eq!(world.steps(3).await, [(Start, Some(Succeeded)), (Shift, Some(Succeeded))]);
+
+    let bad = change().await.deploy.expect("a deploy");
+    begin(bad).await;
+    world.begin_step(bad, Start, Succeeded).await;
+    // The controller was killed and begins again.
+    begin(bad).await;
+    world.begin_step(bad, Start, Succeeded).await;
+    world.begin_step(bad, GoBack, Failed).await;
+    world.store.end_step(bad, Succeeded, Timestamp::now()).await.expect("noted");
+    world.fail(bad, "it crashed").await;
+    assert_eq!(world.steps(4).await, [(Start, Some(Failed)), (GoBack, Some(Succeeded))]);
+
+    let slow = change().await.deploy.expect("a deploy");
+    begin(slow).await;
+    world.begin_step(slow, Start, Succeeded).await;
+    change().await;
+    world.begin_step(slow, Shift, Succeeded).await;
+    assert_eq!(world.steps(5).await, [(Start, Some(Superseded))]);
 }
 
 #[tokio::test]
