@@ -123,8 +123,7 @@ const CONNECTING: &[(&str, &str)] = &[
     ("outbound/src/notify.rs", "what users name, checked"),
     ("registry/src/front.rs", "Distribution behind it"),
     ("registry/src/node_proxy.rs", "the managed registry"),
-    ("router/src/passthrough.rs", "the builder"),
-    ("router/src/phases/forward.rs", "a backend of the route table"),
+    ("router/src/listen/passthrough.rs", "the builder"),
     ("router/src/upstream.rs", "a backend of the route table"),
     ("server/src/roles/registry.rs", "Distribution behind it"),
 ];

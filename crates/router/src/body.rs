@@ -1,5 +1,9 @@
 //! The one body type of requests to backends and responses to clients.
 
+pub(crate) mod attended;
+pub(crate) mod compress;
+pub(crate) mod spool;
+
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,11 +16,11 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::app_log::{LogEntry, LoggedBody};
-use crate::compress::{CompressedBody, Encoder};
+use crate::access_log::app_log::{LogEntry, LoggedBody};
+use crate::body::compress::{CompressedBody, Encoder};
+use crate::body::spool::Spool;
+use crate::limits::pace::Pace;
 use crate::metrics::{AppMetrics, Counter};
-use crate::pace::Pace;
-use crate::spool::Spool;
 use crate::table::InFlightGuard;
 
 /// Reason why a body ended early.

@@ -5,36 +5,15 @@
 //! (`SO_REUSEPORT`), upstream pool and copy of the table: requests take no lock, except those of apps with limits
 //! (`limits`).
 
-mod access;
-mod affinity;
-mod answer_error;
-mod app_log;
-mod attended;
+mod access_log;
 mod body;
-mod buffering;
-mod compress;
-mod connection;
-mod connections;
-mod fast;
-mod h2c;
-mod last_table;
+mod http1;
 mod limits;
-mod log_publisher;
+mod listen;
 mod metrics;
-mod pace;
-pub mod passthrough;
 mod phases;
-mod pool;
-mod proxy_protocol;
-mod remembered;
-mod report;
-mod site;
-mod spool;
 mod table;
-mod tables;
-mod tls;
 mod upstream;
-mod worker;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -45,20 +24,21 @@ use domain::logs::LogLine;
 use engine::Routes;
 use tokio::sync::watch;
 
-pub use crate::buffering::BufferingSettings;
-pub use crate::last_table::{LastTable, LastTableError};
+pub use crate::limits::buffering::BufferingSettings;
+pub use crate::limits::pace::LeastRate;
+pub use crate::listen::passthrough;
 pub use crate::metrics::Metrics;
-pub use crate::pace::LeastRate;
-pub use crate::remembered::RememberedRoutes;
-pub use crate::tls::check_pair;
+pub use crate::table::last_table::{LastTable, LastTableError};
+pub use crate::table::remembered::RememberedRoutes;
+pub use crate::table::tls::check_pair;
 
-use crate::buffering::Buffering;
-use crate::connections::Connections;
-use crate::limits::LimitTable;
-use crate::log_publisher::LogPublisher;
-use crate::report::Reports;
-use crate::tls::TlsConfigs;
-use crate::worker::{Worker, WorkerListeners};
+use crate::access_log::log_publisher::LogPublisher;
+use crate::limits::buffering::Buffering;
+use crate::limits::connections::Connections;
+use crate::limits::requests::LimitTable;
+use crate::listen::worker::{Worker, WorkerListeners};
+use crate::table::report::Reports;
+use crate::table::tls::TlsConfigs;
 
 /// Open client connections if the system would allow more: some 100 MiB for idle ones.
 const CONNECTIONS_MAX: usize = 20_000;
@@ -276,7 +256,8 @@ impl Router {
         let publisher = log_sink
             .map(|sink| LogPublisher::new(sink, Arc::clone(&metrics), settings.name.clone(), workers));
         let (publisher, log_sender) = publisher.unzip();
-        let (tables, thread) = tables::start(routes.watch(), tls, workers).map_err(RouterError::Worker)?;
+        let (tables, thread) =
+            table::tables::start(routes.watch(), tls, workers).map_err(RouterError::Worker)?;
         let mut secure = secure.into_iter();
         let workers = plain.into_iter().enumerate().map(|(number, plain)| {
             let worker = Worker {
@@ -339,11 +320,11 @@ fn bind_all(
     workers: usize,
 ) -> Result<(SocketAddr, Vec<TcpListener>), RouterError> {
     if listeners.is_empty() {
-        listeners.push(worker::bind(address)?);
+        listeners.push(listen::worker::bind(address)?);
     }
     let address = listeners[0].local_addr().map_err(RouterError::Worker)?;
     while listeners.len() < workers {
-        listeners.push(worker::bind(address)?);
+        listeners.push(listen::worker::bind(address)?);
     }
     Ok((address, listeners))
 }

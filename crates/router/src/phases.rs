@@ -21,13 +21,13 @@ use http::{HeaderValue, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use crate::answer_error::ResponseError;
-use crate::attended::AttendedBody;
 use crate::body::ProxyBody;
-use crate::connection::ClientConnection;
-use crate::connections::{ConnectionHandle, ShareExhausted, StreamHandle};
+use crate::body::attended::AttendedBody;
+use crate::http1::response_error::ResponseError;
+use crate::limits::connections::{ConnectionHandle, ShareExhausted, StreamHandle};
+use crate::listen::connection::ClientConnection;
+use crate::listen::worker::WorkerState;
 use crate::table::{SiteRef, TableRef};
-use crate::worker::WorkerState;
 use caller::RequestOrigin;
 
 /// Serves one request of the slow path.

@@ -1,5 +1,13 @@
 //! The route table as one worker uses it, and its count of requests under way.
 
+pub(crate) mod affinity;
+pub(crate) mod last_table;
+pub(crate) mod remembered;
+pub(crate) mod report;
+pub(crate) mod site;
+pub(crate) mod tables;
+pub(crate) mod tls;
+
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -15,10 +23,9 @@ use domain::routing::{Backend, Route, RouteOwner, RouteTable};
 use rustls::ServerConfig;
 use tokio::sync::Notify;
 
-use crate::affinity;
 use crate::metrics::{AppMetrics, RequestInFlight};
-use crate::site::Site;
-use crate::tls::TlsConfigs;
+use crate::table::site::Site;
+use crate::table::tls::TlsConfigs;
 
 /// A table with its index of hosts; replaced whole, and shared by all workers.
 pub(crate) struct Table {

@@ -1,5 +1,8 @@
 //! Connecting to backends over TCP, with a PROXY header first if the app wants one.
 
+pub(crate) mod h2c;
+pub(crate) mod pool;
+
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -11,10 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::connections::UpstreamSlot;
-use crate::proxy_protocol;
-use crate::site::Site;
-use crate::worker::WorkerState;
+use crate::limits::connections::UpstreamSlot;
+use crate::listen::proxy_protocol;
+use crate::listen::worker::WorkerState;
+use crate::table::site::Site;
 
 /// A connection to a backend, counted among those that there may be.
 pub(crate) struct Upstream {

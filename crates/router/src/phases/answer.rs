@@ -10,12 +10,12 @@ use hyper::Request;
 use self::accepted::AcceptedCodings;
 use super::caller::RequestOrigin;
 use super::headers;
-use crate::app_log::{LogEntry, RequestFacts};
+use crate::access_log::app_log::{LogEntry, RequestFacts};
 use crate::body::ProxyBody;
-use crate::compress::{Coding, Encoder};
-use crate::site::Site;
+use crate::body::compress::{Coding, Encoder};
+use crate::listen::worker::WorkerState;
 use crate::table::SiteRef;
-use crate::worker::WorkerState;
+use crate::table::site::Site;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");

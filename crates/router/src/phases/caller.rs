@@ -8,7 +8,7 @@ use domain::networks::Network;
 use http::HeaderMap;
 
 use crate::RouterSettings;
-use crate::connection::ClientConnection;
+use crate::listen::connection::ClientConnection;
 
 /// Address, scheme and port of a request's client.
 #[derive(Debug, Clone, PartialEq, Eq)]

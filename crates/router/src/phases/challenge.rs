@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use hyper::Request;
 
 use super::Refusal;
-use crate::site::Site;
+use crate::table::site::Site;
 
 pub(super) fn check<B>(site: &Site, host: &str, request: &Request<B>) -> Result<(), Refusal> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {

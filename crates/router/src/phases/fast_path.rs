@@ -1,5 +1,7 @@
 //! All phases of an ordinary request on the fast path (`fast`), where hyper has no part.
 
+mod relay;
+
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,23 +13,23 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::relay::{CutBy, Relay};
 use super::caller::RequestOrigin;
 use super::forward::{self, ANSWER_HEAD_BYTES_MAX, AttemptError, UpstreamResponse};
 use super::{AdmitResult, AdmittedRequest, Refusal, answer, headers, limits, log};
-use crate::answer_error::ResponseError;
-use crate::compress::Encoder;
-use crate::connection::ClientConnection;
-use crate::fast::REQUEST_BYTES_MAX;
-use crate::fast::buffered_stream::{BufferedStream, DeadlineTimer, WaitError, after};
-use crate::fast::relay::{CutBy, Relay};
-use crate::fast::request::OrdinaryRequest;
-use crate::fast::response::{self, BodyEnd, Head};
-use crate::fast::write::{self, BodyFraming};
-use crate::pace::Pace;
-use crate::site::Site;
+use crate::body::compress::Encoder;
+use crate::http1::REQUEST_BYTES_MAX;
+use crate::http1::buffered_stream::{BufferedStream, DeadlineTimer, WaitError, after};
+use crate::http1::request::OrdinaryRequest;
+use crate::http1::response::{self, BodyEnd, Head};
+use crate::http1::response_error::ResponseError;
+use crate::http1::write::{self, BodyFraming};
+use crate::limits::pace::Pace;
+use crate::listen::connection::ClientConnection;
+use crate::listen::worker::WorkerState;
 use crate::table::SiteRef;
+use crate::table::site::Site;
 use crate::upstream::{self, Upstream};
-use crate::worker::WorkerState;
 
 /// Outcome of a request, and so of its connection.
 pub(crate) enum RequestOutcome {

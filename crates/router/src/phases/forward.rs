@@ -25,18 +25,18 @@ use tokio::time::Instant;
 pub(super) use self::collect::linger_after;
 use super::caller::RequestOrigin;
 use super::{Refusal, guard, headers};
-use crate::affinity;
-use crate::answer_error::ResponseError;
 use crate::body::{BodyFailure, ProxyBody};
-use crate::connection::HEADERS_MAX;
-use crate::connections::StreamHandle;
-use crate::limits::RequestPermit;
+use crate::http1::HEADERS_MAX;
+use crate::http1::response_error::ResponseError;
+use crate::limits::connections::StreamHandle;
+use crate::limits::requests::RequestPermit;
+use crate::listen::worker::WorkerState;
 use crate::metrics::{AppMetrics, Counter};
-use crate::pool::Sender;
-use crate::site::{Destination, Site};
+use crate::table::affinity;
+use crate::table::site::{Destination, Site};
 use crate::table::{InFlightGuard, SiteRef};
 use crate::upstream;
-use crate::worker::WorkerState;
+use crate::upstream::pool::Sender;
 
 /// Longest head of a response, on both paths.
 pub(super) const ANSWER_HEAD_BYTES_MAX: usize = 256 << 10;

@@ -6,8 +6,8 @@ use hyper::Request;
 use super::caller::RequestOrigin;
 use super::{Refusal, headers};
 use crate::RouterSettings;
-use crate::connection::HEADERS_MAX;
-use crate::site::Site;
+use crate::http1::HEADERS_MAX;
+use crate::table::site::Site;
 
 /// The text of Deis, which scripts look for.
 const MAINTENANCE: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\

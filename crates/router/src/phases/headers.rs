@@ -7,8 +7,8 @@ use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::caller::RequestOrigin;
-use crate::answer_error::ResponseError;
-use crate::fast::response::length;
+use crate::http1::response::length;
+use crate::http1::response_error::ResponseError;
 
 /// Headers that speak of one connection (RFC 9110 section 7.6.1); framing is hyper's business.
 const HOP_BY_HOP: [HeaderName; 6] = [

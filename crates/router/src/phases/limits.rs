@@ -6,9 +6,9 @@ use http::StatusCode;
 
 use super::Refusal;
 use super::caller::RequestOrigin;
-use crate::limits::RequestPermit;
-use crate::site::Site;
-use crate::worker::WorkerState;
+use crate::limits::requests::RequestPermit;
+use crate::listen::worker::WorkerState;
+use crate::table::site::Site;
 
 /// Counts the request for as long as the permit lives; there is none where nothing is bounded.
 pub(super) fn admit(

@@ -7,12 +7,12 @@ use domain::routing::RouteOwner;
 use http::{Method, StatusCode};
 use hyper::{Request, Response};
 
-use crate::access::AccessLines;
-use crate::answer_error::ResponseError;
-use crate::app_log::{self, LogEntry};
+use crate::access_log::app_log::{self, LogEntry};
+use crate::access_log::operator_log::AccessLines;
 use crate::body::ProxyBody;
-use crate::site::Site;
-use crate::worker::WorkerState;
+use crate::http1::response_error::ResponseError;
+use crate::listen::worker::WorkerState;
+use crate::table::site::Site;
 
 pub(super) struct AccessEntry {
     begun: Instant,

@@ -5,8 +5,8 @@ use http::{StatusCode, Version, header};
 use hyper::Request;
 
 use super::Refusal;
+use crate::listen::worker::WorkerState;
 use crate::table::SiteRef;
-use crate::worker::WorkerState;
 
 /// Finds the route with its rules; 400 without one clear host (RFC 9112 section 3.2), 404 for a host of nobody.
 pub(super) fn site<B>(shared: &WorkerState, request: &Request<B>) -> Result<(SiteRef, String), Refusal> {

@@ -3,7 +3,7 @@
 use domain::edge::Gzip;
 use http::header::{self, HeaderMap};
 
-use crate::compress::Coding;
+use crate::body::compress::Coding;
 
 /// Qualities from 0, which is not welcome, to 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

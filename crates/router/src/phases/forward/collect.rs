@@ -15,13 +15,13 @@ use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 
 use super::failure;
+use crate::body::spool::Spool;
 use crate::body::{BodyFailure, ProxyBody};
-use crate::pace::Pace;
+use crate::limits::pace::Pace;
+use crate::listen::worker::WorkerState;
 use crate::phases::Refusal;
 use crate::phases::caller::RequestOrigin;
-use crate::site::Site;
-use crate::spool::Spool;
-use crate::worker::WorkerState;
+use crate::table::site::Site;
 
 /// Time for which the rest of a refused body is read, so that the client reads the refusal: closing a connection
 /// with unread bytes discards data that was sent to the client (RFC 9112 section 9.6).

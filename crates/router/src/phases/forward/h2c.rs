@@ -9,13 +9,13 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use super::{AttemptError, copy, is_safe, lost, to_http1};
-use crate::answer_error::ResponseError;
 use crate::body::ProxyBody;
-use crate::h2c::{self, H2cSender, StreamSlot};
-use crate::site::Site;
+use crate::http1::response_error::ResponseError;
+use crate::listen::worker::WorkerState;
 use crate::table::InFlightGuard;
+use crate::table::site::Site;
 use crate::upstream;
-use crate::worker::WorkerState;
+use crate::upstream::h2c::{self, H2cSender, StreamSlot};
 
 /// `guard` keeps the request's place on its connection until the answer has ended.
 pub(super) async fn attempt(

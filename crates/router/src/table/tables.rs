@@ -7,7 +7,7 @@ use domain::routing::RouteTable;
 use tokio::sync::watch;
 
 use crate::table::Table;
-use crate::tls::TlsConfigs;
+use crate::table::tls::TlsConfigs;
 
 /// The newest table, made ready.
 pub(crate) type Tables = watch::Receiver<Arc<Table>>;

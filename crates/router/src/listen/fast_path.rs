@@ -4,16 +4,6 @@
 //! exists twice. Unusual requests take the slow path, from their first byte on, together with the rest of their
 //! connection (docs/decisions/0014-a-fast-path-for-ordinary-requests.md).
 
-pub(crate) mod buffer;
-pub(crate) mod buffered_stream;
-mod chunks;
-pub(crate) mod relay;
-pub(crate) mod request;
-pub(crate) mod response;
-mod rewind_stream;
-mod source;
-pub(crate) mod write;
-
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -23,16 +13,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::buffered_stream::{BufferedStream, DeadlineTimer, after};
-use self::request::ParseResult;
-pub(crate) use self::rewind_stream::RewindStream;
-use crate::connection::{self, ClientConnection};
-use crate::connections::ConnectionHandle;
+use crate::http1::REQUEST_BYTES_MAX;
+use crate::http1::buffered_stream::{self, BufferedStream, DeadlineTimer, after};
+use crate::http1::request::{self, ParseResult};
+use crate::http1::rewind_stream::RewindStream;
+use crate::limits::connections::ConnectionHandle;
+use crate::listen::connection::{self, ClientConnection};
+use crate::listen::worker::WorkerState;
 use crate::phases::fast_path::{self, RequestOutcome};
-use crate::worker::WorkerState;
-
-/// Longest head with its body; longer ones take the slow path.
-pub(crate) const REQUEST_BYTES_MAX: usize = 32 << 10;
 
 /// Response to a client whose head did not come in time, and the longest time to send it.
 const LATE_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

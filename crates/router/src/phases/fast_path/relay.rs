@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::REQUEST_BYTES_MAX;
-use super::buffered_stream::{BufferedStream, DeadlineTimer, after};
-use super::response::BodyEnd;
-use super::source::BodyReader;
-use super::write::BodyFraming;
-use crate::compress::Encoder;
+use crate::body::compress::Encoder;
+use crate::http1::REQUEST_BYTES_MAX;
+use crate::http1::body_reader::BodyReader;
+use crate::http1::buffered_stream::{BufferedStream, DeadlineTimer, WAIT_MAX, after};
+use crate::http1::response::BodyEnd;
+use crate::http1::write::BodyFraming;
+use crate::limits::pace::Pace;
 use crate::metrics::Counter;
-use crate::pace::Pace;
 use crate::upstream::Upstream;
 
 /// Most bytes that are read at once.
@@ -73,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             let stall_max = self.stall_max.min(self.pace.left());
             let is_last = left == count as u64;
             let begun = Instant::now();
-            let until = begun + stall_max.min(super::buffered_stream::WAIT_MAX);
+            let until = begun + stall_max.min(WAIT_MAX);
             self.client.write(self.timer, until, head, piece).await.map_err(|_| CutBy::Visitor)?;
             if !is_last {
                 // A client that takes everything at once costs no wait.
@@ -182,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), CutBy> {
         let begun = Instant::now();
-        let until = begun + self.stall_max.min(self.pace.left()).min(super::buffered_stream::WAIT_MAX);
+        let until = begun + self.stall_max.min(self.pace.left()).min(WAIT_MAX);
         self.client.write(self.timer, until, bytes, &[]).await.map_err(|_| CutBy::Visitor)?;
         self.pace.went(bytes.len() as u64, begun.elapsed());
         Ok(())

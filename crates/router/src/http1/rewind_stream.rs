@@ -82,8 +82,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::fast::buffer::Buffers;
-    use crate::fast::buffered_stream::DeadlineTimer;
+    use crate::http1::buffer::Buffers;
+    use crate::http1::buffered_stream::DeadlineTimer;
 
     #[tokio::test]
     async fn what_was_read_is_read_again_before_the_rest() {

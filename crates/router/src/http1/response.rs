@@ -8,10 +8,10 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use httparse::Status;
 use hyper::ext::ReasonPhrase;
 
+use super::HEADERS_MAX;
 use super::buffer::Buffers;
 use super::request::place;
-use crate::answer_error::ResponseError;
-use crate::connection::HEADERS_MAX;
+use super::response_error::ResponseError;
 
 /// An answer's head.
 #[derive(Debug)]

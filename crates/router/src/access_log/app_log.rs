@@ -23,9 +23,9 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::answer_error::ResponseError;
 use crate::body::{BodyError, ProxyBody};
-use crate::site::Site;
+use crate::http1::response_error::ResponseError;
+use crate::table::site::Site;
 
 /// Longest part of a path that is logged.
 const PATH_BYTES_MAX: usize = 1_024;

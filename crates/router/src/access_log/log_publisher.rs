@@ -13,7 +13,7 @@ use domain::logs::{LogLine, LogSource};
 use jiff::Timestamp;
 
 use crate::LogSink;
-use crate::app_log::{AppLogBuffer, LogBatch};
+use crate::access_log::app_log::{AppLogBuffer, LogBatch};
 use crate::metrics::{Metrics, ReleaseSum};
 
 /// Interval at which the workers' lines are collected and their counters read.

@@ -17,16 +17,17 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::connections::ConnectionHandle;
-use crate::fast::{self, RewindStream};
+use super::fast_path;
+use super::proxy_protocol;
+use crate::http1::HEADERS_MAX;
+use crate::http1::rewind_stream::RewindStream;
+use crate::limits::connections::ConnectionHandle;
+use crate::listen::worker::{LAME_DUCK, WorkerState};
 use crate::metrics::ConnectionCount;
 use crate::phases;
-use crate::proxy_protocol;
-use crate::worker::{LAME_DUCK, WorkerState};
 
-/// Largest head of a request, and most headers in it.
+/// Largest head of a request.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-pub(crate) const HEADERS_MAX: usize = 100;
 /// Requests under way at once on one connection.
 const STREAMS_MAX: u32 = 128;
 /// Streams that a client opened and took back before they were looked at (rapid reset).
@@ -146,7 +147,7 @@ async fn http1<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stream = if shared.settings.fast_path {
-        match fast::serve(stream, client, &shared, &open, &shutdown).await {
+        match fast_path::serve(stream, client, &shared, &open, &shutdown).await {
             Some(stream) => stream,
             None => return,
         }

@@ -9,7 +9,7 @@ use engine::Routes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::last_table::LastTable;
+use crate::table::last_table::LastTable;
 
 /// Longest wait for the engine's first table before the last one is served instead.
 const TIMEOUT: Duration = Duration::from_secs(2);

@@ -13,7 +13,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::body::ProxyBody;
-use crate::connection::OnThisThread;
+use crate::listen::connection::OnThisThread;
 use crate::table::Table;
 use crate::upstream::Upstream;
 

@@ -15,8 +15,8 @@ use hyper::Response;
 use tokio::time::Instant;
 
 use crate::body::{BodyError, ProxyBody};
-use crate::connections::StreamHandle;
-use crate::pace::{LeastRate, Pace};
+use crate::limits::connections::StreamHandle;
+use crate::limits::pace::{LeastRate, Pace};
 
 /// The responses of one worker that are under way.
 pub(crate) struct AttendedResponses {

@@ -21,8 +21,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::connections::{MonitoredStream, PassthroughConnection, PassthroughConnections};
-use crate::connection;
-use crate::proxy_protocol;
+use super::connection;
+use super::proxy_protocol;
 
 /// Between two tries to reach the target.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::fs::File;
 use tokio::io::{AsyncRead as _, AsyncSeekExt as _, AsyncWriteExt as _, ReadBuf};
 
-use crate::buffering::{BufferShare, Buffering};
+use crate::limits::buffering::{BufferShare, Buffering};
 
 /// First room of a body in memory; it doubles.
 const ROOM_FIRST_BYTES: u64 = 16 << 10;
@@ -170,7 +170,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::buffering::BufferingSettings;
+    use crate::limits::buffering::BufferingSettings;
 
     fn buffering(dir: Option<&std::path::Path>, disk_max: u64) -> Arc<Buffering> {
         let settings = BufferingSettings {

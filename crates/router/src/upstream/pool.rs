@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http1::SendRequest;
 
 use crate::body::ProxyBody;
-use crate::fast::buffered_stream::BufferedStream;
+use crate::http1::buffered_stream::BufferedStream;
 use crate::table::Table;
 use crate::upstream::Upstream;
 

@@ -9,8 +9,8 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Request, Uri, Version};
 use httparse::Status;
 
+use super::HEADERS_MAX;
 use super::buffer::Buffers;
-use crate::connection::HEADERS_MAX;
 
 /// A request without surprises: its target is a path, and its body has come as a whole, or there is none.
 #[derive(Debug)]
