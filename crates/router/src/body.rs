@@ -2,6 +2,7 @@
 
 pub(crate) mod attended;
 pub(crate) mod compress;
+mod logged;
 pub(crate) mod spool;
 
 use std::cell::Cell;
@@ -16,12 +17,13 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::access_log::app_log::{LogEntry, LoggedBody};
+use self::logged::LoggedBody;
+use crate::access_log::app_log::LogEntry;
 use crate::body::compress::{CompressedBody, Encoder};
 use crate::body::spool::Spool;
 use crate::limits::pace::Pace;
 use crate::metrics::{AppMetrics, Counter};
-use crate::table::InFlightGuard;
+use crate::table::in_flight::InFlightGuard;
 
 /// Reason why a body ended early.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ pub(crate) mod body_reader;
 pub(crate) mod buffer;
 pub(crate) mod buffered_stream;
 mod chunks;
+pub(crate) mod headers;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod response_error;

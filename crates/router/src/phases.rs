@@ -3,12 +3,11 @@
 //! backend, `answer` adds the router's headers, `log` counts the outcome.
 
 mod answer;
-mod caller;
+pub(crate) mod caller;
 mod challenge;
 pub(crate) mod fast_path;
 mod forward;
 mod guard;
-mod headers;
 mod limits;
 mod log;
 mod matching;
@@ -25,8 +24,8 @@ use crate::body::ProxyBody;
 use crate::body::attended::AttendedBody;
 use crate::http1::response_error::ResponseError;
 use crate::limits::connections::{ConnectionHandle, ShareExhausted, StreamHandle};
-use crate::listen::connection::ClientConnection;
-use crate::listen::worker::WorkerState;
+use crate::phases::caller::ClientConnection;
+use crate::state::WorkerState;
 use crate::table::{SiteRef, TableRef};
 use caller::RequestOrigin;
 

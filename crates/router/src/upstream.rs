@@ -2,11 +2,15 @@
 
 pub(crate) mod h2c;
 pub(crate) mod pool;
+pub(crate) mod proxy_header;
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use domain::edge::ProxyHeader;
 use domain::routing::Backend;
@@ -14,9 +18,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::limits::connections::UpstreamSlot;
-use crate::listen::proxy_protocol;
-use crate::listen::worker::WorkerState;
+use self::h2c::H2cPool;
+use self::pool::{Pool, Sender};
+use crate::http1::buffered_stream::BufferedStream;
+use crate::limits::connections::{Connections, UpstreamSlot, WorkerConnections};
+use crate::table::Table;
 use crate::table::site::Site;
 
 /// A connection to a backend, counted among those that there may be.
@@ -29,30 +35,84 @@ pub(crate) struct Upstream {
     _place: UpstreamSlot,
 }
 
-/// Opens a connection to the backend on behalf of `source`.
-pub(crate) async fn open(
-    shared: &WorkerState,
-    site: &Site,
-    backend: &Backend,
-    source: SocketAddr,
-) -> io::Result<Upstream> {
-    let connect_timeout = site.rules.connect_timeout.unwrap_or(shared.settings.connect_timeout);
-    let place = match shared.connections.upstream() {
-        Some(place) => place,
-        None => {
-            shared.drop_idle_upstreams();
-            shared.connections.upstream().ok_or_else(|| io::Error::other("too many connections to apps"))?
+/// Connections of one worker to backends, pooled for each path and kept within the bound of all workers.
+pub(crate) struct Upstreams {
+    /// Those of the slow path, and of the fast one.
+    pub(crate) slow: Pool<Sender>,
+    pub(crate) fast: Pool<BufferedStream<Upstream>>,
+    pub(crate) h2c: H2cPool,
+    pub(crate) connect_timeout: Duration,
+    connections: Arc<Connections>,
+    visitors: Rc<WorkerConnections>,
+}
+
+impl Upstreams {
+    pub(crate) fn new(
+        connect_timeout: Duration,
+        connections: &Arc<Connections>,
+        visitors: &Rc<WorkerConnections>,
+    ) -> Self {
+        Self {
+            slow: Pool::default(),
+            fast: Pool::default(),
+            h2c: H2cPool::default(),
+            connect_timeout,
+            connections: Arc::clone(connections),
+            visitors: Rc::clone(visitors),
         }
-    };
-    let header = site.rules.proxy_header;
-    let stream = match timeout(connect_timeout, connect(header, backend, source)).await? {
-        Err(error) if is_out_of_files(&error) => {
-            shared.make_room_for_files();
-            timeout(connect_timeout, connect(header, backend, source)).await??
-        }
-        connected => connected?,
-    };
-    Ok(Upstream { stream, outlives_hangup: false, has_hung_up: false, _place: place })
+    }
+
+    /// Opens a connection to the backend on behalf of `source`.
+    pub(crate) async fn open(
+        &self,
+        site: &Site,
+        backend: &Backend,
+        source: SocketAddr,
+    ) -> io::Result<Upstream> {
+        let connect_timeout = site.rules.connect_timeout.unwrap_or(self.connect_timeout);
+        let place = match self.connections.upstream() {
+            Some(place) => place,
+            None => {
+                self.clear();
+                self.connections.upstream().ok_or_else(|| io::Error::other("too many connections to apps"))?
+            }
+        };
+        let header = site.rules.proxy_header;
+        let stream = match timeout(connect_timeout, connect(header, backend, source)).await? {
+            Err(error) if is_out_of_files(&error) => {
+                self.make_room_for_files();
+                timeout(connect_timeout, connect(header, backend, source)).await??
+            }
+            connected => connected?,
+        };
+        Ok(Upstream { stream, outlives_hangup: false, has_hung_up: false, _place: place })
+    }
+
+    /// Closes connections to backends that have left the table since it had this version.
+    pub(crate) fn keep_only(&self, table: &Table, since: u64) {
+        self.slow.keep_only(table, since);
+        self.fast.keep_only(table, since);
+        self.h2c.keep_only(table, since);
+    }
+
+    /// Closes connections that nobody has used for a while.
+    pub(crate) fn drop_idle(&self) {
+        self.slow.drop_idle();
+        self.h2c.drop_idle();
+        self.fast.drop_idle();
+    }
+
+    /// Closes what nobody needs at this moment: the process has no more files.
+    pub(crate) fn make_room_for_files(&self) {
+        self.clear();
+        self.visitors.shed(None);
+    }
+
+    /// Closes connections that wait for a request.
+    fn clear(&self) {
+        self.slow.clear();
+        self.fast.clear();
+    }
 }
 
 /// Returns true if the process or the system is out of files (EMFILE, ENFILE).
@@ -68,7 +128,7 @@ async fn connect(
     let mut stream = TcpStream::connect(backend.address).await?;
     stream.set_nodelay(true)?;
     if let Some(version) = header {
-        stream.write_all(&proxy_protocol::header(version, source, backend.address)).await?;
+        stream.write_all(&proxy_header::header(version, source, backend.address)).await?;
     }
     Ok(stream)
 }
@@ -80,10 +140,6 @@ impl Upstream {
         self
     }
 
-    pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
-        self.stream.try_read(into)
-    }
-
     /// Handles the result of a write of `whole` bytes.
     fn written(&mut self, wrote: Poll<io::Result<usize>>, whole: usize) -> Poll<io::Result<usize>> {
         match wrote {
@@ -93,6 +149,14 @@ impl Upstream {
             }
             wrote => wrote,
         }
+    }
+}
+
+impl BufferedStream<Upstream> {
+    /// Returns true if another request may be sent: the connection is open and has no unrequested data.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let nothing = self.stream().stream.try_read(&mut [0]);
+        self.unread().is_empty() && matches!(nothing, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 

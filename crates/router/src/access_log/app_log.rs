@@ -9,21 +9,16 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
-use bytes::Bytes;
 use domain::AppName;
 use domain::routing::{Route, RouteOwner};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode};
-use http_body::{Body, Frame, SizeHint};
 
-use crate::body::{BodyError, ProxyBody};
 use crate::http1::response_error::ResponseError;
 use crate::table::site::Site;
 
@@ -189,8 +184,13 @@ impl LogEntry {
         self.fault = Some("the answer broke off".into());
     }
 
+    /// Notes that the client is connected and does not take the answer.
+    pub(crate) fn untaken(&mut self) {
+        self.fault = Some("the visitor did not take the answer".into());
+    }
+
     /// Notes that nobody took the rest of the answer's body.
-    fn left_behind(&mut self) {
+    pub(crate) fn left_behind(&mut self) {
         self.status = VISITOR_LEFT;
         self.fault = Some("the visitor left before the end of the answer".into());
     }
@@ -245,68 +245,6 @@ fn push_escaped(line: &mut String, text: &str) {
     }
     if end < text.len() {
         line.push('…');
-    }
-}
-
-/// The body of an answer whose request is logged when it ends.
-pub(crate) struct LoggedBody {
-    body: ProxyBody,
-    entry: Box<LogEntry>,
-    /// Bytes that still come, where that is known.
-    left: Option<u64>,
-    has_ended: bool,
-}
-
-impl LoggedBody {
-    pub(crate) fn new(body: ProxyBody, access: Box<LogEntry>) -> Self {
-        let left = body.size_hint().exact();
-        Self { body, entry: access, left, has_ended: false }
-    }
-
-    pub(crate) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.entry.sent(bytes);
-                self.left = self.left.map(|left| left.saturating_sub(bytes));
-            }
-            Poll::Ready(Some(Err(_))) => {
-                self.has_ended = true;
-                self.entry.broke_off();
-            }
-            Poll::Ready(None) => self.has_ended = true,
-            Poll::Pending => {}
-        }
-        polled
-    }
-
-    /// Records that the client is connected and does not take the response.
-    pub(crate) fn untaken(&mut self) {
-        self.has_ended = true;
-        self.entry.fault = Some("the visitor did not take the answer".into());
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The sender of a response stops after its last byte; before that, a drop means that the client does not take it.
-impl Drop for LoggedBody {
-    fn drop(&mut self) {
-        // A text of the router's own is not asked for in answers to HEAD.
-        let is_whole = self.has_ended || self.left == Some(0) || self.body.is_end_stream();
-        if !is_whole && !matches!(self.body, ProxyBody::Text(_)) {
-            self.entry.left_behind();
-        }
     }
 }
 

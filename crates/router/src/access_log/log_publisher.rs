@@ -12,7 +12,6 @@ use domain::AppName;
 use domain::logs::{LogLine, LogSource};
 use jiff::Timestamp;
 
-use crate::LogSink;
 use crate::access_log::app_log::{AppLogBuffer, LogBatch};
 use crate::metrics::{Metrics, ReleaseSum};
 
@@ -24,6 +23,9 @@ const LINES_MAX: usize = 4_000;
 const BATCHES_MAX: usize = 4;
 /// A release whose last requests take longer after a roll, such as WebSockets, is reported without them.
 const LAST_REQUESTS_MAX: Duration = Duration::from_secs(30);
+
+/// Takes a line for the log of an app; must not block.
+pub type LogSink = Arc<dyn Fn(LogLine) + Send + Sync>;
 
 /// Publishes log lines and roll reports to the sink.
 pub(crate) struct LogPublisher {

@@ -11,7 +11,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::buffer::{Buffer, Buffers};
-use crate::upstream::Upstream;
 
 /// A year, which no connection outlives.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
@@ -35,6 +34,10 @@ pub(crate) struct BufferedStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
     pub(crate) fn new(stream: S, buffers: &Rc<Buffers>) -> Self {
         Self { stream, buffer: None, buffers: Rc::clone(buffers) }
+    }
+
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
     }
 
     pub(crate) fn unread(&self) -> &[u8] {
@@ -140,14 +143,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
     /// Says that nothing more will come from this side.
     pub(crate) async fn shut(&mut self, timer: &mut DeadlineTimer, until: Instant) {
         let _ = timer.within(until, |cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await;
-    }
-}
-
-impl BufferedStream<Upstream> {
-    /// Returns true if another request may be sent: the connection is open and has no unrequested data.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        let nothing = self.stream.try_read(&mut [0]);
-        self.buffer.is_none() && matches!(nothing, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One connection of a client, from its first byte to its end: source, TLS, HTTP/1.1 or HTTP/2.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,15 @@ use tokio_rustls::server::TlsStream;
 
 use super::fast_path;
 use super::proxy_protocol;
+use super::worker::LAME_DUCK;
 use crate::http1::HEADERS_MAX;
 use crate::http1::rewind_stream::RewindStream;
 use crate::limits::connections::ConnectionHandle;
-use crate::listen::worker::{LAME_DUCK, WorkerState};
 use crate::metrics::ConnectionCount;
 use crate::phases;
+use crate::phases::caller::ClientConnection;
+use crate::state::WorkerState;
+use crate::upstream::h2c::OnThisThread;
 
 /// Largest head of a request.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -43,13 +46,6 @@ const WINDOW_BYTES: u32 = 256 << 10;
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// Longest wait for the PROXY header of a proxy in front.
 const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Source of a connection, and the listener that accepted it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ClientConnection {
-    pub(crate) peer: SocketAddr,
-    pub(crate) is_tls: bool,
-}
 
 /// Source whose share a connection takes: none if it comes from a trusted proxy, or its PROXY header is still to
 /// come.
@@ -231,16 +227,5 @@ async fn http2<S>(
 fn note_end(ended: hyper::Result<()>, client: ClientConnection) {
     if let Err(error) = ended {
         tracing::debug!(error = &error as &dyn std::error::Error, peer = %client.peer, "connection ended early");
-    }
-}
-
-/// Requests of one connection run on its worker's thread.
-#[derive(Clone, Copy)]
-pub(crate) struct OnThisThread;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
-    fn execute(&self, future: F) {
-        // Its end is seen by the connection.
-        drop(tokio::task::spawn_local(async move { drop(future.await) }));
     }
 }

@@ -13,14 +13,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::connection;
 use crate::http1::REQUEST_BYTES_MAX;
 use crate::http1::buffered_stream::{self, BufferedStream, DeadlineTimer, after};
 use crate::http1::request::{self, ParseResult};
 use crate::http1::rewind_stream::RewindStream;
 use crate::limits::connections::ConnectionHandle;
-use crate::listen::connection::{self, ClientConnection};
-use crate::listen::worker::WorkerState;
+use crate::phases::caller::ClientConnection;
 use crate::phases::fast_path::{self, RequestOutcome};
+use crate::state::WorkerState;
 
 /// Response to a client whose head did not come in time, and the longest time to send it.
 const LATE_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use self::connections::{MonitoredStream, PassthroughConnection, PassthroughConnections};
 use super::connection;
 use super::proxy_protocol;
+use crate::upstream::proxy_header;
 
 /// Between two tries to reach the target.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -182,7 +183,7 @@ async fn tell_source(
     client: &TcpStream,
     server: &mut TcpStream,
 ) -> std::io::Result<()> {
-    server.write_all(&proxy_protocol::header(version, source, client.local_addr()?)).await
+    server.write_all(&proxy_header::header(version, source, client.local_addr()?)).await
 }
 
 /// Tries until the target accepts the connection; the caller limits the time.

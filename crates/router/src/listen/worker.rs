@@ -11,24 +11,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
+use super::connection;
 use crate::access_log::app_log::AppLog;
 use crate::access_log::log_publisher::{self, LogSender};
 use crate::access_log::operator_log::AccessLines;
 use crate::body::attended::AttendedResponses;
-use crate::http1::buffer::Buffers;
-use crate::http1::buffered_stream::BufferedStream;
+use crate::error::RouterError;
 use crate::limits::buffering::Buffering;
 use crate::limits::connections::{Connections, WorkerConnections};
 use crate::limits::requests::LimitTable;
-use crate::listen::connection::{self, ClientConnection};
 use crate::metrics::WorkerMetrics;
+use crate::phases::caller::ClientConnection;
+use crate::settings::RouterSettings;
+use crate::state::WorkerState;
+use crate::table::TableRef;
 use crate::table::report::Reports;
 use crate::table::tables::Tables;
-use crate::table::{InFlight, Table, TableRef};
-use crate::upstream::h2c::H2cPool;
-use crate::upstream::pool::{Pool, Sender};
-use crate::upstream::{Upstream, is_out_of_files};
-use crate::{RouterError, RouterSettings};
+use crate::upstream::{Upstreams, is_out_of_files};
 
 /// After a change of the table, workers report this often, so that draining is quick.
 const REPORT_EVERY_BUSY: Duration = Duration::from_millis(20);
@@ -71,64 +70,6 @@ pub(crate) struct WorkerListeners {
     pub(crate) secure: Option<std::net::TcpListener>,
 }
 
-/// State that all requests of one worker share; it never leaves the thread.
-pub(crate) struct WorkerState {
-    pub(crate) settings: Arc<RouterSettings>,
-    pub(crate) table: RefCell<Rc<TableRef>>,
-    /// Wakes requests that wait for a backend.
-    pub(crate) table_changed: Notify,
-    pub(crate) held_requests: Cell<usize>,
-    /// Connections to backends of the slow path, and of the fast one.
-    pub(crate) pool: Pool<Sender>,
-    pub(crate) upstream_pool: Pool<BufferedStream<Upstream>>,
-    pub(crate) buffers: Rc<Buffers>,
-    pub(crate) h2c: H2cPool,
-    pub(crate) in_flight: Rc<InFlight>,
-    pub(crate) metrics: Arc<WorkerMetrics>,
-    pub(crate) limits: Arc<LimitTable>,
-    pub(crate) connections: Arc<Connections>,
-    pub(crate) visitors: Rc<WorkerConnections>,
-    pub(crate) buffering: Arc<Buffering>,
-    pub(crate) answers: AttendedResponses,
-    pub(crate) access: AccessLines,
-    pub(crate) app_log: Option<Rc<AppLog>>,
-    /// Shutdown was asked for.
-    pub(crate) is_leaving: Cell<bool>,
-}
-
-impl WorkerState {
-    /// Serves by this table from now on.
-    fn take_over(&self, table: Arc<Table>) {
-        let before = self.table.borrow().version;
-        self.pool.keep_only(&table, before);
-        self.upstream_pool.keep_only(&table, before);
-        self.h2c.keep_only(&table, before);
-        if !table.has_owners_of(before) {
-            self.metrics.keep_only(table.owners());
-        }
-        self.metrics.note_table(table.routes_new_since(before));
-        *self.table.borrow_mut() = Rc::new(TableRef(table));
-    }
-
-    /// Closes connections to backends that wait for a request.
-    pub(crate) fn drop_idle_upstreams(&self) {
-        self.pool.clear();
-        self.upstream_pool.clear();
-    }
-
-    /// Closes what nobody needs at this moment: the process has no more files.
-    pub(crate) fn make_room_for_files(&self) {
-        self.drop_idle_upstreams();
-        self.visitors.shed(None);
-    }
-
-    /// Returns true if a backend that served a host in a table of this version still does.
-    pub(crate) fn still_serves(&self, version: u64, host: &str, backend_key: &str) -> bool {
-        let table = self.table.borrow();
-        table.version == version || table.site(host).is_some_and(|site| site.has_backend(backend_key))
-    }
-}
-
 /// Binds one listener of several on the same address.
 pub(crate) fn bind(address: SocketAddr) -> Result<std::net::TcpListener, RouterError> {
     let bind = || -> std::io::Result<std::net::TcpListener> {
@@ -162,20 +103,19 @@ impl Worker {
         let (plain, secure) = (listen(listeners.plain), listeners.secure.map(listen));
         let mut tables = self.tables.clone();
         let first = Arc::clone(&tables.borrow_and_update());
+        let visitors = WorkerConnections::new(&self.connections);
         let shared = Rc::new(WorkerState {
             settings: Arc::clone(&self.settings),
             table: RefCell::new(Rc::new(TableRef(first))),
             table_changed: Notify::new(),
             held_requests: Cell::new(0),
-            pool: Pool::default(),
-            h2c: H2cPool::default(),
-            upstream_pool: Pool::default(),
+            upstreams: Upstreams::new(self.settings.connect_timeout, &self.connections, &visitors),
             buffers: Rc::default(),
             in_flight: Rc::default(),
             metrics: Arc::clone(&self.metrics),
             limits: Arc::clone(&self.limits),
             connections: Arc::clone(&self.connections),
-            visitors: WorkerConnections::new(&self.connections),
+            visitors,
             buffering: Arc::clone(&self.buffering),
             answers: AttendedResponses::new(self.settings.send_timeout, self.settings.send_rate),
             access: AccessLines::new(std::io::stderr()),
@@ -248,7 +188,7 @@ impl Worker {
                         );
                     }
                     if is_out_of_files(&error) {
-                        shared.make_room_for_files();
+                        shared.upstreams.make_room_for_files();
                     }
                     tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
                 }
@@ -343,9 +283,7 @@ async fn follow_tables(shared: Rc<WorkerState>, mut tables: Tables, reports: Arc
                 changed_at = tokio::time::Instant::now();
             }
             () = tokio::time::sleep(pause) => {
-                shared.pool.drop_idle();
-                shared.h2c.drop_idle();
-                shared.upstream_pool.drop_idle();
+                shared.upstreams.drop_idle();
                 shared.access.flush();
                 shared.answers.drop_stalled();
             }

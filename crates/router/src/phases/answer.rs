@@ -9,11 +9,11 @@ use hyper::Request;
 
 use self::accepted::AcceptedCodings;
 use super::caller::RequestOrigin;
-use super::headers;
 use crate::access_log::app_log::{LogEntry, RequestFacts};
 use crate::body::ProxyBody;
 use crate::body::compress::{Coding, Encoder};
-use crate::listen::worker::WorkerState;
+use crate::http1::headers;
+use crate::state::WorkerState;
 use crate::table::SiteRef;
 use crate::table::site::Site;
 

@@ -1,14 +1,20 @@
 //! Phase 1: the client's address and scheme, from the connection; behind a trusted proxy from what the proxy
 //! sends.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use domain::edge::RouterRules;
 use domain::networks::Network;
 use http::HeaderMap;
 
-use crate::RouterSettings;
-use crate::listen::connection::ClientConnection;
+use crate::settings::RouterSettings;
+
+/// Source of a connection, and the listener that accepted it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientConnection {
+    pub(crate) peer: SocketAddr,
+    pub(crate) is_tls: bool,
+}
 
 /// Address, scheme and port of a request's client.
 #[derive(Debug, Clone, PartialEq, Eq)]

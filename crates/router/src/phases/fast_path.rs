@@ -16,20 +16,21 @@ use tokio::time::Instant;
 use self::relay::{CutBy, Relay};
 use super::caller::RequestOrigin;
 use super::forward::{self, ANSWER_HEAD_BYTES_MAX, AttemptError, UpstreamResponse};
-use super::{AdmitResult, AdmittedRequest, Refusal, answer, headers, limits, log};
+use super::{AdmitResult, AdmittedRequest, Refusal, answer, limits, log};
 use crate::body::compress::Encoder;
 use crate::http1::REQUEST_BYTES_MAX;
 use crate::http1::buffered_stream::{BufferedStream, DeadlineTimer, WaitError, after};
+use crate::http1::headers;
 use crate::http1::request::OrdinaryRequest;
 use crate::http1::response::{self, BodyEnd, Head};
 use crate::http1::response_error::ResponseError;
 use crate::http1::write::{self, BodyFraming};
 use crate::limits::pace::Pace;
-use crate::listen::connection::ClientConnection;
-use crate::listen::worker::WorkerState;
+use crate::phases::caller::ClientConnection;
+use crate::state::WorkerState;
 use crate::table::SiteRef;
 use crate::table::site::Site;
-use crate::upstream::{self, Upstream};
+use crate::upstream::Upstream;
 
 /// Outcome of a request, and so of its connection.
 pub(crate) enum RequestOutcome {
@@ -247,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
         }
         let still_serves = || self.shared.still_serves(table.version, host, guard.backend_key());
         if stays_open && app.is_at_rest() && still_serves() {
-            self.shared.upstream_pool.put(guard.backend_key(), app);
+            self.shared.upstreams.fast.put(guard.backend_key(), app);
         }
         if is_last { RequestOutcome::Close } else { RequestOutcome::KeepAlive }
     }
@@ -298,11 +299,11 @@ impl OutgoingRequest<'_> {
         backend: &Backend,
         timer: &mut DeadlineTimer,
     ) -> Result<(Head, BufferedStream<Upstream>), AttemptError<()>> {
-        let pooled = self.shared.upstream_pool.take(&backend.key);
+        let pooled = self.shared.upstreams.fast.take(&backend.key);
         let is_reused = pooled.is_some();
         let mut app = match pooled {
             Some(app) => app,
-            None => match upstream::open(self.shared, site, backend, self.source).await {
+            None => match self.shared.upstreams.open(site, backend, self.source).await {
                 Ok(stream) => BufferedStream::new(stream, &self.shared.buffers),
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "cannot connect");

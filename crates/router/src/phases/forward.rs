@@ -6,6 +6,9 @@
 
 mod collect;
 mod h2c;
+mod http1;
+mod request_headers;
+mod switch;
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -17,26 +20,23 @@ use domain::edge::Protocol;
 use domain::routing::Backend;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
-use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 pub(super) use self::collect::linger_after;
 use super::caller::RequestOrigin;
-use super::{Refusal, guard, headers};
+use super::{Refusal, guard};
 use crate::body::{BodyFailure, ProxyBody};
-use crate::http1::HEADERS_MAX;
+use crate::http1::headers;
 use crate::http1::response_error::ResponseError;
 use crate::limits::connections::StreamHandle;
 use crate::limits::requests::RequestPermit;
-use crate::listen::worker::WorkerState;
-use crate::metrics::{AppMetrics, Counter};
+use crate::metrics::AppMetrics;
+use crate::state::WorkerState;
+use crate::table::SiteRef;
 use crate::table::affinity;
+use crate::table::in_flight::InFlightGuard;
 use crate::table::site::{Destination, Site};
-use crate::table::{InFlightGuard, SiteRef};
-use crate::upstream;
-use crate::upstream::pool::Sender;
 
 /// Longest head of a response, on both paths.
 pub(super) const ANSWER_HEAD_BYTES_MAX: usize = 256 << 10;
@@ -88,14 +88,14 @@ pub(super) async fn forward(
             .destination(uri.path())
             .protocol
         {
-            Protocol::Http1 => attempt(shared, site, host, backend, source, *request).await,
+            Protocol::Http1 => http1::attempt(shared, site, host, backend, source, *request).await,
             Protocol::H2c => h2c::attempt(shared, site, backend, source, *request, guard).await,
         };
     let exchanged = send(shared, site, host, &uri, mark, Box::new(outgoing), attempt).await;
     match exchanged.map(|exchange| exchange.keeping(permit)) {
         Err(refusal) => refusal.into_response(),
         Ok(UpstreamResponse { answer, guard }) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            switch_protocols(timeout, answer, visitor, guard, attended)
+            switch::switch_protocols(timeout, answer, visitor, guard, attended)
         }
         Ok(UpstreamResponse { answer, guard }) => {
             let (mut parts, body) = answer.into_parts();
@@ -143,19 +143,19 @@ pub(super) fn prepare_head<B>(site: &Site, caller: &RequestOrigin, request: &mut
     let headers = request.headers_mut();
     let upgrade = headers::upgrade(headers);
     headers::strip_hop_by_hop(headers);
-    headers::strip_false_words(headers, caller);
+    request_headers::strip_false_words(headers, caller);
     // The answer "100 Continue" is given by us as soon as the body is wanted.
     headers.remove(header::EXPECT);
     if let Some(coding) = headers.get_mut(header::TRANSFER_ENCODING) {
         // In capitals, some apps would not know it, and take the chunks for a request.
         *coding = HeaderValue::from_static("chunked");
     }
-    headers::join_cookies(headers);
-    headers::add_forwarded(headers, caller);
+    request_headers::join_cookies(headers);
+    request_headers::add_forwarded(headers, caller);
     if site.rules.request_start {
-        headers::add_request_start(headers, SystemTime::now());
+        request_headers::add_request_start(headers, SystemTime::now());
     } else {
-        headers.remove(headers::REQUEST_START);
+        headers.remove(request_headers::REQUEST_START);
     }
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -327,56 +327,6 @@ fn unavailable(text: &str) -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
-async fn attempt(
-    shared: &Rc<WorkerState>,
-    site: &Site,
-    host: &str,
-    backend: &Backend,
-    source: SocketAddr,
-    request: Request<ProxyBody>,
-) -> Result<Response<Incoming>, AttemptError<Box<Request<ProxyBody>>>> {
-    // With a PROXY header a connection belongs to one client.
-    let is_shared = site.rules.proxy_header.is_none();
-    let pooled = is_shared.then(|| shared.pool.take(&backend.key)).flatten();
-    let reused = pooled.is_some();
-    let mut sender = match pooled {
-        Some(sender) => sender,
-        None => match connect(shared, site, backend, source).await {
-            Ok(sender) => sender,
-            Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "cannot connect");
-                return Err(AttemptError::Unsent(Box::new(request)));
-            }
-        },
-    };
-
-    let again = (reused && is_safe(&request)).then(|| copy(&request));
-    let failed = request.body().failed();
-    let is_head = request.method() == Method::HEAD;
-    let answer = tokio::time::timeout(site.rules.timeout, sender.try_send_request(request)).await;
-    match answer {
-        Err(_) => Err(AttemptError::Lost(ResponseError::Late.into())),
-        Ok(Ok(response)) => {
-            if is_shared && !may_trail(is_head, &response) {
-                give_back(shared, host, backend, sender, response.status());
-            }
-            Ok(response)
-        }
-        Ok(Err(mut error)) => {
-            if let Some(request) = error.take_message() {
-                return Err(AttemptError::Unsent(Box::new(request)));
-            }
-            let error = error.into_error();
-            let why = ResponseError::of_http1(&error);
-            if let Some(request) = again.filter(|_| why == ResponseError::Closed) {
-                return Err(AttemptError::Unsent(Box::new(request)));
-            }
-            tracing::debug!(error = &error as &dyn std::error::Error, ?backend, "request lost");
-            Err(AttemptError::Lost(lost(failed.as_deref(), why)))
-        }
-    }
-}
-
 /// Reason why a request was lost: its own body, where that has failed, else the app.
 fn lost(failed: Option<&Cell<Option<BodyFailure>>>, error: ResponseError) -> Refusal {
     failed.and_then(Cell::get).map_or_else(|| error.into(), failure)
@@ -411,124 +361,4 @@ fn copy(request: &Request<ProxyBody>) -> Request<ProxyBody> {
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
     copy
-}
-
-async fn connect(
-    shared: &WorkerState,
-    site: &Site,
-    backend: &Backend,
-    source: SocketAddr,
-) -> std::io::Result<Sender> {
-    let stream = upstream::open(shared, site, backend, source).await?.outliving_hangups();
-    let (sender, connection) = hyper::client::conn::http1::Builder::new()
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(ANSWER_HEAD_BYTES_MAX)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(std::io::Error::other)?;
-    tokio::task::spawn_local(async move {
-        // Its errors reach the request that waits for a response on it.
-        let _ = connection.with_upgrades().await;
-    });
-    Ok(sender)
-}
-
-/// Returns true for a response without a body whose headers announce one (RFC 9110 section 6.4.1). An app may send
-/// that body all the same, and the next request on the connection would take it for its response.
-fn may_trail(is_head: bool, response: &Response<Incoming>) -> bool {
-    let has_no_body =
-        is_head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let headers = response.headers();
-    let is_announced = headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
-    has_no_body && is_announced
-}
-
-/// Puts the connection back into the pool once the answer's body has been read.
-fn give_back(
-    shared: &Rc<WorkerState>,
-    host: &str,
-    backend: &Backend,
-    mut sender: Sender,
-    status: StatusCode,
-) {
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        return;
-    }
-    let shared = Rc::clone(shared);
-    let (host, key) = (host.to_owned(), backend.key.clone());
-    let version = shared.table.borrow().version;
-    tokio::task::spawn_local(async move {
-        if sender.ready().await.is_ok() && shared.still_serves(version, &host, &key) {
-            shared.pool.put(&key, sender);
-        }
-    });
-}
-
-/// Connects client and app after a 101 (WebSocket and the like), until both have hung up.
-fn switch_protocols(
-    silence_max: Duration,
-    mut response: Response<Incoming>,
-    visitor: Option<(HeaderValue, OnUpgrade)>,
-    mut guard: InFlightGuard,
-    attended: &Rc<StreamHandle>,
-) -> Response<ProxyBody> {
-    let visitor = visitor.filter(|(asked, _)| headers::agrees(asked, response.headers()));
-    let Some((_, visitor)) = visitor else {
-        guard.under_way().lost();
-        return Refusal::from(ResponseError::Switched).into_response();
-    };
-    guard.switched();
-    let app = hyper::upgrade::on(&mut response);
-    let attended = Rc::clone(attended);
-    tokio::task::spawn_local(async move {
-        let joined = async { tokio::try_join!(visitor, app) }.await;
-        if let Ok((visitor, app)) = joined {
-            tunnel(TokioIo::new(visitor), TokioIo::new(app), silence_max, guard.metrics()).await;
-        }
-        drop((guard, attended));
-    });
-    let (parts, _) = response.into_parts();
-    Response::from_parts(parts, ProxyBody::empty())
-}
-
-/// Copies in both directions until both sides have ended, one has failed, or nothing came for `silence_max`.
-async fn tunnel<V, A>(visitor: V, app: A, silence_max: Duration, metrics: &AppMetrics)
-where
-    V: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    A: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    let last_moved = std::cell::Cell::new(Instant::now());
-    let (mut from_visitor, mut to_visitor) = tokio::io::split(visitor);
-    let (mut from_app, mut to_app) = tokio::io::split(app);
-    let both = async {
-        tokio::join!(
-            copy_noting(&mut from_visitor, &mut to_app, &last_moved, &metrics.bytes_in),
-            copy_noting(&mut from_app, &mut to_visitor, &last_moved, &metrics.bytes_out),
-        )
-    };
-    let silent = async {
-        while last_moved.get().elapsed() < silence_max {
-            tokio::time::sleep_until(last_moved.get() + silence_max).await;
-        }
-    };
-    tokio::select! { _ = both => (), () = silent => () }
-}
-
-async fn copy_noting<R, W>(from: &mut R, to: &mut W, moved: &std::cell::Cell<Instant>, bytes: &Counter)
-where
-    R: tokio::io::AsyncRead + Unpin,
-    W: tokio::io::AsyncWrite + Unpin,
-{
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        moved.set(Instant::now());
-        bytes.add(length as u64);
-        if to.write_all(&buffer[..length]).await.is_err() {
-            return;
-        }
-    }
-    // The other direction may continue: half-closed connections are legal.
-    let _ = to.shutdown().await;
 }

@@ -3,10 +3,11 @@
 use http::{Method, StatusCode, Version, header};
 use hyper::Request;
 
+use super::Refusal;
 use super::caller::RequestOrigin;
-use super::{Refusal, headers};
-use crate::RouterSettings;
 use crate::http1::HEADERS_MAX;
+use crate::http1::headers;
+use crate::settings::RouterSettings;
 use crate::table::site::Site;
 
 /// The text of Deis, which scripts look for.

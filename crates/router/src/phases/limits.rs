@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::Refusal;
 use super::caller::RequestOrigin;
 use crate::limits::requests::RequestPermit;
-use crate::listen::worker::WorkerState;
+use crate::state::WorkerState;
 use crate::table::site::Site;
 
 /// Counts the request for as long as the permit lives; there is none where nothing is bounded.

@@ -11,7 +11,7 @@ use crate::access_log::app_log::{self, LogEntry};
 use crate::access_log::operator_log::AccessLines;
 use crate::body::ProxyBody;
 use crate::http1::response_error::ResponseError;
-use crate::listen::worker::WorkerState;
+use crate::state::WorkerState;
 use crate::table::site::Site;
 
 pub(super) struct AccessEntry {

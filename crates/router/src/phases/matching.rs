@@ -5,7 +5,7 @@ use http::{StatusCode, Version, header};
 use hyper::Request;
 
 use super::Refusal;
-use crate::listen::worker::WorkerState;
+use crate::state::WorkerState;
 use crate::table::SiteRef;
 
 /// Finds the route with its rules; 400 without one clear host (RFC 9112 section 3.2), 404 for a host of nobody.

@@ -23,7 +23,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{Error, InconsistentKeys, ServerConfig};
 use sha2::{Digest as _, Sha256};
 
-use crate::RouterError;
+use crate::error::RouterError;
 
 /// Sessions of TLS 1.2 that are remembered; newer ones travel in tickets.
 const SESSIONS_MAX: usize = 4_096;

@@ -13,7 +13,6 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::body::ProxyBody;
-use crate::listen::connection::OnThisThread;
 use crate::table::Table;
 use crate::upstream::Upstream;
 
@@ -174,4 +173,15 @@ pub(crate) async fn handshake(stream: Upstream) -> io::Result<NewConnection> {
         let _ = run.await;
     });
     Ok(NewConnection { sender, streams_max })
+}
+
+/// Requests of one connection run on its worker's thread.
+#[derive(Clone, Copy)]
+pub(crate) struct OnThisThread;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        // Its end is seen by the connection.
+        drop(tokio::task::spawn_local(async move { drop(future.await) }));
+    }
 }

@@ -18,9 +18,9 @@ use super::failure;
 use crate::body::spool::Spool;
 use crate::body::{BodyFailure, ProxyBody};
 use crate::limits::pace::Pace;
-use crate::listen::worker::WorkerState;
 use crate::phases::Refusal;
 use crate::phases::caller::RequestOrigin;
+use crate::state::WorkerState;
 use crate::table::site::Site;
 
 /// Time for which the rest of a refused body is read, so that the client reads the refusal: closing a connection

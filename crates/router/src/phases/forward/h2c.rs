@@ -11,10 +11,9 @@ use hyper::{Request, Response};
 use super::{AttemptError, copy, is_safe, lost, to_http1};
 use crate::body::ProxyBody;
 use crate::http1::response_error::ResponseError;
-use crate::listen::worker::WorkerState;
-use crate::table::InFlightGuard;
+use crate::state::WorkerState;
+use crate::table::in_flight::InFlightGuard;
 use crate::table::site::Site;
-use crate::upstream;
 use crate::upstream::h2c::{self, H2cSender, StreamSlot};
 
 /// `guard` keeps the request's place on its connection until the answer has ended.
@@ -63,13 +62,14 @@ async fn sender(
     source: SocketAddr,
     guard: &mut InFlightGuard,
 ) -> std::io::Result<(H2cSender, bool)> {
-    let open = || upstream::open(shared, site, backend, source);
+    let open = || shared.upstreams.open(site, backend, source);
     if site.rules.proxy_header.is_some() {
         // It belongs to one client.
         return Ok((h2c::handshake(open().await?).await?.sender, false));
     }
-    let connect_timeout = site.rules.connect_timeout.unwrap_or(shared.settings.connect_timeout);
-    let place = tokio::time::timeout(connect_timeout, shared.h2c.place(&backend.key, open)).await??;
+    let connect_timeout = site.rules.connect_timeout.unwrap_or(shared.upstreams.connect_timeout);
+    let place =
+        tokio::time::timeout(connect_timeout, shared.upstreams.h2c.place(&backend.key, open)).await??;
     let StreamSlot { sender, stream, is_reused } = place;
     guard.keep(stream);
     Ok((sender, is_reused))

@@ -1,14 +1,12 @@
-//! Headers between client and app: those that are added, and those of one connection only.
+//! Headers of one connection: framing, hop-by-hop headers, upgrades.
 
 use std::io::Write as _;
-use std::time::SystemTime;
 
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::caller::RequestOrigin;
-use crate::http1::response::length;
-use crate::http1::response_error::ResponseError;
+use super::response::length;
+use super::response_error::ResponseError;
 
 /// Headers that speak of one connection (RFC 9110 section 7.6.1); framing is hyper's business.
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -22,7 +20,7 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 
 /// Headers that the router itself sets. A client must not make it drop them by naming them in Connection, nor set
 /// them in a spelling that apps read as the same: body length, host, client address.
-const OURS: [&str; 10] = [
+pub(crate) const OURS: [&str; 10] = [
     "content-length",
     "transfer-encoding",
     "connection",
@@ -38,7 +36,7 @@ const OURS: [&str; 10] = [
 /// Protocol that the sender asks to upgrade to, if any.
 ///
 /// Never to `h2c` (obsolete by RFC 9113 section 3.1): requests in such a tunnel would pass by all rules.
-pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocol = headers.get(header::UPGRADE)?;
     let wants_upgrade = connection_options(headers).any(|option| option.eq_ignore_ascii_case("upgrade"));
     // Anywhere in the value: apps may read a damaged list in any way.
@@ -47,7 +45,7 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// Returns true if a response switches to requested protocols, and to no others (RFC 9110 section 7.8).
-pub(super) fn agrees(asked: &HeaderValue, answer: &HeaderMap) -> bool {
+pub(crate) fn agrees(asked: &HeaderValue, answer: &HeaderMap) -> bool {
     let words = |value: &HeaderValue| -> Vec<String> {
         let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
         text.split(',').map(|word| word.trim().to_owned()).collect()
@@ -57,14 +55,14 @@ pub(super) fn agrees(asked: &HeaderValue, answer: &HeaderMap) -> bool {
 }
 
 /// Limits the head of a response; hyper limits the bytes that it has not read yet.
-pub(super) fn check_size(headers: &HeaderMap, bytes_max: usize) -> Result<(), ResponseError> {
+pub(crate) fn check_size(headers: &HeaderMap, bytes_max: usize) -> Result<(), ResponseError> {
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if bytes > bytes_max { Err(ResponseError::HeadTooLarge) } else { Ok(()) }
 }
 
 /// Checks the head of a response by the rules of both paths, where hyper accepts more: one length, and no coding
 /// but chunks.
-pub(super) fn check_answer(headers: &mut HeaderMap, status: StatusCode) -> Result<(), ResponseError> {
+pub(crate) fn check_answer(headers: &mut HeaderMap, status: StatusCode) -> Result<(), ResponseError> {
     if !has_known_coding(headers) {
         return Err(ResponseError::TransferCoding);
     }
@@ -84,7 +82,7 @@ pub(super) fn check_answer(headers: &mut HeaderMap, status: StatusCode) -> Resul
 
 /// Returns true if a message is chunked or has no transfer coding: any other could hide the end of its body (RFC
 /// 9112 section 6.1), and none was asked for.
-pub(super) fn has_known_coding(headers: &HeaderMap) -> bool {
+pub(crate) fn has_known_coding(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => true,
@@ -94,7 +92,7 @@ pub(super) fn has_known_coding(headers: &HeaderMap) -> bool {
 }
 
 /// Removes what must not travel on.
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = connection_options(headers)
         .filter_map(|option| option.parse().ok())
         .filter(|name: &HeaderName| !OURS.contains(&name.as_str()) || *name == header::CONNECTION)
@@ -109,108 +107,13 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
 }
 
-/// Headers that apps and frameworks trust as a proxy's: client address, host, path and scheme. Only a trusted
-/// proxy may set them. Names that begin with `x-forwarded-` count too.
-const OF_PROXIES: [&str; 24] = [
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-    "client-ip",
-    "fastly-client-ip",
-    "forwarded",
-    "front-end-https",
-    "true-client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-forwarded",
-    "x-forwarder-for",
-    "x-host",
-    "x-http-host-override",
-    "x-original-forwarded-for",
-    "x-original-host",
-    "x-original-url",
-    "x-originating-ip",
-    "x-proxyuser-ip",
-    "x-real-ip",
-    "x-remote-addr",
-    "x-remote-ip",
-    "x-rewrite-url",
-    "x-scheme",
-    "x-url-scheme",
-];
-
-/// Becomes `HTTP_PROXY` in CGI, which HTTP clients in an app use as their proxy (httpoxy, CVE-2016-5385).
-const HTTPOXY: &str = "proxy";
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-
-/// Removes headers that clients must not set, and names that apps read as the router's own: CGI, WSGI and Rack map
-/// `_` and `-` to the same. Those of a trusted proxy stay; the client's address is set from our own reading.
-pub(super) fn strip_false_words(headers: &mut HeaderMap, caller: &RequestOrigin) {
-    let is_false = |name: &&HeaderName| is_false_word(name.as_str(), caller.is_proxied);
-    let false_words: Vec<_> = headers.keys().filter(is_false).cloned().collect();
-    for name in &false_words {
-        headers.remove(name);
-    }
-    if caller.is_proxied && headers.contains_key(REAL_IP) {
-        headers.insert(REAL_IP, written(format_args!("{}", caller.address)));
-    }
-}
-
-fn is_false_word(name: &str, is_proxied: bool) -> bool {
-    let has_underscore = name.contains('_');
-    // The first letter sorts out most names.
-    if !has_underscore && !matches!(name.as_bytes().first(), Some(b'c' | b'f' | b'p' | b't' | b'x')) {
-        return false;
-    }
-    if has_underscore {
-        let dashed = name.replace('_', "-");
-        return OURS.contains(&dashed.as_str()) || is_of_proxies(&dashed);
-    }
-    name == HTTPOXY || (!is_proxied && is_of_proxies(name))
-}
-
-fn is_of_proxies(name: &str) -> bool {
-    let is_ours = || OURS.contains(&name);
-    OF_PROXIES.contains(&name) || (name.starts_with("x-forwarded-") && !is_ours())
-}
-
-/// Sends the client's address and scheme to the app (docs/spec/components.md 5.6). Values from outside are
-/// replaced.
-pub(super) fn add_forwarded(headers: &mut HeaderMap, caller: &RequestOrigin) {
-    headers.insert(FORWARDED_FOR, written(format_args!("{}", caller.address)));
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if caller.is_https { "https" } else { "http" }));
-    headers.insert(FORWARDED_PORT, HeaderValue::from(caller.port));
-}
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-
 /// A short value made of digits, letters and signs; takes one allocation of just its size.
-pub(super) fn written(text: std::fmt::Arguments<'_>) -> HeaderValue {
+pub(crate) fn written(text: std::fmt::Arguments<'_>) -> HeaderValue {
     let mut buffer = [0; 64];
     let mut free = &mut buffer[..];
     free.write_fmt(text).expect("addresses, moments and ids are shorter");
     let left = free.len();
     HeaderValue::from_bytes(&buffer[..buffer.len() - left]).expect("they are valid header values")
-}
-
-/// When the first router saw the request, in seconds since 1970; used by apps to measure their queues.
-pub(super) const REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
-
-pub(super) fn add_request_start(headers: &mut HeaderMap, now: SystemTime) {
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let value = written(format_args!("t={}.{:03}", since.as_secs(), since.subsec_millis()));
-    headers.insert(REQUEST_START, value);
-}
-
-/// HTTP/2 splits cookies into as many fields as it likes; HTTP/1.1 knows one (RFC 9113 section 8.2.3).
-pub(super) fn join_cookies(headers: &mut HeaderMap) {
-    let cookies: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if cookies.len() > 1
-        && let Ok(one) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
-    {
-        headers.insert(header::COOKIE, one);
-    }
 }
 
 fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
@@ -243,18 +146,6 @@ mod tests {
     }
 
     #[test]
-    fn cookies_of_http2_become_one_header() {
-        let mut headers = HeaderMap::new();
-        headers.append("cookie", HeaderValue::from_static("a=1"));
-        headers.append("cookie", HeaderValue::from_static("b=2"));
-
-        join_cookies(&mut headers);
-
-        let cookies: Vec<_> = headers.get_all("cookie").iter().collect();
-        assert_eq!(cookies, ["a=1; b=2"]);
-    }
-
-    #[test]
     fn an_upgrade_needs_both_headers() {
         let mut headers = HeaderMap::new();
         headers.insert("upgrade", HeaderValue::from_static("websocket"));
@@ -279,30 +170,5 @@ mod tests {
             assert_eq!(agrees(&asked, &headers), expected, "{answered}");
         }
         assert!(!agrees(&asked, &HeaderMap::new()));
-    }
-
-    #[test]
-    fn words_that_are_not_a_visitors_are_told_also_with_underscores() {
-        for (name, of_stranger, of_proxy) in [
-            ("x_forwarded_for", true, true),
-            ("x-forwarded_proto", true, true),
-            ("content_length", true, true),
-            ("x_real_ip", true, true),
-            ("x-forwarded-for", false, false),
-            ("x-forwarded-host", true, false),
-            ("x-forwarded-anything", true, false),
-            ("x_forwarded_anything", true, true),
-            ("forwarded", true, false),
-            ("x-real-ip", true, false),
-            ("true-client-ip", true, false),
-            ("proxy", true, true),
-            ("proxy-status", false, false),
-            ("api_key", false, false),
-            ("cookie", false, false),
-            ("x-requested-with", false, false),
-        ] {
-            let told = (is_false_word(name, false), is_false_word(name, true));
-            assert_eq!(told, (of_stranger, of_proxy), "{name}");
-        }
     }
 }
