@@ -1,6 +1,15 @@
-//! The phases of a request, in order: `caller` determines the client, `matching` finds the route, `challenge`
-//! answers certificate authorities, `guard` checks access, `limits` applies rate limits, `forward` sends it to a
-//! backend, `answer` adds the router's headers, `log` counts the outcome.
+//! The phases of a request, in the order in which it meets them:
+//!
+//! 1. `caller` determines the client.
+//! 2. `matching` finds the route.
+//! 3. `challenge` answers certificate authorities.
+//! 4. `guard` checks access.
+//! 5. `limits` applies rate limits.
+//! 6. `forward` sends it to a backend.
+//! 7. `answer` adds the router's headers.
+//! 8. `log` counts the outcome.
+//!
+//! [`serve`] goes through them on the slow path, [`fast_path::serve`] on the fast one.
 
 mod answer;
 pub(crate) mod caller;

@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
 
 use super::response::length;
 use super::response_error::ResponseError;
@@ -89,6 +89,23 @@ pub(crate) fn has_known_coding(headers: &HeaderMap) -> bool {
         (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         _ => false,
     }
+}
+
+/// Returns true for a response that has no body, whatever its headers say (RFC 9112 section 6.3).
+pub(crate) fn has_no_body(method: &Method, status: StatusCode) -> bool {
+    *method == Method::HEAD
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Returns true for a response without a body whose headers announce one (RFC 9110 section 6.4.1). An app may send
+/// that body all the same, and the next request on the connection would take it for its response.
+pub(crate) fn may_trail(method: &Method, status: StatusCode, headers: &HeaderMap) -> bool {
+    let is_announced = || {
+        headers.contains_key(header::TRANSFER_ENCODING)
+            || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
+    };
+    has_no_body(method, status) && is_announced()
 }
 
 /// Removes what must not travel on.

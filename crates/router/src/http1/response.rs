@@ -10,6 +10,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::HEADERS_MAX;
 use super::buffer::Buffers;
+use super::headers;
 use super::request::place;
 use super::response_error::ResponseError;
 
@@ -102,9 +103,12 @@ fn head(
         response.extensions_mut().insert(reason);
     }
     let ends = framing.ends(method, status, is_newest)?;
-    let is_at_rest = ends == BodyEnd::AtOnce && !framing.announces_body();
-    let stays_open =
-        framing.stays_open && (is_at_rest || matches!(ends, BodyEnd::After(_) | BodyEnd::ByChunks));
+    let has_end = match ends {
+        BodyEnd::AtOnce => !headers::may_trail(method, status, response.headers()),
+        BodyEnd::After(_) | BodyEnd::ByChunks => true,
+        BodyEnd::WithConnection => false,
+    };
+    let stays_open = framing.stays_open && has_end;
     Ok(Head { response, ends, stays_open })
 }
 
@@ -148,13 +152,8 @@ impl ResponseFraming {
         Ok(())
     }
 
-    /// The headers announce a body, which an app may send even where none belongs.
-    fn announces_body(&self) -> bool {
-        self.codings > 0 || self.length.is_some_and(|length| length > 0)
-    }
-
     fn ends(&self, method: &Method, status: StatusCode, is_newest: bool) -> Result<BodyEnd, ResponseError> {
-        if method == Method::HEAD || matches!(status.as_u16(), 100..=199 | 204 | 304) {
+        if headers::has_no_body(method, status) {
             return Ok(BodyEnd::AtOnce);
         }
         match (self.codings, self.length) {

@@ -1,4 +1,4 @@
-//! The fast path of HTTP/1: ordinary requests are read, forwarded and answered here, without hyper.
+//! One connection on the fast path of HTTP/1: ordinary requests are read and answered without hyper.
 //!
 //! Its rules are those of `phases`, which both paths share; only the parsing and writing of heads and bodies
 //! exists twice. Unusual requests take the slow path, from their first byte on, together with the rest of their

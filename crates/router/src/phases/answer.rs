@@ -1,4 +1,4 @@
-//! Phase 6: what the router adds to an answer: HSTS, Referrer-Policy, request ids, compression.
+//! Phase 7: what the router adds to an answer: HSTS, Referrer-Policy, request ids, compression.
 
 mod accepted;
 

@@ -1,4 +1,4 @@
-//! Between phases 2 and 3: HTTP-01 challenges of certificate authorities (RFC 8555 section 8.3). They are answered
+//! Phase 3: HTTP-01 challenges of certificate authorities (RFC 8555 section 8.3). They are answered
 //! before the app's access rules; an unknown token is left to the app.
 
 use domain::challenges::answer;

@@ -1,4 +1,4 @@
-//! Phase 5: to a backend and back.
+//! Phase 6: to a backend and back.
 //!
 //! While the route wants replicas and none is ready, the request waits, bounded in time and number. It
 //! is tried again elsewhere when nothing of it was sent; GET and HEAD also when a reused connection

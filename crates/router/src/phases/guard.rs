@@ -1,4 +1,4 @@
-//! Phase 3: may the request pass? Whitelist, HTTPS, maintenance, size.
+//! Phase 4: may the request pass? Whitelist, HTTPS, maintenance, size.
 
 use http::{Method, StatusCode, Version, header};
 use hyper::Request;

@@ -1,4 +1,4 @@
-//! Phase 4: not too often, and not too many at once.
+//! Phase 5: not too often, and not too many at once.
 
 use std::time::Duration;
 

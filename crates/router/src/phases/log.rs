@@ -1,4 +1,4 @@
-//! Phase 7: what came of the request, for the metrics, the operator's log, and the app's own where it asked for that.
+//! Phase 8: what came of the request, for the metrics, the operator's log, and the app's own where it asked for that.
 
 use std::net::IpAddr;
 use std::time::Instant;

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use domain::routing::Backend;
-use http::{Method, StatusCode, header};
+use http::StatusCode;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 
 use super::{ANSWER_HEAD_BYTES_MAX, AttemptError, copy, is_safe, lost};
 use crate::body::ProxyBody;
-use crate::http1::HEADERS_MAX;
 use crate::http1::response_error::ResponseError;
+use crate::http1::{HEADERS_MAX, headers};
 use crate::state::WorkerState;
 use crate::table::site::Site;
 use crate::upstream::pool::Sender;
@@ -42,12 +42,12 @@ pub(super) async fn attempt(
 
     let again = (reused && is_safe(&request)).then(|| copy(&request));
     let failed = request.body().failed();
-    let is_head = request.method() == Method::HEAD;
+    let method = request.method().clone();
     let answer = tokio::time::timeout(site.rules.timeout, sender.try_send_request(request)).await;
     match answer {
         Err(_) => Err(AttemptError::Lost(ResponseError::Late.into())),
         Ok(Ok(response)) => {
-            if is_shared && !may_trail(is_head, &response) {
+            if is_shared && !headers::may_trail(&method, response.status(), response.headers()) {
                 give_back(shared, host, backend, sender, response.status());
             }
             Ok(response)
@@ -85,17 +85,6 @@ async fn connect(
         let _ = connection.with_upgrades().await;
     });
     Ok(sender)
-}
-
-/// Returns true for a response without a body whose headers announce one (RFC 9110 section 6.4.1). An app may send
-/// that body all the same, and the next request on the connection would take it for its response.
-fn may_trail(is_head: bool, response: &Response<Incoming>) -> bool {
-    let has_no_body =
-        is_head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let headers = response.headers();
-    let is_announced = headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
-    has_no_body && is_announced
 }
 
 /// Puts the connection back into the pool once the answer's body has been read.
