@@ -1,17 +1,20 @@
 //! Sticky sessions: a cookie identifies the replica that answered a client before, by a hash that does not reveal
 //! the replica's name. If that replica is gone, another one answers and the cookie changes.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
 use http::header::{self, HeaderMap, HeaderValue};
 
 const COOKIE: &str = "deis-route";
 
-/// The mark of a backend: the same in every router.
+/// The mark of a backend: the same in every router and every release of it.
 pub(crate) fn mark(backend_key: &str) -> String {
-    let mut hasher = DefaultHasher::new();
-    backend_key.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    format!("{:016x}", fnv_1a(backend_key.as_bytes()))
+}
+
+/// FNV-1a of 64 bits (draft-eastlake-fnv). The hasher of the standard library may change with the compiler.
+fn fnv_1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// The replica's hash in a client's cookie.
@@ -41,5 +44,13 @@ mod tests {
         assert_eq!(wanted(&headers), Some(mark("container")));
         assert_ne!(mark("container"), mark("other"));
         assert!(!mark("container").contains("container"));
+    }
+    #[test]
+    fn marks_are_the_same_in_all_releases_of_the_router() {
+        // Test vectors of FNV-1a.
+        assert_eq!([fnv_1a(b""), fnv_1a(b"foobar")], [0xcbf2_9ce4_8422_2325, 0x8594_4171_f739_67e8]);
+
+        assert_eq!(mark("a"), "af63dc4c8601ec8c");
+        assert_eq!(mark("0f1e2d3c@2"), "a730e902b3a2129f");
     }
 }
