@@ -35,6 +35,9 @@ pub(crate) struct WorkerMetrics {
     pub(crate) number: usize,
     /// Open client connections.
     pub(crate) connections: Counter,
+    /// Requests that each path has served.
+    pub(crate) on_fast_path: Counter,
+    pub(crate) on_slow_path: Counter,
     /// Requests that mean no app: unknown hosts, malformed heads.
     pub(crate) nobody: Arc<AppMetrics>,
     others: Arc<AppMetrics>,

@@ -61,6 +61,7 @@ async fn answered(
     mut request: Request<Incoming>,
 ) -> Response<ProxyBody> {
     let is_http1 = request.version() < Version::HTTP_2;
+    shared.metrics.on_slow_path.add(1);
     let (AdmittedRequest { table, caller, entry, context }, verdict) = admit(shared, client, &mut request);
     let mut access = None;
     let (site, answer) = match verdict {

@@ -133,6 +133,8 @@ pub(crate) struct LogEntry {
     status: u16,
     bytes: u64,
     fault: Option<Cow<'static, str>>,
+    /// The answer's body has begun and not ended.
+    is_partial: bool,
 }
 
 impl LogEntry {
@@ -158,6 +160,7 @@ impl LogEntry {
             status: VISITOR_LEFT,
             bytes: 0,
             fault: Some("the visitor left before the answer".into()),
+            is_partial: false,
         }))
     }
 
@@ -174,6 +177,16 @@ impl LogEntry {
         self.fault = error.map(|error| Cow::Owned(error.to_string()));
     }
 
+    /// Notes that a body follows. The client has left if the entry ends before `ended`, `broke_off` or `untaken`.
+    pub(crate) fn begins_body(&mut self) {
+        self.is_partial = true;
+    }
+
+    /// Notes that the answer's body is whole.
+    pub(crate) fn ended(&mut self) {
+        self.is_partial = false;
+    }
+
     /// Notes more of the answer's body.
     pub(crate) fn sent(&mut self, bytes: u64) {
         self.bytes += bytes;
@@ -181,18 +194,14 @@ impl LogEntry {
 
     /// Notes that the answer's body broke off.
     pub(crate) fn broke_off(&mut self) {
+        self.is_partial = false;
         self.fault = Some("the answer broke off".into());
     }
 
     /// Notes that the client is connected and does not take the answer.
     pub(crate) fn untaken(&mut self) {
+        self.is_partial = false;
         self.fault = Some("the visitor did not take the answer".into());
-    }
-
-    /// Notes that nobody took the rest of the answer's body.
-    pub(crate) fn left_behind(&mut self) {
-        self.status = VISITOR_LEFT;
-        self.fault = Some("the visitor left before the end of the answer".into());
     }
 
     fn write(&self, line: &mut String) {
@@ -224,6 +233,10 @@ impl LogEntry {
 
 impl Drop for LogEntry {
     fn drop(&mut self) {
+        if self.is_partial {
+            self.status = VISITOR_LEFT;
+            self.fault = Some("the visitor left before the end of the answer".into());
+        }
         if let RouteOwner::App(app) = &self.route.owner {
             self.log.add(app, |line| self.write(line));
         }

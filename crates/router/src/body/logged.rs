@@ -15,13 +15,13 @@ pub(crate) struct LoggedBody {
     entry: Box<LogEntry>,
     /// Bytes that still come, where that is known.
     left: Option<u64>,
-    has_ended: bool,
 }
 
 impl LoggedBody {
-    pub(crate) fn new(body: ProxyBody, access: Box<LogEntry>) -> Self {
+    pub(crate) fn new(body: ProxyBody, mut access: Box<LogEntry>) -> Self {
+        access.begins_body();
         let left = body.size_hint().exact();
-        Self { body, entry: access, left, has_ended: false }
+        Self { body, entry: access, left }
     }
 
     pub(crate) fn poll_frame(
@@ -34,12 +34,13 @@ impl LoggedBody {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.entry.sent(bytes);
                 self.left = self.left.map(|left| left.saturating_sub(bytes));
+                if frame.is_trailers() {
+                    // Nothing follows, and hyper asks for nothing more.
+                    self.entry.ended();
+                }
             }
-            Poll::Ready(Some(Err(_))) => {
-                self.has_ended = true;
-                self.entry.broke_off();
-            }
-            Poll::Ready(None) => self.has_ended = true,
+            Poll::Ready(Some(Err(_))) => self.entry.broke_off(),
+            Poll::Ready(None) => self.entry.ended(),
             Poll::Pending => {}
         }
         polled
@@ -47,7 +48,6 @@ impl LoggedBody {
 
     /// Records that the client is connected and does not take the response.
     pub(crate) fn untaken(&mut self) {
-        self.has_ended = true;
         self.entry.untaken();
     }
 
@@ -64,9 +64,9 @@ impl LoggedBody {
 impl Drop for LoggedBody {
     fn drop(&mut self) {
         // A text of the router's own is not asked for in answers to HEAD.
-        let is_whole = self.has_ended || self.left == Some(0) || self.body.is_end_stream();
-        if !is_whole && !matches!(self.body, ProxyBody::Text(_)) {
-            self.entry.left_behind();
+        let is_text = matches!(self.body, ProxyBody::Text(_));
+        if is_text || self.left == Some(0) || self.body.is_end_stream() {
+            self.entry.ended();
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use domain::AppName;
 use domain::routing::RouteOwner;
 
-use super::{AppMetrics, BUCKETS_MS, ReleaseSum, WorkerMetrics};
+use super::{AppMetrics, BUCKETS_MS, Counter, ReleaseSum, WorkerMetrics};
 
 /// Labels of what belongs to no app with counters of its own; no app can have such names.
 const NOBODY: &str = "-";
@@ -75,7 +75,17 @@ pub(super) fn text(
     let name = "workflow_router_connections";
     head(&mut text, name, "gauge", "Open connections of visitors.");
     push(&mut text, format_args!("{name} {connections}"));
+    by_path(&mut text, workers);
     text
+}
+
+fn by_path(text: &mut String, workers: &[Arc<WorkerMetrics>]) {
+    let name = "workflow_router_path_requests_total";
+    head(text, name, "counter", "Requests by the path that they took through the router.");
+    let sum = |of: fn(&WorkerMetrics) -> &Counter| workers.iter().map(|it| of(it).get()).sum::<u64>();
+    for (path, count) in [("fast", sum(|it| &it.on_fast_path)), ("slow", sum(|it| &it.on_slow_path))] {
+        push(text, format_args!("{name}{{path=\"{path}\"}} {count}"));
+    }
 }
 
 fn by_release(text: &mut String, releases: &BTreeMap<(AppName, u64), ReleaseSum>) {

@@ -1,4 +1,4 @@
-//! All phases of an ordinary request on the fast path (`fast`), where hyper has no part.
+//! All phases of an ordinary request on the fast path, where hyper has no part.
 
 mod relay;
 
@@ -17,6 +17,7 @@ use self::relay::{CutBy, Relay};
 use super::caller::RequestOrigin;
 use super::forward::{self, ANSWER_HEAD_BYTES_MAX, AttemptError, UpstreamResponse};
 use super::{AdmitResult, AdmittedRequest, Refusal, answer, limits, log};
+use crate::access_log::app_log::LogEntry;
 use crate::body::compress::Encoder;
 use crate::http1::REQUEST_BYTES_MAX;
 use crate::http1::buffered_stream::{BufferedStream, DeadlineTimer, WaitError, after};
@@ -62,7 +63,12 @@ where
         return RequestOutcome::SlowPath;
     }
     let (method, version) = (request.method().clone(), request.version());
-    let mut exchange = Exchange { shared, shutdown, client_stream: visitor, timer, method, version, is_last };
+    shared.metrics.on_fast_path.add(1);
+    let found = verdict.as_ref().map_or_else(|(found, _)| found.as_ref(), Some);
+    let access = found
+        .and_then(|(site, host)| admitted.context.access(shared, site, host, &admitted.caller, &request));
+    let mut exchange =
+        Exchange { shared, shutdown, client_stream: visitor, timer, method, version, is_last, access };
     let (site, host) = match verdict {
         Ok(found) => found,
         Err((found, refusal)) => {
@@ -90,7 +96,7 @@ where
     }
 }
 
-/// Malformed requests are rare, and so are requests whose app has an access log.
+/// Malformed requests are rare.
 fn needs_slow_path(verdict: &AdmitResult, request: &Request<()>) -> bool {
     match verdict {
         Ok((site, _)) => {
@@ -118,13 +124,13 @@ fn is_known(site: &Site) -> bool {
         limits: _,
         gzip: _,
         zstd: _,
+        access_log: _,
         // Asked of each request, for it depends on where its path goes.
         protocol: _,
-        // Only the slow path knows these.
+        // Only the slow path knows this.
         proxy_header,
-        access_log,
     } = &site.rules;
-    proxy_header.is_none() && !access_log
+    proxy_header.is_none()
 }
 
 /// Returns true if the app's length is passed on to the client.
@@ -146,6 +152,8 @@ struct Exchange<'a, S> {
     version: Version,
     /// The client wants no further response.
     is_last: bool,
+    /// Line of the request in the app's log, written when it is dropped, if the app asked for that.
+    access: Option<Box<LogEntry>>,
 }
 
 type ResponseParts = (Head, BufferedStream<Upstream>);
@@ -226,6 +234,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
             if encoder.is_some() { BodyFraming::Chunks } else { write::framing(ends, self.version) };
         let is_last = self.is_last_now() || framing == BodyFraming::Close;
         entry.end(self.shared, Some(&site), response.status());
+        if let Some(access) = &mut self.access {
+            access.answered(response.status(), Some(guard.under_way().release()), None);
+            access.begins_body();
+        }
 
         let mut head = self.shared.buffers.head();
         write::response(&response, self.version, framing, is_last, &mut head);
@@ -234,14 +246,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
         let (visitor, timer) = (&mut *self.client_stream, &mut *self.timer);
         let settings = &self.shared.settings;
         let (stall_max, pace) = (silence_max.min(settings.send_timeout), Pace::new(settings.send_rate));
-        let mut relay = Relay { client: visitor, app: &mut app, timer, silence_max, stall_max, pace, bytes };
+        let entry = self.access.as_deref_mut();
+        let mut relay =
+            Relay { client: visitor, app: &mut app, timer, silence_max, stall_max, pace, bytes, entry };
         let carried = match encoder {
             Some((_, encoder)) => relay.compress(&mut head, ends, encoder).await,
             None => relay.carry(&mut head, ends, framing).await,
         };
         self.shared.buffers.give_back_head(head);
         if let Err(cut) = carried {
-            if cut != CutBy::Visitor {
+            if matches!(cut, CutBy::App | CutBy::Router) {
                 guard.under_way().lost();
             }
             return RequestOutcome::Abort;
@@ -266,6 +280,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
         admitted.entry.end(self.shared, site, response.status());
         response.headers_mut().insert(header::CONTENT_LENGTH, text.len().into());
         let body = if self.method == Method::HEAD { "" } else { text.as_str() };
+        if let Some(access) = &mut self.access {
+            access.answered(response.status(), None, response.extensions().get::<ResponseError>().copied());
+            access.sent(body.len() as u64);
+        }
         let mut head = self.shared.buffers.head();
         write::response(&response, self.version, BodyFraming::Declared, is_last, &mut head);
         let until = after(self.shared.settings.head_timeout);

@@ -1,12 +1,13 @@
 //! Lines in apps' logs: requests, and releases that have left.
 
+use std::io::{Read as _, Write as _};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
 use domain::routing::Route;
 
 use crate::app::App;
-use crate::visitor::Visitor;
+use crate::visitor::{Visitor, tcp};
 use crate::world::{World, route};
 
 /// The route of `blog` to these releases.
@@ -46,6 +47,50 @@ fn requests_of_an_app_that_asks_for_it_are_told_in_its_log() {
     );
     assert!(after.ends_with("ms status=200 bytes=4 protocol=http"), "{line}");
     assert!(world.log("silent", 0).is_empty());
+    // The log costs an app nothing of the fast path.
+    world.wait_for_metric("path_requests_total{path=\"fast\"} 2");
+    world.wait_for_metric("path_requests_total{path=\"slow\"} 0");
+}
+
+#[test]
+fn the_bytes_of_a_compressed_answer_are_those_that_went_out_on_both_ways() {
+    for is_fast in [true, false] {
+        let world = World::start_with(|settings| settings.fast_path = is_fast);
+        let app = App::start("blog", |request| {
+            let text = "words ".repeat(1_000);
+            request.send(&format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6000\r\n\r\n{text}"
+            ));
+            true
+        });
+        world.serve(vec![told(blog(&[(&app, 5)]))]);
+        let mut stream = tcp(world.address);
+        let request =
+            "GET / HTTP/1.1\r\nHost: blog.test\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("it is read");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an end");
+
+        let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head") + 4;
+        assert!(String::from_utf8_lossy(&answer[..head]).contains("content-encoding: gzip"));
+        let bytes = chunks(&answer[head..]);
+        assert!(bytes < 1_000 && world.log("blog", 1)[0].contains(&format!(" status=200 bytes={bytes} ")));
+    }
+}
+
+/// Bytes of a body in chunks, without their framing.
+fn chunks(mut body: &[u8]) -> usize {
+    let mut bytes = 0;
+    loop {
+        let end = body.windows(2).position(|pair| pair == b"\r\n").expect("a size");
+        let size = std::str::from_utf8(&body[..end]).expect("digits");
+        let size = usize::from_str_radix(size, 16).expect("a number");
+        if size == 0 {
+            return bytes;
+        }
+        bytes += size;
+        body = &body[end + 2 + size + 2..];
+    }
 }
 
 #[test]

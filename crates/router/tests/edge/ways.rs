@@ -202,7 +202,9 @@ impl Way {
             settings.workers = 1;
         });
         let (app, seen) = app();
-        world.serve(vec![route("echo", &[&app])]);
+        let mut route = route("echo", &[&app]);
+        route.rules.access_log = Some(true);
+        world.serve(vec![route]);
         Self { world, seen }
     }
 
@@ -330,5 +332,42 @@ fn both_ways_say_the_same_to_visitors_and_apps() {
 
         let (by_fast, by_slow) = same.unwrap_or_else(both);
         assert_eq!(by_fast, by_slow, "case {case}: {:?}", String::from_utf8_lossy(&bytes));
+    }
+}
+
+/// A line of the log without the time that the request took, which differs.
+fn without_time(line: &str) -> String {
+    let (before, after) = line.split_once(" service=").expect("it took some time");
+    format!("{before} {}", after.split_once(' ').expect("a status behind it").1)
+}
+
+#[test]
+fn both_ways_say_the_same_in_the_log_of_the_app() {
+    let requests: Vec<String> = (0..ANSWERS.len())
+        .flat_map(|answer| {
+            ["GET", "HEAD"].map(|method| {
+                format!("{method} /{answer}?a=b HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n")
+            })
+        })
+        .collect();
+
+    let [fast, slow] = [true, false].map(|is_fast| {
+        let way = Way::start(is_fast);
+        for request in &requests {
+            let mut stream = tcp(way.world.address);
+            stream.write_all(request.as_bytes()).expect("it is read");
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+        let mut lines: Vec<_> =
+            way.world.log("echo", requests.len()).iter().map(|line| without_time(line)).collect();
+        lines.sort();
+        let path = if is_fast { "fast" } else { "slow" };
+        way.world.wait_for_metric(&format!("path_requests_total{{path=\"{path}\"}} {}", requests.len()));
+        lines
+    });
+
+    assert_eq!((fast.len(), slow.len()), (requests.len(), requests.len()));
+    for (by_fast, by_slow) in fast.iter().zip(&slow) {
+        assert_eq!(by_fast, by_slow);
     }
 }

@@ -204,23 +204,23 @@ fn a_visitor_of_http_1_0_gets_no_chunks() {
     assert_eq!((header(head, "transfer-encoding"), body), (None, "hi"));
 }
 
-/// Asks an app that answers so, once on each way: with lines in its log, an app's requests go through hyper.
-fn ask_on_both_ways(answer: &str, request: &str, look: impl Fn(bool, &mut Visitor)) -> World {
+/// Asks an app that answers so, once on each way; gives the router of each.
+fn ask_on_both_ways(answer: &str, request: &str, look: impl Fn(bool, &mut Visitor)) -> [World; 2] {
     let sent = answer.to_owned();
     let app = App::start("echo", move |request| {
         request.send(&sent);
         false
     });
-    let world = World::start();
-    for is_told in [false, true] {
+    [true, false].map(|is_fast| {
+        let world = World::start_with(|settings| settings.fast_path = is_fast);
         let mut told = route("echo", &[&app]);
-        told.rules.access_log = Some(is_told);
+        told.rules.access_log = Some(true);
         world.serve(vec![told]);
         let mut visitor = Visitor::connect(&world);
         visitor.send(request);
-        look(is_told, &mut visitor);
-    }
-    world
+        look(is_fast, &mut visitor);
+        world
+    })
 }
 
 #[test]
@@ -254,13 +254,15 @@ fn an_app_that_breaks_the_rules_is_answered_for_in_the_same_words_on_both_ways()
         let words =
             if words.starts_with("the app") { words.to_owned() } else { format!("the app answered {words}") };
         let request = "POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 0\r\n\r\n";
-        let world = ask_on_both_ways(answer, request, |is_told, visitor| {
+        let worlds = ask_on_both_ways(answer, request, |is_fast, visitor| {
             let heard = visitor.answer();
-            assert_eq!((heard.status, heard.body.trim_end()), (502, words.as_str()), "{is_told}");
+            assert_eq!((heard.status, heard.body.trim_end()), (502, words.as_str()), "{is_fast}");
         });
-        let lines = world.log("echo", 1);
-        let expected = format!("deis[router]: at=error desc=\"{words}\" method=POST");
-        assert!(lines[0].starts_with(&expected), "{lines:?}");
+        for world in worlds {
+            let lines = world.log("echo", 1);
+            let expected = format!("deis[router]: at=error desc=\"{words}\" method=POST");
+            assert!(lines[0].starts_with(&expected), "{lines:?}");
+        }
     }
 }
 
@@ -273,13 +275,13 @@ fn lengths_of_answers_without_a_body_are_checked_on_both_ways() {
         ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n".to_owned(), 502, None),
         ("HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nhi".to_owned(), 204, None),
     ] {
-        ask_on_both_ways(&answer, "HEAD / HTTP/1.1\r\nHost: echo.test\r\n\r\n", |is_told, visitor| {
+        ask_on_both_ways(&answer, "HEAD / HTTP/1.1\r\nHost: echo.test\r\n\r\n", |is_fast, visitor| {
             let head = visitor.head();
 
-            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{is_told}, {answer:?}: {head}");
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{is_fast}, {answer:?}: {head}");
             let told = head.lines().filter_map(|line| line.strip_prefix("content-length: "));
             let told: Vec<_> = told.collect();
-            assert!(status == 502 || told == Vec::from_iter(length), "{is_told}, {answer:?}: {head}");
+            assert!(status == 502 || told == Vec::from_iter(length), "{is_fast}, {answer:?}: {head}");
         });
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use crate::access_log::app_log::LogEntry;
 use crate::body::compress::Encoder;
 use crate::http1::REQUEST_BYTES_MAX;
 use crate::http1::body_reader::BodyReader;
-use crate::http1::buffered_stream::{BufferedStream, DeadlineTimer, WAIT_MAX, after};
+use crate::http1::buffered_stream::{BufferedStream, DeadlineTimer, WAIT_MAX, WaitError, after};
 use crate::http1::response::BodyEnd;
 use crate::http1::write::BodyFraming;
 use crate::limits::pace::Pace;
@@ -24,6 +25,8 @@ const PIECE_BYTES_MAX: usize = 32 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CutBy {
     Visitor,
+    /// It is connected and takes nothing, or too little.
+    SlowVisitor,
     App,
     /// It could not be compressed.
     Router,
@@ -44,6 +47,8 @@ pub(crate) struct Relay<'a, S> {
     /// Least rate at which it must take a long response.
     pub(crate) pace: Pace,
     pub(crate) bytes: &'a Counter,
+    /// Line of the request in the app's log, if there is one.
+    pub(crate) entry: Option<&'a mut LogEntry>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
@@ -54,10 +59,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         ends: BodyEnd,
         framing: BodyFraming,
     ) -> Result<(), CutBy> {
-        match ends {
+        let carried = match ends {
             BodyEnd::AtOnce => self.send(head).await,
             BodyEnd::After(length) => self.carry_length(head, length).await,
             BodyEnd::ByChunks | BodyEnd::WithConnection => self.carry_pieces(head, ends, framing).await,
+        };
+        self.note_end(carried)
+    }
+
+    fn note_end(&mut self, carried: Result<(), CutBy>) -> Result<(), CutBy> {
+        if let Some(entry) = &mut self.entry {
+            match carried {
+                Ok(()) => entry.ended(),
+                Err(CutBy::App | CutBy::Router) => entry.broke_off(),
+                Err(CutBy::SlowVisitor) => entry.untaken(),
+                // The entry says that by itself.
+                Err(CutBy::Visitor) => {}
+            }
+        }
+        carried
+    }
+
+    /// Notes that so many bytes of the body go to the client.
+    fn note_sent(&mut self, bytes: usize) {
+        if let Some(entry) = &mut self.entry {
+            entry.sent(bytes as u64);
         }
     }
 
@@ -74,7 +100,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             let is_last = left == count as u64;
             let begun = Instant::now();
             let until = begun + stall_max.min(WAIT_MAX);
-            self.client.write(self.timer, until, head, piece).await.map_err(|_| CutBy::Visitor)?;
+            if let Some(entry) = &mut self.entry {
+                entry.sent(count as u64);
+            }
+            self.client.write(self.timer, until, head, piece).await.map_err(cut_by_client)?;
             if !is_last {
                 // A client that takes everything at once costs no wait.
                 self.pace.went(count as u64, begun.elapsed());
@@ -101,10 +130,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     ) -> Result<(), CutBy> {
         let mut source = BodyReader::new(ends);
         loop {
+            let mut sent = 0;
             let taken = self.take(&mut source, |data| {
                 put(data, framing, out);
+                sent += data.len();
                 Ok(())
             });
+            self.note_sent(sent);
             if taken.is_err() {
                 // The client gets the valid part, and sees by the missing last chunk that the rest is lost.
                 if framing == BodyFraming::Chunks {
@@ -133,6 +165,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         &mut self,
         out: &mut Vec<u8>,
         ends: BodyEnd,
+        encoder: Encoder,
+    ) -> Result<(), CutBy> {
+        let carried = self.carry_compressed(out, ends, encoder).await;
+        self.note_end(carried)
+    }
+
+    async fn carry_compressed(
+        &mut self,
+        out: &mut Vec<u8>,
+        ends: BodyEnd,
         mut encoder: Encoder,
     ) -> Result<(), CutBy> {
         let mut source = BodyReader::new(ends);
@@ -147,6 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             }
             if is_dirty {
                 encoder.flush().map_err(|_| CutBy::Router)?;
+                self.note_sent(encoder.out().len());
                 put(encoder.out(), BodyFraming::Chunks, out);
                 encoder.out().clear();
             }
@@ -160,6 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             }
         }
         let rest = encoder.finish().map_err(|_| CutBy::Router)?;
+        self.note_sent(rest.len());
         put(&rest, BodyFraming::Chunks, out);
         end(BodyFraming::Chunks, out);
         self.send(out).await
@@ -183,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     async fn send(&mut self, bytes: &[u8]) -> Result<(), CutBy> {
         let begun = Instant::now();
         let until = begun + self.stall_max.min(self.pace.left()).min(WAIT_MAX);
-        self.client.write(self.timer, until, bytes, &[]).await.map_err(|_| CutBy::Visitor)?;
+        self.client.write(self.timer, until, bytes, &[]).await.map_err(cut_by_client)?;
         self.pace.went(bytes.len() as u64, begun.elapsed());
         Ok(())
     }
@@ -200,6 +244,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             visitor.poll_hangup(cx, REQUEST_BYTES_MAX).map(|()| Err(CutBy::Visitor))
         });
         came.await.unwrap_or(Err(CutBy::App))
+    }
+}
+
+fn cut_by_client((_, error): (usize, WaitError)) -> CutBy {
+    match error {
+        WaitError::Timeout => CutBy::SlowVisitor,
+        WaitError::Closed => CutBy::Visitor,
     }
 }
 
