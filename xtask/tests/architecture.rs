@@ -1,5 +1,8 @@
 //! The picture of the crates, executable: ARCHITECTURE.md says the same in words.
 
+#[path = "architecture/folders.rs"]
+mod folders;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
@@ -175,7 +178,7 @@ fn walkthroughs_name_files_that_exist_and_each_once() {
         assert!(named.len() > 3, "a walkthrough names the files of its way: {way}");
         ways += 1;
     }
-    assert_eq!(ways, 4, "push, config:set, logs and run -it");
+    assert_eq!(ways, 5, "push, config:set, a request, logs and run -it");
 }
 
 /// Names of the workspace's packages with those of their ordinary dependencies.
