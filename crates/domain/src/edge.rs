@@ -7,6 +7,7 @@ mod backend;
 mod limits;
 mod nested;
 mod read;
+mod settings;
 mod site;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use limits::{BoundRules, LimitRules, RequestBound, RequestLimits, RequestRat
 use serde::{Deserialize, Serialize};
 
 pub use read::{APP_KEYS, ROUTER_KEYS, app_rules, router_rules};
+pub use settings::{EDGE_KEYS, EdgeSettings};
 pub use site::{SiteRules, TlsVersion};
 
 use crate::networks::Network;
@@ -151,7 +153,7 @@ impl Default for Hsts {
     }
 }
 
-/// Settings of an app; `None` leaves the router's value.
+/// Settings of an app that operators have and the API has not; `None` leaves the router's value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppRules {
     pub connect_timeout: Option<Duration>,
@@ -174,5 +176,6 @@ pub struct AppRules {
     #[serde(with = "nested")]
     pub referrer_policy: Option<Option<String>>,
     pub request_start_disabled: bool,
+    /// Wins over [`EdgeSettings::access_log`].
     pub access_log: Option<bool>,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::certs::{AttachedCert, Pair};
 use crate::challenges::Challenge;
-use crate::edge::{AppRules, Protocol, RouterRules};
+use crate::edge::{AppRules, EdgeSettings, Protocol, RouterRules};
 use crate::names::{AppName, ProcessType};
 
 /// Routing of an app; the controller replaces it as a whole.
@@ -22,17 +22,10 @@ pub struct AppRouting {
     /// Domains with the moment of their claim in milliseconds since 1970; an entry without a dot
     /// means a name under the platform domain.
     pub domains: Vec<Claim>,
-    /// Answer 503 with the maintenance page.
-    pub maintenance: bool,
+    #[serde(flatten)]
+    pub edge: EdgeSettings,
     /// `false` takes the app out of the table: its hosts answer 404.
     pub routable: bool,
-    /// Logs requests in the app's log.
-    #[serde(default)]
-    pub access_log: bool,
-    /// Addresses and networks that may ask; empty means everyone.
-    pub whitelist: Vec<String>,
-    /// Answer plain HTTP with 301 to HTTPS.
-    pub https_enforced: bool,
     /// Certificates of domains for HTTPS; other hosts use the platform's certificate.
     #[serde(default)]
     pub certificates: Vec<AttachedCert>,
@@ -84,12 +77,11 @@ pub struct Route {
     pub own_hosts: Vec<String>,
     /// Custom domains.
     pub domains: Vec<Claim>,
-    pub maintenance: bool,
-    pub whitelist: Vec<String>,
-    pub https_enforced: bool,
+    #[serde(flatten)]
+    pub edge: EdgeSettings,
     /// Domains are full host names here.
     pub certificates: Vec<AttachedCert>,
-    /// Settings of the app that differ from the router's.
+    /// Settings of operators for the app that differ from the router's.
     pub rules: AppRules,
     /// Replicas that should be serving; above zero, requests wait for a first backend.
     pub wanted: u32,
@@ -107,9 +99,7 @@ impl Route {
             owner,
             own_hosts: vec![host],
             domains: Vec::new(),
-            maintenance: false,
-            whitelist: Vec::new(),
-            https_enforced: false,
+            edge: EdgeSettings::default(),
             certificates: Vec::new(),
             rules: AppRules::default(),
             wanted: 1,
@@ -174,7 +164,26 @@ mod tests {
 
         let routing: AppRouting = serde_json::from_str(old).expect("an older record");
 
-        assert!(routing.https_enforced && routing.certificates.is_empty() && routing.services.is_empty());
-        assert!(!routing.access_log);
+        assert!(
+            routing.edge.https_enforced && routing.certificates.is_empty() && routing.services.is_empty()
+        );
+        assert!(!routing.edge.access_log);
+    }
+
+    #[test]
+    fn stored_routings_and_tables_have_the_settings_of_the_edge_beside_the_other_fields() {
+        let edge = EdgeSettings { maintenance: true, access_log: true, ..EdgeSettings::default() };
+        let owner = RouteOwner::App(AppName::parse("blog").expect("a good name"));
+        let route = Route { edge, ..Route::plain(owner, "blog.test".to_owned(), Vec::new()) };
+        let stored = serde_json::to_value(&route).expect("a record");
+        let flat = ["maintenance", "access_log", "whitelist", "https_enforced"].map(|key| &stored[key]);
+        assert_eq!(flat, [&true.into(), &true.into(), &serde_json::json!([]), &false.into()]);
+        assert_eq!(serde_json::from_value::<Route>(stored.clone()).expect("it is read back"), route);
+
+        let mut old = stored;
+        old.as_object_mut().expect("fields").remove("access_log");
+
+        let old: Route = serde_json::from_value(old).expect("an older record");
+        assert!(old.edge.maintenance && !old.edge.access_log);
     }
 }

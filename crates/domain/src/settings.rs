@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::bool_text::bool_or_null;
 use crate::branch::DeployBranch;
+use crate::edge::EdgeSettings;
 use crate::names::ProcessType;
 use crate::schema::{integer, object, required};
 use crate::structure::REPLICAS_MAX;
@@ -40,6 +41,14 @@ pub struct AppSettings {
     /// far as the builder knows it, else the first of [`crate::branch::FIRST_BRANCHES`] that is pushed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git_branch: Option<DeployBranch>,
+}
+
+impl AppSettings {
+    /// The part that the edge needs; `https_enforced` is a resource of its own.
+    pub fn edge(&self, https_enforced: bool) -> EdgeSettings {
+        let (maintenance, access_log) = (self.maintenance, self.access_log);
+        EdgeSettings { maintenance, access_log, whitelist: self.whitelist.clone(), https_enforced }
+    }
 }
 
 /// Rules by process type.

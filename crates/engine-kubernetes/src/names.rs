@@ -39,10 +39,6 @@ pub const ROUTER_PREFIX: &str = "router.deis.io/";
 /// Prefix of the routers' settings, on their Deployment.
 pub const ROUTER_RULES_PREFIX: &str = "router.deis.io/nginx.";
 pub const DOMAINS_ANNOTATION: &str = "router.deis.io/domains";
-pub const ACCESS_LOG_ANNOTATION: &str = "router.deis.io/accessLog";
-pub const MAINTENANCE_ANNOTATION: &str = "router.deis.io/maintenance";
-pub const WHITELIST_ANNOTATION: &str = "router.deis.io/whitelist";
-pub const SSL_ENFORCE_ANNOTATION: &str = "router.deis.io/ssl.enforce";
 /// `domain:certificate` pairs.
 pub const CERTIFICATES_ANNOTATION: &str = "router.deis.io/certificates";
 /// `certificate:stamp` pairs.

@@ -9,14 +9,14 @@ use domain::certs::Pair;
 use engine_docker::DockerEngine;
 use tokio::sync::watch;
 
-use crate::settings::EdgeSettings;
+use crate::settings::EdgeArguments;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Largest file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads the pair, if there is to be one, and makes sure that it can be served.
-pub fn read(settings: &EdgeSettings) -> anyhow::Result<Option<Pair>> {
+pub fn read(settings: &EdgeArguments) -> anyhow::Result<Option<Pair>> {
     let (Some(certificate), Some(key)) = (&settings.platform_cert, &settings.platform_key) else {
         return Ok(None);
     };
@@ -29,7 +29,7 @@ pub fn read(settings: &EdgeSettings) -> anyhow::Result<Option<Pair>> {
 }
 
 /// Reloads a changed pair, until the platform stops. After unreadable files the current pair stays.
-pub async fn follow(settings: EdgeSettings, engine: DockerEngine, mut stopping: watch::Receiver<bool>) {
+pub async fn follow(settings: EdgeArguments, engine: DockerEngine, mut stopping: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
@@ -64,7 +64,7 @@ mod tests {
             std::fs::write(&path, text).expect("written");
             path
         };
-        let settings = |certificate, key| EdgeSettings {
+        let settings = |certificate, key| EdgeArguments {
             https_listen: OptionalListen(None),
             platform_cert: Some(certificate),
             platform_key: Some(key),

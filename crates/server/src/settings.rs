@@ -30,7 +30,7 @@ pub use cluster::{ClusterSettings, Namespaces};
 pub use connections::ConnectionSettings;
 pub use deploys::DeployRules;
 pub use domain_proofs::DomainProofSettings;
-pub use edge::{EdgeSettings, OptionalListen};
+pub use edge::{EdgeArguments, OptionalListen};
 pub use ldap::LdapSettings;
 pub use lines::{LinesSettings, OptionalLines};
 pub use outbound::OutboundSettings;
@@ -135,7 +135,7 @@ pub struct UpSettings {
     pub build: BuildSettings,
 
     #[command(flatten)]
-    pub edge: EdgeSettings,
+    pub edge: EdgeArguments,
 
     #[command(flatten)]
     pub connections: ConnectionSettings,

@@ -4,7 +4,6 @@ use std::sync::PoisonError;
 
 use domain::AppName;
 use domain::routing::{AppRouting, Claim, PathService};
-use domain::settings::AppSettings;
 use domain::structure::{Structure, nobody_serves, routing_target};
 use engine::EngineError;
 use store::{DomainRecord, PageRange, ServiceRecord, StoreError};
@@ -73,8 +72,7 @@ pub(super) async fn route(
     structure: &Structure,
 ) -> Result<AppRouting, StoreError> {
     let domains = controller.store.domains(app, PageRange::ALL).await?.rows;
-    let AppSettings { maintenance, routable, access_log, whitelist, autoscale: _, label: _, git_branch: _ } =
-        controller.store.settings(app).await?.settings;
+    let settings = controller.store.settings(app).await?.settings;
     let tls = controller.store.tls(app).await?;
     let certificates = controller.store.attached_certs(app).await?;
     let challenges = controller.store.challenges(app).await?;
@@ -85,11 +83,8 @@ pub(super) async fn route(
         app: app.clone(),
         target: routing_target(structure),
         domains: domains.iter().map(claim).collect(),
-        maintenance,
-        routable,
-        access_log,
-        whitelist,
-        https_enforced: tls.https_enforced.unwrap_or(false),
+        edge: settings.edge(tls.https_enforced.unwrap_or(false)),
+        routable: settings.routable,
         certificates,
         services,
         challenges,

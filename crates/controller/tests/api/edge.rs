@@ -46,17 +46,17 @@ fn settings() -> Vec<Setting> {
         Setting {
             key: "maintenance",
             calls: vec![("/v2/apps/blog/settings/", json!({ "maintenance": true }).to_string())],
-            seen: |route| route.maintenance,
+            seen: |route| route.edge.maintenance,
         },
         Setting {
             key: "whitelist",
             calls: vec![("/v2/apps/blog/whitelist/", json!({ "addresses": ["10.0.0.0/8"] }).to_string())],
-            seen: |route| route.whitelist == ["10.0.0.0/8"],
+            seen: |route| route.edge.whitelist == ["10.0.0.0/8"],
         },
         Setting {
             key: "ssl.enforce",
             calls: vec![("/v2/apps/blog/tls/", json!({ "https_enforced": true }).to_string())],
-            seen: |route| route.https_enforced,
+            seen: |route| route.edge.https_enforced,
         },
     ]
 }

@@ -87,7 +87,7 @@ async fn routers_learn_at_once_that_an_app_wants_its_requests_told() {
     for (body, wanted) in [(r#"{"access_log":true}"#, true), (r#"{"access_log":"off"}"#, false)] {
         let answer = world.post(SETTINGS, body).await;
         assert_eq!((answer.status, &answer.json()["access_log"]), (201, &json!(wanted)), "{body}");
-        assert_eq!(world.platform.routing("blog").access_log, wanted, "{body}");
+        assert_eq!(world.platform.routing("blog").edge.access_log, wanted, "{body}");
     }
 }
 
@@ -103,7 +103,7 @@ async fn routers_learn_of_maintenance_routability_and_whitelist_at_once() {
     ] {
         assert_eq!(world.post(SETTINGS, body).await.status, 201, "{body}");
         let routing = world.platform.routing("blog");
-        assert_eq!((routing.maintenance, routing.routable, routing.whitelist), seen, "{body}");
+        assert_eq!((routing.edge.maintenance, routing.routable, routing.edge.whitelist), seen, "{body}");
     }
 }
 

@@ -23,9 +23,9 @@ async fn https_is_left_open_until_it_is_set_and_routers_learn_of_it() {
         (&enforced.json()["owner"], &enforced.json()["https_enforced"]),
         (&"bob".into(), &true.into())
     );
-    assert!(world.platform.routing("blog").https_enforced);
+    assert!(world.platform.routing("blog").edge.https_enforced);
     assert_eq!(world.post(TLS, r#"{"https_enforced":"false"}"#).await.status, 201);
-    assert!(!world.platform.routing("blog").https_enforced);
+    assert!(!world.platform.routing("blog").edge.https_enforced);
     assert_eq!(world.get(TLS).await.json()["https_enforced"], false);
 }
 

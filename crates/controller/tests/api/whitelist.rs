@@ -21,13 +21,13 @@ async fn addresses_are_added_listed_and_removed_and_routers_learn_of_it() {
 
     assert_eq!(first.both(), (201, r#"{"addresses":["10.0.0.1","10.1.2.3/8"]}"#));
     assert_eq!(more.both(), (201, r#"{"addresses":["10.0.0.1","10.1.2.3/8","fd00::/8"]}"#));
-    assert_eq!(world.platform.routing("blog").whitelist.len(), 3);
+    assert_eq!(world.platform.routing("blog").edge.whitelist.len(), 3);
 
     let gone = r#"{"addresses":["10.0.0.1","fd00::/8"]}"#;
     let removed = world.platform.delete_with(WHITELIST, &world.alice, gone).await;
     assert_eq!(removed.both(), (204, ""));
     assert_eq!(listed(&world).await, json!(["10.1.2.3/8"]));
-    assert_eq!(world.platform.routing("blog").whitelist, ["10.1.2.3/8"]);
+    assert_eq!(world.platform.routing("blog").edge.whitelist, ["10.1.2.3/8"]);
     assert_eq!(world.get("/v2/apps/blog/settings/").await.json()["whitelist"], json!(["10.1.2.3/8"]));
 }
 

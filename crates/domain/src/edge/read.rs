@@ -1,6 +1,7 @@
 //! Reads the settings of routers and apps from annotations.
 
 use super::limits::limit_rules;
+use super::settings::ACCESS_LOG;
 use super::{AppRules, Protocol, ProxyHeader, RouterRules, TlsVersion};
 use crate::AppName;
 use crate::annotations::{AnnotationReader, Annotations};
@@ -33,7 +34,7 @@ pub const ROUTER_KEYS: [&str; 33] = [
     "requestStartHeader",
     "http2Enabled",
     "referrerPolicy",
-    "accessLog",
+    ACCESS_LOG,
     "ssl.enforce",
     "ssl.protocols",
     "ssl.hsts.enabled",
@@ -68,7 +69,7 @@ pub const APP_KEYS: [&str; 22] = [
     "ssl.hsts.preload",
     "referrerPolicy",
     "disableRequestStartHeader",
-    "accessLog",
+    ACCESS_LOG,
 ];
 
 const REFERRER_POLICIES: [&str; 8] = [
@@ -108,7 +109,7 @@ pub fn router_rules(texts: &Annotations, prefix: &str) -> (RouterRules, Vec<Stri
     set(&mut rules.request_start, reading.switch("requestStartHeader"));
     set(&mut rules.http2, reading.switch("http2Enabled"));
     rules.referrer_policy = referrer_policy(reading).flatten();
-    set(&mut rules.access_log, reading.switch("accessLog"));
+    set(&mut rules.access_log, reading.switch(ACCESS_LOG));
     set(&mut rules.https_enforced, reading.switch("ssl.enforce"));
     set(&mut rules.tls_minimum, reading.read("ssl.protocols", "TLSv1.2 TLSv1.3 or TLSv1.3", minimum));
     set(&mut rules.hsts.enabled, reading.switch("ssl.hsts.enabled"));
@@ -142,7 +143,7 @@ pub fn app_rules(reader: &mut AnnotationReader<'_>) -> AppRules {
         hsts_preload: reader.switch("ssl.hsts.preload"),
         referrer_policy: referrer_policy(reader),
         request_start_disabled: reader.switch("disableRequestStartHeader").unwrap_or(false),
-        access_log: reader.switch("accessLog"),
+        access_log: reader.switch(ACCESS_LOG),
     }
 }
 

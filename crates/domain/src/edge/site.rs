@@ -51,7 +51,7 @@ impl SiteRules {
     /// Merges the settings of the router and of a route. The route's own win, but cannot turn off HTTPS that the
     /// router enforces.
     pub fn of(router: &RouterRules, route: &Route) -> Self {
-        let app = &route.rules;
+        let (app, edge) = (&route.rules, &route.edge);
         let hsts = Hsts {
             enabled: app.hsts.unwrap_or(router.hsts.enabled),
             seconds: app.hsts_seconds.unwrap_or(router.hsts.seconds),
@@ -59,9 +59,9 @@ impl SiteRules {
             preload: app.hsts_preload.unwrap_or(router.hsts.preload),
         };
         Self {
-            whitelist: whitelist(router, &route.whitelist),
+            whitelist: whitelist(router, &edge.whitelist),
             // A browser that has seen HSTS uses only HTTPS: plain HTTP must not be served.
-            https_enforced: route.https_enforced || router.https_enforced || hsts.enabled,
+            https_enforced: edge.https_enforced || router.https_enforced || hsts.enabled,
             hsts: hsts.enabled.then(|| hsts_value(&hsts)),
             connect_timeout: app.connect_timeout,
             timeout: app.timeout.unwrap_or(router.timeout),
@@ -75,7 +75,7 @@ impl SiteRules {
             sticky: app.sticky.unwrap_or(router.sticky),
             referrer_policy: app.referrer_policy.clone().unwrap_or_else(|| router.referrer_policy.clone()),
             request_start: router.request_start && !app.request_start_disabled,
-            access_log: app.access_log.unwrap_or(router.access_log),
+            access_log: app.access_log.unwrap_or(edge.access_log || router.access_log),
         }
     }
 }
@@ -102,13 +102,14 @@ fn hsts_value(hsts: &Hsts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::AppRules;
+    use crate::edge::{AppRules, EdgeSettings};
     use crate::routing::RouteOwner;
 
     fn route(rules: AppRules, whitelist: &[&str]) -> Route {
         let whitelist = whitelist.iter().map(|entry| (*entry).to_owned()).collect();
+        let edge = EdgeSettings { whitelist, ..EdgeSettings::default() };
         let owner = RouteOwner::Platform("x".to_owned());
-        Route { rules, whitelist, ..Route::plain(owner, "x.test".to_owned(), Vec::new()) }
+        Route { rules, edge, ..Route::plain(owner, "x.test".to_owned(), Vec::new()) }
     }
 
     fn shown(rules: &SiteRules) -> Option<Vec<String>> {

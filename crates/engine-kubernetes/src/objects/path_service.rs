@@ -35,6 +35,7 @@ pub fn path_service(routing: &AppRouting, service: &PathService) -> Service {
 
 #[cfg(test)]
 mod tests {
+    use domain::edge::EdgeSettings;
     use domain::{AppName, ProcessType};
 
     use super::*;
@@ -50,11 +51,8 @@ mod tests {
             app: AppName::parse("blog").expect("a good name"),
             target: Some(ProcessType::web()),
             domains: Vec::new(),
-            maintenance: false,
+            edge: EdgeSettings::default(),
             routable: true,
-            access_log: false,
-            whitelist: Vec::new(),
-            https_enforced: false,
             certificates: Vec::new(),
             challenges: Vec::new(),
             owner: None,

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use domain::ProcessType;
 use domain::annotations::AnnotationReader;
 use domain::challenges::{self, Challenge};
-use domain::edge::{APP_KEYS, AppRules, app_rules};
-use domain::networks::Network;
+use domain::edge::{APP_KEYS, AppRules, EDGE_KEYS, EdgeSettings, app_rules};
 use domain::routing::{AppRouting, Claim};
 use domain::services;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
@@ -26,11 +25,8 @@ pub fn service(routing: &AppRouting) -> Service {
         app,
         target,
         domains,
-        maintenance,
+        edge,
         routable,
-        access_log,
-        whitelist,
-        https_enforced,
         certificates,
         // Each is a Service of its own: `path_service`.
         services: _,
@@ -45,21 +41,18 @@ pub fn service(routing: &AppRouting) -> Service {
     selector.extend(target.iter().map(|target| (names::TYPE_LABEL.to_owned(), target.to_string())));
     let hosts: Vec<_> = domains.iter().map(|claim| claim.host.as_str()).collect();
     let claimed: Vec<_> = domains.iter().map(|claim| claim.since_ms.to_string()).collect();
-    let annotations = [
+    let own = [
         (names::DOMAINS_ANNOTATION, hosts.join(",")),
         (names::CLAIMED_ANNOTATION, claimed.join(",")),
-        (names::MAINTENANCE_ANNOTATION, maintenance.to_string()),
-        (names::WHITELIST_ANNOTATION, whitelist.join(",")),
-        (names::SSL_ENFORCE_ANNOTATION, https_enforced.to_string()),
         (names::CERTIFICATES_ANNOTATION, certificate::mapping(certificates)),
         (names::STAMPS_ANNOTATION, certificate::stamps(certificates)),
         (names::CHALLENGES_ANNOTATION, challenges::text(challenges)),
-        // Only where it is wanted for: otherwise it is free for others to set.
-        (names::ACCESS_LOG_ANNOTATION, if *access_log { "true".to_owned() } else { String::new() }),
     ];
-    let annotations = annotations.into_iter().filter(|(_, value)| !value.is_empty());
+    let own = own.into_iter().filter(|(_, value)| !value.is_empty());
+    let own = own.map(|(name, value)| (name.to_owned(), value));
+    let of_edge = edge.annotations().map(|(key, value)| (format!("{}{key}", names::ROUTER_PREFIX), value));
     let mut metadata = metadata(app.as_str(), labels);
-    metadata.annotations = Some(annotations.map(|(name, value)| (name.to_owned(), value)).collect());
+    metadata.annotations = Some(own.chain(of_edge).collect());
     Service { metadata, spec: Some(spec(selector)), status: None }
 }
 
@@ -89,9 +82,7 @@ pub fn target(service: &Service) -> Option<ProcessType> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceAnnotations {
     pub domains: Vec<Claim>,
-    pub maintenance: bool,
-    pub whitelist: Vec<String>,
-    pub https_enforced: bool,
+    pub edge: EdgeSettings,
     pub certificates: Vec<NamedCert>,
     pub challenges: Vec<Challenge>,
     pub rules: AppRules,
@@ -112,8 +103,7 @@ pub struct NamedCert {
 }
 
 /// Settings of a Service that are read here, beside those of [`domain::edge`].
-const KEYS: [&str; 7] =
-    ["domains", "certificates", "whitelist", "maintenance", "ssl.enforce", PROXY_DOMAIN, PROXY_LOCATIONS];
+const KEYS: [&str; 4] = ["domains", "certificates", PROXY_DOMAIN, PROXY_LOCATIONS];
 const PROXY_DOMAIN: &str = "proxyDomain";
 const PROXY_LOCATIONS: &str = "proxyLocations";
 
@@ -123,19 +113,18 @@ pub fn annotated(annotations: Option<&Labels>, claimed_ms: i64) -> ServiceAnnota
     let annotations = annotations.unwrap_or(&empty);
     let mut own = AnnotationReader::new(annotations, OWN_PREFIX);
     let mut reader = AnnotationReader::new(annotations, names::ROUTER_PREFIX);
+    let rules = app_rules(&mut reader);
     let mut read = ServiceAnnotations {
         domains: domains(&mut reader, &own, claimed_ms),
-        maintenance: reader.switch("maintenance").unwrap_or(false),
-        whitelist: whitelist(&mut reader),
-        https_enforced: reader.switch("ssl.enforce").unwrap_or(false),
+        edge: EdgeSettings::read(&mut reader, &rules),
         certificates: certificates(&mut reader, &own),
         challenges: own.list("challenges").into_iter().filter_map(challenges::read).collect(),
-        rules: app_rules(&mut reader),
+        rules,
         located: located(&mut reader),
         wanted: own.number("wanted"),
         wrong: Vec::new(),
     };
-    reader.complain_of_others(&[&KEYS[..], &APP_KEYS].concat());
+    reader.complain_of_others(&[&KEYS[..], &EDGE_KEYS, &APP_KEYS].concat());
     read.wrong = own.into_wrong();
     read.wrong.extend(reader.into_wrong());
     read
@@ -153,16 +142,6 @@ fn domains(reader: &mut AnnotationReader<'_>, own: &AnnotationReader<'_>, claime
         reader.complain("domains", format!("`{}` is no host name", claim.host));
     }
     good
-}
-
-fn whitelist(reader: &mut AnnotationReader<'_>) -> Vec<String> {
-    let networks = reader.networks("whitelist").unwrap_or_default();
-    // An empty list lets everyone in, which nobody wrote down.
-    if networks.is_empty() && reader.text("whitelist").is_some() {
-        return vec!["255.255.255.255/32".to_owned()];
-    }
-    let is_good = |entry: &&str| Network::parse(entry).is_some();
-    reader.list("whitelist").into_iter().filter(is_good).map(str::to_owned).collect()
 }
 
 fn certificates(reader: &mut AnnotationReader<'_>, own: &AnnotationReader<'_>) -> Vec<NamedCert> {
@@ -219,11 +198,13 @@ mod tests {
                 Claim { host: "blog".to_owned(), since_ms: 1 },
                 Claim { host: "*.example.com".to_owned(), since_ms: 7 },
             ],
-            maintenance: true,
+            edge: EdgeSettings {
+                maintenance: true,
+                access_log: true,
+                whitelist: vec!["10.0.0.0/8".to_owned(), "::1".to_owned()],
+                https_enforced: true,
+            },
             routable: true,
-            access_log: true,
-            whitelist: vec!["10.0.0.0/8".to_owned(), "::1".to_owned()],
-            https_enforced: true,
             certificates: vec![AttachedCert {
                 name: "foo-com".to_owned(),
                 domains: vec!["blog".to_owned(), "*.example.com".to_owned()],
@@ -243,8 +224,8 @@ mod tests {
 
         assert_eq!((target(&service), read.wrong.len()), (routing().target, 0));
         assert_eq!(read.challenges, routing().challenges);
-        assert_eq!((read.domains, read.whitelist), (routing().domains, routing().whitelist));
-        assert_eq!((read.maintenance, read.https_enforced, read.wanted), (true, true, None));
+        assert_eq!((read.domains, read.edge), (routing().domains, routing().edge));
+        assert_eq!(read.wanted, None);
         assert_eq!(read.rules.access_log, Some(true));
         let [cert] = &read.certificates[..] else { panic!("one certificate: {:?}", read.certificates) };
         assert_eq!((cert.name.as_str(), &cert.domains), ("foo-com", &routing().certificates[0].domains));
@@ -253,16 +234,15 @@ mod tests {
 
     #[test]
     fn annotations_go_with_what_they_say() {
-        let bare =
-            AppRouting { certificates: Vec::new(), whitelist: Vec::new(), access_log: false, ..routing() };
+        let bare = AppRouting { certificates: Vec::new(), edge: EdgeSettings::default(), ..routing() };
 
         let annotations = service(&bare).metadata.annotations.expect("some");
 
         for gone in [
             names::CERTIFICATES_ANNOTATION,
             names::STAMPS_ANNOTATION,
-            names::WHITELIST_ANNOTATION,
-            names::ACCESS_LOG_ANNOTATION,
+            "router.deis.io/whitelist",
+            "router.deis.io/accessLog",
         ] {
             assert!(!annotations.contains_key(gone), "{gone}");
         }
@@ -279,18 +259,18 @@ mod tests {
     #[test]
     fn each_annotation_of_the_platform_is_read() {
         type Seen = fn(&ServiceAnnotations) -> bool;
-        let rows: [(&str, &str, Seen); KEYS.len()] = [
+        let rows: [(&str, &str, Seen); KEYS.len() + EDGE_KEYS.len()] = [
             ("domains", "WWW.foo.com", |read| read.domains.iter().any(|claim| claim.host == "www.foo.com")),
             ("certificates", "www.foo.com:foo", |read| {
                 read.certificates.iter().any(|cert| cert.name == "foo" && cert.domains == ["www.foo.com"])
             }),
-            ("whitelist", "10.0.0.0/8, ::1", |read| read.whitelist == ["10.0.0.0/8", "::1"]),
-            ("maintenance", "TRUE", |read| read.maintenance),
-            ("ssl.enforce", "On", |read| read.https_enforced),
             (PROXY_DOMAIN, "Blog", |read| read.located == Some(("blog".to_owned(), "/a".to_owned()))),
             (PROXY_LOCATIONS, "/b", |read| read.located == Some(("shop".to_owned(), "/b".to_owned()))),
+            ("maintenance", "TRUE", |read| read.edge.maintenance),
+            ("whitelist", "10.0.0.0/8, ::1", |read| read.edge.whitelist == ["10.0.0.0/8", "::1"]),
+            ("ssl.enforce", "On", |read| read.edge.https_enforced),
         ];
-        assert_eq!(rows.map(|(key, _, _)| key), KEYS);
+        assert_eq!(rows.map(|(key, _, _)| key)[..], [&KEYS[..], &EDGE_KEYS].concat());
         let beside = [(PROXY_DOMAIN, "shop"), (PROXY_LOCATIONS, "/a")];
         for (key, text, seen) in rows {
             let named =
@@ -309,8 +289,8 @@ mod tests {
     fn annotations_made_by_hand_are_read_kindly_and_what_is_wrong_is_told() {
         let annotations = names::labels([
             (names::DOMAINS_ANNOTATION, " WWW.Example.com , bad host,,shop"),
-            (names::MAINTENANCE_ANNOTATION, "True"),
-            (names::SSL_ENFORCE_ANNOTATION, "sometimes"),
+            ("router.deis.io/maintenance", "True"),
+            ("router.deis.io/ssl.enforce", "sometimes"),
             (names::WANTED_ANNOTATION, "two"),
             (names::CERTIFICATES_ANNOTATION, "*.Example.com:mine, nonsense"),
             ("router.deis.io/tcpTimeout", "20m"),
@@ -324,7 +304,7 @@ mod tests {
 
         let hosts: Vec<_> = read.domains.iter().map(|claim| (claim.host.as_str(), claim.since_ms)).collect();
         assert_eq!(hosts, [("www.example.com", 5), ("shop", 5)]);
-        assert_eq!((read.maintenance, read.https_enforced, read.wanted), (true, false, None));
+        assert_eq!((read.edge.maintenance, read.edge.https_enforced, read.wanted), (true, false, None));
         let cert =
             NamedCert { name: "mine".to_owned(), domains: vec!["*.example.com".to_owned()], stamp: None };
         assert_eq!(read.certificates, [cert]);
@@ -334,10 +314,10 @@ mod tests {
 
     #[test]
     fn a_whitelist_of_nothing_but_nonsense_lets_nobody_in() {
-        let annotations = names::labels([(names::WHITELIST_ANNOTATION, "10.0.0.0/99, office")]);
+        let annotations = names::labels([("router.deis.io/whitelist", "10.0.0.0/99, office")]);
 
         let read = annotated(Some(&annotations), 0);
 
-        assert_eq!((read.whitelist.len(), read.wrong.len()), (1, 2));
+        assert_eq!((read.edge.whitelist.len(), read.wrong.len()), (1, 2));
     }
 }

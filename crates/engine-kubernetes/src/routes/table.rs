@@ -12,9 +12,9 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use super::certificates::Pairs;
-use crate::objects::service::{SERVICE_PORT, ServiceAnnotations, annotated};
+use crate::objects::service::{NamedCert, SERVICE_PORT, ServiceAnnotations, annotated};
 use crate::{KubernetesSettings, names};
-use engine::route::full_host;
+use engine::route::RouteParts;
 
 /// Label of a slice: the Service that it belongs to.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -107,9 +107,7 @@ fn route(
     let claimed_ms = service.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_millisecond());
     let ServiceAnnotations {
         domains,
-        maintenance,
-        whitelist,
-        https_enforced,
+        edge,
         certificates,
         challenges,
         mut rules,
@@ -117,45 +115,32 @@ fn route(
         wanted,
         wrong: _,
     } = annotated(service.metadata.annotations.as_ref(), claimed_ms);
+    let Owner { owner, has_own_hosts } = owner(settings, service, space, name, &domains)?;
     rules.protocol = rules.protocol.or_else(|| protocol(service));
     // An app is meant by its name also where it has given that up as a domain.
     let is_meant =
         |to: &&RoutedPath| to.domain == name || domains.iter().any(|claim| claim.host == to.domain);
     let services = located.iter().filter(is_meant).map(|to| to.route.clone()).collect();
-    let certificates = certificates.into_iter().filter_map(|cert| {
-        let pair = Arc::clone(pairs.get(&(space.to_owned(), cert.name.clone()))?);
-        let host = |domain: &String| full_host(domain, &settings.platform_domain);
-        Some(AttachedCert { name: cert.name, domains: cert.domains.iter().map(host).collect(), pair })
+    let certificates = certificates.into_iter().filter_map(|NamedCert { name, domains, stamp: _ }| {
+        let pair = Arc::clone(pairs.get(&(space.to_owned(), name.clone()))?);
+        Some(AttachedCert { name, domains, pair })
     });
     let certificates = certificates.collect();
-    let (custom, plain): (Vec<_>, Vec<_>) = domains.into_iter().partition(|claim| claim.host.contains('.'));
-    let Owner { owner, has_own_hosts } = owner(settings, service, space, name, &plain)?;
-    let full = |claim: &Claim| full_host(&claim.host, &settings.platform_domain);
-    let (own_hosts, domains) = if has_own_hosts {
-        (plain.iter().map(full).collect(), custom)
-    } else {
-        // Services of others claim names like a custom domain: no app loses its own name.
-        let claims = plain.iter().map(|claim| Claim { host: full(claim), since_ms: claim.since_ms });
-        (Vec::new(), claims.chain(custom).collect())
-    };
-    if own_hosts.is_empty() && domains.is_empty() {
-        return None;
-    }
     let wanted = wanted.unwrap_or(1);
-    Some(Route {
+    let parts = RouteParts {
         owner,
-        own_hosts,
+        has_own_hosts,
         domains,
-        maintenance,
-        whitelist,
-        https_enforced,
-        certificates,
+        edge,
         rules,
+        certificates,
+        challenges,
         wanted,
         backends,
         services,
-        challenges,
-    })
+    };
+    let has_host = !parts.domains.is_empty();
+    has_host.then(|| parts.build(&settings.platform_domain))
 }
 
 struct Owner {
@@ -169,11 +154,12 @@ fn owner(
     service: &Service,
     space: &str,
     name: &str,
-    plain: &[Claim],
+    domains: &[Claim],
 ) -> Option<Owner> {
     let labels = service.metadata.labels.as_ref();
     if space == settings.platform_namespace {
-        let part = plain.first().map_or(name, |claim| &claim.host).to_owned();
+        let mut plain = domains.iter().filter(|claim| !claim.host.contains('.'));
+        let part = plain.next().map_or(name, |claim| &claim.host).to_owned();
         return Some(Owner { owner: RouteOwner::Platform(part), has_own_hosts: true });
     }
     if let Some(app) = names::app_of(settings, space, labels).filter(|app| app.as_str() == name) {

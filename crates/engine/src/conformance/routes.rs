@@ -5,6 +5,7 @@ use std::sync::Arc;
 use domain::certs::{AttachedCert, Pair};
 use domain::challenges::Challenge;
 use domain::deployment::Workload;
+use domain::edge::EdgeSettings;
 use domain::routing::{AppRouting, Backend, Claim, PathService, Route};
 
 use super::Subject;
@@ -16,8 +17,12 @@ pub async fn a_route_shows_hosts_settings_and_ready_backends(subject: &dyn Subje
     let custom = Claim { host: "www.example.com".to_owned(), since_ms: 7 };
     let mut desired = routing();
     desired.domains.push(custom.clone());
-    desired.whitelist.push("10.0.0.0/8".to_owned());
-    (desired.maintenance, desired.https_enforced, desired.access_log) = (true, true, true);
+    desired.edge = EdgeSettings {
+        maintenance: true,
+        access_log: true,
+        whitelist: vec!["10.0.0.0/8".to_owned()],
+        https_enforced: true,
+    };
     engine.route(&desired).await.expect("reachable");
     let before = engine.watch().borrow().version;
 
@@ -27,9 +32,7 @@ pub async fn a_route_shows_hosts_settings_and_ready_backends(subject: &dyn Subje
     let route = route.expect("there");
     assert_eq!(route.own_hosts, ["blog.localhost"]);
     assert_eq!(route.domains, [custom]);
-    assert_eq!(route.whitelist, ["10.0.0.0/8"]);
-    assert_eq!((route.maintenance, route.https_enforced, route.wanted), (true, true, 2));
-    assert_eq!(route.rules.access_log, Some(true));
+    assert_eq!((route.edge, route.wanted), (desired.edge, 2));
     assert!(route.backends.iter().all(|backend| backend.release == 2));
     assert_ne!(route.backends[0].key, route.backends[1].key);
     assert!(engine.watch().borrow().version > before);

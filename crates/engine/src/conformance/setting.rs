@@ -7,6 +7,7 @@ use std::time::Duration;
 use domain::deployment::{
     BATCH_DEFAULT, Hooks, Limits, Probe, ProbeAction, Probes, Replicas, Workload, WorkloadId,
 };
+use domain::edge::EdgeSettings;
 use domain::pods::{Pod, PodState};
 use domain::routing::{AppRouting, Claim, Route, RouteOwner, RouteTable};
 use domain::{AppName, ProcessType};
@@ -95,11 +96,8 @@ pub fn routing() -> AppRouting {
         app: app(),
         target: Some(ProcessType::web()),
         domains: vec![Claim { host: "blog".to_owned(), since_ms: 1 }],
-        maintenance: false,
+        edge: EdgeSettings::default(),
         routable: true,
-        access_log: false,
-        whitelist: Vec::new(),
-        https_enforced: false,
         certificates: Vec::new(),
         services: Vec::new(),
         challenges: Vec::new(),

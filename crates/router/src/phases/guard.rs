@@ -30,7 +30,7 @@ pub(super) fn check<B>(
     if site.rules.https_enforced && !caller.is_https {
         return Err(to_https(settings, caller, host, request));
     }
-    if site.route.maintenance {
+    if site.route.edge.maintenance {
         let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, MAINTENANCE);
         return Err(Refusal { media_type: "text/html; charset=utf-8", ..refusal });
     }

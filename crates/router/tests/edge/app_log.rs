@@ -103,7 +103,7 @@ fn refusals_and_losses_are_told_as_what_they_are() {
 
     visitor.send("GET / HTTP/1.1\r\nHost: blog.test\r\n\r\n");
     assert_eq!(visitor.answer().status, 502);
-    route.maintenance = true;
+    route.edge.maintenance = true;
     world.serve(vec![route]);
     visitor.send("HEAD / HTTP/1.1\r\nHost: blog.test\r\n\r\n");
     assert!(visitor.head().starts_with("HTTP/1.1 503 "));

@@ -1,6 +1,7 @@
 //! Responses of hosts to certificate authorities.
 
 use domain::challenges::Challenge;
+use domain::edge::EdgeSettings;
 use domain::routing::Route;
 use rustls::version::TLS13;
 
@@ -29,9 +30,12 @@ fn a_challenge_is_answered_before_anything_that_an_app_asks_of_visitors() {
     let world = World::start();
     let app = App::named("blog");
     let strict = Route {
-        https_enforced: true,
-        maintenance: true,
-        whitelist: vec!["192.0.2.1".to_owned()],
+        edge: EdgeSettings {
+            https_enforced: true,
+            maintenance: true,
+            whitelist: vec!["192.0.2.1".to_owned()],
+            access_log: false,
+        },
         wanted: 0,
         backends: Vec::new(),
         ..challenged(&app)

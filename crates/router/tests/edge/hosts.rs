@@ -66,9 +66,9 @@ fn maintenance_whitelist_and_https_answer_before_the_app() {
     for (change, status) in [("maintenance", 503), ("whitelist", 403), ("https", 301)] {
         let mut changed = route("blog", &[&app]);
         match change {
-            "maintenance" => changed.maintenance = true,
-            "whitelist" => changed.whitelist = vec!["10.1.2.3".to_owned()],
-            _ => changed.https_enforced = true,
+            "maintenance" => changed.edge.maintenance = true,
+            "whitelist" => changed.edge.whitelist = vec!["10.1.2.3".to_owned()],
+            _ => changed.edge.https_enforced = true,
         }
         world.serve(vec![changed]);
 

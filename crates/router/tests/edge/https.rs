@@ -39,7 +39,7 @@ fn plain_http_is_sent_to_https_by_its_port_and_with_its_method() {
     let world = World::start();
     let app = echo();
     let mut enforced = route("echo", &[&app]);
-    enforced.https_enforced = true;
+    enforced.edge.https_enforced = true;
     world.serve(vec![enforced]);
     let port = world.https_address.port();
 

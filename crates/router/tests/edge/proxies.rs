@@ -87,7 +87,7 @@ fn a_trusted_proxy_tells_who_asks_and_how() {
     let app = echo();
     let world = world_of(&app);
     let mut listed = route("echo", &[&app]);
-    (listed.whitelist, listed.https_enforced) = (vec!["192.0.2.1".to_owned()], true);
+    (listed.edge.whitelist, listed.edge.https_enforced) = (vec!["192.0.2.1".to_owned()], true);
     world.serve(vec![listed]);
     let told = "X-Forwarded-For: 6.6.6.6, 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 444\r\n";
     assert_eq!(ask(&world, "", told).status, 403);

@@ -27,7 +27,7 @@ fn whitelists_of_the_router_and_of_the_app_work_together() {
     let app = echo();
     let status = |own: &str| {
         let mut listed = route("echo", &[&app]);
-        listed.whitelist = own.split_whitespace().map(str::to_owned).collect();
+        listed.edge.whitelist = own.split_whitespace().map(str::to_owned).collect();
         world.serve(vec![listed]);
         get(&world, "echo.test", "/").status
     };
@@ -56,7 +56,7 @@ fn https_can_be_enforced_for_all() {
 fn maintenance_shows_a_page() {
     let world = World::start();
     let mut down = route("blog", &[]);
-    down.maintenance = true;
+    down.edge.maintenance = true;
     world.serve(vec![down]);
 
     let answer = get(&world, "blog.test", "/");

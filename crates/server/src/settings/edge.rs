@@ -29,7 +29,7 @@ impl FromStr for OptionalListen {
 }
 
 #[derive(Debug, Clone, clap::Args)]
-pub struct EdgeSettings {
+pub struct EdgeArguments {
     /// Address and port of HTTPS; `none` leaves it out.
     #[arg(long, env = "WORKFLOW_HTTPS_LISTEN", default_value = "127.0.0.1:8443")]
     pub https_listen: OptionalListen,
@@ -56,7 +56,7 @@ pub struct EdgeSettings {
     pub app_settings: Vec<String>,
 }
 
-impl EdgeSettings {
+impl EdgeArguments {
     pub fn check(&self) -> anyhow::Result<()> {
         self.rules()?;
         self.app_rules().map(drop)
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn apps_have_rules_of_their_own() {
         let app_settings = ["blog:tcpTimeout=20m", " rpc: appProtocol =grpc", "blog:gzip.enabled=False"];
-        let settings = EdgeSettings {
+        let settings = EdgeArguments {
             https_listen: OptionalListen(None),
             platform_cert: None,
             platform_key: None,

@@ -60,7 +60,7 @@ impl Ground {
     fn serve(&self, rules: &AppRules) {
         let with_rules = |route: Route| Route { rules: rules.clone(), ..route };
         let mut listed = route("listed", &[&self.app]);
-        listed.whitelist = vec!["192.0.2.1".to_owned()];
+        listed.edge.whitelist = vec!["192.0.2.1".to_owned()];
         let mut hole = route("hole", &[]);
         hole.backends = vec![Backend { key: "hole".to_owned(), address: self.hole.address(), release: 1 }];
         let mut told = route("told", &[&self.app]);
