@@ -3,7 +3,8 @@
 //! Parsing is lenient: booleans in any case, surrounding blanks, the units of nginx. A setting that cannot be read
 //! is ignored and reported, and the others hold.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::networks::Network;
@@ -16,17 +17,19 @@ const SHOWN_CHARS_MAX: usize = 80;
 /// Texts by name.
 pub type Annotations = BTreeMap<String, String>;
 
-/// Reads settings whose names begin with one prefix, and remembers what was wrong.
+/// Reads settings whose names begin with one prefix, and remembers what was read and what was wrong.
 pub struct AnnotationReader<'a> {
     texts: &'a Annotations,
     prefix: &'a str,
+    /// Those that were read, each as often as it was.
+    keys: RefCell<Vec<&'static str>>,
     wrong: Vec<String>,
 }
 
 impl<'a> AnnotationReader<'a> {
     /// Reads the settings whose names begin with `prefix`.
     pub fn new(texts: &'a Annotations, prefix: &'a str) -> Self {
-        Self { texts, prefix, wrong: Vec::new() }
+        Self { texts, prefix, keys: RefCell::default(), wrong: Vec::new() }
     }
 
     /// The complaints, each with the name of its setting.
@@ -34,16 +37,23 @@ impl<'a> AnnotationReader<'a> {
         self.wrong
     }
 
+    /// Keys that were read, with a text or without one.
+    pub fn keys(&self) -> BTreeSet<&'static str> {
+        self.keys.borrow().iter().copied().collect()
+    }
+
     /// Notes something that is wrong with a setting.
-    pub fn complain(&mut self, key: &str, why: impl std::fmt::Display) {
+    pub fn complain(&mut self, key: &'static str, why: impl std::fmt::Display) {
         let text = self.text(key).unwrap_or_default();
         self.wrong.push(format!("`{}` in {}{key}: {why}", shown(text), self.prefix));
     }
 
-    /// Names with the prefix that are none of these.
+    /// Notes the names with the prefix that were not read so far and are none of `known`.
     pub fn complain_of_others(&mut self, known: &[&str]) {
+        let keys = self.keys.get_mut();
         for name in self.texts.keys() {
             if let Some(key) = name.strip_prefix(self.prefix)
+                && !keys.contains(&key)
                 && !known.contains(&key)
             {
                 self.wrong.push(format!("{name} is no setting; docs/router.md has those that there are"));
@@ -52,13 +62,19 @@ impl<'a> AnnotationReader<'a> {
     }
 
     /// The text without blanks around it; none where it is empty.
-    pub fn text(&self, key: &str) -> Option<&'a str> {
+    pub fn text(&self, key: &'static str) -> Option<&'a str> {
+        self.keys.borrow_mut().push(key);
         let text = self.texts.get(&format!("{}{key}", self.prefix))?.trim();
         Some(text).filter(|text| !text.is_empty())
     }
 
     /// Parses the text of a key, or adds a complaint that `expected` was expected.
-    pub fn read<T>(&mut self, key: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    pub fn read<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
         let value = parse(self.text(key)?);
         if value.is_none() {
             self.complain(key, format!("expected {expected}"));
@@ -67,7 +83,7 @@ impl<'a> AnnotationReader<'a> {
     }
 
     /// Parses a boolean: `true`, `on`, `false` or `off`, in any case.
-    pub fn switch(&mut self, key: &str) -> Option<bool> {
+    pub fn switch(&mut self, key: &'static str) -> Option<bool> {
         self.read(key, "true or false", |text| match text.to_ascii_lowercase().as_str() {
             "true" | "on" => Some(true),
             "false" | "off" => Some(false),
@@ -76,30 +92,30 @@ impl<'a> AnnotationReader<'a> {
     }
 
     /// Parses a number that its type can hold.
-    pub fn number<N: std::str::FromStr>(&mut self, key: &str) -> Option<N> {
+    pub fn number<N: std::str::FromStr>(&mut self, key: &'static str) -> Option<N> {
         self.read(key, "a number in range", |text| text.parse().ok())
     }
 
     /// Parses a duration above zero, such as `30s`, `500ms` or `20m`.
-    pub fn duration(&mut self, key: &str) -> Option<Duration> {
+    pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
         self.read(key, "a time above zero such as 30s, 500ms or 20m, at most 10y", |text| {
             duration(text).filter(|time| !time.is_zero() && *time <= DURATION_MAX)
         })
     }
 
     /// Parses a size in bytes, such as `512k`, `50m` or `1g`, in powers of 1024.
-    pub fn size(&mut self, key: &str) -> Option<u64> {
+    pub fn size(&mut self, key: &'static str) -> Option<u64> {
         self.read(key, "a size such as 512k, 50m or 1g", size)
     }
 
     /// Words with commas between them.
-    pub fn list(&self, key: &str) -> Vec<&'a str> {
+    pub fn list(&self, key: &'static str) -> Vec<&'a str> {
         let words = self.text(key).unwrap_or_default().split(',');
         words.map(str::trim).filter(|word| !word.is_empty()).collect()
     }
 
     /// Addresses and networks; those that are none are left out. `None` where there is no text at all.
-    pub fn networks(&mut self, key: &str) -> Option<Vec<Network>> {
+    pub fn networks(&mut self, key: &'static str) -> Option<Vec<Network>> {
         self.text(key)?;
         let words = self.list(key);
         let (good, bad): (Vec<_>, Vec<_>) =
@@ -209,7 +225,7 @@ mod tests {
         );
         assert_eq!(reader.networks("networks").map(|all| all.len()), Some(1));
         assert_eq!(reader.duration("long"), None);
-        reader.complain_of_others(&["switch", "time", "unit", "size", "networks", "long"]);
+        reader.complain_of_others(&[]);
 
         let wrong = reader.into_wrong();
         assert_eq!(wrong.len(), 7, "{wrong:?}");

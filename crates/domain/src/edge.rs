@@ -16,8 +16,8 @@ pub use backend::{Protocol, ProxyHeader};
 pub use limits::{BoundRules, LimitRules, RequestBound, RequestLimits, RequestRate};
 use serde::{Deserialize, Serialize};
 
-pub use read::{APP_KEYS, ROUTER_KEYS, app_rules, router_rules};
-pub use settings::{EDGE_KEYS, EdgeSettings};
+pub use read::{app_keys, app_rules, router_keys, router_rules};
+pub use settings::EdgeSettings;
 pub use site::{SiteRules, TlsVersion};
 
 use crate::networks::Network;

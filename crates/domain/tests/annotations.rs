@@ -3,11 +3,12 @@
 //! `cargo xtask fuzz annotations --minutes N` runs for longer than a test may, from a seed of its own:
 //! `WORKFLOW_FUZZ_SECONDS` and `WORKFLOW_FUZZ_SEED` pass both.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use domain::AppName;
 use domain::annotations::{AnnotationReader, Annotations};
-use domain::edge::{APP_KEYS, AppRules, ROUTER_KEYS, RouterRules, SiteRules, app_rules, router_rules};
+use domain::edge::{AppRules, RouterRules, SiteRules, app_keys, app_rules, router_keys, router_rules};
 use domain::routing::{Route, RouteOwner};
 use proptest::collection::btree_map;
 use proptest::prelude::*;
@@ -61,7 +62,8 @@ const VALUES: [&str; 34] = [
     "a-good-name",
 ];
 
-fn texts(keys: &'static [&'static str]) -> impl Strategy<Value = Annotations> {
+fn texts(keys: BTreeSet<&'static str>) -> impl Strategy<Value = Annotations> {
+    let keys: Vec<_> = keys.into_iter().collect();
     let key = prop_oneof![9 => select(keys).prop_map(str::to_owned), 1 => "[a-zA-Z.]{0,12}"];
     let value = prop_oneof![
         6 => select(&VALUES[..]).prop_map(str::to_owned),
@@ -142,7 +144,7 @@ fn whatever_is_written_is_read_or_told_and_harms_nothing_else() {
         let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &start));
         let tried =
-            runner.run(&(texts(&ROUTER_KEYS), texts(&APP_KEYS)), |(router, app)| check(&router, &app));
+            runner.run(&(texts(router_keys()), texts(app_keys())), |(router, app)| check(&router, &app));
         if let Err(failure) = tried {
             panic!("seed {seed}, round {round}: {failure}");
         }

@@ -4,6 +4,9 @@
 //! has the order of a request. There is one current-thread runtime per core, each with its own listener
 //! (`SO_REUSEPORT`), upstream pool and copy of the table: requests take no lock, except those of apps with limits
 //! (`limits`).
+//!
+//! Folders use only those below them: `listen`, `phases`, `upstream`, `body`, `access_log`, `table`, and at the bottom
+//! `http1`, `limits` and `metrics` (`xtask/tests/architecture/folders.rs`).
 
 mod access_log;
 mod body;

@@ -1,76 +1,14 @@
 //! Reads the settings of routers and apps from annotations.
 
+use std::collections::BTreeSet;
+
 use super::limits::limit_rules;
-use super::settings::ACCESS_LOG;
 use super::{AppRules, Protocol, ProxyHeader, RouterRules, TlsVersion};
 use crate::AppName;
 use crate::annotations::{AnnotationReader, Annotations};
 
-/// Settings of a router: `router.deis.io/nginx.<key>` on its Deployment.
-pub const ROUTER_KEYS: [&str; 33] = [
-    "defaultTimeout",
-    "bodySize",
-    "requestBuffering",
-    "gzip.enabled",
-    "gzip.compLevel",
-    "gzip.minLength",
-    "gzip.types",
-    "gzip.vary",
-    "zstd.enabled",
-    "limitReq.client",
-    "limitReq.clientBurst",
-    "limitReq.app",
-    "limitReq.appBurst",
-    "limitConn.client",
-    "limitConn.app",
-    "proxyRealIpCidrs",
-    "useProxyProtocol",
-    "defaultWhitelist",
-    "whitelistMode",
-    "enforceWhitelists",
-    "defaultAppName",
-    "stickySessions",
-    "requestIDs",
-    "requestStartHeader",
-    "http2Enabled",
-    "referrerPolicy",
-    ACCESS_LOG,
-    "ssl.enforce",
-    "ssl.protocols",
-    "ssl.hsts.enabled",
-    "ssl.hsts.maxAge",
-    "ssl.hsts.includeSubDomains",
-    "ssl.hsts.preload",
-];
-
 /// Settings of Deis' routers that have moved elsewhere; known here so that they are not reported as wrong.
 const MOVED_KEYS: [&str; 3] = ["platformDomain", "workerProcesses", "defaultServiceEnabled"];
-
-/// Settings of an app beside those that the API has: `router.deis.io/<key>` on its Service.
-pub const APP_KEYS: [&str; 22] = [
-    "connectTimeout",
-    "tcpTimeout",
-    "bodySize",
-    "requestBuffering",
-    "gzip.enabled",
-    "zstd.enabled",
-    "limitReq.client",
-    "limitReq.clientBurst",
-    "limitReq.app",
-    "limitReq.appBurst",
-    "limitConn.client",
-    "limitConn.app",
-    "appProtocol",
-    "sendProxyProtocol",
-    "stickySessions",
-    "ssl.hsts.enabled",
-    "ssl.hsts.maxAge",
-    "ssl.hsts.includeSubDomains",
-    "ssl.hsts.preload",
-    "referrerPolicy",
-    "disableRequestStartHeader",
-    ACCESS_LOG,
-];
 
 const REFERRER_POLICIES: [&str; 8] = [
     "no-referrer",
@@ -83,48 +21,69 @@ const REFERRER_POLICIES: [&str; 8] = [
     "unsafe-url",
 ];
 
-/// Reads the settings of a router, and lists the faults in their texts.
+/// Reads the settings of a router (`router.deis.io/nginx.<key>` on its Deployment), and lists the faults in their
+/// texts.
 pub fn router_rules(texts: &Annotations, prefix: &str) -> (RouterRules, Vec<String>) {
     let mut reader = AnnotationReader::new(texts, prefix);
-    let mut rules = RouterRules::default();
-    let reading = &mut reader;
-    set(&mut rules.timeout, reading.duration("defaultTimeout"));
-    set(&mut rules.body_bytes_max, reading.size("bodySize").map(bound));
-    set(&mut rules.request_buffering, reading.switch("requestBuffering"));
-    set(&mut rules.gzip.enabled, reading.switch("gzip.enabled"));
-    set(&mut rules.gzip.level, reading.read("gzip.compLevel", "1 to 9", level));
-    set(&mut rules.gzip.bytes_min, reading.size("gzip.minLength"));
-    set(&mut rules.gzip.types, reading.read("gzip.types", "media types", media_types));
-    set(&mut rules.gzip.vary, reading.switch("gzip.vary"));
-    set(&mut rules.zstd, reading.switch("zstd.enabled"));
-    rules.limits = limit_rules(reading);
-    set(&mut rules.trusted_proxies, reading.networks("proxyRealIpCidrs"));
-    set(&mut rules.proxy_protocol, reading.switch("useProxyProtocol"));
-    set(&mut rules.default_whitelist, reading.networks("defaultWhitelist"));
-    set(&mut rules.whitelist_overrides, reading.read("whitelistMode", "extend or override", overrides));
-    set(&mut rules.whitelists_enforced, reading.switch("enforceWhitelists"));
-    rules.default_app = reading.read("defaultAppName", "the name of an app", app_name);
-    set(&mut rules.sticky, reading.switch("stickySessions"));
-    set(&mut rules.request_ids, reading.switch("requestIDs"));
-    set(&mut rules.request_start, reading.switch("requestStartHeader"));
-    set(&mut rules.http2, reading.switch("http2Enabled"));
-    rules.referrer_policy = referrer_policy(reading).flatten();
-    set(&mut rules.access_log, reading.switch(ACCESS_LOG));
-    set(&mut rules.https_enforced, reading.switch("ssl.enforce"));
-    set(&mut rules.tls_minimum, reading.read("ssl.protocols", "TLSv1.2 TLSv1.3 or TLSv1.3", minimum));
-    set(&mut rules.hsts.enabled, reading.switch("ssl.hsts.enabled"));
-    set(&mut rules.hsts.seconds, reading.number("ssl.hsts.maxAge"));
-    set(&mut rules.hsts.include_subdomains, reading.switch("ssl.hsts.includeSubDomains"));
-    set(&mut rules.hsts.preload, reading.switch("ssl.hsts.preload"));
-    // A list that names nobody must not mean everybody.
-    if rules.default_whitelist.is_empty() && reading.text("defaultWhitelist").is_some() {
-        rules.whitelists_enforced = true;
-    }
-    reader.complain_of_others(&[&ROUTER_KEYS[..], &MOVED_KEYS].concat());
+    let rules = read_router_rules(&mut reader);
     (rules, reader.into_wrong())
 }
 
-/// Reads the settings of an app that the API does not set.
+/// Keys of the settings of a router.
+pub fn router_keys() -> BTreeSet<&'static str> {
+    let texts = Annotations::new();
+    let mut reader = AnnotationReader::new(&texts, "");
+    read_router_rules(&mut reader);
+    reader.keys()
+}
+
+/// Keys of the settings of an app that [`app_rules`] reads.
+pub fn app_keys() -> BTreeSet<&'static str> {
+    let texts = Annotations::new();
+    let mut reader = AnnotationReader::new(&texts, "");
+    app_rules(&mut reader);
+    reader.keys()
+}
+
+fn read_router_rules(reader: &mut AnnotationReader<'_>) -> RouterRules {
+    let mut rules = RouterRules::default();
+    set(&mut rules.timeout, reader.duration("defaultTimeout"));
+    set(&mut rules.body_bytes_max, reader.size("bodySize").map(bound));
+    set(&mut rules.request_buffering, reader.switch("requestBuffering"));
+    set(&mut rules.gzip.enabled, reader.switch("gzip.enabled"));
+    set(&mut rules.gzip.level, reader.read("gzip.compLevel", "1 to 9", level));
+    set(&mut rules.gzip.bytes_min, reader.size("gzip.minLength"));
+    set(&mut rules.gzip.types, reader.read("gzip.types", "media types", media_types));
+    set(&mut rules.gzip.vary, reader.switch("gzip.vary"));
+    set(&mut rules.zstd, reader.switch("zstd.enabled"));
+    rules.limits = limit_rules(reader);
+    set(&mut rules.trusted_proxies, reader.networks("proxyRealIpCidrs"));
+    set(&mut rules.proxy_protocol, reader.switch("useProxyProtocol"));
+    set(&mut rules.default_whitelist, reader.networks("defaultWhitelist"));
+    set(&mut rules.whitelist_overrides, reader.read("whitelistMode", "extend or override", overrides));
+    set(&mut rules.whitelists_enforced, reader.switch("enforceWhitelists"));
+    rules.default_app = reader.read("defaultAppName", "the name of an app", app_name);
+    set(&mut rules.sticky, reader.switch("stickySessions"));
+    set(&mut rules.request_ids, reader.switch("requestIDs"));
+    set(&mut rules.request_start, reader.switch("requestStartHeader"));
+    set(&mut rules.http2, reader.switch("http2Enabled"));
+    rules.referrer_policy = referrer_policy(reader).flatten();
+    set(&mut rules.access_log, reader.switch(super::settings::ACCESS_LOG));
+    set(&mut rules.https_enforced, reader.switch("ssl.enforce"));
+    set(&mut rules.tls_minimum, reader.read("ssl.protocols", "TLSv1.2 TLSv1.3 or TLSv1.3", minimum));
+    set(&mut rules.hsts.enabled, reader.switch("ssl.hsts.enabled"));
+    set(&mut rules.hsts.seconds, reader.number("ssl.hsts.maxAge"));
+    set(&mut rules.hsts.include_subdomains, reader.switch("ssl.hsts.includeSubDomains"));
+    set(&mut rules.hsts.preload, reader.switch("ssl.hsts.preload"));
+    // A list that names nobody must not mean everybody.
+    if rules.default_whitelist.is_empty() && reader.text("defaultWhitelist").is_some() {
+        rules.whitelists_enforced = true;
+    }
+    reader.complain_of_others(&MOVED_KEYS);
+    rules
+}
+
+/// Reads the settings of an app that the API does not set: `router.deis.io/<key>` on its Service.
 pub fn app_rules(reader: &mut AnnotationReader<'_>) -> AppRules {
     AppRules {
         connect_timeout: reader.duration("connectTimeout"),
@@ -143,7 +102,7 @@ pub fn app_rules(reader: &mut AnnotationReader<'_>) -> AppRules {
         hsts_preload: reader.switch("ssl.hsts.preload"),
         referrer_policy: referrer_policy(reader),
         request_start_disabled: reader.switch("disableRequestStartHeader").unwrap_or(false),
-        access_log: reader.switch(ACCESS_LOG),
+        access_log: reader.switch(super::settings::ACCESS_LOG),
     }
 }
 

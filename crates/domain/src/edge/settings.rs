@@ -7,12 +7,10 @@ use super::AppRules;
 use crate::annotations::AnnotationReader;
 use crate::networks::Network;
 
-/// Names of the annotations, without their prefix. That of the access log is among [`super::APP_KEYS`]: operators
-/// may set it too.
-pub const EDGE_KEYS: [&str; 3] = [MAINTENANCE, WHITELIST, SSL_ENFORCE];
 const MAINTENANCE: &str = "maintenance";
 const WHITELIST: &str = "whitelist";
 const SSL_ENFORCE: &str = "ssl.enforce";
+/// Operators may set it too.
 pub(super) const ACCESS_LOG: &str = "accessLog";
 
 /// Settings that users change without a release.

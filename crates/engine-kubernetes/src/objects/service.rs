@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::ProcessType;
 use domain::annotations::AnnotationReader;
 use domain::challenges::{self, Challenge};
-use domain::edge::{APP_KEYS, AppRules, EDGE_KEYS, EdgeSettings, app_rules};
+use domain::edge::{AppRules, EdgeSettings, app_rules};
 use domain::routing::{AppRouting, Claim};
 use domain::services;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
@@ -102,8 +102,6 @@ pub struct NamedCert {
     pub stamp: Option<String>,
 }
 
-/// Settings of a Service that are read here, beside those of [`domain::edge`].
-const KEYS: [&str; 4] = ["domains", "certificates", PROXY_DOMAIN, PROXY_LOCATIONS];
 const PROXY_DOMAIN: &str = "proxyDomain";
 const PROXY_LOCATIONS: &str = "proxyLocations";
 
@@ -113,21 +111,29 @@ pub fn annotated(annotations: Option<&Labels>, claimed_ms: i64) -> ServiceAnnota
     let annotations = annotations.unwrap_or(&empty);
     let mut own = AnnotationReader::new(annotations, OWN_PREFIX);
     let mut reader = AnnotationReader::new(annotations, names::ROUTER_PREFIX);
-    let rules = app_rules(&mut reader);
-    let mut read = ServiceAnnotations {
-        domains: domains(&mut reader, &own, claimed_ms),
-        edge: EdgeSettings::read(&mut reader, &rules),
-        certificates: certificates(&mut reader, &own),
-        challenges: own.list("challenges").into_iter().filter_map(challenges::read).collect(),
-        rules,
-        located: located(&mut reader),
-        wanted: own.number("wanted"),
-        wrong: Vec::new(),
-    };
-    reader.complain_of_others(&[&KEYS[..], &EDGE_KEYS, &APP_KEYS].concat());
+    let mut read = read(&mut reader, &mut own, claimed_ms);
+    reader.complain_of_others(&[]);
     read.wrong = own.into_wrong();
     read.wrong.extend(reader.into_wrong());
     read
+}
+
+fn read(
+    reader: &mut AnnotationReader<'_>,
+    own: &mut AnnotationReader<'_>,
+    claimed_ms: i64,
+) -> ServiceAnnotations {
+    let rules = app_rules(reader);
+    ServiceAnnotations {
+        domains: domains(reader, own, claimed_ms),
+        edge: EdgeSettings::read(reader, &rules),
+        certificates: certificates(reader, own),
+        challenges: own.list("challenges").into_iter().filter_map(challenges::read).collect(),
+        rules,
+        located: located(reader),
+        wanted: own.number("wanted"),
+        wrong: Vec::new(),
+    }
 }
 
 fn domains(reader: &mut AnnotationReader<'_>, own: &AnnotationReader<'_>, claimed_ms: i64) -> Vec<Claim> {
@@ -182,11 +188,13 @@ fn is_host(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
     use std::time::Duration;
 
     use domain::AppName;
     use domain::certs::{AttachedCert, Pair};
+    use domain::edge::app_keys;
 
     use super::*;
 
@@ -259,7 +267,7 @@ mod tests {
     #[test]
     fn each_annotation_of_the_platform_is_read() {
         type Seen = fn(&ServiceAnnotations) -> bool;
-        let rows: [(&str, &str, Seen); KEYS.len() + EDGE_KEYS.len()] = [
+        let rows: [(&str, &str, Seen); 7] = [
             ("domains", "WWW.foo.com", |read| read.domains.iter().any(|claim| claim.host == "www.foo.com")),
             ("certificates", "www.foo.com:foo", |read| {
                 read.certificates.iter().any(|cert| cert.name == "foo" && cert.domains == ["www.foo.com"])
@@ -270,7 +278,11 @@ mod tests {
             ("whitelist", "10.0.0.0/8, ::1", |read| read.edge.whitelist == ["10.0.0.0/8", "::1"]),
             ("ssl.enforce", "On", |read| read.edge.https_enforced),
         ];
-        assert_eq!(rows.map(|(key, _, _)| key)[..], [&KEYS[..], &EDGE_KEYS].concat());
+        let none = Labels::new();
+        let [mut reader, mut own] = [(); 2].map(|()| AnnotationReader::new(&none, ""));
+        super::read(&mut reader, &mut own, 0);
+        let keys = reader.keys();
+        assert_eq!(BTreeSet::from(rows.map(|(key, _, _)| key)), &keys - &app_keys());
         let beside = [(PROXY_DOMAIN, "shop"), (PROXY_LOCATIONS, "/a")];
         for (key, text, seen) in rows {
             let named =

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use anyhow::{anyhow, ensure};
 use domain::AppName;
 use domain::annotations::{AnnotationReader, Annotations};
-use domain::edge::{APP_KEYS, AppRules, RouterRules, app_rules, router_rules};
+use domain::edge::{AppRules, RouterRules, app_rules, router_rules};
 
 /// An address and port, or none at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl EdgeArguments {
             let prefix = format!("{app}:");
             let mut reader = AnnotationReader::new(&texts, &prefix);
             let rules = app_rules(&mut reader);
-            reader.complain_of_others(&APP_KEYS);
+            reader.complain_of_others(&[]);
             let wrong = reader.into_wrong();
             ensure!(wrong.is_empty(), "--app-setting: {}", wrong.join("; "));
             Ok((app, rules))

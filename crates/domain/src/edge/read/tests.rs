@@ -102,10 +102,10 @@ fn each_setting_of_an_app_is_read() {
 proptest! {
     #[test]
     fn no_text_is_too_odd_to_be_read(text in any::<String>()) {
-        let texts = |keys: &[&str]| keys.iter().map(|key| ((*key).to_owned(), text.clone())).collect();
+        let texts = |keys: BTreeSet<&str>| keys.into_iter().map(|key| (key.to_owned(), text.clone())).collect();
 
-        let (_, wrong) = router_rules(&texts(&ROUTER_KEYS), "");
-        let app: Annotations = texts(&APP_KEYS);
+        let (_, wrong) = router_rules(&texts(router_keys()), "");
+        let app: Annotations = texts(app_keys());
         app_rules(&mut AnnotationReader::new(&app, ""));
 
         prop_assert!(wrong.iter().all(|line| !line.contains("is no setting")));
