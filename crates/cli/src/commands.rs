@@ -29,41 +29,50 @@ pub mod users;
 pub mod version;
 pub mod whitelist;
 
+use std::sync::LazyLock;
+
 use crate::command::{Command, CommandGroup};
 
 /// In the order of the help.
-pub const GROUPS: &[CommandGroup] = &[
-    access_log::GROUP,
-    apps::GROUP,
-    auth::GROUP,
-    autoscale::GROUP,
-    builds::GROUP,
-    certs::GROUP,
-    completions::GROUP,
-    config::GROUP,
-    domains::GROUP,
-    git::GROUP,
-    healthchecks::GROUP,
-    keys::GROUP,
-    labels::GROUP,
-    limits::GROUP,
-    maintenance::GROUP,
-    perms::GROUP,
-    ps::GROUP,
-    registry::GROUP,
-    releases::GROUP,
-    routing::GROUP,
-    services::GROUP,
-    shortcuts::GROUP,
-    tags::GROUP,
-    timeouts::GROUP,
-    tls::GROUP,
-    users::GROUP,
-    version::GROUP,
-    whitelist::GROUP,
-];
+pub static GROUPS: LazyLock<Vec<CommandGroup>> = LazyLock::new(|| {
+    let groups = [
+        access_log::commands(),
+        apps::commands(),
+        auth::commands(),
+        autoscale::commands(),
+        builds::commands(),
+        certs::commands(),
+        completions::commands(),
+        config::commands(),
+        domains::commands(),
+        git::commands(),
+        healthchecks::commands(),
+        keys::commands(),
+        labels::commands(),
+        limits::commands(),
+        maintenance::commands(),
+        perms::commands(),
+        ps::commands(),
+        registry::commands(),
+        releases::commands(),
+        routing::commands(),
+        services::commands(),
+        shortcuts::commands(),
+        tags::commands(),
+        timeouts::commands(),
+        tls::commands(),
+        users::commands(),
+        version::commands(),
+        whitelist::commands(),
+    ];
+    groups.map(CommandGroup::new).into()
+});
 
 /// The command with this full name.
 pub fn find(name: &str) -> Option<&'static Command> {
-    GROUPS.iter().flat_map(|group| group.commands).find(|command| command.name == name)
+    all().find(|command| command.name == name)
+}
+
+pub fn all() -> impl Iterator<Item = &'static Command> {
+    GROUPS.iter().flat_map(|group| &group.commands)
 }

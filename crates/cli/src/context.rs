@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use api::client::{Address, Client};
 
 use crate::app::{self, BuilderRemote};
+use crate::command::Matches;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::profile::{self, Profile};
 use crate::{api_version, commands};
 

@@ -1,12 +1,14 @@
 //! Finds out which command a line means and runs it (docs/spec/cli.md 1).
 
-use crate::command::{Command, CommandGroup};
+use clap::error::ErrorKind;
+
+use crate::command::Command;
 use crate::commands::{self, shortcuts};
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::{self, ParsedCommand};
+use crate::plugin::{self, Plugin};
 use crate::terminal::{self, say};
-use crate::{help, plugin};
+use crate::{help, usage_error};
 
 const USAGE: &str = "Usage: deis <command> [<args>...]\n";
 const NO_MATCH: &str = "Found no matching command, try 'deis help'\n";
@@ -18,17 +20,27 @@ pub fn run(words: Vec<String>) -> u8 {
     if first.starts_with('-') {
         return wrong(USAGE);
     }
-    let name = shortcuts::expanded(first);
-    let (profile, rest) = without_profile(rest);
-    match meaning(name, &rest) {
-        CommandMatch::Overview => ok(print_all(&help::overview())),
-        CommandMatch::Group(group) => ok(print_all(&help::group(group))),
-        CommandMatch::Command(command) => run_command(command, &rest, profile),
-        CommandMatch::UnknownAction => wrong(&format!("{NO_MATCH}{USAGE}")),
-        CommandMatch::UnknownGroup => match plugin::find(name, &rest) {
-            Some(plugin) => plugin.run(),
-            None => wrong(&format!("{NO_MATCH}{USAGE}")),
-        },
+    let (profile, mut rest) = without_profile(rest);
+    let typed = with_action(first, &mut rest);
+    let name = shortcuts::expanded(&typed);
+    match commands::find(name) {
+        _ if name == "help" => ok(print_all(&help::overview())),
+        Some(command) => run_command(command, &rest, profile),
+        None => run_group(name, &rest, profile),
+    }
+}
+
+/// Runs the default command of a group, or a plugin.
+fn run_group(name: &str, rest: &[String], profile: Option<String>) -> u8 {
+    let group_name = name.split(':').next().unwrap_or(name);
+    let Some(group) = commands::GROUPS.iter().find(|group| group.name == group_name) else {
+        return plugin::find(name, rest).map_or_else(|| unknown(name), Plugin::run);
+    };
+    let asks_help = rest.first().is_some_and(|word| matches!(word.as_str(), "-h" | "--help"));
+    match group.default() {
+        _ if name != group.name => unknown(name),
+        Some(default) if !asks_help => run_command(default, rest, profile),
+        _ => ok(print_all(&help::group(group))),
     }
 }
 
@@ -68,42 +80,33 @@ fn without_profile(words: &[String]) -> (Option<String>, Vec<String>) {
     (profile, kept)
 }
 
-enum CommandMatch {
-    Overview,
-    Group(&'static CommandGroup),
-    Command(&'static Command),
-    UnknownAction,
-    UnknownGroup,
-}
-
-fn meaning(name: &str, rest: &[String]) -> CommandMatch {
-    if name == "help" {
-        return CommandMatch::Overview;
-    }
-    let group_name = name.split(':').next().unwrap_or(name);
-    let Some(group) = commands::GROUPS.iter().find(|group| group.name == group_name) else {
-        return CommandMatch::UnknownGroup;
-    };
-    let command = |name: &str| group.commands.iter().find(|command| command.name == name);
-    if let Some(command) = command(name) {
-        return CommandMatch::Command(command);
-    }
-    let asks_help = rest.first().is_some_and(|word| matches!(word.as_str(), "-h" | "--help"));
-    match group.default.and_then(command) {
-        _ if name != group.name => CommandMatch::UnknownAction,
-        Some(default) if !asks_help => CommandMatch::Command(default),
-        _ => CommandMatch::Group(group),
+/// Joins a group with the action in the next word: `config set` is `config:set`.
+fn with_action(first: &str, rest: &mut Vec<String>) -> String {
+    let is_group =
+        commands::GROUPS.iter().any(|group| group.name == first) && commands::find(first).is_none();
+    match rest.first().map(|action| format!("{first}:{action}")) {
+        Some(name) if (is_group && !rest[0].starts_with('-')) || shortcuts::expanded(&name) != name => {
+            rest.remove(0);
+            name
+        }
+        _ => first.to_owned(),
     }
 }
 
 fn run_command(command: &Command, words: &[String], profile: Option<String>) -> u8 {
-    match grammar::parse(command, words) {
-        ParsedCommand::Help => ok(print_all(&help::command(command))),
-        ParsedCommand::Wrong(reason) => {
-            let reason = reason.map(|reason| reason + "\n").unwrap_or_default();
-            wrong(&format!("{reason}{}\n", command.usage_line()))
+    let wrong_call = |reason: Option<String>| {
+        let reason = reason.map(|reason| reason + "\n").unwrap_or_default();
+        wrong(&format!("{reason}{}\n", command.usage_line))
+    };
+    match command.parse(words) {
+        Err(error) if error.kind() == ErrorKind::DisplayHelp || usage_error::asks_help(words) => {
+            ok(print_all(&help::command(command)))
         }
-        ParsedCommand::Run(matches) => ok((command.run)(&Context::new(profile), &matches)),
+        Err(error) => wrong_call(usage_error::reason(command, &error)),
+        Ok(matches) => match (command.run)(&Context::new(profile), &matches) {
+            Err(Failure::WrongCall(reason)) => wrong_call(Some(reason.to_owned())),
+            outcome => ok(outcome),
+        },
     }
 }
 
@@ -118,6 +121,21 @@ fn ok(outcome: CommandResult) -> u8 {
         Err(Failure::Exit(code)) => code,
         Err(failure) => wrong(&format!("{failure}\n")),
     }
+}
+
+fn unknown(name: &str) -> u8 {
+    let similar = similar(name).map(|name| format!("Did you mean 'deis {name}'?\n")).unwrap_or_default();
+    wrong(&format!("{NO_MATCH}{similar}{USAGE}"))
+}
+
+/// The command that `name` is a slip of the hand away from: one changed letter in three.
+fn similar(name: &str) -> Option<&'static str> {
+    let shortcuts = shortcuts::SHORTCUTS.iter().map(|(shortcut, _)| *shortcut);
+    let groups = commands::GROUPS.iter().map(|group| group.name);
+    let names = commands::all().map(|command| command.name).chain(shortcuts).chain(groups);
+    let distance = |other: &&str| strsim::damerau_levenshtein(name, other);
+    let alike = names.filter(|other| other.contains(':') == name.contains(':'));
+    alike.min_by_key(distance).filter(|other| distance(other) <= name.len() / 3)
 }
 
 fn wrong(text: &str) -> u8 {
@@ -155,10 +173,31 @@ mod tests {
     }
 
     #[test]
+    fn an_action_may_be_a_word_of_its_own() {
+        for (line, name, arguments) in [
+            ("config set A=1", "config:set", "A=1"),
+            ("config --oneline", "config", "--oneline"),
+            ("sharing add bob", "sharing:add", "bob"),
+            ("run list", "run", "list"),
+            ("completions bash", "completions", "bash"),
+            ("accounts list", "accounts", "list"),
+        ] {
+            let mut rest = words(line);
+            let first = rest.remove(0);
+            assert_eq!((with_action(&first, &mut rest).as_str(), rest), (name, words(arguments)), "{line}");
+        }
+    }
+
+    #[test]
     fn every_group_runs_a_command_of_its_own() {
-        for group in commands::GROUPS {
+        for group in commands::GROUPS.iter() {
             let names: Vec<_> = group.commands.iter().map(|command| command.name).collect();
-            assert!(group.default.is_none_or(|default| names.contains(&default)), "{}", group.name);
+            let runs = group
+                .default()
+                .map(|default| default.name)
+                .or(commands::find(group.name).map(|own| own.name));
+            assert_eq!(runs.is_none(), ["auth", "git"].contains(&group.name), "{}", group.name);
+            assert!(runs.is_none_or(|runs| names.contains(&runs)), "{}", group.name);
             assert!(names.iter().all(|name| name.split(':').next() == Some(group.name)), "{}", group.name);
         }
     }

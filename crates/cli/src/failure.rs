@@ -12,6 +12,8 @@ pub type CommandResult<T = ()> = Result<T, Failure>;
 pub enum Failure {
     /// `Error: <text>` on stderr and exit code 1; `lead` comes right before.
     Message { lead: &'static str, text: String },
+    /// The call itself is wrong, for this reason: the usage line follows.
+    WrongCall(&'static str),
     /// All output is written; exit with this code.
     Exit(u8),
 }
@@ -25,7 +27,7 @@ impl Failure {
     pub fn led_by(self, lead: &'static str) -> Self {
         match self {
             Self::Message { text, .. } => Self::Message { lead, text },
-            exit @ Self::Exit(_) => exit,
+            other => other,
         }
     }
 }
@@ -34,6 +36,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Message { lead, text } => write!(f, "{lead}Error: {text}"),
+            Self::WrongCall(reason) => f.write_str(reason),
             Self::Exit(code) => write!(f, "exit code {code}"),
         }
     }

@@ -1,10 +1,9 @@
-//! Help texts, made from the tables of commands.
+//! Help texts: those of commands by clap, the pages above them from the table of commands.
 
 use std::fmt::Write;
 
-use crate::command::{Argument, Arity, Command, CommandGroup, Opt};
+use crate::command::{Command, CommandGroup};
 use crate::commands::{self, shortcuts};
-use crate::grammar;
 
 const INTRODUCTION: &str = "\
 deis deploys and runs your apps on a Deis Workflow platform.
@@ -28,9 +27,8 @@ pub fn overview() -> String {
         row(&mut text, name, commands::find(shortcuts::expanded(name)).map_or("", |command| command.summary));
     }
     text.push_str("\nGroups of commands, run as <group>:<action> ('deis help <group>' shows more):\n");
-    for group in commands::GROUPS {
-        let actions: Vec<_> =
-            group.commands.iter().filter_map(|command| command.name.split(':').nth(1)).collect();
+    for group in commands::GROUPS.iter() {
+        let actions: Vec<_> = group.commands.iter().filter_map(Command::action).collect();
         let summary = group.commands.first().map_or("", |command| command.summary);
         row(&mut text, group.name, &if actions.is_empty() { summary.to_owned() } else { actions.join(", ") });
     }
@@ -48,46 +46,25 @@ pub fn overview() -> String {
 pub fn group(group: &CommandGroup) -> String {
     let mut text = format!("Valid commands for {}:\n\n", group.name);
     let width = group.commands.iter().map(|command| command.name.len()).max().unwrap_or(0) + 4;
-    for command in group.commands {
+    for command in &group.commands {
         writeln!(text, "{:width$}{}", command.name, command.summary).expect("a String takes any text");
     }
     text.push_str("\n'deis help [command]' shows more about one of them.\n");
     text
 }
 
-/// All about one command.
+/// All about one command. Values are shown as in usage lines, `--app=<app>`.
 pub fn command(command: &Command) -> String {
-    let mut text = format!("{}\n\n", command.summary);
-    if !command.about.is_empty() {
-        writeln!(text, "{}\n", command.about).expect("a String takes any text");
-    }
-    writeln!(text, "{}", command.usage_line()).expect("a String takes any text");
-    section(&mut text, "Arguments", command.arguments.iter().map(argument));
-    section(&mut text, "Options", grammar::options(command).map(|option| self::option(&option)));
-    section(&mut text, "Examples", command.examples.iter().map(|example| format!("  $ {example}\n")));
-    text
+    let has_value = |arg: &clap::Arg| !arg.is_positional() && arg.get_value_names().is_some();
+    let mut shown = command.clap.clone().mut_args(|arg| {
+        let has_value = has_value(&arg);
+        arg.require_equals(has_value)
+    });
+    shown.render_help().to_string()
 }
 
 fn row(text: &mut String, name: &str, summary: &str) {
     writeln!(text, "  {name:16}{summary}").expect("a String takes any text");
-}
-
-fn section(text: &mut String, title: &str, rows: impl Iterator<Item = String>) {
-    let body: String = rows.collect();
-    if !body.is_empty() {
-        write!(text, "\n{title}:\n{body}").expect("a String takes any text");
-    }
-}
-
-fn argument(argument: &Argument) -> String {
-    let dots = if argument.arity == Arity::Many { "..." } else { "" };
-    format!("  <{}>{dots}\n    {}.\n", argument.name, argument.help)
-}
-
-fn option(option: &Opt) -> String {
-    let short = option.short.map(|short| format!("-{short} ")).unwrap_or_default();
-    let value = option.value.map(|value| format!("=<{value}>")).unwrap_or_default();
-    format!("  {short}--{}{value}\n    {}.\n", option.long, option.help)
 }
 
 #[cfg(test)]
@@ -96,22 +73,23 @@ mod tests {
 
     #[test]
     fn every_command_shows_an_example_and_says_what_it_does() {
-        for command in commands::GROUPS.iter().flat_map(|group| group.commands) {
-            assert!(!command.examples.is_empty(), "{} has no example", command.name);
+        for command in commands::all() {
+            let help = self::command(command);
+            assert!(help.contains("\nExamples:\n  $ deis "), "{} has no example", command.name);
             assert!(command.summary.ends_with('.'), "{} has no sentence", command.name);
-            assert!(self::command(command).contains(&command.usage_line()), "{}", command.name);
+            assert!(help.contains(&format!("{}\n", command.usage_line)), "{}", command.name);
         }
     }
 
     #[test]
     fn whatever_lists_or_shows_does_so_in_json_too() {
-        let shows = |name: &str| {
-            let action = name.split(':').nth(1).unwrap_or(name);
+        let shows = |command: &Command| {
+            let action = command.action().unwrap_or(command.name);
             matches!(action, "list" | "info" | "auto" | "whoami" | "version" | "branch")
         };
-        for command in commands::GROUPS.iter().flat_map(|group| group.commands) {
-            let takes_output = command.options.iter().any(|option| option.long == "output");
-            assert_eq!(takes_output, shows(command.name), "{}", command.name);
+        for command in commands::all() {
+            let takes_output = command.clap.get_arguments().any(|arg| arg.get_long() == Some("output"));
+            assert_eq!(takes_output, shows(command), "{}", command.name);
         }
     }
 

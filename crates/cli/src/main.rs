@@ -1,6 +1,6 @@
 //! `deis`: the command-line client of the platform.
 //!
-//! It knows nothing but the API and git. `dispatch` and `grammar` parse the arguments; `commands` has one file per
+//! It knows nothing but the API and git. clap parses the arguments; `commands` has one file per
 //! group.
 
 mod api_version;
@@ -12,7 +12,6 @@ mod context;
 mod dispatch;
 mod failure;
 mod git;
-mod grammar;
 mod help;
 mod listing;
 mod plugin;
@@ -21,6 +20,7 @@ mod progress;
 mod prompt;
 mod session;
 mod terminal;
+mod usage_error;
 
 use std::process::ExitCode;
 

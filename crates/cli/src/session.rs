@@ -11,18 +11,23 @@ use std::time::Duration;
 use api::client::{Client, ClientError, Terminal, TerminalReceiver, TerminalSender};
 use api::terminal::{End, Frame, PING_SECONDS, Start};
 use api::visible::{Color, VisiblePieces};
+use clap::Arg;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::interval;
 
-use crate::command::{Opt, flag};
+use crate::command::{Matches, flag};
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::terminal;
 use raw::{Raw, Resized};
 
-pub const INTERACTIVE: Opt = flag(Some('i'), "interactive", "pass on what is typed or piped in");
-pub const TTY: Opt = flag(Some('t'), "tty", "give the command a terminal; best together with -i");
+pub fn interactive() -> Arg {
+    flag(Some('i'), "interactive", "pass on what is typed or piped in")
+}
+
+pub fn tty() -> Arg {
+    flag(Some('t'), "tty", "give the command a terminal; best together with -i")
+}
 
 /// Bytes that are read at once, and pieces that wait to be sent.
 const PIECE_BYTES_MAX: usize = 16 << 10;

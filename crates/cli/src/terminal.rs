@@ -5,12 +5,13 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use api::visible::{Color, visible};
+use clap::Arg;
 
-use crate::command::{Opt, flag};
-use crate::grammar::Matches;
+use crate::command::{Matches, flag};
 
-pub const COLOR: Opt =
-    flag(None, "color", "keep the colours of the app; on a terminal they are left out otherwise");
+pub fn color() -> Arg {
+    flag(None, "color", "keep the colours of the app; on a terminal they are left out otherwise")
+}
 
 /// Prints to stdout without a line end.
 macro_rules! say {

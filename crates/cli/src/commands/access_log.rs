@@ -2,34 +2,31 @@
 
 use serde_json::json;
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT};
+use crate::command::{Command, Matches, app, output};
 use crate::context::Context;
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::sayln;
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "access-log",
-    default: Some("access-log:info"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new(
             "access-log:info",
             "[options]",
             "Prints whether requests are told in the app's log.",
             info,
         )
-        .options(&[APP, OUTPUT])
+        .args([app(), output()])
         .examples(&["deis access-log"]),
         Command::new("access-log:on", "[options]", "Tells each request in the app's log.", on)
-            .options(&[APP])
+            .args([app()])
             .examples(&["deis access-log:on -a blog", "deis logs -f -a blog"]),
         Command::new("access-log:off", "[options]", "Tells requests in the app's log no longer.", off)
-            .options(&[APP])
+            .args([app()])
             .examples(&["deis access-log:off -a blog"]),
-    ],
-};
+    ]
+}
 
 fn info(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -10,48 +10,45 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::app::BuilderRemote;
-use crate::command::{APP, Command, CommandGroup, LIMIT, OUTPUT, flag, many, one, optional, valued};
+use crate::command::{Command, Matches, app, flag, limit, many, one, optional, output, valued};
 use crate::command_line;
 use crate::commands::git::{REMOTE_DEFAULT, remove_all};
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
 use crate::git;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::prompt;
-use crate::session::{self, INTERACTIVE, Mode, TTY, TerminalTarget};
-use crate::terminal::{self, COLOR, say, sayln};
+use crate::session::{self, Mode, TerminalTarget, interactive, tty};
+use crate::terminal::{self, color, say, sayln};
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "apps",
-    default: Some("apps:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("apps:create", "[<id>] [options]", "Creates a new application.", create)
             .about("Without a name the platform makes one up. In a git repository a remote is added for it.")
-            .arguments(&[optional("id", "the name of the app: a-z, 0-9 and hyphens")])
-            .options(&[
+            .args([
+                optional("id", "the name of the app: a-z, 0-9 and hyphens"),
                 flag(None, "no-remote", "add no git remote"),
                 valued(Some('b'), "buildpack", "url", "the URL of a buildpack to build the app with"),
                 valued(Some('r'), "remote", "name", "the name of the git remote; by default `deis`"),
             ])
             .examples(&["deis create", "deis create blog --remote=production", "deis create blog --no-remote"]),
         Command::new("apps:list", "[options]", "Lists the applications that you may use.", list)
-            .options(&[LIMIT, OUTPUT])
+            .args([limit(), output()])
             .examples(&["deis apps", "deis apps:list --output=json"]),
         Command::new("apps:info", "[options]", "Shows an application with its processes, domains and labels.", info::info)
-            .options(&[APP, OUTPUT])
+            .args([app(), output()])
             .examples(&["deis info", "deis info -a blog"]),
         Command::new("apps:open", "[options]", "Opens an application in a browser.", open)
-            .options(&[APP])
+            .args([app()])
             .examples(&["deis open", "deis open -a blog"]),
         Command::new("apps:logs", "[options]", "Prints the last log lines of an application.", logs::logs)
             .about("With --follow it goes on with new lines as they come, until Ctrl-C.")
-            .options(&[
-                APP,
+            .args([
+                app(),
                 valued(Some('n'), "lines", "lines", "how many lines to print; by default 100"),
                 flag(Some('f'), "follow", "go on with new lines as they come"),
-                COLOR,
+                color(),
             ])
             .examples(&["deis logs", "deis logs -n 20 -a blog", "deis logs -f", "deis logs --follow -n 5 -a blog"]),
         Command::new("apps:run", "[options] [--] <command>...", "Runs a command in a new container.", run)
@@ -61,9 +58,7 @@ pub const GROUP: CommandGroup = CommandGroup {
                  its arguments, which arrive as they are. Options of the command stand behind `--`. With -it the \
                  command has your terminal, with -i alone what is piped in.",
             )
-            .arguments(&[many("command", "the command and its arguments")])
-            .options(&[APP, INTERACTIVE, TTY, COLOR])
-            .takes_dashes()
+            .args([many("command", "the command and its arguments"), app(), interactive(), tty(), color()])
             .examples(&[
                 "deis run ls",
                 "deis run -a blog -- ls -l /app",
@@ -72,24 +67,23 @@ pub const GROUP: CommandGroup = CommandGroup {
                 "deis run -i 'psql $DATABASE_URL' < dump.sql",
             ]),
         Command::new("apps:destroy", "[options]", "Destroys an application.", destroy)
-            .options(&[APP, valued(None, "confirm", "app", "the app's name, so that it is not asked for")])
+            .args([app(), valued(None, "confirm", "app", "the app's name, so that it is not asked for")])
             .examples(&["deis destroy", "deis destroy -a blog --confirm=blog"]),
         Command::new("apps:transfer", "<username> [options]", "Transfers ownership of an application.", transfer)
-            .arguments(&[one("username", "the name of the new owner")])
-            .options(&[APP])
+            .args([one("username", "the name of the new owner"), app()])
             .examples(&["deis apps:transfer alice -a blog"]),
         Command::new("apps:lock", "[options]", "Locks an application against deploys, scaling and destruction.", lock)
             .about(
                 "Pushes, pulls, changes of the config, rollbacks, scaling and apps:destroy are refused until \
                  apps:unlock. What runs goes on.",
             )
-            .options(&[APP, valued(None, "reason", "text", "one line, which every refusal shows")])
+            .args([app(), valued(None, "reason", "text", "one line, which every refusal shows")])
             .examples(&["deis apps:lock -a blog --reason='audit until Friday'"]),
         Command::new("apps:unlock", "[options]", "Unlocks an application.", unlock)
-            .options(&[APP])
+            .args([app()])
             .examples(&["deis apps:unlock -a blog"]),
-    ],
-};
+    ]
+}
 
 fn create(context: &Context, matches: &Matches) -> CommandResult {
     let client = context.session()?.client;

@@ -2,30 +2,37 @@
 
 use api::auth::{PasswordChange, Registration};
 use api::client::Client;
+use clap::Arg;
 
-use crate::command::{Command, CommandGroup, OUTPUT, flag, one, valued};
+use crate::command::{Command, Matches, flag, one, output, valued};
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::profile::Profile;
 use crate::prompt;
 use crate::terminal::{self, sayln};
 
-const SWITCH: &[&str] = &["true", "false"];
-const CONTROLLER: crate::command::Argument =
-    one("controller", "the URL of the controller, such as `http://deis.example.com`");
-const USERNAME: crate::command::Opt = valued(None, "username", "username", "the name of the account");
-const PASSWORD: crate::command::Opt =
-    valued(None, "password", "password", "the password; asked for where not given");
-const SSL_VERIFY: crate::command::Opt =
-    valued(None, "ssl-verify", "true|false", "`false` does not check the controller's certificate")
-        .choices(SWITCH);
+const SWITCH: [&str; 2] = ["true", "false"];
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "auth",
-    default: None,
-    commands: &[
+fn controller() -> Arg {
+    one("controller", "the URL of the controller, such as `http://deis.example.com`")
+}
+
+fn username() -> Arg {
+    valued(None, "username", "username", "the name of the account")
+}
+
+fn password() -> Arg {
+    valued(None, "password", "password", "the password; asked for where not given")
+}
+
+fn ssl_verify() -> Arg {
+    valued(None, "ssl-verify", "true|false", "`false` does not check the controller's certificate")
+        .value_parser(SWITCH)
+}
+
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new(
             "auth:register",
             "<controller> [options]",
@@ -33,18 +40,18 @@ pub const GROUP: CommandGroup = CommandGroup {
             register,
         )
         .about("The first user of a platform becomes its administrator.")
-        .arguments(&[CONTROLLER])
-        .options(&[
-            USERNAME,
-            PASSWORD,
+        .args([
+            controller(),
+            username(),
+            password(),
             valued(None, "email", "email", "the mail address of the account"),
-            valued(None, "login", "true|false", "`false` does not log in to the new account").choices(SWITCH),
-            SSL_VERIFY,
+            valued(None, "login", "true|false", "`false` does not log in to the new account")
+                .value_parser(SWITCH),
+            ssl_verify(),
         ])
         .examples(&["deis register http://deis.example.com"]),
         Command::new("auth:login", "<controller> [options]", "Logs in to a controller.", login)
-            .arguments(&[CONTROLLER])
-            .options(&[USERNAME, PASSWORD, SSL_VERIFY])
+            .args([controller(), username(), password(), ssl_verify()])
             .examples(&[
                 "deis login http://deis.example.com",
                 "deis login http://deis.example.com --username=bob",
@@ -54,27 +61,27 @@ pub const GROUP: CommandGroup = CommandGroup {
             .examples(&["deis logout"]),
         Command::new("auth:passwd", "[options]", "Changes the password of an account.", passwd)
             .about("Ends the account's other tokens, sessions and followed logs.")
-            .options(&[
+            .args([
                 valued(None, "username", "username", "another account; needs administrator rights"),
                 valued(None, "password", "password", "the current password"),
                 valued(None, "new-password", "new-password", "the new password"),
             ])
             .examples(&["deis passwd", "deis passwd --username=bob"]),
         Command::new("auth:whoami", "[options]", "Displays the user that is logged in.", whoami)
-            .options(&[flag(None, "all", "ask the controller for all about the account"), OUTPUT])
+            .args([flag(None, "all", "ask the controller for all about the account"), output()])
             .examples(&["deis whoami", "deis whoami --all"]),
         Command::new("auth:cancel", "[options]", "Cancels an account.", cancel)
             .about("Without a user name it is the own account, and the password is asked for again.")
-            .options(&[USERNAME, PASSWORD, flag(None, "yes", "do not ask")])
+            .args([username(), password(), flag(None, "yes", "do not ask")])
             .examples(&["deis auth:cancel", "deis auth:cancel --username=bob --yes"]),
         Command::new("auth:regenerate", "[options]", "Replaces the token of an account.", regenerate)
-            .options(&[
+            .args([
                 valued(Some('u'), "username", "username", "another account; needs administrator rights"),
                 flag(None, "all", "every account; needs administrator rights"),
             ])
             .examples(&["deis auth:regenerate", "deis auth:regenerate --username=bob"]),
-    ],
-};
+    ]
+}
 
 fn register(context: &Context, matches: &Matches) -> CommandResult {
     let wanted = wanted_profile(context, matches)?;

@@ -1,28 +1,28 @@
 //! Autoscaling: how many of a process type run, by their use of CPU.
 
+use clap::Arg;
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Argument, Command, CommandGroup, OUTPUT, one, valued};
+use crate::command::{Command, Matches, app, one, output, valued};
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::sayln;
 
-const PROCESS_TYPE: Argument = one("process-type", "the process type, such as `web`");
+fn process_type() -> Arg {
+    one("process-type", "the process type, such as `web`")
+}
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "autoscale",
-    default: Some("autoscale:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new(
             "autoscale:list",
             "[options]",
             "Prints a list of autoscale rules for the application.",
             list,
         )
-        .options(&[APP, OUTPUT])
+        .args([app(), output()])
         .examples(&["deis autoscale -a blog"]),
         Command::new(
             "autoscale:set",
@@ -31,13 +31,13 @@ pub const GROUP: CommandGroup = CommandGroup {
             set,
         )
         .about("The process type needs a CPU limit first: deis limits:set --cpu web=250m")
-        .arguments(&[PROCESS_TYPE])
-        .options(&[
-            APP,
-            valued(None, "min", "min", "the fewest processes").required(),
-            valued(None, "max", "max", "the most processes").required(),
+        .args([
+            process_type(),
+            app(),
+            valued(None, "min", "min", "the fewest processes").required(true),
+            valued(None, "max", "max", "the most processes").required(true),
             valued(None, "cpu-percent", "percent", "the use of CPU to aim for, in percent of the limit")
-                .required(),
+                .required(true),
         ])
         .examples(&["deis autoscale:set web --min=3 --max=8 --cpu-percent=75 -a blog"]),
         Command::new(
@@ -46,11 +46,10 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Removes the autoscale rule of a process type of an application.",
             unset,
         )
-        .arguments(&[PROCESS_TYPE])
-        .options(&[APP])
+        .args([process_type(), app()])
         .examples(&["deis autoscale:unset web -a blog"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -5,29 +5,26 @@ use std::fs;
 
 use api::builds::NewBuild;
 
-use crate::command::{APP, Command, CommandGroup, LIMIT, OUTPUT, one, valued};
+use crate::command::{Command, Matches, app, limit, one, output, valued};
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "builds",
-    default: Some("builds:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("builds:list", "[options]", "Lists the builds of an application.", list)
-            .options(&[APP, LIMIT, OUTPUT])
+            .args([app(), limit(), output()])
             .examples(&["deis builds:list", "deis builds -a blog"]),
         Command::new("builds:create", "<image> [options]", "Deploys an existing image.", create)
             .about(
                 "Process types come from --procfile, else from a file `Procfile` in the current folder, \
-                 else the image's own command runs as `cmd`.",
+             else the image's own command runs as `cmd`.",
             )
-            .arguments(&[one("image", "a reference to an image, such as `registry.example.com/blog:1.0`")])
-            .options(&[
-                APP,
+            .args([
+                one("image", "a reference to an image, such as `registry.example.com/blog:1.0`"),
+                app(),
                 valued(
                     Some('p'),
                     "procfile",
@@ -36,8 +33,8 @@ pub const GROUP: CommandGroup = CommandGroup {
                 ),
             ])
             .examples(&["deis pull blog:1.0 -a blog", "deis pull blog:1.0 --procfile='web: ./serve'"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

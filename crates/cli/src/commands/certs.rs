@@ -6,42 +6,44 @@ mod table;
 use std::fs;
 
 use api::certs::{Cert, NewCert};
+use clap::Arg;
 
-use crate::command::{APP, Argument, Command, CommandGroup, LIMIT, OUTPUT, flag, one, optional};
+use crate::command::{Command, Matches, app, flag, limit, one, optional, output};
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
-const NAME: Argument = one("name", "the name of the certificate: a-z, 0-9 and hyphens");
-const DOMAIN: Argument = one("domain", "a domain of one of your apps");
+fn name() -> Arg {
+    one("name", "the name of the certificate: a-z, 0-9 and hyphens")
+}
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "certs",
-    default: Some("certs:list"),
-    commands: &[
+fn domain() -> Arg {
+    one("domain", "a domain of one of your apps")
+}
+
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("certs:list", "[options]", "Lists SSL certificates.", list)
-            .options(&[LIMIT, OUTPUT])
+            .args([limit(), output()])
             .examples(&["deis certs"]),
         Command::new("certs:add", "<name> <cert> <key> [options]", "Adds an SSL certificate.", add)
-            .arguments(&[
-                NAME,
+            .args([
+                name(),
                 one(
                     "cert",
                     "the file with the certificate in PEM and those that signed it",
                 ),
                 one("key", "the file with the private key in PEM"),
+                flag(Some('f'), "force", "add it even where it has expired"),
             ])
-            .options(&[flag(Some('f'), "force", "add it even where it has expired")])
             .examples(&["deis certs:add example-com server.crt server.key"]),
         Command::new("certs:remove", "<name> [options]", "Removes an SSL certificate.", remove)
-            .arguments(&[NAME])
+            .args([name()])
             .examples(&["deis certs:remove example-com"]),
         Command::new("certs:info", "<name> [options]", "Prints info about an SSL certificate.", info)
-            .arguments(&[NAME])
-            .options(&[OUTPUT])
+            .args([name(), output()])
             .examples(&["deis certs:info example-com"]),
         Command::new(
             "certs:attach",
@@ -49,7 +51,7 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Attaches an SSL certificate to a domain.",
             attach,
         )
-        .arguments(&[NAME, DOMAIN])
+        .args([name(), domain()])
         .examples(&["deis certs:attach example-com www.example.com"]),
         Command::new(
             "certs:detach",
@@ -57,7 +59,7 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Detaches an SSL certificate from a domain.",
             detach,
         )
-        .arguments(&[NAME, DOMAIN])
+        .args([name(), domain()])
         .examples(&["deis certs:detach example-com www.example.com"]),
         Command::new(
             "certs:auto",
@@ -71,11 +73,10 @@ pub const GROUP: CommandGroup = CommandGroup {
              Certificates that are there stay after `off`. Wildcard domains would need a challenge in DNS, which \
              is not offered: bring their certificates with certs:add.",
         )
-        .arguments(&[optional("switch", "on or off")])
-        .options(&[APP, OUTPUT])
+        .args([optional("switch", "on or off"), app(), output()])
         .examples(&["deis certs:auto on -a blog", "deis certs:auto -a blog"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;

@@ -7,10 +7,9 @@ mod value;
 use api::config::Config;
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT, flag, many, valued};
+use crate::command::{Command, Matches, app, flag, many, output, valued};
 use crate::context::{AppSession, Context};
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
@@ -18,14 +17,12 @@ use crate::terminal::{say, sayln};
 /// Blanks between the longest key and the values.
 const PAD: usize = 6;
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "config",
-    default: Some("config:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("config:list", "[options]", "Lists environment variables for an application.", list)
-            .options(&[
-                APP,
-                OUTPUT,
+            .args([
+                app(),
+                output(),
                 flag(None, "oneline", "print all on one line"),
                 flag(None, "diff", "print one `KEY=value` a line, as for comparing"),
             ])
@@ -37,8 +34,7 @@ pub const GROUP: CommandGroup = CommandGroup {
             set,
         )
         .about("SSH_KEY takes a private key, its base64, or the path of its file.")
-        .arguments(&[many("var>=<value", "the variable and its value")])
-        .options(&[APP])
+        .args([many("var>=<value", "the variable and its value"), app()])
         .examples(&["deis config:set COLOR=teal", "deis config:set A=1 'B=two words' -a blog"]),
         Command::new(
             "config:unset",
@@ -46,8 +42,7 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Unsets an environment variable for an application.",
             unset,
         )
-        .arguments(&[many("key", "the variable to remove")])
-        .options(&[APP])
+        .args([many("key", "the variable to remove"), app()])
         .examples(&["deis config:unset COLOR"]),
         Command::new(
             "config:pull",
@@ -56,8 +51,8 @@ pub const GROUP: CommandGroup = CommandGroup {
             env_file::pull,
         )
         .about("Writes a file `.env`, or to stdout where that is a pipe or a file.")
-        .options(&[
-            APP,
+        .args([
+            app(),
             flag(Some('i'), "interactive", "ask for each variable that differs"),
             flag(Some('o'), "overwrite", "overwrite a file `.env`"),
         ])
@@ -73,14 +68,14 @@ pub const GROUP: CommandGroup = CommandGroup {
             env_file::push,
         )
         .about("Reads `KEY=value` lines from a file, or from stdin where that is a pipe or a file.")
-        .options(&[APP, valued(Some('p'), "path", "file", "the file to read; by default `.env`")])
+        .args([app(), valued(Some('p'), "path", "file", "the file to read; by default `.env`")])
         .examples(&[
             "deis config:push",
             "deis config:push --path=blog.env",
             "deis config:push < blog.env",
         ]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -1,23 +1,19 @@
 //! Domains under which an app answers.
 
-use crate::command::{APP, Command, CommandGroup, LIMIT, OUTPUT, one};
+use crate::command::{Command, Matches, app, limit, one, output};
 use crate::context::Context;
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "domains",
-    default: Some("domains:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("domains:add", "<domain> [options]", "Lets an application answer under a domain.", add)
-            .arguments(&[one("domain", "the domain, such as `www.example.com` or `*.example.com`")])
-            .options(&[APP])
+            .args([one("domain", "the domain, such as `www.example.com` or `*.example.com`"), app()])
             .examples(&["deis domains:add www.example.com"]),
         Command::new("domains:list", "[options]", "Lists the domains of an application.", list)
-            .options(&[APP, LIMIT, OUTPUT])
+            .args([app(), limit(), output()])
             .examples(&["deis domains:list", "deis domains -a blog"]),
         Command::new(
             "domains:remove",
@@ -25,11 +21,10 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Takes a domain away from an application.",
             remove,
         )
-        .arguments(&[one("domain", "the domain")])
-        .options(&[APP])
+        .args([one("domain", "the domain"), app()])
         .examples(&["deis domains:remove www.example.com"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

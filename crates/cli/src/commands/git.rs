@@ -2,11 +2,10 @@
 
 use serde_json::json;
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT, flag, optional, valued};
+use crate::command::{Command, Matches, app, flag, optional, output, valued};
 use crate::context::{AppSession, Context};
 use crate::failure::{CommandResult, Failure};
 use crate::git;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::sayln;
@@ -17,24 +16,22 @@ pub const REMOTE_DEFAULT: &str = "deis";
 /// Value of the API for any branch.
 const ANY: &str = "*";
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "git",
-    default: None,
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new(
             "git:remote",
             "[options]",
             "Adds a git remote of an application to the repository.",
             remote,
         )
-        .options(&[
-            APP,
+        .args([
+            app(),
             valued(Some('r'), "remote", "name", "the name of the remote; by default `deis`"),
             flag(Some('f'), "force", "overwrite a remote of that name"),
         ])
         .examples(&["deis git:remote -a blog", "deis git:remote --remote=staging -a blog-staging"]),
         Command::new("git:remove", "[options]", "Removes the git remotes of an application.", remove)
-            .options(&[APP])
+            .args([app()])
             .examples(&["deis git:remove -a blog"]),
         Command::new(
             "git:branch",
@@ -46,11 +43,15 @@ pub const GROUP: CommandGroup = CommandGroup {
             "A push of this branch is built and released. Other branches are kept when they are pushed along with it, \
              and refused when they are pushed alone. A new application keeps the first of main and master that is pushed.",
         )
-        .arguments(&[optional("name", "the name of the branch; without it the branch is printed")])
-        .options(&[APP, flag(None, "any", "let any branch deploy, the last one of a push"), OUTPUT])
+        .args([
+            optional("name", "the name of the branch; without it the branch is printed"),
+            app(),
+            flag(None, "any", "let any branch deploy, the last one of a push"),
+            output(),
+        ])
         .examples(&["deis git:branch -a blog", "deis git:branch trunk -a blog", "deis git:branch --any -a blog"]),
-    ],
-};
+    ]
+}
 
 fn remote(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -2,27 +2,31 @@
 
 mod probe;
 
+use clap::Arg;
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Argument, Command, CommandGroup, OUTPUT, Opt, many, one, valued};
+use crate::command::{Command, Matches, app, many, one, output, valued};
 use crate::context::{AppSession, Context};
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
 /// Sent as it is: the controller takes whichever of the two types there is.
 const TYPE_DEFAULT: &str = "web/cmd";
-const HEALTH_TYPE: Argument = one("health-type", "`liveness` or `readiness`");
-const TYPE: Opt = valued(None, "type", "type", "the process type; by default `web` or `cmd`");
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "healthchecks",
-    default: Some("healthchecks:list"),
-    commands: &[
+fn health_type() -> Arg {
+    one("health-type", "`liveness` or `readiness`")
+}
+
+fn process_type() -> Arg {
+    valued(None, "type", "type", "the process type; by default `web` or `cmd`")
+}
+
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("healthchecks:list", "[options]", "Lists healthchecks for an application.", list)
-            .options(&[APP, OUTPUT, valued(None, "type", "type", "the process type; by default all of them")])
+            .args([app(), output(), valued(None, "type", "type", "the process type; by default all of them")])
             .examples(&["deis healthchecks -a blog"]),
         Command::new(
             "healthchecks:set",
@@ -34,14 +38,12 @@ pub const GROUP: CommandGroup = CommandGroup {
             "A process that is not live is restarted, one that is not ready gets no requests. A probe is `httpGet` \
              or `tcpSocket` with a port, or `exec` with a command.",
         )
-        .arguments(&[
-            HEALTH_TYPE,
+        .args([
+            health_type(),
             one("probe-type", "`httpGet`, `exec` or `tcpSocket`"),
             many("args", "the port, or the command of `exec`"),
-        ])
-        .options(&[
-            APP,
-            TYPE,
+            app(),
+            process_type(),
             valued(Some('p'), "path", "path", "the path that `httpGet` asks for; by default `/`"),
             valued(None, "headers", "headers", "the headers that `httpGet` sends, such as `Host:x.com,X-A:1`"),
             valued(None, "initial-delay-timeout", "seconds", "seconds before the first probe; by default 50"),
@@ -50,7 +52,6 @@ pub const GROUP: CommandGroup = CommandGroup {
             valued(None, "success-threshold", "num", "probes that must pass; by default 1"),
             valued(None, "failure-threshold", "num", "probes that must fail; by default 3"),
         ])
-        .takes_dashes()
         .examples(&[
             "deis healthchecks:set liveness httpGet 80",
             "deis healthchecks:set readiness exec -- /bin/check --quick",
@@ -61,11 +62,10 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Unsets healthchecks for an application.",
             unset,
         )
-        .arguments(&[many("health-type", "`liveness` or `readiness`")])
-        .options(&[APP, TYPE])
+        .args([many("health-type", "`liveness` or `readiness`"), app(), process_type()])
         .examples(&["deis healthchecks:unset liveness readiness"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -7,25 +7,22 @@ use api::keys::NewKey;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::command::{Command, CommandGroup, LIMIT, OUTPUT, one, optional};
+use crate::command::{Command, Matches, limit, one, optional, output};
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::profile::home;
 use crate::prompt;
 use crate::terminal::{say, sayln};
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "keys",
-    default: Some("keys:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("keys:list", "[options]", "Lists your SSH keys.", list)
-            .options(&[LIMIT, OUTPUT])
+            .args([limit(), output()])
             .examples(&["deis keys:list"]),
         Command::new("keys:add", "[<name>] [<key>]", "Adds an SSH key to push code with.", add)
             .about("Without a key, those in ~/.ssh are offered.")
-            .arguments(&[
+            .args([
                 optional("name", "the name of the key; by default its comment"),
                 optional("key", "the file with the public key"),
             ])
@@ -35,10 +32,10 @@ pub const GROUP: CommandGroup = CommandGroup {
                 "deis keys:add laptop ~/.ssh/id.pub",
             ]),
         Command::new("keys:remove", "<key>", "Removes an SSH key.", remove)
-            .arguments(&[one("key", "the name of the key")])
+            .args([one("key", "the name of the key")])
             .examples(&["deis keys:remove laptop"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;

@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT, many};
+use crate::command::{Command, Matches, app, many, output};
 use crate::context::Context;
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::say;
@@ -13,23 +12,19 @@ use crate::terminal::say;
 /// Blanks between the longest key and the values.
 const PAD: usize = 6;
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "labels",
-    default: Some("labels:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("labels:list", "[options]", "Prints a list of labels of the application.", list)
-            .options(&[APP, OUTPUT])
+            .args([app(), output()])
             .examples(&["deis labels -a blog"]),
         Command::new("labels:set", "[options] <key>=<value>...", "Sets labels for an application.", set)
-            .arguments(&[many("key>=<value", "the label and its value, such as `team=frontend`")])
-            .options(&[APP])
+            .args([many("key>=<value", "the label and its value, such as `team=frontend`"), app()])
             .examples(&["deis labels:set team=frontend -a blog"]),
         Command::new("labels:unset", "[options] <key>...", "Unsets labels for an application.", unset)
-            .arguments(&[many("key", "the label to remove")])
-            .options(&[APP])
+            .args([many("key", "the label to remove"), app()])
             .examples(&["deis labels:unset team -a blog"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -1,30 +1,32 @@
 //! Limits on memory and CPU, per process type.
 
 use api::config::Config;
+use clap::Arg;
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT, flag, many};
+use crate::command::{Command, Matches, app, flag, many, output};
 use crate::context::{AppSession, Context};
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
 /// Blanks between the longest key and the values.
 const PAD: usize = 5;
-const EXCLUSIVE: &[(&str, &str)] = &[("cpu", "memory")];
-const CPU: crate::command::Opt =
-    flag(None, "cpu", "limit CPU: cores such as `1` or `0.5`, thousandths such as `500m`");
-const MEMORY: crate::command::Opt =
-    flag(Some('m'), "memory", "limit memory, with unit B, K, M or G; this is the default");
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "limits",
-    default: Some("limits:list"),
-    commands: &[
+fn cpu() -> Arg {
+    flag(None, "cpu", "limit CPU: cores such as `1` or `0.5`, thousandths such as `500m`")
+        .conflicts_with("memory")
+}
+
+fn memory() -> Arg {
+    flag(Some('m'), "memory", "limit memory, with unit B, K, M or G; this is the default")
+}
+
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("limits:list", "[options]", "Lists resource limits for an application.", list)
-            .options(&[APP, OUTPUT])
+            .args([app(), output()])
             .examples(&["deis limits -a blog"]),
         Command::new(
             "limits:set",
@@ -33,9 +35,12 @@ pub const GROUP: CommandGroup = CommandGroup {
             set,
         )
         .about("A value is a limit, or a request and a limit: `64M/128M`.")
-        .arguments(&[many("type>=<value", "the process type and its limit, such as `web=128M`")])
-        .options(&[APP, CPU, MEMORY])
-        .exclusive(EXCLUSIVE)
+        .args([
+            many("type>=<value", "the process type and its limit, such as `web=128M`"),
+            app(),
+            cpu(),
+            memory(),
+        ])
         .examples(&["deis limits:set web=128M worker=64M/256M", "deis limits:set --cpu web=500m"]),
         Command::new(
             "limits:unset",
@@ -43,12 +48,10 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Unsets resource limits for an application.",
             unset,
         )
-        .arguments(&[many("type", "the process type whose limit goes")])
-        .options(&[APP, CPU, MEMORY])
-        .exclusive(EXCLUSIVE)
+        .args([many("type", "the process type whose limit goes"), app(), cpu(), memory()])
         .examples(&["deis limits:unset web", "deis limits:unset --cpu web"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -2,34 +2,31 @@
 
 use serde_json::json;
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT};
+use crate::command::{Command, Matches, app, output};
 use crate::context::Context;
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::sayln;
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "maintenance",
-    default: Some("maintenance:info"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new(
             "maintenance:info",
             "[options]",
             "Prints info about the current maintenance mode.",
             info,
         )
-        .options(&[APP, OUTPUT])
+        .args([app(), output()])
         .examples(&["deis maintenance"]),
         Command::new("maintenance:on", "[options]", "Enables maintenance mode for an app.", on)
-            .options(&[APP])
+            .args([app()])
             .examples(&["deis maintenance:on -a blog"]),
         Command::new("maintenance:off", "[options]", "Disables maintenance mode for an app.", off)
-            .options(&[APP])
+            .args([app()])
             .examples(&["deis maintenance:off -a blog"]),
-    ],
-};
+    ]
+}
 
 fn info(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

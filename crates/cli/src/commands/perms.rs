@@ -1,19 +1,19 @@
 //! Collaborators of an app, and administrators of the platform.
 
-use crate::command::{APP, Command, CommandGroup, LIMIT, OUTPUT, flag, one};
+use clap::Arg;
+
+use crate::command::{Command, Matches, app, flag, limit, one, output};
 use crate::context::Context;
-use crate::failure::CommandResult;
-use crate::grammar::Matches;
+use crate::failure::{CommandResult, Failure};
 use crate::listing;
 use crate::terminal::{say, sayln};
 
-const ADMIN: crate::command::Opt = flag(None, "admin", "the administrators of the platform");
-const EXCLUSIVE: &[(&str, &str)] = &[("app", "admin")];
+fn admin() -> Arg {
+    flag(None, "admin", "the administrators of the platform").conflicts_with("app")
+}
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "perms",
-    default: Some("perms:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new(
             "perms:list",
             "[-a --app=<app>|--admin|--admin --limit=<num>]",
@@ -21,9 +21,7 @@ pub const GROUP: CommandGroup = CommandGroup {
             list,
         )
         .about("With --admin: lists the administrators of the platform.")
-        .options(&[APP, ADMIN, LIMIT, OUTPUT])
-        .exclusive(EXCLUSIVE)
-        .dependent(&[("limit", "admin")])
+        .args([app(), admin(), limit(), output()])
         .examples(&["deis perms -a blog", "deis perms:list --admin"]),
         Command::new(
             "perms:create",
@@ -32,9 +30,7 @@ pub const GROUP: CommandGroup = CommandGroup {
             create,
         )
         .about("With --admin: makes the user an administrator of the platform.")
-        .arguments(&[one("username", "the name of the user")])
-        .options(&[APP, ADMIN])
-        .exclusive(EXCLUSIVE)
+        .args([one("username", "the name of the user"), app(), admin()])
         .examples(&["deis perms:create bob -a blog", "deis perms:create bob --admin"]),
         Command::new(
             "perms:delete",
@@ -43,16 +39,17 @@ pub const GROUP: CommandGroup = CommandGroup {
             delete,
         )
         .about("With --admin: the user is no administrator of the platform any more.")
-        .arguments(&[one("username", "the name of the user")])
-        .options(&[APP, ADMIN])
-        .exclusive(EXCLUSIVE)
+        .args([one("username", "the name of the user"), app(), admin()])
         .examples(&["deis perms:delete bob -a blog", "deis perms:delete bob --admin"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     if matches.has("admin") {
         return list_administrators(context, matches);
+    }
+    if matches.has("limit") {
+        return Err(Failure::WrongCall("--limit needs --admin"));
     }
     let session = context.app_session(matches)?;
     let users = session.client.collaborators(&session.app)?.users;

@@ -6,25 +6,22 @@ use std::fmt::Write;
 use api::client::ClientError;
 use api::pods::{Crashes, Pod};
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT, many, one, optional};
+use crate::command::{Command, Matches, app, many, one, optional, output};
 use crate::command_line;
 use crate::context::{AppSession, Context};
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
-use crate::session::{self, INTERACTIVE, Mode, TTY, TerminalTarget};
-use crate::terminal::{COLOR, say, sayln};
+use crate::session::{self, Mode, TerminalTarget, interactive, tty};
+use crate::terminal::{color, say, sayln};
 
 /// Pods that a list shows at most.
 const PODS_LISTED_MAX: i64 = 1000;
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "ps",
-    default: Some("ps:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("ps:list", "[options]", "Lists the processes of an application.", list)
-            .options(&[APP, OUTPUT])
+            .args([app(), output()])
             .examples(&["deis ps", "deis ps:list -a blog"]),
         Command::new(
             "ps:exec",
@@ -38,12 +35,14 @@ pub const GROUP: CommandGroup = CommandGroup {
              which arrive as they are. Options of the command stand behind `--`. With -it the command has your \
              terminal, with -i alone what is piped in.",
         )
-        .arguments(&[
+        .args([
             one("pod", "the name of a process as `deis ps` shows it, or its end as in the log"),
             many("command", "the command and its arguments"),
+            app(),
+            interactive(),
+            tty(),
+            color(),
         ])
-        .options(&[APP, INTERACTIVE, TTY, COLOR])
-        .takes_dashes()
         .examples(&[
             "deis ps:exec -it blog-web-5d4f8c7b9f-x2x4z bash",
             "deis ps:exec web-5d4f8c7b9f-x2x4z -- ls -l /tmp",
@@ -54,8 +53,7 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Restarts all or some processes of an application.",
             restart,
         )
-        .arguments(&[optional("type", "a process type such as `web`, or the name of one process")])
-        .options(&[APP])
+        .args([optional("type", "a process type such as `web`, or the name of one process"), app()])
         .examples(&["deis ps:restart", "deis ps:restart web"]),
         Command::new(
             "ps:scale",
@@ -63,11 +61,10 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Changes how many processes of a type run.",
             scale,
         )
-        .arguments(&[many("type>=<num", "the process type and how many of it are to run, such as `web=2`")])
-        .options(&[APP])
+        .args([many("type>=<num", "the process type and how many of it are to run, such as `web=2`"), app()])
         .examples(&["deis scale web=4 worker=2", "deis scale web=0"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT, many};
+use crate::command::{Command, Matches, app, many, output};
 use crate::context::{AppSession, Context};
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
@@ -13,13 +12,11 @@ use crate::terminal::{say, sayln};
 /// Blanks between the longest key and the values.
 const PAD: usize = 5;
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "registry",
-    default: Some("registry:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("registry:list", "[options]", "Lists registry information for an application.", list)
             .about("The password is shown.")
-            .options(&[APP, OUTPUT])
+            .args([app(), output()])
             .examples(&["deis registry -a blog"]),
         Command::new(
             "registry:set",
@@ -27,8 +24,7 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Sets registry information for an application.",
             set,
         )
-        .arguments(&[many("key>=<value", "`username` or `password` and its value")])
-        .options(&[APP])
+        .args([many("key>=<value", "`username` or `password` and its value"), app()])
         .examples(&["deis registry:set username=bob password=s3cret -a blog"]),
         Command::new(
             "registry:unset",
@@ -36,11 +32,10 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Unsets registry information for an application.",
             unset,
         )
-        .arguments(&[many("key", "`username` or `password`")])
-        .options(&[APP])
+        .args([many("key", "`username` or `password`"), app()])
         .examples(&["deis registry:unset username password -a blog"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -1,28 +1,24 @@
 //! Releases: the numbered versions of an app, and going back to one.
 
-use crate::command::{APP, Command, CommandGroup, LIMIT, OUTPUT, one, optional};
+use crate::command::{Command, Matches, app, limit, one, optional, output};
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "releases",
-    default: Some("releases:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new(
             "releases:list",
             "[options]",
             "Lists the releases of an application, the newest first.",
             list,
         )
-        .options(&[APP, LIMIT, OUTPUT])
+        .args([app(), limit(), output()])
         .examples(&["deis releases", "deis releases --limit=5"]),
         Command::new("releases:info", "<version> [options]", "Shows one release.", info)
-            .arguments(&[one("version", "the release, such as `v1`")])
-            .options(&[APP, OUTPUT])
+            .args([one("version", "the release, such as `v1`"), app(), output()])
             .examples(&["deis releases:info v3"]),
         Command::new(
             "releases:rollback",
@@ -31,11 +27,10 @@ pub const GROUP: CommandGroup = CommandGroup {
             rollback,
         )
         .about("Makes a new release with build and config of the old one, by default of the one before.")
-        .arguments(&[optional("version", "the release to go back to, such as `v1`")])
-        .options(&[APP])
+        .args([optional("version", "the release to go back to, such as `v1`"), app()])
         .examples(&["deis rollback", "deis rollback v2"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -2,34 +2,31 @@
 
 use serde_json::json;
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT};
+use crate::command::{Command, Matches, app, output};
 use crate::context::Context;
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::sayln;
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "routing",
-    default: Some("routing:info"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new(
             "routing:info",
             "[options]",
             "Prints info about the current application's routability.",
             info,
         )
-        .options(&[APP, OUTPUT])
+        .args([app(), output()])
         .examples(&["deis routing"]),
         Command::new("routing:enable", "[options]", "Enables routability for an app.", enable)
-            .options(&[APP])
+            .args([app()])
             .examples(&["deis routing:enable -a blog"]),
         Command::new("routing:disable", "[options]", "Disables routability for an app.", disable)
-            .options(&[APP])
+            .args([app()])
             .examples(&["deis routing:disable -a blog"]),
-    ],
-};
+    ]
+}
 
 fn info(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -1,26 +1,28 @@
 //! Services: paths of an app that go to another process type than the rest.
 
 use api::services::Service;
+use clap::Arg;
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT, Opt, valued};
+use crate::command::{Command, Matches, app, output, valued};
 use crate::context::Context;
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::sayln;
 
-const TYPE: Opt = valued(Some('t'), "type", "type", "the process type, such as `webhooks`").required();
-const ROUTE: Opt =
-    valued(Some('r'), "route", "paths", "patterns of paths joined by commas, such as `/hook,~ ^/x/`")
-        .required();
+fn process_type() -> Arg {
+    valued(Some('t'), "type", "type", "the process type, such as `webhooks`").required(true)
+}
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "services",
-    default: Some("services:list"),
-    commands: &[
+fn route() -> Arg {
+    valued(Some('r'), "route", "paths", "patterns of paths joined by commas, such as `/hook,~ ^/x/`")
+        .required(true)
+}
+
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("services:list", "[options]", "Lists services of an application.", list)
-            .options(&[APP, OUTPUT])
+            .args([app(), output()])
             .examples(&["deis services -a blog"]),
         Command::new(
             "services:add",
@@ -28,7 +30,7 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Adds a service to an application, or changes its paths.",
             add,
         )
-        .options(&[APP, TYPE, ROUTE])
+        .args([app(), process_type(), route()])
         .examples(&["deis services:add --type webhooks --route /hook -a blog"]),
         Command::new(
             "services:remove",
@@ -36,10 +38,10 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Removes a service from an application.",
             remove,
         )
-        .options(&[APP, TYPE])
+        .args([app(), process_type()])
         .examples(&["deis services:remove --type webhooks -a blog"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

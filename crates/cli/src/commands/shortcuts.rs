@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::command::{Command, CommandGroup, OUTPUT};
+use crate::command::{Command, Matches, output};
 use crate::context::Context;
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::terminal::sayln;
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "shortcuts",
-    default: Some("shortcuts:list"),
-    commands: &[Command::new("shortcuts:list", "", "Lists all shortcut commands.", list)
-        .options(&[OUTPUT])
-        .examples(&["deis shortcuts"])],
-};
+pub fn commands() -> Vec<Command> {
+    vec![
+        Command::new("shortcuts:list", "", "Lists all shortcut commands.", list)
+            .args([output()])
+            .examples(&["deis shortcuts"]),
+    ]
+}
 
 /// Sorted by name.
 pub const SHORTCUTS: &[(&str, &str)] = &[

@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT, many};
+use crate::command::{Command, Matches, app, many, output};
 use crate::context::{AppSession, Context};
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
@@ -13,24 +12,20 @@ use crate::terminal::{say, sayln};
 /// Blanks between the longest key and the values.
 const PAD: usize = 5;
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "tags",
-    default: Some("tags:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("tags:list", "[options]", "Lists tags for an application.", list)
-            .options(&[APP, OUTPUT])
+            .args([app(), output()])
             .examples(&["deis tags -a blog"]),
         Command::new("tags:set", "[options] <key>=<value>...", "Sets tags for an application.", set)
             .about("The app runs on nodes alone that have all of its tags as labels.")
-            .arguments(&[many("key>=<value", "the tag and its value, such as `environ=prod`")])
-            .options(&[APP])
+            .args([many("key>=<value", "the tag and its value, such as `environ=prod`"), app()])
             .examples(&["deis tags:set environ=prod -a blog"]),
         Command::new("tags:unset", "[options] <key>...", "Unsets tags for an application.", unset)
-            .arguments(&[many("key", "the tag to remove")])
-            .options(&[APP])
+            .args([many("key", "the tag to remove"), app()])
             .examples(&["deis tags:unset environ -a blog"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

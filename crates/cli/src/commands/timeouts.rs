@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT, many};
+use crate::command::{Command, Matches, app, many, output};
 use crate::context::{AppSession, Context};
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
@@ -13,17 +12,15 @@ use crate::terminal::{say, sayln};
 /// Blanks between the longest key and the values.
 const PAD: usize = 5;
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "timeouts",
-    default: Some("timeouts:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new(
             "timeouts:list",
             "[options]",
             "Lists the seconds that processes of an application have to end in.",
             list,
         )
-        .options(&[APP, OUTPUT])
+        .args([app(), output()])
         .examples(&["deis timeouts -a blog"]),
         Command::new(
             "timeouts:set",
@@ -32,8 +29,7 @@ pub const GROUP: CommandGroup = CommandGroup {
             set,
         )
         .about("A process is sent TERM, and KILL when it still runs after these seconds.")
-        .arguments(&[many("type>=<seconds", "the process type and its seconds, such as `worker=120`")])
-        .options(&[APP])
+        .args([many("type>=<seconds", "the process type and its seconds, such as `worker=120`"), app()])
         .examples(&["deis timeouts:set web=10 worker=120 -a blog"]),
         Command::new(
             "timeouts:unset",
@@ -41,11 +37,10 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Unsets the seconds that processes of an application have to end in.",
             unset,
         )
-        .arguments(&[many("type", "the process type that goes back to the platform's default")])
-        .options(&[APP])
+        .args([many("type", "the process type that goes back to the platform's default"), app()])
         .examples(&["deis timeouts:unset worker -a blog"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

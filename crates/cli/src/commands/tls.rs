@@ -1,28 +1,25 @@
 //! HTTPS enforcement of an app.
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT};
+use crate::command::{Command, Matches, app, output};
 use crate::context::Context;
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::sayln;
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "tls",
-    default: Some("tls:info"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new("tls:info", "[options]", "Prints info about the current TLS settings.", info)
-            .options(&[APP, OUTPUT])
+            .args([app(), output()])
             .examples(&["deis tls"]),
         Command::new("tls:enable", "[options]", "Enables https-only requests for an app.", enable)
-            .options(&[APP])
+            .args([app()])
             .examples(&["deis tls:enable -a blog"]),
         Command::new("tls:disable", "[options]", "Disables https-only requests for an app.", disable)
-            .options(&[APP])
+            .args([app()])
             .examples(&["deis tls:disable -a blog"]),
-    ],
-};
+    ]
+}
 
 fn info(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -1,20 +1,19 @@
 //! Users of the platform, for administrators.
 
-use crate::command::{Command, CommandGroup, LIMIT, OUTPUT};
+use crate::command::{Command, Matches, limit, output};
 use crate::context::Context;
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::terminal::{say, sayln};
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "users",
-    default: Some("users:list"),
-    commands: &[Command::new("users:list", "[options]", "Lists all registered users.", list)
-        .about("Administrators are marked with `*`. Needs administrator rights.")
-        .options(&[LIMIT, OUTPUT])
-        .examples(&["deis users:list", "deis users --limit=10"])],
-};
+pub fn commands() -> Vec<Command> {
+    vec![
+        Command::new("users:list", "[options]", "Lists all registered users.", list)
+            .about("Administrators are marked with `*`. Needs administrator rights.")
+            .args([limit(), output()])
+            .examples(&["deis users:list", "deis users --limit=10"]),
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.session()?;

@@ -6,10 +6,9 @@ use api::API_VERSION;
 use api::client::{Address, Client};
 use serde_json::json;
 
-use crate::command::{Command, CommandGroup, OUTPUT, flag};
+use crate::command::{Command, Matches, flag, output};
 use crate::context::Context;
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::terminal::sayln;
 
@@ -19,13 +18,16 @@ pub const CLIENT: &str = match option_env!("DEIS_CLIENT_VERSION") {
     None => concat!("v", env!("CARGO_PKG_VERSION")),
 };
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "version",
-    default: Some("version"),
-    commands: &[Command::new("version", "[options]", "Displays the client version.", version)
-        .options(&[flag(Some('a'), "all", "list the API versions of client and controller as well"), OUTPUT])
-        .examples(&["deis version", "deis version --all"])],
-};
+pub fn commands() -> Vec<Command> {
+    vec![
+        Command::new("version", "[options]", "Displays the client version.", version)
+            .args([
+                flag(Some('a'), "all", "list the API versions of client and controller as well"),
+                output(),
+            ])
+            .examples(&["deis version", "deis version --all"]),
+    ]
+}
 
 fn version(context: &Context, matches: &Matches) -> CommandResult {
     if matches.wants_json() {

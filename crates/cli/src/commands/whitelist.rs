@@ -1,33 +1,31 @@
 //! The addresses that may reach an app.
 
 use api::whitelist::Whitelist;
+use clap::Arg;
 
-use crate::command::{APP, Command, CommandGroup, OUTPUT, one};
+use crate::command::{Command, Matches, app, one, output};
 use crate::context::Context;
 use crate::failure::CommandResult;
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::sayln;
 
-const ADDRESSES: crate::command::Argument =
-    one("addresses", "addresses and networks joined by commas, such as `10.0.1.0/24,121.212.121.212`");
+fn addresses() -> Arg {
+    one("addresses", "addresses and networks joined by commas, such as `10.0.1.0/24,121.212.121.212`")
+}
 
-pub const GROUP: CommandGroup = CommandGroup {
-    name: "whitelist",
-    default: Some("whitelist:list"),
-    commands: &[
+pub fn commands() -> Vec<Command> {
+    vec![
         Command::new(
             "whitelist:add",
             "<addresses> [options]",
             "Adds addresses to an application's whitelist.",
             add,
         )
-        .arguments(&[ADDRESSES])
-        .options(&[APP])
+        .args([addresses(), app()])
         .examples(&["deis whitelist:add 10.0.1.0/24,121.212.121.212 -a blog"]),
         Command::new("whitelist:list", "[options]", "Lists addresses that may reach an application.", list)
-            .options(&[APP, OUTPUT])
+            .args([app(), output()])
             .examples(&["deis whitelist -a blog"]),
         Command::new(
             "whitelist:remove",
@@ -35,11 +33,10 @@ pub const GROUP: CommandGroup = CommandGroup {
             "Removes addresses from an application's whitelist.",
             remove,
         )
-        .arguments(&[ADDRESSES])
-        .options(&[APP])
+        .args([addresses(), app()])
         .examples(&["deis whitelist:remove 121.212.121.212 -a blog"]),
-    ],
-};
+    ]
+}
 
 fn list(context: &Context, matches: &Matches) -> CommandResult {
     let session = context.app_session(matches)?;

@@ -17,9 +17,50 @@ fn no_command_or_an_option_first_prints_the_usage() {
 #[test]
 fn unknown_commands_are_not_found() {
     let world = World::new();
-    for line in ["bogus", "apps:bogus", "help bogus", "apps:"] {
+    for line in ["bogus", "apps:frobnicate", "apps frobnicate", "help bogus", "apps:"] {
         world.deis(line).fails_with(NO_MATCH);
     }
+}
+
+#[test]
+fn a_command_that_is_almost_one_is_named() {
+    let world = World::new();
+    for (line, meant) in [
+        ("apps:bogus", "apps:logs"),
+        ("conifg:set A=1", "config:set"),
+        ("config sett A=1", "config:set"),
+        ("sclae web=2", "scale"),
+        ("release -a foo", "releases"),
+    ] {
+        let (first, usage) = NO_MATCH.split_once('\n').unwrap();
+        world.deis(line).fails_with(&format!("{first}\nDid you mean 'deis {meant}'?\n{usage}"));
+    }
+}
+
+#[test]
+fn an_action_is_a_word_of_its_own_as_well() {
+    let world = World::logged_in();
+    world.answer("POST /v2/apps/foo/perms/", 201, "");
+    let said = "Adding u to foo collaborators... done\n";
+    for line in [
+        "perms:create u -a foo",
+        "perms create u -a foo",
+        "sharing add u -a foo",
+        "perms -c client create u -a foo",
+    ] {
+        world.deis(line).says(said);
+    }
+    assert_eq!(world.deis("help perms create").out, world.deis("perms:create --help").out);
+}
+
+#[test]
+fn help_wins_over_every_mistake_before_the_dashes() {
+    let world = World::new();
+    let help = world.deis("help run").out;
+    for line in ["run --bogus -h", "run --app=x --app=y --help", "run -o --he", "run --hel"] {
+        world.deis(line).says(&help);
+    }
+    assert!(world.deis("ps:list one two --he").out.contains("Usage: deis ps:list"));
 }
 
 #[test]
@@ -90,7 +131,7 @@ fn command_help_shows_usage_arguments_options_and_examples() {
     for text in [
         "Usage: deis apps:run [options] [--] <command>...\n",
         "Arguments:\n  <command>...\n",
-        "-a --app=<app>\n",
+        "-a, --app=<app>\n",
         "Examples:\n  $ deis run ls\n",
     ] {
         assert!(run.out.contains(text), "{text} is missing in {}", run.out);
@@ -105,8 +146,12 @@ fn a_wrong_call_prints_the_usage_line_and_asks_nothing() {
         ("config:set", "Usage: deis config:set <var>=<value> [<var>=<value>...] [options]\n"),
         ("config:unset -a foo", "Usage: deis config:unset <key>... [options]\n"),
         ("keys:remove", "Usage: deis keys:remove <key>\n"),
-        ("ps --limit=3", "Usage: deis ps:list [options]\n"),
-        ("apps --bogus", "Usage: deis apps:list [options]\n"),
+        ("ps --limit=3", "deis ps:list has no option --limit\nUsage: deis ps:list [options]\n"),
+        ("apps --bogus", "deis apps:list has no option --bogus\nUsage: deis apps:list [options]\n"),
+        (
+            "apps --outptu=json",
+            "deis apps:list has no option --outptu; did you mean --output?\nUsage: deis apps:list [options]\n",
+        ),
         (
             "auth:regenerate --all=true",
             "--all must not have an argument\nUsage: deis auth:regenerate [options]\n",
@@ -217,14 +262,21 @@ fn completions_are_scripts_that_their_shell_can_read() {
 fn bash_completes_a_command_with_a_colon_and_its_options() {
     let world = World::new();
     world.write("completion.bash", &world.deis("completions bash").out);
-    let complete = |line: &str| {
+    // As bash splits a line: a colon is a word, unless the user said otherwise.
+    let complete = |words: &str| {
         let script = format!(
-            "source '{}'; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; compopt() {{ :; }}; _deis; echo \"${{COMPREPLY[@]}}\"",
+            "source '{}'; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _deis deis \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[@]}}\"",
             world.path("completion.bash").display()
         );
         let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    assert_eq!(complete("deis config:pu"), "pull push\n");
-    assert_eq!(complete("deis scale --a"), "--app=\n");
+    assert_eq!(complete("deis config : pu"), "pull push\n");
+    assert_eq!(complete("deis config pu"), "pull push\n");
+    assert_eq!(complete("deis config:pu"), "config:pull config:push\n");
+    assert_eq!(complete("deis sharing : a"), "add\n");
+    for command in ["scale", "config : set", "config set", "config:set"] {
+        assert_eq!(complete(&format!("deis {command} --a")), "--app\n");
+    }
 }

@@ -3,10 +3,10 @@
 use api::apps::Lock;
 use serde_json::json;
 
+use crate::command::Matches;
 use crate::commands::{labels, ps};
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::terminal::{say, sayln};
 

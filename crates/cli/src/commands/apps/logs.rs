@@ -5,9 +5,9 @@ mod follow;
 use api::client::ClientError;
 use api::visible::Color;
 
+use crate::command::Matches;
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::terminal;
 
 /// Shorter answers hold no log line.

@@ -3,9 +3,9 @@
 use api::auto_certs::{AutoCerts, AutoDomain};
 
 use super::table::day;
+use crate::command::Matches;
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::{say, sayln};

@@ -6,9 +6,9 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::{dotenv, set_all};
+use crate::command::Matches;
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing;
 use crate::profile::replace;
 use crate::prompt;

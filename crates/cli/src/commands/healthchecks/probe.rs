@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use crate::command::Matches;
 use crate::failure::{CommandResult, Failure};
-use crate::grammar::Matches;
 use crate::listing::plain;
 
 /// Arguments of `healthchecks:set` before the probe's own: health type and probe type.
