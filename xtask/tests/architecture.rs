@@ -8,7 +8,9 @@ use std::process::Command;
 
 /// Each crate and the workspace crates it may use. Add an edge here first, with a reason.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("domain", &[]),
+    // Rules of an app's source, which the platform and the program in the stack image follow alike.
+    ("source", &[]),
+    ("domain", &["source"]),
     ("api", &[]),
     // Shares of connections by source: every listener counts alike.
     ("listener", &[]),
@@ -25,7 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("builder", &["api", "domain", "engine", "listener"]),
     ("router", &["domain", "engine", "listener"]),
     ("logger", &["domain", "engine", "listener"]),
-    ("slug", &["domain"]),
+    ("slug", &["source"]),
     // Tokens of the managed registry follow the same rules as the credentials that the engine hands out.
     ("registry", &["domain", "listener"]),
     ("deis", &["api"]),

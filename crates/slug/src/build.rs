@@ -255,7 +255,7 @@ impl<'a> BuildRun<'a> {
 }
 
 fn names(types: &ProcessTypes) -> String {
-    let names: Vec<_> = types.keys().map(domain::ProcessType::as_str).collect();
+    let names: Vec<_> = types.keys().map(|name| name.as_str()).collect();
     if names.is_empty() { "(none)".to_owned() } else { names.join(", ") }
 }
 

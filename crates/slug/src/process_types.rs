@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use domain::ProcessType;
-use domain::procfile::{self, PROCFILE_BYTES_MAX};
+use source::ProcessType;
+use source::procfile::{self, PROCFILE_BYTES_MAX};
 
 use crate::build::text_file;
 use crate::failure::{OrFailure, SlugError};

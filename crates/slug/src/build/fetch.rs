@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use domain::urls::without_credentials;
+use source::urls::without_credentials;
 
 use super::step::{StepEnvironment, catch_both};
 use crate::failure::{OrFailure, SlugError};

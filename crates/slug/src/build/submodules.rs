@@ -12,9 +12,9 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use domain::submodules::{SUBMODULE_DEPTH_MAX, SUBMODULES_FILE, SUBMODULES_MAX, Submodule, Unfetched, Why};
+use source::submodules::{SUBMODULE_DEPTH_MAX, SUBMODULES_FILE, SUBMODULES_MAX, Submodule, Unfetched, Why};
 
-use domain::urls::without_credentials;
+use source::urls::without_credentials;
 
 use super::output;
 use crate::failure::{OrFailure, SlugError};

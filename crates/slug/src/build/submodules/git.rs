@@ -9,9 +9,9 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use domain::submodules::{Gitlink, Gitmodules, SUBMODULES_MAX};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use source::submodules::{Gitlink, Gitmodules, SUBMODULES_MAX};
 
 /// Variables of the sandbox that git needs: programs, authorities, proxies (curl reads the last two in both
 /// cases).

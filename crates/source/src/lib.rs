@@ -1,0 +1,10 @@
+//! Rules of an app's source: names, Procfiles and submodules. Pure, as in `domain`, which has them too.
+//!
+//! The program in the stack image follows the same rules as the platform, and needs nothing else of it.
+
+pub mod names;
+pub mod procfile;
+pub mod submodules;
+pub mod urls;
+
+pub use names::{AppName, NameError, ProcessType};
