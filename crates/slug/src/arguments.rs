@@ -3,6 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use lexopt::{
+    Arg::{Long, Short, Value},
+    Error, Parser, RawArgs, ValueExt,
+};
+
 use crate::build::BuildPaths;
 use crate::failure::SlugError;
 use crate::run::RunTarget;
@@ -32,123 +37,98 @@ pub enum SlugCommand {
     Help,
 }
 
-/// Parses the words after the program's name.
-pub fn parse(words: impl Iterator<Item = OsString>) -> Result<SlugCommand, SlugError> {
-    let mut words = ArgumentWords { rest: words.collect::<Vec<_>>().into_iter() };
-    match words.next_text()?.as_deref() {
-        Some("build") => parse_build(words),
-        Some("submodules") => parse_submodules(words),
-        Some("run") => parse_run(words),
-        Some("static") => parse_static(words),
-        Some("help" | "--help" | "-h") => Ok(SlugCommand::Help),
-        Some(other) => Err(wrong(&format!("`{other}` is not a command"))),
-        None => Err(wrong("no command given")),
+/// Parses the words after the program's name. Options may stand behind what they are about.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<SlugCommand, SlugError> {
+    parse_command(Parser::from_args(words)).map_err(|error| SlugError::usage(format!("{error}\n{USAGE}")))
+}
+
+fn parse_command(mut words: Parser) -> Result<SlugCommand, Error> {
+    match words.next()? {
+        Some(Value(name)) => match name.string()?.as_str() {
+            "build" => parse_build(words),
+            "submodules" => parse_submodules(words),
+            "run" => parse_run(words),
+            "static" => parse_static(words),
+            "help" => Ok(SlugCommand::Help),
+            other => Err(format!("`{other}` is not a command").into()),
+        },
+        Some(Long("help") | Short('h')) => Ok(SlugCommand::Help),
+        Some(other) => Err(other.unexpected()),
+        None => Err("no command given".into()),
     }
 }
 
-fn parse_build(mut words: ArgumentWords) -> Result<SlugCommand, SlugError> {
+fn parse_build(mut words: Parser) -> Result<SlugCommand, Error> {
     let mut paths = BuildPaths::default();
-    while let Some(flag) = words.next_text()? {
-        match flag.as_str() {
-            "--workspace" => paths.workspace = words.value(&flag)?,
-            "--build-dir" => paths.build_dir = words.value(&flag)?,
-            "--app" => paths.app_dir = words.value(&flag)?,
-            "--buildpacks" => paths.buildpacks = words.value(&flag)?,
-            other => return Err(wrong(&format!("`slug build` takes no `{other}`"))),
+    while let Some(word) = words.next()? {
+        match word {
+            Long("workspace") => paths.workspace = words.value()?.into(),
+            Long("build-dir") => paths.build_dir = words.value()?.into(),
+            Long("app") => paths.app_dir = words.value()?.into(),
+            Long("buildpacks") => paths.buildpacks = words.value()?.into(),
+            other => return Err(other.unexpected()),
         }
     }
     Ok(SlugCommand::Build(paths))
 }
 
-fn parse_submodules(mut words: ArgumentWords) -> Result<SlugCommand, SlugError> {
+fn parse_submodules(mut words: Parser) -> Result<SlugCommand, Error> {
     let mut workspace = BuildPaths::default().workspace;
-    while let Some(flag) = words.next_text()? {
-        match flag.as_str() {
-            "--workspace" => workspace = words.value(&flag)?,
-            other => return Err(wrong(&format!("`slug submodules` takes no `{other}`"))),
+    while let Some(word) = words.next()? {
+        match word {
+            Long("workspace") => workspace = words.value()?.into(),
+            other => return Err(other.unexpected()),
         }
     }
     Ok(SlugCommand::Submodules { workspace })
 }
 
-fn parse_run(mut words: ArgumentWords) -> Result<SlugCommand, SlugError> {
-    let mut app_dir = PathBuf::from("/app");
-    while let Some(word) = words.next_text()? {
-        match word.as_str() {
-            "--app" => app_dir = words.value(&word)?,
-            "--" => return Ok(SlugCommand::Run { app_dir, what: RunTarget::Command(words.joined()?) }),
-            flag if flag.starts_with('-') => return Err(wrong(&format!("`slug run` takes no `{flag}`"))),
-            process_type => {
-                words.nothing_more("slug run <type>")?;
-                return Ok(SlugCommand::Run { app_dir, what: RunTarget::Type(process_type.to_owned()) });
+fn parse_run(mut words: Parser) -> Result<SlugCommand, Error> {
+    let (mut app_dir, mut what) = (PathBuf::from("/app"), None);
+    loop {
+        if what.is_none()
+            && let Some(mut rest) = words.try_raw_args()
+            && rest.next_if(|word| word == "--").is_some()
+        {
+            what = Some(RunTarget::Command(joined(rest)?));
+        }
+        match words.next()? {
+            Some(Long("app")) => app_dir = words.value()?.into(),
+            Some(Value(process_type)) if what.is_none() => {
+                what = Some(RunTarget::Type(process_type.string()?));
             }
+            Some(other) => return Err(other.unexpected()),
+            None => break,
         }
     }
-    Err(wrong("`slug run` needs a process type, or `--` and a command"))
+    let what = what.ok_or("`slug run` needs a process type, or `--` and a command")?;
+    Ok(SlugCommand::Run { app_dir, what })
 }
 
-fn parse_static(mut words: ArgumentWords) -> Result<SlugCommand, SlugError> {
-    let mut port = port_of_environment()?;
-    let mut fallback = None;
-    while let Some(word) = words.next_text()? {
-        match word.as_str() {
-            "--port" => port = parse_port(&words.value(&word)?.to_string_lossy())?,
-            "--fallback" => fallback = Some(words.value(&word)?.to_string_lossy().into_owned()),
-            flag if flag.starts_with('-') => return Err(wrong(&format!("`slug static` takes no `{flag}`"))),
-            folder => {
-                words.nothing_more("slug static <folder>")?;
-                return Ok(SlugCommand::Static { root: PathBuf::from(folder), fallback, port });
-            }
+/// All that is left as one command line, as `deis run` sends it.
+fn joined(rest: RawArgs<'_>) -> Result<String, Error> {
+    let words = rest.map(|word| word.string()).collect::<Result<Vec<_>, _>>()?;
+    let command = words.join(" ");
+    if command.trim().is_empty() { Err("no command after `--`".into()) } else { Ok(command) }
+}
+
+fn parse_static(mut words: Parser) -> Result<SlugCommand, Error> {
+    let (mut port, mut fallback, mut folder) = (None, None, None);
+    while let Some(word) = words.next()? {
+        match word {
+            Long("port") => port = Some(words.value()?.string()?),
+            Long("fallback") => fallback = Some(words.value()?.string()?),
+            Value(value) if folder.is_none() => folder = Some(value),
+            other => return Err(other.unexpected()),
         }
     }
-    Err(wrong("`slug static` needs the folder to serve"))
+    let root = folder.ok_or("`slug static` needs the folder to serve")?.into();
+    let port = port.or_else(|| std::env::var("PORT").ok().filter(|port| !port.is_empty()));
+    Ok(SlugCommand::Static { root, fallback, port: port.map_or(Ok(PORT_DEFAULT), |port| parse_port(&port))? })
 }
 
-fn port_of_environment() -> Result<u16, SlugError> {
-    match std::env::var("PORT") {
-        Ok(text) if !text.is_empty() => parse_port(&text),
-        _ => Ok(PORT_DEFAULT),
-    }
-}
-
-fn parse_port(text: &str) -> Result<u16, SlugError> {
-    text.parse().map_err(|_| SlugError::usage(format!("port `{text}` is not a number from 0 to 65535")))
-}
-
-fn wrong(problem: &str) -> SlugError {
-    SlugError::usage(format!("{problem}\n{USAGE}"))
-}
-
-struct ArgumentWords {
-    rest: std::vec::IntoIter<OsString>,
-}
-
-impl ArgumentWords {
-    fn next_text(&mut self) -> Result<Option<String>, SlugError> {
-        let Some(word) = self.rest.next() else { return Ok(None) };
-        word.into_string().map(Some).map_err(|word| wrong(&format!("{word:?} is not UTF-8")))
-    }
-
-    fn value(&mut self, flag: &str) -> Result<PathBuf, SlugError> {
-        self.rest.next().map(PathBuf::from).ok_or_else(|| wrong(&format!("`{flag}` needs a value")))
-    }
-
-    /// All that is left as one command line, as `deis run` sends it.
-    fn joined(mut self) -> Result<String, SlugError> {
-        let mut all = Vec::new();
-        while let Some(word) = self.next_text()? {
-            all.push(word);
-        }
-        let command = all.join(" ");
-        if command.trim().is_empty() { Err(wrong("no command after `--`")) } else { Ok(command) }
-    }
-
-    fn nothing_more(&mut self, form: &str) -> Result<(), SlugError> {
-        match self.next_text()? {
-            Some(word) => Err(wrong(&format!("`{form}` takes no `{word}`"))),
-            None => Ok(()),
-        }
-    }
+fn parse_port(text: &str) -> Result<u16, Error> {
+    text.parse().map_err(|_| format!("port `{text}` is not a number from 0 to 65535").into())
 }
 
 #[cfg(test)]
@@ -179,8 +159,36 @@ mod tests {
     }
 
     #[test]
+    fn options_stand_before_and_behind_the_folder() {
+        for line in [
+            "static --port 80 --fallback a.html public",
+            "static public --port 80 --fallback=a.html",
+            "static --port=80 public --fallback a.html",
+        ] {
+            let Ok(SlugCommand::Static { root, fallback, port }) = parsed(line) else {
+                panic!("{line:?} is refused")
+            };
+            assert_eq!((root, fallback.as_deref(), port), (PathBuf::from("public"), Some("a.html"), 80));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused_with_the_usage() {
-        for line in ["", "bild", "run", "run --", "run web more", "build --fast", "static", "run --web"] {
+        for line in [
+            "",
+            "bild",
+            "run",
+            "run --",
+            "run web more",
+            "run web -- more",
+            "build --fast",
+            "build more",
+            "static",
+            "static --port",
+            "static --port x public",
+            "static a b",
+            "run --web",
+        ] {
             let failure = parsed(line).err().expect("a wrong line must be refused");
 
             assert_eq!(failure.exit_code, crate::failure::USAGE, "{line:?}");
