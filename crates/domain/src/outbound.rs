@@ -7,63 +7,67 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use ipnet::{Ipv4Net, Ipv6Net};
+
 use crate::networks::Network;
 
 /// IPv4 networks that are not on the public Internet (IANA IPv4 Special-Purpose Address Registry), multicast, and the
 /// address at which Azure serves its machines' metadata.
-const V4_CLOSED: &[(Ipv4Addr, u32)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
-    (Ipv4Addr::new(10, 0, 0, 0), 8),
-    (Ipv4Addr::new(100, 64, 0, 0), 10),
-    (Ipv4Addr::new(127, 0, 0, 0), 8),
-    (Ipv4Addr::new(168, 63, 129, 16), 32),
-    (Ipv4Addr::new(169, 254, 0, 0), 16),
-    (Ipv4Addr::new(172, 16, 0, 0), 12),
-    (Ipv4Addr::new(192, 0, 0, 0), 24),
-    (Ipv4Addr::new(192, 0, 2, 0), 24),
-    (Ipv4Addr::new(192, 88, 99, 0), 24),
-    (Ipv4Addr::new(192, 168, 0, 0), 16),
-    (Ipv4Addr::new(198, 18, 0, 0), 15),
-    (Ipv4Addr::new(198, 51, 100, 0), 24),
-    (Ipv4Addr::new(203, 0, 113, 0), 24),
-    (Ipv4Addr::new(224, 0, 0, 0), 4),
-    (Ipv4Addr::new(240, 0, 0, 0), 4),
+const V4_CLOSED: &[Ipv4Net] = &[
+    v4([0, 0, 0, 0], 8),
+    v4([10, 0, 0, 0], 8),
+    v4([100, 64, 0, 0], 10),
+    v4([127, 0, 0, 0], 8),
+    v4([168, 63, 129, 16], 32),
+    v4([169, 254, 0, 0], 16),
+    v4([172, 16, 0, 0], 12),
+    v4([192, 0, 0, 0], 24),
+    v4([192, 0, 2, 0], 24),
+    v4([192, 88, 99, 0], 24),
+    v4([192, 168, 0, 0], 16),
+    v4([198, 18, 0, 0], 15),
+    v4([198, 51, 100, 0], 24),
+    v4([203, 0, 113, 0], 24),
+    v4([224, 0, 0, 0], 4),
+    v4([240, 0, 0, 0], 4),
 ];
 
 /// Closed ranges of the global unicast addresses `2000::/3` (IANA IPv6 Special-Purpose Address Registry): protocol
 /// assignments, among them Teredo and ORCHID; documentation; 6to4, whose relays lead to any IPv4 address.
-const V6_CLOSED: &[(Ipv6Addr, u32)] = &[
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
-    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
-    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
+const V6_CLOSED: &[Ipv6Net] = &[
+    v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
+    v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
+    v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),
+    v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),
 ];
 
 /// NAT64's well-known prefix (RFC 6052): the IPv4 address is in the last 32 bits.
-const NAT64: (Ipv6Addr, u32) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
-const GLOBAL_UNICAST: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
+const GLOBAL_UNICAST: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 
 /// Returns true for an address of the public Internet.
 pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(address) => !V4_CLOSED.iter().any(|network| in_v4(address, *network)),
+        IpAddr::V4(address) => !V4_CLOSED.iter().any(|network| network.contains(&address)),
         // An IPv6-only network reaches the IPv4 Internet by it.
-        IpAddr::V6(address) if in_v6(address, NAT64) => {
+        IpAddr::V6(address) if NAT64.contains(&address) => {
             let [.., a, b, c, d] = address.octets();
             is_public(Ipv4Addr::new(a, b, c, d).into())
         }
         IpAddr::V6(address) => {
-            in_v6(address, GLOBAL_UNICAST) && !V6_CLOSED.iter().any(|network| in_v6(address, *network))
+            GLOBAL_UNICAST.contains(&address) && !V6_CLOSED.iter().any(|network| network.contains(&address))
         }
     }
 }
 
-fn in_v4(address: Ipv4Addr, (network, bits): (Ipv4Addr, u32)) -> bool {
-    (address.to_bits() ^ network.to_bits()) >> (32 - bits) == 0
+const fn v4(address: [u8; 4], bits: u8) -> Ipv4Net {
+    let [a, b, c, d] = address;
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), bits)
 }
 
-fn in_v6(address: Ipv6Addr, (network, bits): (Ipv6Addr, u32)) -> bool {
-    (address.to_bits() ^ network.to_bits()) >> (128 - bits) == 0
+const fn v6(address: [u16; 8], bits: u8) -> Ipv6Net {
+    let [a, b, c, d, e, f, g, h] = address;
+    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), bits)
 }
 
 /// An exception of the operator's.

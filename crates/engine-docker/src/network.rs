@@ -3,11 +3,11 @@
 //! Docker runs out of its default networks at the thirtieth, so each app takes a /26 from a range of ours.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 
 use bollard::errors::Error;
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkDisconnectRequest};
 use domain::AppName;
+use ipnet::Ipv4Net;
 
 use super::jobs::status;
 use super::{Inner, names};
@@ -74,11 +74,11 @@ async fn release(inner: &Inner, network: &str) -> Result<(), Error> {
 
 async fn create(inner: &Inner, app: &AppName, name: &str) -> Result<(), EngineError> {
     let what = "make the app's network";
-    let range = Range::parse(&inner.settings.network_range)
+    let range = parse_range(&inner.settings.network_range)
         .map_err(|reason| EngineError::Refused { what: what.to_owned(), reason })?;
     let taken = taken(inner).await.map_err(|error| inner.failed(what, error))?;
     // The first candidate differs by app, so that platforms that share a daemon seldom collide.
-    let free = range.subnets(seed(name)).filter(|subnet| !taken.iter().any(|other| subnet.overlaps(other)));
+    let free = subnets(range, seed(name)).filter(|subnet| !taken.iter().any(|other| overlap(subnet, other)));
     for subnet in free.take(TRIES_MAX) {
         match inner.client.create_network(request(inner, app, name, subnet)).await {
             // Made by someone else in the meantime.
@@ -94,7 +94,7 @@ async fn create(inner: &Inner, app: &AppName, name: &str) -> Result<(), EngineEr
     Err(EngineError::Refused { what: what.to_owned(), reason })
 }
 
-fn request(inner: &Inner, app: &AppName, name: &str, subnet: Range) -> NetworkCreateRequest {
+fn request(inner: &Inner, app: &AppName, name: &str, subnet: Ipv4Net) -> NetworkCreateRequest {
     let labels = [
         (names::INSTANCE_LABEL, inner.settings.instance.as_str()),
         (names::APP_LABEL, app.as_str()),
@@ -120,62 +120,32 @@ fn is_taken(error: &Error) -> bool {
     ["overlap", "conflicts with network", "already in use"].iter().any(|words| message.contains(words))
 }
 
-async fn taken(inner: &Inner) -> Result<Vec<Range>, Error> {
+async fn taken(inner: &Inner) -> Result<Vec<Ipv4Net>, Error> {
     let networks = inner.client.list_networks(None).await?;
     let configs = networks.into_iter().filter_map(|network| network.ipam?.config).flatten();
-    Ok(configs.filter_map(|config| Range::parse(&config.subnet?).ok()).collect())
+    Ok(configs.filter_map(|config| parse_range(&config.subnet?).ok()).collect())
 }
 
-fn seed(name: &str) -> u32 {
+fn seed(name: &str) -> usize {
     let digest = domain::Digest::of(name.as_bytes());
-    u32::from_str_radix(&digest.hex()[..8], 16).expect("a digest is hex")
+    usize::from_str_radix(&digest.hex()[..8], 16).expect("a digest is hex")
 }
 
-/// An IPv4 network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Range {
-    first: u32,
-    prefix: u8,
+fn parse_range(text: &str) -> Result<Ipv4Net, String> {
+    let range: Result<Ipv4Net, _> = text.parse();
+    range
+        .map(|range| range.trunc())
+        .map_err(|_| format!("`{text}` is not an IPv4 network such as 10.213.0.0/16"))
 }
 
-impl Range {
-    fn parse(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is not an IPv4 network such as 10.213.0.0/16");
-        let (address, prefix) = text.split_once('/').ok_or_else(bad)?;
-        let address: Ipv4Addr = address.parse().map_err(|_| bad())?;
-        let prefix: u8 = prefix.parse().map_err(|_| bad())?;
-        if prefix > 32 {
-            return Err(bad());
-        }
-        let size = 1_u64 << (32 - prefix);
-        let first = u64::from(u32::from(address)) / size * size;
-        Ok(Self { first: u32::try_from(first).expect("rounded down from a u32"), prefix })
-    }
-
-    fn last(self) -> u32 {
-        let size = 1_u64 << (32 - self.prefix);
-        u32::try_from(u64::from(self.first) + size - 1).expect("a network ends within the address space")
-    }
-
-    fn overlaps(&self, other: &Self) -> bool {
-        self.first <= other.last() && other.first <= self.last()
-    }
-
-    /// All networks of an app's size in this range, from a place that `seed` picks, once around.
-    fn subnets(self, seed: u32) -> impl Iterator<Item = Self> {
-        let count = 1_u32 << PREFIX.saturating_sub(self.prefix).min(24);
-        let count = if self.prefix > PREFIX { 0 } else { count };
-        (0..count).map(move |step| {
-            let index = (seed % count + step) % count;
-            Self { first: self.first + index * (1 << (32 - PREFIX)), prefix: PREFIX }
-        })
-    }
+fn overlap(one: &Ipv4Net, other: &Ipv4Net) -> bool {
+    one.contains(other) || other.contains(one)
 }
 
-impl std::fmt::Display for Range {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", Ipv4Addr::from(self.first), self.prefix)
-    }
+/// All networks of an app's size in a range, from a place that `seed` picks, once around.
+fn subnets(range: Ipv4Net, seed: usize) -> impl Iterator<Item = Ipv4Net> {
+    let count = 1 << PREFIX.saturating_sub(range.prefix_len());
+    range.subnets(PREFIX).into_iter().flatten().cycle().skip(seed % count).take(count)
 }
 
 #[cfg(test)]
@@ -184,22 +154,22 @@ mod tests {
 
     #[test]
     fn every_network_of_a_range_is_tried_once_and_none_outside_it() {
-        let range = Range::parse("10.213.0.0/24").expect("good");
+        let range = parse_range("10.213.0.0/24").expect("good");
 
-        let mut subnets: Vec<_> = range.subnets(7).map(|subnet| subnet.to_string()).collect();
+        let mut tried: Vec<_> = subnets(range, 7).map(|subnet| subnet.to_string()).collect();
 
-        assert_eq!(subnets[0], "10.213.0.192/26");
-        subnets.sort();
-        assert_eq!(subnets, ["10.213.0.0/26", "10.213.0.128/26", "10.213.0.192/26", "10.213.0.64/26"]);
-        assert_eq!(Range::parse("10.0.0.0/27").expect("good").subnets(0).count(), 0);
+        assert_eq!(tried[0], "10.213.0.192/26");
+        tried.sort();
+        assert_eq!(tried, ["10.213.0.0/26", "10.213.0.128/26", "10.213.0.192/26", "10.213.0.64/26"]);
+        assert_eq!(subnets(parse_range("10.0.0.0/27").expect("good"), 0).count(), 0);
     }
 
     #[test]
     fn networks_overlap_when_they_share_an_address() {
-        let range = |text| Range::parse(text).expect("good");
-        assert!(range("10.0.0.0/8").overlaps(&range("10.213.0.64/26")));
-        assert!(!range("10.213.0.0/26").overlaps(&range("10.213.0.64/26")));
-        assert!(Range::parse("10.0.0.0/33").is_err());
-        assert!(Range::parse("fe80::/64").is_err());
+        let range = |text| parse_range(text).expect("good");
+        assert!(overlap(&range("10.0.0.0/8"), &range("10.213.0.64/26")));
+        assert!(!overlap(&range("10.213.0.0/26"), &range("10.213.0.64/26")));
+        assert!(parse_range("10.0.0.0/33").is_err());
+        assert!(parse_range("fe80::/64").is_err());
     }
 }

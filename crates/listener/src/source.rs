@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 /// Length of the part of an IPv6 address that is one customer's network (RFC 6177, section 2).
 const IPV6_NETWORK_BITS: u32 = 64;
 
@@ -24,10 +26,7 @@ impl From<IpAddr> for Source {
 
 /// A range of addresses in CIDR notation (RFC 4632), such as `10.0.0.0/8`; a bare address is a range of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    prefix_bits: u8,
-}
+pub struct Network(IpNet);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkError(String);
@@ -44,37 +43,15 @@ impl FromStr for Network {
     type Err = NetworkError;
 
     fn from_str(text: &str) -> Result<Self, NetworkError> {
-        let wrong = || NetworkError(text.to_owned());
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let bits_max = if address.is_ipv4() { 32 } else { 128 };
-        let prefix_bits = match prefix {
-            Some(prefix) if prefix.bytes().all(|byte| byte.is_ascii_digit()) => {
-                prefix.parse().map_err(|_| wrong())?
-            }
-            Some(_) => return Err(wrong()),
-            None => bits_max,
-        };
-        if prefix_bits > bits_max {
-            return Err(wrong());
-        }
-        Ok(Self { address, prefix_bits })
+        let network = text.parse().or_else(|_| text.parse().map(<IpNet as From<IpAddr>>::from));
+        network.map(Self).map_err(|_| NetworkError(text.to_owned()))
     }
 }
 
 impl Network {
     /// Returns true if the address lies in the range. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let bits = |address: IpAddr| match address {
-            IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
-            IpAddr::V6(address) => (address.to_bits(), 128),
-        };
-        let ((range, width), (asked, asked_width)) = (bits(self.address), bits(address.to_canonical()));
-        let shift = width - u32::from(self.prefix_bits);
-        width == asked_width && range.checked_shr(shift).unwrap_or(0) == asked.checked_shr(shift).unwrap_or(0)
+        self.0.contains(&address.to_canonical())
     }
 }
 

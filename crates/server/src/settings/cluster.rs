@@ -1,12 +1,12 @@
 //! Settings of the roles that act on a cluster: which namespaces, which images, which registry.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use engine_kubernetes::{
     ClosedAddress, ImageRegistrySettings, KubernetesSettings, RegistryAccess, RegistryKey,
 };
+use ipnet::IpNet;
 
 use super::{BuildSettings, OutboundSettings, key_in};
 
@@ -225,11 +225,7 @@ impl ClusterSettings {
 
 /// As Kubernetes takes it: an address, a slash and a length.
 fn check_network(flag: &str, network: &str) -> anyhow::Result<()> {
-    let parsed = network.split_once('/').and_then(|(address, length)| {
-        let (address, length): (IpAddr, u8) = (address.parse().ok()?, length.parse().ok()?);
-        (length <= if address.is_ipv4() { 32 } else { 128 }).then_some(())
-    });
-    parsed.with_context(|| {
+    network.parse::<IpNet>().map(drop).with_context(|| {
         format!("{flag}: {network}: expected a network such as 169.254.0.0/16 or fd00:ec2::254/128")
     })
 }
