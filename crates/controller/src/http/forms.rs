@@ -1,7 +1,12 @@
 //! Form bodies in the two encodings of browsers. Every value is a text; files are ignored.
 
+use std::convert::Infallible;
+
 use axum::extract::Query;
 use axum::http::Uri;
+use bytes::Bytes;
+use futures_util::{FutureExt as _, stream};
+use multer::Multipart;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
@@ -15,32 +20,25 @@ pub(crate) fn urlencoded(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
 }
 
 /// Parts between lines with a boundary (RFC 7578).
-pub(crate) fn multipart(content_type: &str, bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let boundary = parameter(content_type, "boundary").filter(|boundary| !boundary.is_empty());
-    let boundary = format!("\r\n--{}", boundary.ok_or_else(malformed)?);
-    let text = format!("\r\n{}", std::str::from_utf8(bytes).map_err(|_| malformed())?);
+pub(crate) fn multipart(content_type: &str, bytes: &Bytes) -> Result<Map<String, Value>, ApiError> {
+    std::str::from_utf8(bytes).map_err(|_| malformed())?;
+    let boundary = multer::parse_boundary(content_type).map_err(|_| malformed())?;
+    let whole = stream::iter([Ok::<_, Infallible>(bytes.clone())]);
+    // The whole body is there, so that nothing is waited for.
+    let fields = fields(Multipart::new(whole, boundary)).now_or_never();
+    fields.and_then(Result::ok).ok_or_else(malformed)
+}
+
+async fn fields(mut form: Multipart<'_>) -> multer::Result<Map<String, Value>> {
     let mut values = Map::new();
-    for part in text.split(boundary.as_str()).skip(1).take_while(|part| !part.starts_with("--")) {
-        let (head, value) = part.split_once("\r\n\r\n").ok_or_else(malformed)?;
-        if let Some(name) = field_name(head) {
-            values.insert(name.to_owned(), Value::String(value.to_owned()));
+    while let Some(field) = form.next_field().await? {
+        if field.file_name().is_none()
+            && let Some(name) = field.name().map(str::to_owned)
+        {
+            values.insert(name, field.text().await?.into());
         }
     }
     Ok(values)
-}
-
-/// The field that a part is about, unless it is a file.
-fn field_name(head: &str) -> Option<&str> {
-    let is_disposition = |line: &&str| line.to_ascii_lowercase().starts_with("content-disposition:");
-    let disposition = head.lines().find(is_disposition)?;
-    if parameter(disposition, "filename").is_some() { None } else { parameter(disposition, "name") }
-}
-
-/// The value of `; name=value` or `; name="value"`.
-fn parameter<'a>(header: &'a str, name: &str) -> Option<&'a str> {
-    let parameters = header.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
-    let mut values = parameters.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name));
-    values.next().map(|(_, value)| value.trim().trim_matches('"'))
 }
 
 fn malformed() -> ApiError {
@@ -60,16 +58,18 @@ mod tests {
         let body = "--x-y\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\nlap\r\ntop\r\n--x-y\r\n\
                     content-disposition: form-data; name=\"f\"; filename=\"f.txt\"\r\n\r\nhello\r\n--x-y--\r\n";
 
-        let values = multipart(TYPE, body.as_bytes()).expect("a form");
+        let values = multipart(TYPE, &body.into()).expect("a form");
 
         assert_eq!(Value::Object(values), json!({"id": "lap\r\ntop"}));
     }
 
     #[test]
     fn what_is_no_form_is_refused() {
-        assert!(multipart("multipart/form-data", b"--x").is_err());
-        assert!(multipart(TYPE, b"--x-y\r\nno end of the head").is_err());
-        assert!(multipart(TYPE, b"\xff").is_err());
+        assert!(multipart("multipart/form-data", &"--x".into()).is_err());
+        assert!(multipart(TYPE, &"--x-y\r\nno end of the head".into()).is_err());
+        let value = b"--x-y\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\n\xff\r\n--x-y--\r\n";
+        assert!(multipart(TYPE, &Bytes::from_static(value)).is_err());
+        assert!(multipart(TYPE, &Bytes::from_static(b"\xff")).is_err());
         assert!(urlencoded(b"\xff").is_err());
     }
 }
