@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api::client::{Address, Client, ClientError};
 use api::hooks::{BuildDone, BuildOutcome, RepositoryAccess};
+use backon::{ExponentialBuilder, Retryable as _};
 use domain::AppName;
 use domain::branch::DeployBranch;
 use tokio::sync::Semaphore;
@@ -17,9 +18,9 @@ use crate::{BuilderError, BuilderSettings};
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Keys that are looked up at once.
 const LOOKUPS_MAX: usize = 16;
-/// Number of requests while the controller does not answer, and the first pause between them.
-const TRIES: u32 = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Pauses between requests while the controller does not answer.
+const RETRIES: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(200)).with_max_times(3);
 
 /// The controller's internal listener.
 pub(crate) struct HooksClient {
@@ -117,20 +118,15 @@ impl HooksClient {
         &self,
         question: impl Fn(&Client) -> Result<T, ClientError> + Clone + Send + 'static,
     ) -> Result<T, Option<ClientError>> {
-        let mut pause = FIRST_PAUSE;
-        for attempt in 1.. {
+        let ask = || async {
             let (client, question) = (Arc::clone(&self.client), question.clone());
             let asked = tokio::task::spawn_blocking(move || question(&client));
             match tokio::time::timeout(ANSWER_MAX, asked).await {
-                Ok(Ok(Ok(answer))) => return Ok(answer),
-                Ok(Ok(Err(error))) if error.may_pass() && attempt < TRIES => {}
-                Ok(Ok(Err(error))) => return Err(Some(error)),
-                Ok(Err(_)) | Err(_) => return Err(None),
+                Ok(Ok(answer)) => answer.map_err(Some),
+                Ok(Err(_)) | Err(_) => Err(None),
             }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
-        Err(None)
+        };
+        ask.retry(RETRIES).when(|error| error.as_ref().is_some_and(ClientError::may_pass)).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
 use domain::AppName;
 use http::{Method, Request, StatusCode};
@@ -21,9 +22,9 @@ const KEY_HEADER: &str = "X-Deis-Logger-Auth";
 const LINES_DEFAULT: u64 = 100;
 /// Largest answer that is relayed; the logger keeps less than this for an app.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
-/// Number of requests to the logger before it counts as unreachable, and the first pause between them.
-const TRIES: u32 = 3;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Pauses between requests to the logger before it counts as unreachable.
+const RETRIES: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(100)).with_max_times(2);
 /// Longest wait for one answer.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
@@ -78,18 +79,10 @@ impl Logger {
     }
 
     async fn ask_until_answered(&self, method: &Method, path: &str) -> Result<(StatusCode, Bytes), Error> {
-        let mut pause = FIRST_PAUSE;
-        for _ in 1..TRIES {
-            match self.ask(method, path).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => {
-                    tracing::debug!(error = &*error as &dyn std::error::Error, "logger is unreachable");
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
-        self.ask(method, path).await
+        let unreachable = |error: &Error, _| {
+            tracing::debug!(error = &**error as &dyn std::error::Error, "logger is unreachable");
+        };
+        (|| self.ask(method, path)).retry(RETRIES).notify(unreachable).await
     }
 
     async fn ask(&self, method: &Method, path: &str) -> Result<(StatusCode, Bytes), Error> {

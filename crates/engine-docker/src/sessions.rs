@@ -10,6 +10,7 @@ mod wire;
 
 use std::time::Duration;
 
+use backon::{ConstantBuilder, Retryable as _};
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::exec::ResizeExecOptions;
@@ -24,9 +25,9 @@ use wire::RawConnection;
 
 pub use orphans::end_orphans;
 
-/// Attempts to set the size of a new terminal, and the pause between them.
-const SIZE_TRIES_MAX: usize = 20;
-const SIZE_PAUSE: Duration = Duration::from_millis(50);
+/// Pauses between attempts to set the size of a new terminal.
+const SIZE_RETRIES: ConstantBuilder =
+    ConstantBuilder::new().with_delay(Duration::from_millis(50)).with_max_times(19);
 
 impl Terminals for DockerEngine {
     fn open(&self, run: OneOff, terminal: Option<TerminalSize>) -> Session {
@@ -53,13 +54,8 @@ enum ResizeTarget<'a> {
 impl ResizeTarget<'_> {
     /// Gives the terminal its size. Docker answers before a command has begun, so a refusal may be too early.
     async fn first_size(&self, docker: &Docker, size: TerminalSize) {
-        for _ in 0..SIZE_TRIES_MAX {
-            match self.resize(docker, size).await {
-                Ok(()) => return,
-                Err(error) => tracing::debug!(%error, "a terminal has no size yet"),
-            }
-            tokio::time::sleep(SIZE_PAUSE).await;
-        }
+        let resized = (|| self.resize(docker, size)).retry(SIZE_RETRIES).await;
+        _ = resized.inspect_err(|error| tracing::debug!(%error, "a terminal has no size"));
     }
 
     async fn resize(&self, docker: &Docker, size: TerminalSize) -> Result<(), Error> {

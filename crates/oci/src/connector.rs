@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
@@ -12,9 +13,9 @@ use outbound::OutboundError;
 use tokio::net::TcpStream;
 use tower::Service;
 
-/// Connection attempts, and the first pause between them.
-const TRIES: u32 = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Pauses between connection attempts.
+const RETRIES: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(250)).with_max_times(3);
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -28,8 +29,8 @@ pub enum RetryConnector {
 }
 
 impl RetryConnector {
-    async fn connect(&mut self, uri: Uri) -> Result<TokioIo<TcpStream>, Error> {
-        match self {
+    async fn connect(mut self, uri: Uri) -> Result<TokioIo<TcpStream>, Error> {
+        match &mut self {
             Self::Own(connector) => Ok(connector.call(uri).await?),
             Self::Guarded(connector) => Ok(connector.call(uri).await?),
         }
@@ -49,19 +50,11 @@ impl Service<Uri> for RetryConnector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let mut connector = self.clone();
+        let connector = self.clone();
         Box::pin(async move {
-            let mut pause = FIRST_PAUSE;
-            for _ in 1..TRIES {
-                match connector.connect(uri.clone()).await {
-                    Ok(connection) => return Ok(connection),
-                    Err(error) if refusal(&*error).is_some() => return Err(error),
-                    Err(error) => tracing::debug!(%uri, %error, "no connection yet"),
-                }
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-            connector.connect(uri).await
+            let connect = || connector.clone().connect(uri.clone());
+            let attempts = connect.retry(RETRIES).when(|error: &Error| refusal(&**error).is_none());
+            attempts.notify(|error, _| tracing::debug!(%uri, %error, "no connection yet")).await
         })
     }
 }

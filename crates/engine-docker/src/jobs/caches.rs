@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use backon::{ConstantBuilder, Retryable as _};
 use bollard::errors::Error;
 use bollard::query_parameters::ListVolumesOptionsBuilder;
 use domain::AppName;
@@ -28,9 +29,9 @@ const PAUSE_MIN: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(20);
 /// Factor of the pause after a measurement to its duration.
 const PAUSE_FACTOR: u32 = 4;
-/// Attempts to remove a volume that a container of the build may still hold.
-const REMOVAL_ATTEMPTS: u32 = 10;
-const REMOVAL_PAUSE: Duration = Duration::from_secs(1);
+/// Pauses between attempts to remove a volume that a container of the build may still hold.
+const REMOVAL_RETRIES: ConstantBuilder =
+    ConstantBuilder::new().with_delay(Duration::from_secs(1)).with_max_times(9);
 
 /// Caches by their volumes' names, as far as this process knows them.
 pub type CacheSizes = Mutex<BTreeMap<String, CacheSize>>;
@@ -143,21 +144,16 @@ impl CacheTask {
     async fn remove(self, volumes: Vec<String>) {
         let docker = &self.inner.client;
         for volume in volumes {
-            for attempt in 1..=REMOVAL_ATTEMPTS {
-                match remove_volume(docker, &volume).await {
-                    Ok(()) => {
-                        self.inner.caches.lock().await.remove(&volume);
-                        tracing::info!(volume, "removed a build cache that was beyond its bound");
-                        break;
-                    }
-                    Err(error) if failure::status(&error) == Some(409) && attempt < REMOVAL_ATTEMPTS => {
-                        tokio::time::sleep(REMOVAL_PAUSE).await;
-                    }
-                    Err(error) => {
-                        let error = failure::message(&error);
-                        tracing::debug!(volume, error, "a build cache beyond its bound stays for now");
-                        break;
-                    }
+            let remove = || remove_volume(docker, &volume);
+            let is_held = |error: &Error| failure::status(error) == Some(409);
+            match remove.retry(REMOVAL_RETRIES).when(is_held).await {
+                Ok(()) => {
+                    self.inner.caches.lock().await.remove(&volume);
+                    tracing::info!(volume, "removed a build cache that was beyond its bound");
+                }
+                Err(error) => {
+                    let error = failure::message(&error);
+                    tracing::debug!(volume, error, "a build cache beyond its bound stays for now");
                 }
             }
         }

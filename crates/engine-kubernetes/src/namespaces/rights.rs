@@ -3,19 +3,21 @@
 
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::PostParams;
 use kube::{Api, Error};
-use tokio::time::{Instant, sleep};
 
 use super::Spaces;
 use crate::failure::{code, is_conflict};
 use crate::objects::rights;
 
-/// Longest time until the API server's authorizer knows a fresh binding.
-const KNOWN_MAX: Duration = Duration::from_secs(10);
-const PAUSE_MIN: Duration = Duration::from_millis(10);
-const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// Pauses until the API server's authorizer knows a fresh binding.
+const RETRIES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(10))
+    .with_max_delay(Duration::from_millis(500))
+    .without_max_times()
+    .with_total_delay(Some(Duration::from_secs(10)));
 
 impl Spaces {
     /// Gives the controller its rights in the namespace; whether it did not have them before.
@@ -32,19 +34,9 @@ impl Spaces {
 }
 
 /// Does what needs rights that were just given; the authorizer learns of them by a watch.
-pub(super) async fn once_allowed<T, F>(is_new: bool, mut call: impl FnMut() -> F) -> Result<T, Error>
+pub(super) async fn once_allowed<T, F>(is_new: bool, call: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
-    let until = Instant::now() + KNOWN_MAX;
-    let mut pause = PAUSE_MIN;
-    loop {
-        match call().await {
-            Err(error) if is_new && code(&error) == Some(403) && Instant::now() < until => {
-                sleep(pause).await;
-                pause = (pause * 2).min(PAUSE_MAX);
-            }
-            done => return done,
-        }
-    }
+    call.retry(RETRIES).when(|error| is_new && code(error) == Some(403)).await
 }
