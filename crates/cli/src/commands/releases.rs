@@ -1,5 +1,8 @@
 //! Releases: the numbered versions of an app, and going back to one.
 
+use api::releases::DeployStep;
+use jiff::Timestamp;
+
 use crate::command::{Command, Matches, app, limit, one, optional, output};
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
@@ -70,7 +73,24 @@ fn info(context: &Context, matches: &Matches) -> CommandResult {
     sayln!("summary:  {}", release.summary);
     sayln!("updated:  {}", release.updated);
     sayln!("uuid:     {}", release.uuid);
+    if let Some(steps) = release.steps.as_ref().filter(|steps| !steps.is_empty()) {
+        let steps: Vec<_> = steps.iter().map(step).collect();
+        sayln!("steps:    {}", steps.join(", "));
+    }
     Ok(())
+}
+
+/// A step of the deploy, such as `start 1.2 s` or `shift (under way)`.
+fn step(DeployStep { name, began, ended, outcome }: &DeployStep) -> String {
+    let time = |text: &String| text.parse::<Timestamp>().ok();
+    let (Some(began), Some(ended)) = (time(began), ended.as_ref().and_then(time)) else {
+        return format!("{name} (under way)");
+    };
+    let seconds = ended.duration_since(began).as_secs_f64();
+    match outcome.as_deref() {
+        Some("succeeded") | None => format!("{name} {seconds:.1} s"),
+        Some(outcome) => format!("{name} {seconds:.1} s ({outcome})"),
+    }
 }
 
 fn rollback(context: &Context, matches: &Matches) -> CommandResult {

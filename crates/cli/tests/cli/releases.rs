@@ -89,6 +89,18 @@ fn a_release_is_shown_with_its_build_if_it_has_one() {
          summary:  bob deployed d3ccc05\nupdated:  2016-08-22T17:40:16Z\nuuid:     r-uuid\n",
     );
     assert!(world.deis("releases:info 1 -a foo").out.starts_with("=== foo Release v1\nconfig:   c-uuid\n"));
+    let steps = serde_json::json!([
+        {"name": "start", "began": "2016-08-22T17:40:16.100Z", "ended": "2016-08-22T17:40:18.350Z", "outcome": "failed"},
+        {"name": "go_back", "began": "2016-08-22T17:40:18.350Z", "ended": null, "outcome": null},
+    ]);
+    let mut release: serde_json::Value = serde_json::from_str(&first_release()).expect("JSON");
+    release["steps"] = steps;
+    world.answer("GET /v2/apps/foo/releases/v2/", 200, &release.to_string());
+    let told = world.deis("releases:info v2 -a foo").out;
+    assert!(
+        told.ends_with("uuid:     r-uuid\nsteps:    start 2.2 s (failed), go_back (under way)\n"),
+        "{told}"
+    );
     world.deis("releases:info v -a foo").fails_with("Error: v is not in the form 'v#'\n");
 }
 
