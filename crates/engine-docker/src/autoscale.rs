@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
 use super::Inner;
-use super::app::{AppHandle, AppState};
+use super::tasks::{AppHandle, AppState};
 
 /// As often as Kubernetes looks.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);

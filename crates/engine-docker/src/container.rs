@@ -16,8 +16,8 @@ use super::failure::is_answer;
 use super::jobs::{message, status};
 use super::{Inner, Reach, address, names, network};
 use engine::EngineError;
-use engine::failure_text::cannot_start;
-use engine::replica::new_name;
+use engine::rollout::failure_text::cannot_start;
+use engine::rollout::replica::new_name;
 
 /// Bounds of a replica's log on disk; the logger has taken the lines long before.
 const LOG_FILE_SIZE_MAX: &str = "10m";

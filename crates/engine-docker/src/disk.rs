@@ -15,8 +15,8 @@ use domain::logs::{LogLine, LogSource};
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::app::AppHandle;
 use super::jobs::{self, DockerHost, message, remove_volume, status, volume_bytes};
+use super::tasks::AppHandle;
 use super::{DockerSettings, Inner};
 
 /// Docker walks the whole layer to answer, so replicas are asked seldom and one after another.

@@ -8,12 +8,12 @@ use domain::deployment::{Probe, ProbeAction, Workload};
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::app::AppHandle;
 use super::jobs::message;
 use super::replicas::Replica;
+use super::tasks::AppHandle;
 use super::{Inner, probe};
 use domain::shell::shell;
-use engine::failure_text::start_hook_failed;
+use engine::rollout::failure_text::start_hook_failed;
 
 /// Time that a process without a readiness check must run to count as ready: processes that cannot start mostly
 /// end within it.

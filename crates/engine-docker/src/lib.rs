@@ -8,17 +8,15 @@
 //! nothing but time. Where the number of replicas follows the load, `autoscale` says how many there are.
 
 mod address;
-mod app;
-mod apps;
 mod autoscale;
 mod confinement;
 mod container;
+mod crashes;
+mod desired_states;
 mod disk;
-mod ends;
-mod events;
+mod explain;
 mod failure;
 pub mod firewall;
-mod giving_up;
 mod health;
 mod images;
 mod jobs;
@@ -32,10 +30,12 @@ mod removal;
 mod replicas;
 mod retire;
 mod rollout;
-mod route_publisher;
+mod routes;
 mod sessions;
 mod start;
-mod state;
+mod tasks;
+mod triggers;
+mod verbs;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -54,18 +54,18 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::app::AppHandle;
+use self::desired_states::StateFolder;
+pub use self::desired_states::reseal as reseal_state;
 pub use self::disk::REPLICAS_EVERY as REPLICA_DISK_EVERY;
-use self::events::ContainerEvent;
 use self::firewall::{Firewall, FirewallSettings};
 use self::orphans::Orphans;
-use self::route_publisher::RoutePublisher;
-use self::state::StateFolder;
-pub use self::state::reseal as reseal_state;
+use self::routes::RoutePublisher;
+use self::tasks::AppHandle;
+use self::triggers::ContainerEvent;
 use engine::EngineError;
-use engine::crashes::CrashSender;
 use engine::lines::LineHub;
 use engine::origin::Origins;
+use engine::rollout::crashes::CrashSender;
 
 /// Settings of the engine.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use domain::AppName;
 use domain::deployment::Workload;
 
-use engine::replica::spec_hash;
+use engine::rollout::replica::spec_hash;
 
 /// Platform that an object belongs to.
 pub const INSTANCE_LABEL: &str = "io.deis.instance";

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::jobs::message;
 use super::replicas::Replica;
 use super::{Inner, Reach};
-use engine::failure_text::nothing_listens;
+use engine::rollout::failure_text::nothing_listens;
 
 /// Most of an answer that is read to find its status.
 const HEAD_BYTES_MAX: usize = 4096;

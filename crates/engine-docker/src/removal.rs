@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use bollard::query_parameters::ListContainersOptionsBuilder;
 
-use super::app::AppHandle;
 use super::jobs::{DockerHost, message};
+use super::tasks::AppHandle;
 use super::{Inner, firewall, names, network};
 use engine::EngineError;
 

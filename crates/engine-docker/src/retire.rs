@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use bollard::query_parameters::StopContainerOptionsBuilder;
 use tokio::time::{sleep, timeout};
 
-use super::app::AppHandle;
 use super::jobs::{message, status};
 use super::replicas::Replica;
+use super::tasks::AppHandle;
 use super::{Inner, container, probe};
 use domain::shell::shell;
 use engine::EngineError;

@@ -15,17 +15,17 @@ use futures_util::future::join_all;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::app::{AppHandle, AppState};
 use super::container::{self, StartError};
+use super::desired_states::AppDesiredState;
 use super::health::HealthWatch;
 use super::plan::{self, ReplicaPlan, plan};
 use super::replicas::{Replica, observe};
 use super::retire::retire;
-use super::state::AppDesiredState;
-use super::{Inner, ends, giving_up, removal};
+use super::tasks::{AppHandle, AppState};
+use super::{Inner, crashes, explain, removal};
 use engine::EngineError;
-use engine::desired_state::DesiredState;
-use engine::replica::spec_hash;
+use engine::rollout::desired_state::DesiredState;
+use engine::rollout::replica::spec_hash;
 use engine::route::route;
 
 /// Interval of passes over an app without an event.
@@ -74,7 +74,7 @@ struct Task {
 impl Task {
     async fn pass(&mut self) -> Result<(), EngineError> {
         self.observe().await?;
-        ends::report(&self.inner, &self.app);
+        crashes::report(&self.inner, &self.app);
         self.watch();
         self.give_up().await?;
         let plans = self.plans();
@@ -152,9 +152,9 @@ impl Task {
 
     /// Ends desired states that cannot be carried out.
     async fn give_up(&self) -> Result<(), EngineError> {
-        let failing = giving_up::failing(&self.inner, &self.app.state());
+        let failing = explain::failing(&self.inner, &self.app.state());
         for failing in failing {
-            let (workload, reason) = giving_up::explain(&self.inner, failing).await;
+            let (workload, reason) = explain::explain(&self.inner, failing).await;
             tracing::info!(workload = %workload.id, release = workload.release, "gave up a rollout");
             self.fail(&workload, reason).await?;
         }

@@ -11,17 +11,18 @@ use tokio::sync::broadcast;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::app::AppHandle;
+use super::desired_states::{AppDesiredState, StateFolder};
 use super::orphans::Orphans;
-use super::route_publisher::RoutePublisher;
-use super::state::{AppDesiredState, StateFolder};
+use super::routes::RoutePublisher;
+use super::tasks::AppHandle;
 use super::{
-    DockerEngine, DockerSettings, Inner, Reach, autoscale, disk, events, firewall, orphans, rollout, sessions,
+    DockerEngine, DockerSettings, Inner, Reach, autoscale, disk, firewall, orphans, rollout, sessions,
+    triggers,
 };
 use engine::EngineError;
-use engine::crashes::CrashSender;
 use engine::lines::LineHub;
 use engine::origin::Origins;
+use engine::rollout::crashes::CrashSender;
 
 const SOCKET_DEFAULT: &str = "/var/run/docker.sock";
 /// Bound of one request to Docker; those that wait for an app have their own.
@@ -88,7 +89,7 @@ impl DockerEngine {
 
     async fn adopt(&self, desired_states: Vec<(AppName, AppDesiredState)>) {
         let inner = &self.inner;
-        inner.spawn(events::listen(Arc::clone(inner)));
+        inner.spawn(triggers::listen(Arc::clone(inner)));
         inner.spawn(autoscale::run(Arc::clone(inner)));
         inner.spawn(orphans::run(Arc::clone(inner)));
         inner.spawn(disk::run(Arc::clone(inner)));

@@ -9,7 +9,7 @@ use domain::deployment::{Workload, WorkloadId};
 
 use super::Inner;
 use super::replicas::Replica;
-use engine::desired_state::DesiredState;
+use engine::rollout::desired_state::DesiredState;
 
 /// Crashes that were counted at the last pass, by the UID of the pod.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@ use super::failure::{failed, gone_is_fine, is_conflict};
 use super::objects::metadata;
 use super::{Inner, names};
 use engine::EngineError;
-use engine::desired_state::DesiredState;
+use engine::rollout::desired_state::DesiredState;
 
 /// Key in the Secret.
 const SECRET_KEY: &str = "wish.json";

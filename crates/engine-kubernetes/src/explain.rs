@@ -6,7 +6,7 @@ use kube::api::{ListParams, LogParams};
 
 use super::Inner;
 use super::judge::{FailureReason, PodFailure};
-use engine::failure_text::{self, LINES_SHOWN};
+use engine::rollout::failure_text::{self, LINES_SHOWN};
 
 /// Prefixes of the events of probes.
 const PROBE_EVENTS: [&str; 2] = ["Readiness probe failed: ", "Liveness probe failed: "];

@@ -8,7 +8,7 @@ use domain::deployment::Workload;
 
 use super::failure::is_of_a_busy_node;
 use super::replicas::{PodStage, Replica};
-use engine::failure_text;
+use engine::rollout::failure_text;
 
 /// Ends of a new replica in a row that make a crash loop: Kubernetes waits longer and longer from there on.
 const RESTARTS_MAX: i32 = 0;

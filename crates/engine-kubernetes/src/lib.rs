@@ -47,8 +47,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use self::namespaces::Spaces;
 use self::tasks::Tasks;
 use engine::EngineError;
-use engine::crashes::CrashSender;
 use engine::lines::LineHub;
+use engine::rollout::crashes::CrashSender;
 
 pub use bundles::KubernetesBundles;
 pub use images::KubernetesImages;

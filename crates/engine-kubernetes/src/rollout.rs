@@ -20,9 +20,9 @@ use super::objects::{autoscaler, budget, deployment, env};
 use super::replicas::Replica;
 use super::{Inner, names};
 use engine::EngineError;
-use engine::desired_state::DesiredState;
-use engine::failure_text;
-use engine::replica::spec_hash;
+use engine::rollout::desired_state::DesiredState;
+use engine::rollout::failure_text;
+use engine::rollout::replica::spec_hash;
 
 /// Next action after a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

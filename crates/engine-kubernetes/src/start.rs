@@ -17,8 +17,8 @@ use super::tasks::Tasks;
 use super::{
     Inner, KubernetesEngine, KubernetesImages, KubernetesJobs, KubernetesRoutes, KubernetesSettings, triggers,
 };
-use engine::crashes::CrashSender;
 use engine::lines::LineHub;
+use engine::rollout::crashes::CrashSender;
 use engine::{EngineError, Routes as _};
 
 /// Workloads that are reconciled at the same time: a platform with a thousand apps must not ask the API

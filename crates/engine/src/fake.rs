@@ -21,9 +21,9 @@ use domain::routing::{AppRouting, RouteTable, RouterReport};
 use domain::{AppName, Image};
 use tokio::sync::watch;
 
-use crate::crashes::CrashSender;
-use crate::desired_state::DesiredState;
 use crate::lines::LineHub;
+use crate::rollout::crashes::CrashSender;
+use crate::rollout::desired_state::DesiredState;
 use crate::{EngineError, PodCommand, ResolvedImage};
 
 /// Apps answer at `<app>.localhost`.

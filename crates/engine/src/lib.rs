@@ -7,9 +7,6 @@ pub mod build_steps;
 pub mod buildkit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-pub mod crashes;
-pub mod desired_state;
-pub mod failure_text;
 pub mod fake;
 pub mod image_text;
 pub mod job;
@@ -17,7 +14,7 @@ pub mod lines;
 pub mod log_text;
 pub mod origin;
 pub mod private_file;
-pub mod replica;
+pub mod rollout;
 pub mod route;
 pub mod session;
 

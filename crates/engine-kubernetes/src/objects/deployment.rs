@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{metadata, pod, signed};
 use crate::{KubernetesSettings, names};
-use engine::replica::spec_hash;
+use engine::rollout::replica::spec_hash;
 
 /// Seconds that a process without a readiness check must run to count as ready: processes that cannot start mostly
 /// end within it.

@@ -13,7 +13,7 @@ use futures_util::Stream;
 use jiff::Timestamp;
 
 use super::{FakeEngine, FakeState, FakeWorkload};
-use crate::replica::spec_hash;
+use crate::rollout::replica::spec_hash;
 use crate::{Engine, EngineError, Outcome};
 
 #[async_trait]

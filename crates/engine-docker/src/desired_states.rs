@@ -15,7 +15,7 @@ use domain::sealing::{NONCE_BYTES, SealingError, SealingKeys};
 use domain::{AppName, ProcessType};
 use serde::{Deserialize, Serialize};
 
-use engine::desired_state::DesiredState;
+use engine::rollout::desired_state::DesiredState;
 use engine::{EngineError, private_file};
 
 /// Desired state of one app.

@@ -14,9 +14,9 @@ use domain::routing::AppRouting;
 use futures_util::Stream;
 use tokio::time::timeout;
 
-use super::app::{AppHandle, AppState, Outage};
+use super::desired_states::AppDesiredState;
 use super::replicas::{Replica, observe};
-use super::state::AppDesiredState;
+use super::tasks::{AppHandle, AppState, Outage};
 use super::{DockerEngine, Inner, rollout};
 use engine::{Engine, EngineError, Outcome};
 

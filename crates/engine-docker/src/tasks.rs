@@ -10,10 +10,10 @@ use tokio::sync::{Notify, watch};
 
 use super::Inner;
 use super::autoscale::{self, ScaleState};
-use super::ends::ContainerEnds;
+use super::crashes::ContainerEnds;
+use super::desired_states::AppDesiredState;
 use super::health::Health;
 use super::replicas::Replica;
-use super::state::AppDesiredState;
 use engine::EngineError;
 
 /// The app, shared by its task, its watches and the calls about it.

@@ -5,7 +5,7 @@ use domain::deployment::Workload;
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
-use crate::replica::spec_hash;
+use crate::rollout::replica::spec_hash;
 
 /// The desired state of one workload, and how far it was carried out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use domain::crashes::{Crash, Crashes, Exit};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Inner;
-use super::app::{AppHandle, AppState};
+use super::tasks::{AppHandle, AppState};
 
 /// Exit code of a process that was killed, which memory may explain.
 const KILLED: i64 = 137;

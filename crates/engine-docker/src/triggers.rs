@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::ends::ContainerEnds;
+use super::crashes::ContainerEnds;
 use super::jobs::message;
 use super::{Inner, names};
 

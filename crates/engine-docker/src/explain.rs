@@ -8,11 +8,11 @@ use domain::deployment::Workload;
 use futures_util::StreamExt as _;
 
 use super::Inner;
-use super::app::AppState;
 use super::replicas::Replica;
-use engine::desired_state::DesiredState;
-use engine::failure_text::{self, LINES_SHOWN, SHOWN_BYTES_MAX};
-use engine::replica::spec_hash;
+use super::tasks::AppState;
+use engine::rollout::desired_state::DesiredState;
+use engine::rollout::failure_text::{self, LINES_SHOWN, SHOWN_BYTES_MAX};
+use engine::rollout::replica::spec_hash;
 
 /// Exits of a new replica that are taken for bad luck; one more is a crash loop.
 const RESTARTS_MAX: i64 = 2;
