@@ -16,6 +16,7 @@ use super::failure::is_answer;
 use super::jobs::{message, status};
 use super::{Inner, Reach, address, names, network};
 use engine::EngineError;
+use engine::image_text::shown;
 use engine::rollout::failure_text::cannot_start;
 use engine::rollout::replica::new_name;
 
@@ -90,13 +91,6 @@ async fn local_image(inner: &Inner, app: &AppName, image: &Image) -> Result<Stri
         }
     }
     Err(StartError::Workload(format!("image {} is not in Docker any more; deploy again", shown(image))))
-}
-
-fn shown(image: &Image) -> String {
-    match image {
-        Image::Built { app, digest } => format!("{app}@{digest}"),
-        Image::External { reference, .. } => reference.clone(),
-    }
 }
 
 fn body(

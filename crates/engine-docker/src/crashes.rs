@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use domain::crashes::{Crash, Crashes, Exit};
+use domain::crashes::{Crashes, Exit};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Inner;
@@ -117,16 +117,9 @@ pub fn report(inner: &Inner, app: &AppHandle) {
         let now = (0..times).fold(before, |before, _| Some(Crashes::after(before, exit, at)));
         let Some(now) = now else { continue };
         crashes.insert(replica.id.clone(), now);
-        let workload =
-            desired.workloads.get(&replica.process).and_then(|desired| desired.of_spec(&replica.spec));
-        inner.crashes.send(Crash {
-            app: app.name.clone(),
-            process: replica.process.clone(),
-            release: replica.release,
-            pod: replica.name.clone(),
-            memory_limit_bytes: workload.and_then(|workload| workload.limits.memory_limit_bytes),
-            crashes: now,
-        });
+        if let Some(desired) = desired.workloads.get(&replica.process) {
+            inner.crashes.report(desired, &replica.spec, &replica.name, now);
+        }
     }
 }
 

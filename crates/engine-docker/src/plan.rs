@@ -3,14 +3,7 @@
 //! New replicas start first, a batch at a time. Old ones are retired only when no new one is still starting, and
 //! never so many that fewer than wanted are left; so a release that fails leaves its predecessor complete.
 
-/// One replica that is not being retired.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedReplica {
-    pub id: String,
-    /// Made from the current desired state, and not to be replaced.
-    pub is_current: bool,
-    pub is_ready: bool,
-}
+use engine::rollout::judge::ObservedReplica;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReplicaPlan {
@@ -22,8 +15,9 @@ pub struct ReplicaPlan {
 
 /// Plans the next step; `replicas` come oldest first, and `batch` of them may be starting at the same time. An
 /// empty plan means agreement, or that replicas are still starting.
-pub fn plan(wanted: usize, batch: usize, replicas: &[PlannedReplica]) -> ReplicaPlan {
-    let (current, old): (Vec<_>, Vec<_>) = replicas.iter().partition(|replica| replica.is_current);
+pub fn plan(wanted: usize, batch: usize, replicas: &[ObservedReplica]) -> ReplicaPlan {
+    let staying = replicas.iter().filter(|replica| replica.stays());
+    let (current, old): (Vec<_>, Vec<_>) = staying.partition(|replica| replica.is_wanted());
     let ready = current.iter().filter(|replica| replica.is_ready).count();
     let starting = current.len() - ready;
     let missing = wanted.saturating_sub(current.len());
@@ -37,13 +31,8 @@ pub fn plan(wanted: usize, batch: usize, replicas: &[PlannedReplica]) -> Replica
     ReplicaPlan { create, retire }
 }
 
-/// Returns true if everything that is wanted runs, and nothing else.
-pub fn is_done(wanted: usize, replicas: &[PlannedReplica]) -> bool {
-    replicas.len() == wanted && replicas.iter().all(|replica| replica.is_current && replica.is_ready)
-}
-
 /// Those that serve nothing go first, then the youngest.
-fn least_useful(replicas: &[&PlannedReplica], count: usize) -> Vec<String> {
+fn least_useful(replicas: &[&ObservedReplica], count: usize) -> Vec<String> {
     let mut sorted: Vec<_> = replicas.iter().rev().collect();
     sorted.sort_by_key(|replica| replica.is_ready);
     sorted.into_iter().take(count).map(|replica| replica.id.clone()).collect()
@@ -51,14 +40,22 @@ fn least_useful(replicas: &[&PlannedReplica], count: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use domain::crashes::Exit;
+    use engine::rollout::judge::Stage;
+
     use super::*;
 
     /// `o` old, `n` new; upper case is ready.
-    fn replicas(text: &str) -> Vec<PlannedReplica> {
-        let replica = |(number, letter): (usize, char)| PlannedReplica {
+    fn replicas(text: &str) -> Vec<ObservedReplica> {
+        let replica = |(number, letter): (usize, char)| ObservedReplica {
             id: format!("{letter}{number}"),
             is_current: letter.eq_ignore_ascii_case(&'n'),
+            is_condemned: false,
+            is_leaving: false,
             is_ready: letter.is_ascii_uppercase(),
+            crashes: 0,
+            last_exit: Exit::default(),
+            stage: Stage::Running,
         };
         text.chars().enumerate().map(replica).collect()
     }
@@ -105,13 +102,5 @@ mod tests {
         assert_eq!(planned(3, "N"), (2, vec![]));
         assert_eq!(planned(1, "nNN"), (0, vec!["n0".to_owned(), "N2".to_owned()]));
         assert_eq!(planned(0, "NO"), (0, vec!["N0".to_owned(), "O1".to_owned()]));
-    }
-
-    #[test]
-    fn a_desired_state_is_done_when_exactly_the_wanted_replicas_are_ready() {
-        assert!(is_done(2, &replicas("NN")));
-        for other in ["N", "Nn", "NNO", "NNN"] {
-            assert!(!is_done(2, &replicas(other)), "{other}");
-        }
     }
 }

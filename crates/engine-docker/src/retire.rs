@@ -12,10 +12,7 @@ use super::tasks::AppHandle;
 use super::{Inner, container, probe};
 use domain::shell::shell;
 use engine::EngineError;
-
-/// Bounds of the pause before trying again where Docker does not answer.
-const PAUSE_MIN: Duration = Duration::from_millis(500);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+use engine::rollout::back_off;
 
 /// Takes a replica out of service and removes it; tries until Docker has done it. Nothing is lost when the
 /// process ends in between: the next one finds a replica too many.
@@ -23,11 +20,10 @@ pub async fn retire(inner: Arc<Inner>, app: Arc<AppHandle>, replica: Replica, dr
     if let Some(version) = drain_version {
         inner.routes.drain(&replica.key, version).await;
     }
-    let mut pause = PAUSE_MIN;
+    let mut back_off = back_off::RECONCILE;
     while let Err(error) = stop_and_remove(&inner, &replica).await {
         tracing::warn!(pod = replica.name, error = &error as &dyn std::error::Error, "cannot stop a replica");
-        sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        sleep(back_off.pause()).await;
     }
     app.wake();
 }

@@ -1,4 +1,5 @@
-//! The task of one app: compares desired with observed state, acts, and repeats.
+//! One pass over an app: compares its desired state with the observed one, acts, and returns the time of the next
+//! pass.
 //!
 //! It does not depend on events. Everything it needs to continue after a restart is in the state file and in
 //! Docker.
@@ -7,76 +8,49 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::models::ContainerStateStatusEnum as Status;
 use domain::ProcessType;
 use domain::deployment::{BATCH_DEFAULT, Workload};
 use domain::routing::{Backend, RouteOwner};
 use futures_util::future::join_all;
-use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::container::{self, StartError};
 use super::desired_states::AppDesiredState;
 use super::health::HealthWatch;
-use super::plan::{self, ReplicaPlan, plan};
+use super::plan::{ReplicaPlan, plan};
 use super::replicas::{Replica, observe};
 use super::retire::retire;
 use super::tasks::{AppHandle, AppState};
-use super::{Inner, crashes, explain, removal};
+use super::{Inner, crashes, removal};
 use engine::EngineError;
 use engine::rollout::desired_state::DesiredState;
-use engine::rollout::replica::spec_hash;
+use engine::rollout::judge::RolloutState;
 use engine::route::route;
 
 /// Interval of passes over an app without an event.
 const PASS_EVERY: Duration = Duration::from_secs(30);
 /// While a rollout is under way its deadline is near.
 const PASS_EVERY_IN_ROLLOUT: Duration = Duration::from_secs(1);
-/// Bounds of the pause after a failure.
-const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// Runs passes until the app is gone.
-pub async fn run(inner: Arc<Inner>, app: Arc<AppHandle>) {
-    let mut task = Task { inner, app, watches: BTreeMap::new() };
-    let mut pause = PAUSE_MIN;
-    loop {
-        let wait = match task.pass().await {
-            Ok(()) => {
-                pause = PAUSE_MIN;
-                task.wait()
-            }
-            Err(error) => {
-                tracing::warn!(app = %task.app.name, error = &error as &dyn std::error::Error, "will try again");
-                pause = (pause * 2).min(PAUSE_MAX);
-                // Not even a daemon that comes back is asked more often than this.
-                sleep(PAUSE_MIN).await;
-                pause
-            }
-        };
-        if task.app.state().is_gone {
-            return;
-        }
-        tokio::select! {
-            () = task.app.woken() => {}
-            () = sleep(wait) => {}
-        }
-    }
-}
-
-struct Task {
+/// State that is kept from one pass to the next.
+pub struct Rollout {
     inner: Arc<Inner>,
     app: Arc<AppHandle>,
     /// By the key of the run.
     watches: BTreeMap<String, AbortOnDropHandle<()>>,
 }
 
-impl Task {
-    async fn pass(&mut self) -> Result<(), EngineError> {
+impl Rollout {
+    pub fn new(inner: Arc<Inner>, app: Arc<AppHandle>) -> Self {
+        Self { inner, app, watches: BTreeMap::new() }
+    }
+
+    /// Makes one pass and returns the time of the next.
+    pub async fn reconcile(&mut self) -> Result<Duration, EngineError> {
         self.observe().await?;
         crashes::report(&self.inner, &self.app);
         self.watch();
-        self.give_up().await?;
+        self.refuse().await?;
         let plans = self.plans();
         let retired: BTreeSet<_> = plans.values().flat_map(|plan| plan.retire.iter().cloned()).collect();
         let serving = self.app.state().serving.clone();
@@ -84,11 +58,12 @@ impl Task {
         let version = self.publish();
         self.retire(&retired, &serving, version);
         self.create(&plans).await?;
-        self.record().await?;
+        let done = self.judge().await?;
+        self.record(&done).await?;
         if self.app.state().desired.is_removed {
             removal::finish(&self.inner, &self.app).await?;
         }
-        Ok(())
+        Ok(self.wait())
     }
 
     fn wait(&self) -> Duration {
@@ -150,39 +125,72 @@ impl Task {
         }
     }
 
-    /// Ends desired states that cannot be carried out.
-    async fn give_up(&self) -> Result<(), EngineError> {
-        let failing = explain::failing(&self.inner, &self.app.state());
-        for failing in failing {
-            let (workload, reason) = explain::explain(&self.inner, failing).await;
-            tracing::info!(workload = %workload.id, release = workload.release, "gave up a rollout");
-            self.fail(&workload, reason).await?;
+    /// Desired workloads whose rollout is under way.
+    fn under_way(&self) -> Vec<Workload> {
+        let state = self.app.state();
+        state.desired.workloads.values().filter_map(DesiredState::under_way).cloned().collect()
+    }
+
+    /// Gives up what this node may not run.
+    async fn refuse(&self) -> Result<(), EngineError> {
+        for workload in self.under_way() {
+            if let Some(reason) = self.inner.no_node(&workload) {
+                self.give_up(&workload, reason).await?;
+            }
         }
         Ok(())
     }
 
-    /// Only the desired state that failed; one that came in between has a chance of its own.
-    async fn fail(&self, failed: &Workload, reason: String) -> Result<(), EngineError> {
-        let edit = |desired: &mut AppDesiredState| {
-            if let Some(desired) = desired.workloads.get_mut(&failed.id.process)
-                && desired.wanted.as_ref() == Some(failed)
-                && !desired.is_settled
-            {
-                desired.give_up(reason);
+    /// Gives up the rollouts that fail and returns the workloads that are carried out.
+    async fn judge(&self) -> Result<Vec<Workload>, EngineError> {
+        let mut done = Vec::new();
+        for workload in self.under_way() {
+            let (judged, miss) = {
+                let state = self.app.state();
+                let judged = state.judge(&workload);
+                let miss = match &judged {
+                    RolloutState::Fails(failure) => state.miss(failure),
+                    _ => None,
+                };
+                (judged, miss)
+            };
+            match judged {
+                RolloutState::Wait(_) => {}
+                RolloutState::Done => done.push(workload),
+                RolloutState::Fails(failure) => {
+                    let reason = self.inner.explain(&workload, &failure, miss).await;
+                    self.give_up(&workload, reason).await?;
+                }
             }
-        };
-        self.app.change(&self.inner, edit).await
+        }
+        Ok(done)
     }
 
+    async fn give_up(&self, workload: &Workload, reason: String) -> Result<(), EngineError> {
+        tracing::info!(workload = %workload.id, release = workload.release, "gave up a rollout");
+        let give_up = |desired: &mut AppDesiredState| {
+            if let Some(desired) = desired.workloads.get_mut(&workload.id.process) {
+                desired.give_up(workload, reason);
+            }
+        };
+        self.app.change(&self.inner, give_up).await
+    }
+
+    /// The next steps; none for what was given up.
     fn plans(&self) -> BTreeMap<ProcessType, ReplicaPlan> {
         let state = self.app.state();
         let running = state.replicas.iter().map(|replica| &replica.process);
         let processes: BTreeSet<_> = state.desired.workloads.keys().chain(running).cloned().collect();
-        let planned = processes.into_iter().map(|process| {
-            let (wanted, replicas) = comparison(&state, &process);
-            let workload = state.desired.workloads.get(&process).and_then(|desired| desired.wanted.as_ref());
+        let planned = processes.into_iter().filter_map(|process| {
+            let desired = state.desired.workloads.get(&process);
+            if desired.is_some_and(DesiredState::is_given_up) {
+                return None;
+            }
+            let workload = desired.and_then(|desired| desired.wanted.as_ref());
             let batch = workload.map_or(BATCH_DEFAULT, |workload| workload.batch);
-            (process, plan(wanted, batch as usize, &replicas))
+            let wanted = state.count_wanted(&process);
+            let plan = plan(wanted as usize, batch as usize, &state.observed(&process));
+            Some((process, plan))
         });
         planned.collect()
     }
@@ -214,7 +222,7 @@ impl Task {
         let desired = state.desired.workloads.get(process);
         let ready = state.ready().filter(|replica| replica.process == *process);
         let backend = |replica: &Replica| {
-            let workload = desired?.of_spec(&replica.spec).or(desired?.wanted.as_ref())?;
+            let workload = desired?.of_spec_or_wanted(&replica.spec)?;
             let address = replica.address(self.inner.reach, workload.port?)?;
             Some(Backend { key: replica.key.clone(), address, release: replica.release })
         };
@@ -246,7 +254,7 @@ impl Task {
             match failed {
                 None => self.app.wake(),
                 Some(StartError::Workload(reason)) if !is_settled => {
-                    self.fail(&workload, reason).await?;
+                    self.give_up(&workload, reason).await?;
                 }
                 Some(StartError::Workload(reason)) => {
                     return Err(EngineError::Refused { what: format!("run {}", workload.id), reason });
@@ -258,60 +266,20 @@ impl Task {
     }
 
     /// Writes down what was reached: which replicas are ready, which desired states are carried out.
-    async fn record(&self) -> Result<(), EngineError> {
-        let (ready, crashes, done) = {
+    async fn record(&self, done: &[Workload]) -> Result<(), EngineError> {
+        let (ready, crashes) = {
             let state = self.app.state();
-            let ready: BTreeSet<_> = state.ready().map(|replica| replica.key.clone()).collect();
-            let pending = state.desired.workloads.iter().filter(|(_, desired)| !desired.is_settled);
-            let done = pending.filter(|(process, desired)| is_done(&state, process, desired.wanted.as_ref()));
-            let done: Vec<_> =
-                done.map(|(process, desired)| (process.clone(), desired.wanted.clone())).collect();
-            (ready, state.crashes.clone(), done)
+            (state.ready().map(|replica| replica.key.clone()).collect(), state.crashes.clone())
         };
         let edit = |desired: &mut AppDesiredState| {
             desired.ready = ready;
             desired.crashes = crashes;
-            for (process, wanted) in done {
-                if let Some(desired) =
-                    desired.workloads.get_mut(&process).filter(|desired| desired.wanted == wanted)
-                {
-                    desired.settle();
+            for workload in done {
+                if let Some(desired) = desired.workloads.get_mut(&workload.id.process) {
+                    desired.settle(workload);
                 }
             }
         };
         self.app.change(&self.inner, edit).await
     }
-}
-
-/// Number of wanted replicas of a process, and its replicas that are not being retired.
-fn comparison(state: &AppState, process: &ProcessType) -> (usize, Vec<plan::PlannedReplica>) {
-    let desired = state.desired.workloads.get(process).filter(|_| !state.desired.is_removed);
-    let spec = desired.and_then(|desired| desired.wanted.as_ref()).map(spec_hash);
-    let staying = state.replicas.iter().filter(|r| r.process == *process && !state.is_retiring(r));
-    let replicas = staying.map(|replica| plan::PlannedReplica {
-        id: replica.id.clone(),
-        is_current: Some(&replica.spec) == spec.as_ref()
-            && !state.condemned.contains(&replica.id)
-            && replica.is_attached
-            && can_run_again(replica),
-        is_ready: state.is_ready(replica),
-    });
-    (state.count_wanted(process) as usize, replicas.collect())
-}
-
-/// Docker restarts its containers itself, but not those that a person stopped. One that was created but not
-/// started was left by a process that died in between: this one creates and starts in the same step.
-fn can_run_again(replica: &Replica) -> bool {
-    !matches!(replica.status, Status::CREATED | Status::EXITED | Status::DEAD | Status::REMOVING)
-}
-
-/// A rollout ends when its replicas serve and the old ones are being retired; a change of scale only when surplus
-/// ones are gone.
-fn is_done(state: &AppState, process: &ProcessType, wanted: Option<&Workload>) -> bool {
-    let (count, replicas) = comparison(state, process);
-    let spec = wanted.map(spec_hash);
-    let leaves = |replica: &Replica| {
-        replica.process == *process && Some(&replica.spec) == spec.as_ref() && state.is_retiring(replica)
-    };
-    plan::is_done(count, &replicas) && !state.replicas.iter().any(leaves)
 }

@@ -16,8 +16,7 @@ use super::orphans::Orphans;
 use super::routes::RoutePublisher;
 use super::tasks::AppHandle;
 use super::{
-    DockerEngine, DockerSettings, Inner, Reach, autoscale, disk, firewall, orphans, rollout, sessions,
-    triggers,
+    DockerEngine, DockerSettings, Inner, Reach, autoscale, disk, firewall, orphans, sessions, tasks, triggers,
 };
 use engine::EngineError;
 use engine::lines::LineHub;
@@ -97,7 +96,7 @@ impl DockerEngine {
             desired_states.into_iter().map(|(name, desired)| AppHandle::new(name, desired)).collect();
         for app in &apps {
             inner.apps().insert(app.name.clone(), Arc::clone(app));
-            inner.spawn(rollout::run(Arc::clone(inner), Arc::clone(app)));
+            inner.spawn(tasks::run(Arc::clone(inner), Arc::clone(app)));
         }
         let passes = apps.iter().map(|app| app.wait(|state| (state.passes > 0).then_some(())));
         // An app that takes longer comes into the table a little later.

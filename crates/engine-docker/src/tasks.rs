@@ -1,12 +1,14 @@
-//! One app: its desired state, on disk and in memory, and the observed state of its replicas.
+//! One task for each app: reconciles, and sleeps until something has happened to it. Its handle has the app's desired
+//! state, on disk and in memory, and the observed state of its replicas.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::crashes::Crashes;
 use domain::{AppName, ProcessType};
 use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 
 use super::Inner;
 use super::autoscale::{self, ScaleState};
@@ -14,7 +16,13 @@ use super::crashes::ContainerEnds;
 use super::desired_states::AppDesiredState;
 use super::health::Health;
 use super::replicas::Replica;
+use super::rollout::Rollout;
 use engine::EngineError;
+use engine::rollout::back_off;
+use engine::rollout::judge::StartTimes;
+
+/// Shortest pause after a failure, whatever wakes the task.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
 
 /// The app, shared by its task, its watches and the calls about it.
 pub struct AppHandle {
@@ -33,9 +41,7 @@ pub struct AppState {
     pub desired: AppDesiredState,
     /// As Docker had them last, oldest first.
     pub replicas: Vec<Replica>,
-    /// When this process saw each container first: time to start runs from then, so that a rollout does
-    /// not fail because the platform was away.
-    pub first_seen: BTreeMap<String, Instant>,
+    pub start_times: StartTimes,
     /// By the key of the run.
     pub health: BTreeMap<String, Health>,
     /// Exits of containers, from events.
@@ -63,6 +69,33 @@ pub struct AppState {
 pub struct Outage {
     pub since: Instant,
     pub last: Instant,
+}
+
+/// Runs passes until the app is gone.
+pub async fn run(inner: Arc<Inner>, app: Arc<AppHandle>) {
+    let mut rollout = Rollout::new(inner, Arc::clone(&app));
+    let mut back_off = back_off::RECONCILE;
+    loop {
+        let wait = match rollout.reconcile().await {
+            Ok(wait) => {
+                back_off.reset();
+                wait
+            }
+            Err(error) => {
+                tracing::warn!(app = %app.name, error = &error as &dyn std::error::Error, "will try again");
+                // Not even a daemon that comes back is asked more often than this.
+                sleep(PAUSE_MIN).await;
+                back_off.pause()
+            }
+        };
+        if app.state().is_gone {
+            return;
+        }
+        tokio::select! {
+            () = app.woken() => {}
+            () = sleep(wait) => {}
+        }
+    }
 }
 
 impl AppHandle {
@@ -198,18 +231,15 @@ impl AppState {
     /// Replaces what was observed and drops what was known about containers that are gone.
     pub fn observe(&mut self, replicas: Vec<Replica>) {
         self.replicas = replicas;
-        let Self { replicas, first_seen: seen, health, ends, crashes, condemned, retiring, .. } = self;
+        let Self { replicas, health, ends, crashes, condemned, retiring, .. } = self;
         let has = |id: &String| replicas.iter().any(|replica| replica.id == *id);
-        seen.retain(|id, _| has(id));
-        for replica in replicas.iter() {
-            seen.entry(replica.id.clone()).or_insert_with(Instant::now);
-        }
         health.retain(|key, _| replicas.iter().any(|replica| replica.key == *key));
         ends.retain(has);
         crashes.retain(|id, _| has(id));
         condemned.retain(has);
         retiring.retain(has);
         self.away = None;
+        self.note_start_times();
         autoscale::begin(self);
     }
 }

@@ -1,6 +1,6 @@
 //! The verbs of the engine: each records a desired state or waits for one; the apps' tasks do the work.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::AppName;
 use domain::crashes::Crash;
 use domain::deployment::{Workload, WorkloadId};
-use domain::pods::{Pod, PodSelection, PodState};
+use domain::pods::{Pod, PodSelection};
 use domain::routing::AppRouting;
 use futures_util::Stream;
 use tokio::time::timeout;
@@ -17,15 +17,14 @@ use tokio::time::timeout;
 use super::desired_states::AppDesiredState;
 use super::replicas::{Replica, observe};
 use super::tasks::{AppHandle, AppState, Outage};
-use super::{DockerEngine, Inner, rollout};
+use super::{DockerEngine, Inner, tasks};
+use engine::rollout::restart::Restart;
 use engine::{Engine, EngineError, Outcome};
 
 /// Longest wait for an unreachable daemon until the caller gets an error.
 const UNREACHABLE_MAX: Duration = Duration::from_secs(10);
 /// Time beyond the grace period that stopping may take: draining, and Docker's own work.
 const STOP_SECONDS: u64 = 30;
-/// Bound of a restart besides the time that replicas may take to start and to stop.
-const RESTART_SECONDS: u64 = 30;
 
 #[async_trait]
 impl Engine for DockerEngine {
@@ -96,16 +95,12 @@ impl Engine for DockerEngine {
     }
 
     async fn restart(&self, app: &AppName, selection: &PodSelection) -> Result<Vec<Pod>, EngineError> {
-        let before = staying(self.pods(app).await?);
-        let chosen: Vec<_> = before.iter().filter(|pod| selection.selects(pod)).cloned().collect();
-        let Some(known) = self.inner.app(app).filter(|_| !chosen.is_empty()) else { return Ok(Vec::new()) };
-        self.inner.replace(&known, &chosen).await?;
-        let old: BTreeSet<_> = before.into_iter().map(|pod| pod.name).collect();
-        let is_meant = |pod: &Pod| match selection {
-            PodSelection::Named(_) => pod.process == chosen[0].process && !old.contains(&pod.name),
-            _ => selection.selects(pod),
+        let restart = Restart::new(self.pods(app).await?, selection);
+        let Some(known) = self.inner.app(app).filter(|_| !restart.chosen.is_empty()) else {
+            return Ok(Vec::new());
         };
-        Ok(staying(self.pods(app).await?).into_iter().filter(is_meant).collect())
+        self.inner.replace(&known, &restart.chosen).await?;
+        Ok(restart.successors(self.pods(app).await?))
     }
 
     fn crashes(&self) -> Pin<Box<dyn Stream<Item = Crash> + Send>> {
@@ -123,10 +118,6 @@ impl Engine for DockerEngine {
     }
 }
 
-fn staying(pods: Vec<Pod>) -> Vec<Pod> {
-    pods.into_iter().filter(|pod| pod.state != PodState::Terminating).collect()
-}
-
 impl Inner {
     pub(super) fn app(&self, name: &AppName) -> Option<Arc<AppHandle>> {
         self.apps().get(name).cloned()
@@ -140,7 +131,7 @@ impl Inner {
         }
         let app = AppHandle::new(name.clone(), AppDesiredState::default());
         apps.insert(name.clone(), Arc::clone(&app));
-        self.spawn(rollout::run(Arc::clone(self), Arc::clone(&app)));
+        self.spawn(tasks::run(Arc::clone(self), Arc::clone(&app)));
         app
     }
 
@@ -156,36 +147,9 @@ impl Inner {
         Ok(self.app_or_new(name))
     }
 
-    /// Condemns the pods and waits until each is replaced or the time is up; then the old ones stay.
-    async fn replace(&self, app: &AppHandle, pods: &[Pod]) -> Result<(), EngineError> {
-        let (ids, bound) = {
-            let state = app.state();
-            let chosen = state.replicas.iter().filter(|r| pods.iter().any(|pod| pod.name == r.name));
-            let ids: BTreeSet<_> = chosen.map(|replica| replica.id.clone()).collect();
-            let wanted = state.desired.workloads.values().filter_map(|desired| desired.wanted.as_ref());
-            let seconds =
-                wanted.clone().map(|workload| u64::from(workload.start_timeout_seconds)).max().unwrap_or(0);
-            let batch = wanted.map(|workload| workload.batch as usize).min().unwrap_or(1).max(1);
-            let batches = ids.len().div_ceil(batch) as u64;
-            (ids, Duration::from_secs(seconds * batches + RESTART_SECONDS))
-        };
-        app.state().condemned.extend(ids.iter().cloned());
-        app.wake();
-        let is_replaced = |state: &AppState| {
-            let stays = |id: &String| {
-                state.replicas.iter().any(|replica| replica.id == *id && !state.is_retiring(replica))
-            };
-            (!ids.iter().any(stays)).then_some(Ok(()))
-        };
-        let replaced = self.within(bound, app, &format!("restart {}", app.name), is_replaced).await;
-        app.state().condemned.retain(|id| !ids.contains(id));
-        app.wake();
-        replaced
-    }
-
     /// Waits for a state within a time limit, which is no error: the desired state is recorded. A daemon that
     /// stays unreachable is one.
-    async fn within(
+    pub(super) async fn within(
         &self,
         bound: Duration,
         app: &AppHandle,

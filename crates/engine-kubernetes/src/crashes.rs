@@ -4,12 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::crashes::{Crash, Crashes};
-use domain::deployment::{Workload, WorkloadId};
+use domain::crashes::Crashes;
 
-use super::Inner;
 use super::replicas::Replica;
-use engine::rollout::desired_state::DesiredState;
 
 /// Crashes that were counted at the last pass, by the UID of the pod.
 #[derive(Debug, Default)]
@@ -30,38 +27,13 @@ impl CrashCounts {
     }
 }
 
-impl Inner {
-    /// Sends what is new to whoever tells users.
-    pub(super) fn report_crashes(
-        &self,
-        id: &WorkloadId,
-        desired: &DesiredState,
-        news: Vec<(&Replica, Crashes)>,
-    ) {
-        for (pod, crashes) in news {
-            let made_from = pod.spec.as_deref().and_then(|spec| desired.of_spec(spec));
-            let Some(Workload { release, limits, .. }) = made_from.or(desired.wanted.as_ref()) else {
-                continue;
-            };
-            self.crashes.send(Crash {
-                app: id.app.clone(),
-                process: id.process.clone(),
-                release: *release,
-                pod: pod.name.clone(),
-                memory_limit_bytes: limits.memory_limit_bytes,
-                crashes,
-            });
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use domain::crashes::Exit;
     use jiff::Timestamp;
 
     use super::*;
-    use crate::replicas::PodStage;
+    use engine::rollout::judge::Stage;
 
     fn pod(uid: &str, times: u64) -> Replica {
         let exit = Exit { code: 3, is_out_of_memory: false };
@@ -74,9 +46,8 @@ mod tests {
             is_leaving: false,
             has_ended: false,
             is_ready: true,
-            restarts: 0,
             crashes: (times > 0).then_some(Crashes { exit, times, since: now, last: now }),
-            stage: PodStage::Running,
+            stage: Stage::Running,
         }
     }
 

@@ -5,45 +5,31 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{ListParams, LogParams};
 
 use super::Inner;
-use super::judge::{FailureReason, PodFailure};
-use engine::rollout::failure_text::{self, LINES_SHOWN};
+use engine::rollout::failure_text::{self, Evidence, LINES_SHOWN};
+use engine::rollout::judge::{FailureReason, ReplicaFailure};
 
 /// Prefixes of the events of probes.
 const PROBE_EVENTS: [&str; 2] = ["Readiness probe failed: ", "Liveness probe failed: "];
 const HOOK_EVENT: &str = "FailedPostStartHook";
 
 impl Inner {
-    /// The reason with the last lines of the replica, where it said any.
-    pub(super) async fn explain(&self, workload: &Workload, failing: &PodFailure) -> String {
-        let PodFailure { pod, why } = failing;
-        let Some(pod) = pod else { return self.reason(workload, why, &[]) };
-        let events = self.events(workload, pod).await;
-        let reason = self.reason(workload, why, &events);
-        let output = match why {
-            FailureReason::Reason(_) => Vec::new(),
-            _ => self.last_output(workload, pod).await,
+    /// The reason with the last lines of the pod, where it said any.
+    pub(super) async fn explain(&self, workload: &Workload, failure: &ReplicaFailure) -> String {
+        let evidence = match (&failure.replica, &failure.why) {
+            (None, _) | (_, FailureReason::Reason(_)) => Evidence::default(),
+            (Some(pod), _) => self.evidence(workload, pod).await,
         };
-        failure_text::with_last_lines(reason, &output)
+        failure_text::told(workload, &failure.why, evidence)
     }
 
-    fn reason(&self, workload: &Workload, why: &FailureReason, events: &[(String, String)]) -> String {
-        let process = &workload.id.process;
-        let hook =
-            events.iter().find(|(reason, _)| reason == HOOK_EVENT).map(|(_, message)| message.as_str());
-        match why {
-            FailureReason::Reason(reason) => reason.clone(),
-            FailureReason::StartHook { message } => format!("{process}: {}", start_hook(message)),
-            FailureReason::Crashed { .. } if workload.hooks.post_start.is_some() && hook.is_some() => {
-                format!("{process}: {}", start_hook(hook.unwrap_or_default()))
-            }
-            FailureReason::Crashed { exit, times } => {
-                failure_text::crashed(process, *exit, &workload.limits, *times)
-            }
-            FailureReason::NotReady => {
-                let miss = events.iter().find_map(|(_, message)| miss(workload, message));
-                let miss = miss.unwrap_or_else(|| "it runs, but its health check does not pass".to_owned());
-                failure_text::not_ready_in_time(process, workload.start_timeout_seconds, &miss)
-            }
+    async fn evidence(&self, workload: &Workload, pod: &str) -> Evidence {
+        let events = self.events(workload, pod).await;
+        let has_hook = workload.hooks.post_start.is_some();
+        let hook = events.iter().find(|(reason, _)| has_hook && reason == HOOK_EVENT);
+        Evidence {
+            hook: hook.map(|(_, message)| start_hook(message)),
+            miss: events.iter().find_map(|(_, message)| miss(workload, message)),
+            output: self.last_output(workload, pod).await,
         }
     }
 
@@ -81,7 +67,7 @@ impl Inner {
 }
 
 /// `... exited with 4: ...` in what the kubelet says about a hook.
-fn start_hook(message: &str) -> String {
+pub fn start_hook(message: &str) -> String {
     let code = message
         .split("exited with ")
         .nth(1)

@@ -10,8 +10,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ListParams;
 
 use super::failure::failed;
+use super::stuck::stuck;
 use super::{Inner, names};
 use engine::EngineError;
+use engine::rollout::judge::{ObservedReplica, Stage};
 
 /// One pod of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,28 +28,9 @@ pub struct Replica {
     /// It will never run again, such as one that was evicted.
     pub has_ended: bool,
     pub is_ready: bool,
-    /// Number of restarts of its container.
-    pub restarts: i32,
     /// Exits of its container.
     pub crashes: Option<Crashes>,
-    pub stage: PodStage,
-}
-
-/// Stage of a pod's start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PodStage {
-    /// No node takes it, for this reason.
-    Unplaced(String),
-    /// Its image is pulled and its volumes are made.
-    Preparing,
-    /// Its container cannot be made, for this reason of Kubernetes' and in these words.
-    Stuck {
-        reason: String,
-        message: String,
-    },
-    Running,
-    /// Its container ended and waits for its next start, or ended just now.
-    Crashed(Exit),
+    pub stage: Stage,
 }
 
 impl Replica {
@@ -64,9 +47,23 @@ impl Replica {
             is_leaving: meta.deletion_timestamp.is_some(),
             has_ended: matches!(phase, "Succeeded" | "Failed"),
             is_ready: condition(pod, "Ready").is_some_and(|(is_true, _)| is_true),
-            restarts: container.map_or(0, |container| container.restart_count),
             crashes: container.and_then(|container| crashes(pod, container)),
             stage: stage(pod, container),
+        }
+    }
+
+    /// As rollouts of a workload with this hash see it.
+    pub fn observed(&self, spec: &str) -> ObservedReplica {
+        let (crashes, last_exit) = self.crashes.map(|it| (it.times, it.exit)).unwrap_or_default();
+        ObservedReplica {
+            id: self.name.clone(),
+            is_current: self.spec.as_deref() == Some(spec),
+            is_condemned: self.is_detached,
+            is_leaving: self.is_leaving,
+            is_ready: self.is_ready,
+            crashes,
+            last_exit,
+            stage: self.stage.clone(),
         }
     }
 
@@ -124,7 +121,7 @@ fn crashes(pod: &KubernetesPod, container: &ContainerStatus) -> Option<Crashes> 
     let is_running = container.state.as_ref().is_some_and(|state| state.running.is_some());
     let restarts = u64::try_from(container.restart_count).unwrap_or(0);
     let times = if is_running { restarts.max(1) } else { restarts + 1 };
-    let last = end.finished_at.as_ref().and_then(timestamp).or_else(|| started(pod))?;
+    let last = end.finished_at.as_ref().and_then(timestamp).or_else(|| started(pod)).unwrap_or_default();
     // Of the ends before the last one Kubernetes keeps only the number.
     let since = if times == 1 { last } else { started(pod).unwrap_or(last) };
     let is_out_of_memory = end.reason.as_deref() == Some("OOMKilled");
@@ -166,40 +163,36 @@ fn condition<'a>(pod: &'a KubernetesPod, name: &str) -> Option<(bool, &'a str)> 
     Some((found.status == "True", found.message.as_deref().unwrap_or_default()))
 }
 
-fn stage(pod: &KubernetesPod, container: Option<&ContainerStatus>) -> PodStage {
+fn stage(pod: &KubernetesPod, container: Option<&ContainerStatus>) -> Stage {
     if let Some((false, message)) = condition(pod, "PodScheduled") {
-        return PodStage::Unplaced(message.to_owned());
+        return Stage::Unplaced(message.to_owned());
     }
-    let Some(container) = container else { return PodStage::Preparing };
+    let Some(container) = container else { return Stage::Preparing };
     let now = container.state.clone().unwrap_or_default();
     let last = container.last_state.clone().unwrap_or_default();
     if now.running.is_some() {
-        return PodStage::Running;
+        return Stage::Running;
     }
-    let waiting = now.waiting.clone().unwrap_or_default();
+    let process = pod.metadata.labels.as_ref().and_then(|labels| labels.get(names::TYPE_LABEL));
+    let process = process.map(String::as_str).unwrap_or_default();
+    let waiting = now.waiting.unwrap_or_default();
     let reason = waiting.reason.unwrap_or_default();
-    match ended(&now).or_else(|| ended(&last)) {
+    let end = now.terminated.or(last.terminated);
+    let end_reason = end.as_ref().and_then(|end| end.reason.as_deref()).unwrap_or_default();
+    match reason.as_str() {
         // The runtime could not start it at all, which it reports as an exit.
-        Some((_, Some(stuck))) => stuck,
-        _ if !matches!(
-            reason.as_str(),
-            "" | "ContainerCreating" | "PodInitializing" | "CrashLoopBackOff"
-        ) =>
-        {
-            PodStage::Stuck { reason, message: waiting.message.unwrap_or_default() }
+        _ if matches!(end_reason, "StartError" | "ContainerCannotRun") => {
+            stuck(process, end_reason, &end.as_ref().and_then(|end| end.message.clone()).unwrap_or_default())
         }
-        Some((exit, None)) => PodStage::Crashed(exit),
-        None => PodStage::Preparing,
+        "" | "ContainerCreating" | "PodInitializing" | "CrashLoopBackOff" => {
+            if end.is_some() {
+                Stage::Crashed
+            } else {
+                Stage::Preparing
+            }
+        }
+        reason => stuck(process, reason, &waiting.message.unwrap_or_default()),
     }
-}
-
-fn ended(state: &ContainerState) -> Option<(Exit, Option<PodStage>)> {
-    let end = state.terminated.as_ref()?;
-    let reason = end.reason.clone().unwrap_or_default();
-    let exit = Exit { code: end.exit_code.into(), is_out_of_memory: reason == "OOMKilled" };
-    let is_start = matches!(reason.as_str(), "StartError" | "ContainerCannotRun");
-    let message = end.message.clone().unwrap_or_default();
-    Some((exit, is_start.then_some(PodStage::Stuck { reason, message })))
 }
 
 #[cfg(test)]
@@ -256,8 +249,9 @@ mod tests {
 
         let replica = Replica::read(&with_container("Running", "False", back_off));
 
-        assert_eq!(replica.stage, PodStage::Crashed(Exit { code: 137, is_out_of_memory: true }));
-        assert_eq!(replica.restarts, 1);
+        assert_eq!(replica.stage, Stage::Crashed);
+        let ObservedReplica { crashes, last_exit, .. } = replica.observed("abc");
+        assert_eq!((crashes, last_exit), (2, Exit { code: 137, is_out_of_memory: true }));
     }
 
     #[test]
@@ -288,7 +282,7 @@ mod tests {
 
         let stage = Replica::read(&with_container("Running", "False", back_off)).stage;
 
-        let message = "exec: \"nope\": not found".to_owned();
-        assert_eq!(stage, PodStage::Stuck { reason: "StartError".to_owned(), message });
+        let reason = "cannot start \"nope\": not found".to_owned();
+        assert_eq!(stage, Stage::Stuck { reason, is_final: true });
     }
 }

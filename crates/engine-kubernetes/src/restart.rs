@@ -4,8 +4,6 @@
 //! requests. So a pod is detached, its successor becomes ready, and only then does it go; the workload's task
 //! sees to that, also after a death of this process.
 
-use std::time::Duration;
-
 use domain::AppName;
 use domain::deployment::{BATCH_DEFAULT, WorkloadId};
 use domain::pods::Pod;
@@ -18,9 +16,7 @@ use super::failure::{failed, gone_is_fine};
 use super::verbs::next_pass;
 use super::{Inner, names};
 use engine::EngineError;
-
-/// Bound of a restart besides the time that replicas may take to start.
-const RESTART_SECONDS: u64 = 30;
+use engine::rollout::restart::time_max;
 
 impl Inner {
     /// Replaces the pods, some at a time. Where successors do not become ready in time, the old ones stay.
@@ -53,9 +49,7 @@ impl Inner {
     ) -> Result<bool, EngineError> {
         let desired = self.desired_state(id).await?;
         let workload = desired.and_then(|desired| desired.wanted);
-        let seconds =
-            workload.map_or(0, |workload| u64::from(workload.start_timeout_seconds)) + RESTART_SECONDS;
-        let deadline = Instant::now() + Duration::from_secs(seconds);
+        let deadline = Instant::now() + time_max(workload.iter(), pods.len());
         let handle = self.wake(id);
         let mut passes = handle.passes();
         for pod in pods {

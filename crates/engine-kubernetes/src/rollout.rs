@@ -15,13 +15,14 @@ use kube::api::{DeleteParams, ListParams, Preconditions};
 
 use super::crashes::CrashCounts;
 use super::failure::{failed, gone_is_fine};
-use super::judge::{ObservedState, PodTimes, RolloutState, is_whole, judge};
 use super::objects::{autoscaler, budget, deployment, env};
+use super::observed_state::ObservedState;
 use super::replicas::Replica;
 use super::{Inner, names};
 use engine::EngineError;
 use engine::rollout::desired_state::DesiredState;
 use engine::rollout::failure_text;
+use engine::rollout::judge::{RolloutState, StartTimes};
 use engine::rollout::replica::spec_hash;
 
 /// Next action after a pass.
@@ -41,7 +42,7 @@ pub struct Rollout {
     inner: Arc<Inner>,
     id: WorkloadId,
     /// The desired state under way, and the time since when its pods are observed.
-    under_way: Option<(Workload, PodTimes)>,
+    under_way: Option<(Workload, StartTimes)>,
     counted: CrashCounts,
 }
 
@@ -70,16 +71,21 @@ impl Rollout {
             inner.publish_wanted(&self.id.app).await?;
             return Ok(NextPass::Rest);
         };
+        if desired.is_given_up() {
+            self.under_way = None;
+            return Ok(NextPass::Rest);
+        }
         let deployment = match self.make(&desired, &workload).await? {
             ApplyResult::Deployment(deployment) => deployment,
             ApplyResult::Refused(reason) => return self.give_up(&workload, &reason).await,
         };
         let pods = inner.replicas(&self.id).await?;
-        inner.report_crashes(&self.id, &desired, self.counted.news(&pods));
-        let observed = observe(&deployment, pods);
-        let spec = spec_hash(&workload);
-        if is_whole(&spec, observed.wanted, &observed.pods) && observed.is_noticed {
-            inner.delete_detached(&self.id, &observed.pods).await?;
+        for (pod, crashes) in self.counted.news(&pods) {
+            inner.crashes.report(&desired, pod.spec.as_deref().unwrap_or_default(), &pod.name, crashes);
+        }
+        let observed = ObservedState::new(&deployment, &pods, &spec_hash(&workload));
+        if observed.is_whole() {
+            inner.delete_detached(&self.id, &pods).await?;
         }
         if desired.is_settled {
             // Not before: waiting callers have the outcome by now.
@@ -89,44 +95,37 @@ impl Rollout {
             }
             return Ok(NextPass::Rest);
         }
-        self.carry_out(&workload, &spec, &observed).await
+        self.carry_out(&workload, &observed).await
     }
 
     async fn carry_out(
         &mut self,
         workload: &Workload,
-        spec: &str,
         observed: &ObservedState,
     ) -> Result<NextPass, EngineError> {
         let now = Instant::now();
         if self.under_way.as_ref().is_none_or(|(known, _)| known != workload) {
-            let seen = PodTimes::new(now, self.inner.settings.waits_for_nodes);
-            self.under_way = Some((workload.clone(), seen));
+            let times = StartTimes::new(self.inner.settings.waits_for_nodes);
+            self.under_way = Some((workload.clone(), times));
         }
-        let Some((_, seen)) = &mut self.under_way else { return Ok(NextPass::Again) };
-        seen.note(&observed.pods, now);
-        match judge(workload, spec, observed, seen, now) {
+        let Some((_, times)) = &mut self.under_way else { return Ok(NextPass::Again) };
+        times.note(&observed.replicas, now);
+        match observed.judge(workload, times, now) {
             RolloutState::Wait(wait) => Ok(NextPass::Within(wait)),
             RolloutState::Done => {
-                self.inner.change_known_desired_state(&self.id, settled(workload)).await?;
+                self.inner.change_known_desired_state(&self.id, |desired| desired.settle(workload)).await?;
                 Ok(NextPass::Again)
             }
-            RolloutState::Fails(failing) => {
-                let reason = self.inner.explain(workload, &failing).await;
+            RolloutState::Fails(failure) => {
+                let reason = self.inner.explain(workload, &failure).await;
                 self.give_up(workload, &reason).await
             }
         }
     }
 
-    /// Restores the desired state that served before. Only the failed one is given up; one that was recorded in
-    /// between gets its own try.
-    async fn give_up(&self, failed: &Workload, reason: &str) -> Result<NextPass, EngineError> {
-        tracing::info!(workload = %failed.id, release = failed.release, "gave up a rollout");
-        let give_up = |desired: &mut DesiredState| {
-            if desired.wanted.as_ref() == Some(failed) && !desired.is_settled {
-                desired.give_up(reason.to_owned());
-            }
-        };
+    async fn give_up(&self, workload: &Workload, reason: &str) -> Result<NextPass, EngineError> {
+        tracing::info!(workload = %workload.id, release = workload.release, "gave up a rollout");
+        let give_up = |desired: &mut DesiredState| desired.give_up(workload, reason.to_owned());
         self.inner.change_known_desired_state(&self.id, give_up).await?;
         Ok(NextPass::Again)
     }
@@ -155,28 +154,6 @@ impl Rollout {
 enum ApplyResult {
     Deployment(Box<Deployment>),
     Refused(String),
-}
-
-fn settled(workload: &Workload) -> impl Fn(&mut DesiredState) {
-    move |desired| {
-        if desired.wanted.as_ref() == Some(workload) && !desired.is_settled {
-            desired.settle();
-        }
-    }
-}
-
-fn observe(deployment: &Deployment, pods: Vec<Replica>) -> ObservedState {
-    let status = deployment.status.clone().unwrap_or_default();
-    let count = |number: Option<i32>| usize::try_from(number.unwrap_or(0)).unwrap_or(0);
-    let conditions = status.conditions.unwrap_or_default();
-    let refusal = conditions.iter().find(|it| it.type_ == "ReplicaFailure" && it.status == "True");
-    ObservedState {
-        is_noticed: status.observed_generation >= deployment.metadata.generation,
-        wanted: count(deployment.spec.as_ref().and_then(|spec| spec.replicas)),
-        available: count(status.available_replicas),
-        refusal: refusal.map(|it| it.message.clone().unwrap_or_default()),
-        pods,
-    }
 }
 
 impl Inner {

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Inner;
 use super::rollout::{NextPass, Rollout};
+use engine::rollout::back_off;
 
 /// Events that come together are one.
 const TOGETHER: Duration = Duration::from_millis(20);
@@ -17,9 +18,8 @@ const TOGETHER: Duration = Duration::from_millis(20);
 const QUIET_MAX: Duration = Duration::from_secs(600);
 /// The same while a rollout is under way.
 const QUIET_MAX_IN_ROLLOUT: Duration = Duration::from_secs(5);
-/// Bounds of the pause after a failure.
+/// Shortest pause after a failure, whatever wakes the task.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// The tasks by workload.
 #[derive(Default)]
@@ -85,7 +85,7 @@ impl Inner {
 
 async fn run(inner: Arc<Inner>, id: WorkloadId, handle: Arc<TaskHandle>) {
     let mut rollout = Rollout::new(Arc::clone(&inner), id.clone());
-    let mut pause = PAUSE_MIN;
+    let mut back_off = back_off::RECONCILE;
     loop {
         let wakes = handle.wakes();
         let reconciled = {
@@ -105,15 +105,13 @@ async fn run(inner: Arc<Inner>, id: WorkloadId, handle: Arc<TaskHandle>) {
             Ok(NextPass::Within(wait)) => wait.min(QUIET_MAX_IN_ROLLOUT),
             Err(error) => {
                 tracing::warn!(workload = %id, error = &error as &dyn std::error::Error, "will try again");
-                let wait = pause;
-                pause = (pause * 2).min(PAUSE_MAX);
                 sleep(PAUSE_MIN).await;
                 // A notification during the wait may be the answer.
-                let _ = timeout_at(Instant::now() + wait, handle.wake.notified()).await;
+                let _ = timeout_at(Instant::now() + back_off.pause(), handle.wake.notified()).await;
                 continue;
             }
         };
-        pause = PAUSE_MIN;
+        back_off.reset();
         let _ = timeout_at(Instant::now() + wait, handle.wake.notified()).await;
         sleep(TOGETHER).await;
     }

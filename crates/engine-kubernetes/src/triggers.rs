@@ -5,7 +5,6 @@
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::AppName;
 use futures_util::StreamExt as _;
@@ -19,11 +18,10 @@ use serde::de::DeserializeOwned;
 
 use super::{Inner, names, watching};
 use engine::EngineError;
+use engine::rollout::back_off;
 
-/// Bounds of the pause after a namespace could not be reconciled; beyond them the next event or the app's next deploy
-/// tries again.
-const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Attempts to reconcile a namespace, a minute in all; after them the next event or the app's next deploy tries again.
+const ATTEMPTS_MAX: usize = 10;
 
 /// Begins the watches.
 pub fn begin(inner: &Arc<Inner>) {
@@ -51,14 +49,11 @@ async fn watch_namespaces(inner: Arc<Inner>) {
 /// Begins the tasks of an app's workloads, or wakes them. What the first pass over a namespace finds may be of an
 /// earlier version or of other settings, and is brought up to date.
 async fn start_tasks(inner: Arc<Inner>, app: AppName) {
-    let mut pause = PAUSE_MIN;
-    while let Err(error) = inner.reconcile_namespace(&app).await {
+    let mut back_off = back_off::RECONCILE;
+    for _ in 0..ATTEMPTS_MAX {
+        let Err(error) = inner.reconcile_namespace(&app).await else { return };
         tracing::warn!(%app, error = &error as &dyn std::error::Error, "cannot look for desired states; will try again");
-        if pause > PAUSE_MAX {
-            return;
-        }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
+        tokio::time::sleep(back_off.pause()).await;
     }
 }
 

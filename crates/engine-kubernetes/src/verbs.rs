@@ -1,6 +1,6 @@
 //! The verbs of the engine: each records a desired state or waits for one; the workloads' tasks do the work.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use domain::AppName;
 use domain::crashes::Crash;
 use domain::deployment::{Workload, WorkloadId};
-use domain::pods::{Pod, PodSelection, PodState};
+use domain::pods::{Pod, PodSelection};
 use domain::routing::AppRouting;
 use futures_util::Stream;
 use k8s_openapi::api::core::v1::Node;
@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::failure::{failed, late};
 use super::replicas::shown;
 use super::{Inner, KubernetesEngine, names};
+use engine::rollout::restart::Restart;
 use engine::{Engine, EngineError, Outcome};
 
 /// An event of a watch may be missed while it is taken up again; then the answer is asked for.
@@ -100,18 +101,12 @@ impl Engine for KubernetesEngine {
     }
 
     async fn restart(&self, app: &AppName, selection: &PodSelection) -> Result<Vec<Pod>, EngineError> {
-        let before = staying(self.pods(app).await?);
-        let chosen: Vec<_> = before.iter().filter(|pod| selection.selects(pod)).cloned().collect();
-        if chosen.is_empty() {
+        let restart = Restart::new(self.pods(app).await?, selection);
+        if restart.chosen.is_empty() {
             return Ok(Vec::new());
         }
-        self.inner.replace(app, &chosen).await?;
-        let old: BTreeSet<_> = before.into_iter().map(|pod| pod.name).collect();
-        let is_meant = |pod: &Pod| match selection {
-            PodSelection::Named(_) => pod.process == chosen[0].process && !old.contains(&pod.name),
-            _ => selection.selects(pod),
-        };
-        Ok(staying(self.pods(app).await?).into_iter().filter(is_meant).collect())
+        self.inner.replace(app, &restart.chosen).await?;
+        Ok(restart.successors(self.pods(app).await?))
     }
 
     fn crashes(&self) -> Pin<Box<dyn Stream<Item = Crash> + Send>> {
@@ -136,11 +131,6 @@ impl Engine for KubernetesEngine {
 /// Waits for the next pass over the workload, with a bound.
 pub(super) async fn next_pass(passes: &mut watch::Receiver<u64>) {
     let _ = timeout(QUIET_MAX, passes.changed()).await;
-}
-
-fn staying(pods: Vec<Pod>) -> Vec<Pod> {
-    let goes = |state: &PodState| matches!(state, PodState::Terminating | PodState::Down | PodState::Crashed);
-    pods.into_iter().filter(|pod| !goes(&pod.state)).collect()
 }
 
 impl Inner {

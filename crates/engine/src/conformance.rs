@@ -57,8 +57,14 @@ pub trait Subject: Send + Sync {
     /// An image that the engine has.
     fn image(&self) -> Image;
 
+    /// Lets the process of this workload say `cannot start: no such table` and exit with code 3 so many times before it
+    /// runs.
+    fn crashes(&self, workload: &mut Workload, times: u64);
+
     /// Lets the rollout of this workload fail: its process exits with code 3 at once.
-    fn breaks(&self, workload: &mut Workload);
+    fn breaks(&self, workload: &mut Workload) {
+        self.crashes(workload, u64::MAX);
+    }
 
     /// Lets the rollout of this workload neither end nor fail for a while.
     fn stalls(&self, workload: &mut Workload);
@@ -81,18 +87,21 @@ macro_rules! promises {
             a_desired_state_is_carried_out_and_listed, repeating_a_desired_state_changes_nothing, a_new_release_replaces_all_pods,
             a_failed_rollout_leaves_the_old_release, a_first_rollout_that_fails_leaves_nothing,
             a_newer_desired_state_takes_the_place_of_one_under_way, a_desired_state_that_failed_can_be_made_again,
+            a_release_that_crashes_once_and_then_runs_settles, a_release_that_crashes_twice_is_given_up,
+            a_failure_is_told_with_its_exit_code_and_last_lines,
             scaling_replaces_nothing, scaling_to_zero_stops_all_pods_and_keeps_the_route,
             a_restart_replaces_the_chosen_pods_alone, a_named_pod_is_restarted_alone,
             a_restart_of_nothing_gives_nothing, a_route_shows_hosts_settings_and_ready_backends,
             an_app_that_is_not_routable_is_not_in_the_table, a_route_goes_to_the_target_alone,
             a_route_has_the_certificates_of_its_domains,
             a_route_has_the_challenges_of_its_domains_while_they_are_wanted, a_path_goes_to_its_own_process_type,
+            a_route_follows_the_number_of_replicas, a_route_whose_workload_is_removed_has_no_backends,
             removing_a_workload_leaves_the_others, removing_what_is_not_there_succeeds,
             a_removed_app_leaves_the_table_and_the_list, tags_are_matched_with_nodes,
             a_one_off_process_gives_its_output_and_exit_code, an_unknown_image_is_not_found,
             an_image_can_be_kept_and_removed_twice,
             lines_of_the_platform_are_followed,
-            a_late_reader_has_the_lines_that_it_missed,
+            a_late_reader_has_the_lines_that_it_missed, each_reader_has_every_line,
             a_session_answers_what_is_typed_and_ends_with_its_exit_code,
             a_session_knows_the_size_of_its_terminal, input_through_a_pipe_has_an_end,
             a_session_passes_on_every_byte_as_it_is,
@@ -108,7 +117,7 @@ macro_rules! promises {
             no_request_is_lost_in_rollouts_of_one_replica, no_request_is_lost_in_rollouts_of_two_replicas,
             no_request_is_lost_in_restarts_and_scaling, a_failed_rollout_loses_no_request,
             replicas_follow_the_load_up_to_the_maximum,
-            a_failure_is_told_with_its_exit_code_and_last_lines, a_process_that_never_listens_fails_in_time,
+            a_process_that_never_listens_fails_in_time,
             a_program_that_is_missing_fails_at_once, tags_that_no_node_has_fail_the_rollout,
             a_replica_gets_no_traffic_before_it_answers, a_sick_replica_leaves_the_table,
             a_replica_that_fails_its_liveness_check_is_restarted, a_crashed_replica_is_started_again,

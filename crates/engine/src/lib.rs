@@ -95,8 +95,9 @@ pub enum Outcome {
     /// All replicas of the desired release are ready, and all others are leaving. After a change of scale alone,
     /// surplus ones are gone.
     Running,
-    /// The desired state was given up; the previous one keeps running. The reason is a sentence for the user, with
-    /// the last lines of a process that crashed.
+    /// The desired state was given up. Nothing more is done for it, and what served before serves on, until another
+    /// one is recorded or the workload is removed. The reason is a sentence for the user, with the last lines of a
+    /// process that crashed.
     Failed { reason: String },
     /// A newer desired state took its place.
     Superseded,
@@ -142,7 +143,7 @@ pub trait Engine: Send + Sync + 'static {
     /// it. Removing an app that does not exist succeeds.
     async fn remove_app(&self, app: &AppName) -> Result<(), EngineError>;
 
-    /// Lists the desired state of each workload: the newest, or the previous one where the newest was given up.
+    /// Lists the newest desired state of each workload.
     async fn wanted(&self) -> Result<Vec<Workload>, EngineError>;
 
     /// As [`Engine::wanted`], of one app.

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::build::ProcessResult;
+use domain::crashes::Exit;
 use domain::deployment::Workload;
 use domain::{Digest, Image};
 use engine::ResolvedImage;
 use engine::conformance::{AnyEngine, Subject};
 use engine::fake::FakeEngine;
+use engine::rollout::failure_text::{Evidence, told};
+use engine::rollout::judge::{CRASHES_MAX, FailureReason};
 
 const REFERENCE: &str = "example/app:latest";
 
@@ -37,8 +40,14 @@ impl Subject for World {
         Image::External { reference: REFERENCE.to_owned(), digest: Digest::of(b"app") }
     }
 
-    fn breaks(&self, workload: &mut Workload) {
-        self.engine.fail_next_rollout(&workload.id.app, "web crashed: exit code 3");
+    fn crashes(&self, workload: &mut Workload, times: u64) {
+        if times >= CRASHES_MAX {
+            let exit = Exit { code: 3, is_out_of_memory: false };
+            let why = FailureReason::Crashed { exit, times: CRASHES_MAX };
+            let output = b"cannot start: no such table\n".to_vec();
+            let reason = told(workload, &why, Evidence { output, ..Evidence::default() });
+            self.engine.fail_next_rollout(&workload.id.app, &reason);
+        }
     }
 
     fn stalls(&self, workload: &mut Workload) {

@@ -130,8 +130,8 @@ impl Subject for World {
         Image::External { reference: self.reference.clone(), digest: self.digest.clone() }
     }
 
-    fn breaks(&self, workload: &mut Workload) {
-        workload.env.insert("MODE".to_owned(), "exit".to_owned());
+    fn crashes(&self, workload: &mut Workload, times: u64) {
+        workload.env.insert("CRASHES".to_owned(), times.to_string());
     }
 
     fn stalls(&self, workload: &mut Workload) {

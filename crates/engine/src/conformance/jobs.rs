@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use domain::build::{OneOff, ProcessResult};
 use domain::deployment::Limits;
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::Subject;
 use super::load::get;
+use super::logs::platform_line;
 use super::probes::only_backend;
 use super::setting::*;
 
-/// Output comes as UTF-8 text of both streams, and the process is not among the pods of the app.
+/// Output comes as UTF-8 text of both streams and is not in the app's log; the process is not among the app's pods.
 pub async fn a_one_off_process_gives_its_output_and_exit_code(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.keep(&app(), &subject.image()).await.expect("the image is here");
@@ -19,9 +23,13 @@ pub async fn a_one_off_process_gives_its_output_and_exit_code(subject: &dyn Subj
     let run = OneOff { env, ..one_off(subject, &["say", "hé  llo"]) };
     subject.will_finish(&ProcessResult { exit_code: 3, output: "hé  llo teal\nthat was all\n".to_owned() });
 
+    let mut lines_of_app = engine.follow(BTreeMap::new());
+
     let finished = engine.run(&run).await.expect("it runs");
 
-    assert_eq!(finished.exit_code, 3);
+    engine.write(platform_line("next", Timestamp::now()));
+    let line = timeout(TIMEOUT, lines_of_app.next()).await.expect("in time").expect("the engine lives");
+    assert_eq!((finished.exit_code, line.text.as_str()), (3, "next"));
     let mut lines: Vec<_> = finished.output.lines().collect();
     // The two streams are not ordered with one another.
     lines.sort_unstable();

@@ -11,7 +11,7 @@ use super::Subject;
 use super::load::get;
 use super::setting::*;
 
-fn platform_line(text: &str, time: Timestamp) -> LogLine {
+pub(super) fn platform_line(text: &str, time: Timestamp) -> LogLine {
     let source = LogSource::Platform { component: "controller".to_owned(), level: "INFO".to_owned() };
     LogLine { time, app: app(), source, text: text.to_owned() }
 }
@@ -42,6 +42,23 @@ pub async fn a_late_reader_has_the_lines_that_it_missed(subject: &dyn Subject) {
     for expected in ["missed", "new"] {
         let line = timeout(TIMEOUT, lines.next()).await.expect("in time").expect("the engine lives");
         assert_eq!(line.text, expected);
+    }
+}
+
+/// Readers do not take lines from each other, and one that is gone disturbs none.
+pub async fn each_reader_has_every_line(subject: &dyn Subject) {
+    let engine = subject.engine();
+    let (mut one, mut other) = (engine.follow(BTreeMap::new()), engine.follow(BTreeMap::new()));
+    drop(engine.follow(BTreeMap::new()));
+    let lines = ["first", "second"].map(|text| platform_line(text, Timestamp::now()));
+
+    lines.iter().for_each(|line| engine.write(line.clone()));
+
+    for line in lines {
+        for reader in [&mut one, &mut other] {
+            let told = timeout(TIMEOUT, reader.next()).await.expect("in time");
+            assert_eq!(told.as_ref(), Some(&line));
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Promises of rollouts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use domain::deployment::Workload;
 use domain::pods::PodState;
+use domain::routing::Backend;
 
-use super::Subject;
 use super::setting::*;
+use super::{AnyEngine, Subject};
 use crate::Outcome;
 
 /// Pods are up with the release, and their names are `<app>-<type>-<hash>-<5 of a-z0-9>`.
@@ -55,7 +57,7 @@ pub async fn a_new_release_replaces_all_pods(subject: &dyn Subject) {
     assert!(after.iter().all(|pod| pod.release == 3 && !before.contains(&pod.name)), "{after:?}");
 }
 
-/// Pods, desired state and route are those of the old release.
+/// The old release keeps its pods and its route, and the controller goes back to it without replacing one.
 pub async fn a_failed_rollout_leaves_the_old_release(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.route(&routing()).await.expect("reachable");
@@ -63,23 +65,69 @@ pub async fn a_failed_rollout_leaves_the_old_release(subject: &dyn Subject) {
     deploy_well(&engine, &good).await;
     let before = names(&engine).await;
 
-    let outcome = deploy(&engine, &broken(subject, 3)).await;
+    let broken = broken(subject, 3);
+    let outcome = deploy(&engine, &broken).await;
 
     assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+    serves(&engine, 2, 2).await;
+    assert_eq!(engine.wanted().await.expect("reachable"), [broken]);
+    let left = names(&engine).await;
+    assert!(before.iter().all(|name| left.contains(name)), "{before:?} {left:?}");
+    go_back(&engine, &good.id, Some(&good)).await;
     assert_eq!(pods_become(&engine, |pods| pods.len() == 2).await.len(), 2);
     assert_eq!(names(&engine).await, before);
     assert_eq!(engine.wanted().await.expect("reachable"), [good]);
-    let route = route_becomes(&engine, |route| route.is_some_and(|route| route.backends.len() == 2)).await;
-    assert!(route.expect("there").backends.iter().all(|backend| backend.release == 2));
+    serves(&engine, 2, 2).await;
 }
 
-/// No pod and no desired state is left.
+/// Waits until just so many replicas of this release get requests.
+async fn serves(engine: &Arc<dyn AnyEngine>, release: u64, count: usize) {
+    let is_whole = |backends: &[Backend]| {
+        backends.len() == count && backends.iter().all(|backend| backend.release == release)
+    };
+    route_becomes(engine, |route| route.is_some_and(|route| is_whole(&route.backends))).await;
+}
+
+/// One crash may be bad luck, such as a database that is not there yet.
+pub async fn a_release_that_crashes_once_and_then_runs_settles(subject: &dyn Subject) {
+    let engine = subject.engine();
+    engine.route(&routing()).await.expect("reachable");
+    let mut unlucky = web(subject, 2);
+    subject.crashes(&mut unlucky, 1);
+
+    deploy_well(&engine, &unlucky).await;
+
+    serves(&engine, 2, 1).await;
+    assert_eq!(engine.wanted().await.expect("reachable"), [unlucky]);
+}
+
+/// Two crashes are a crash loop: given up before the start timeout, with the old release serving.
+pub async fn a_release_that_crashes_twice_is_given_up(subject: &dyn Subject) {
+    let engine = subject.engine();
+    engine.route(&routing()).await.expect("reachable");
+    deploy_well(&engine, &web(subject, 2)).await;
+    // It would become ready, but only long after its second crash.
+    let mut looping = with_env(web(subject, 3), "START_MS", "10000");
+    looping.start_timeout_seconds = 300;
+    subject.crashes(&mut looping, 2);
+
+    let outcome = deploy(&engine, &looping).await;
+
+    let Outcome::Failed { reason } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.starts_with("web crashed 2 times in a row: exit code 3"), "{reason}");
+    serves(&engine, 2, 1).await;
+    go_back(&engine, &looping.id, Some(&web(subject, 2))).await;
+    serves(&engine, 2, 1).await;
+}
+
+/// No pod and no desired state is left once the controller has taken it back.
 pub async fn a_first_rollout_that_fails_leaves_nothing(subject: &dyn Subject) {
     let engine = subject.engine();
 
     let outcome = deploy(&engine, &broken(subject, 2)).await;
 
     assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+    go_back(&engine, &id("web"), None).await;
     pods_become(&engine, <[_]>::is_empty).await;
     assert_eq!(engine.wanted().await.expect("reachable"), []);
 }
@@ -137,6 +185,7 @@ pub async fn a_process_that_never_listens_fails_in_time(subject: &dyn Subject) {
     let Outcome::Failed { reason } = outcome else { panic!("{outcome:?}") };
     assert!(reason.contains("web did not become ready within 4 s"), "{reason}");
     assert!(reason.contains("nothing listens on port 8000"), "{reason}");
+    go_back(&engine, &silent.id, None).await;
     pods_become(&engine, <[_]>::is_empty).await;
 }
 
@@ -149,6 +198,7 @@ pub async fn a_program_that_is_missing_fails_at_once(subject: &dyn Subject) {
 
     let Outcome::Failed { reason } = outcome else { panic!("{outcome:?}") };
     assert!(reason.contains("/no/such/program"), "{reason}");
+    go_back(&engine, &missing.id, None).await;
     pods_become(&engine, <[_]>::is_empty).await;
 }
 

@@ -10,6 +10,7 @@ use domain::routing::{AppRouting, Backend, Claim, PathService, Route};
 
 use super::Subject;
 use super::setting::*;
+use crate::Engine;
 
 /// The route has every field of the routing, and each backend a key of its own.
 pub async fn a_route_shows_hosts_settings_and_ready_backends(subject: &dyn Subject) {
@@ -136,4 +137,30 @@ pub async fn a_path_goes_to_its_own_process_type(subject: &dyn Subject) {
     assert!(keys(&of_hooks.backends).iter().all(|key| !keys(&after.backends).contains(key)));
     assert_eq!(keys(&after.backends), keys(&before.backends));
     assert_eq!(keys(&back.expect("there").backends), keys(&before.backends));
+}
+
+/// Routers see the wanted number before the replicas are there, and each replica once it is ready.
+pub async fn a_route_follows_the_number_of_replicas(subject: &dyn Subject) {
+    let engine = subject.engine();
+    engine.route(&routing()).await.expect("reachable");
+    for count in [1, 3, 2] {
+        deploy_well(&engine, &web_of(subject, 2, count)).await;
+
+        let is_right = |route: &Route| route.wanted == count && route.backends.len() == count as usize;
+        route_becomes(&engine, |route| route.is_some_and(is_right)).await;
+    }
+}
+
+/// The route stays, so that requests get an answer of the platform, and is used again.
+pub async fn a_route_whose_workload_is_removed_has_no_backends(subject: &dyn Subject) {
+    let engine = subject.engine();
+    engine.route(&routing()).await.expect("reachable");
+    deploy_well(&engine, &web(subject, 2)).await;
+
+    Engine::remove(&*engine, &id("web")).await.expect("reachable");
+
+    let is_empty = |route: &Route| route.wanted == 0 && route.backends.is_empty();
+    route_becomes(&engine, |route| route.is_some_and(is_empty)).await;
+    deploy_well(&engine, &web(subject, 3)).await;
+    route_becomes(&engine, |route| route.is_some_and(|route| route.backends.len() == 1)).await;
 }

@@ -14,7 +14,7 @@ use domain::{AppName, ProcessType};
 use tokio::time::timeout;
 
 use super::{AnyEngine, Subject};
-use crate::Outcome;
+use crate::{Engine, Outcome};
 
 /// Port on which the program of the image serves.
 pub const PORT: u16 = 8000;
@@ -120,6 +120,14 @@ pub async fn outcome(engine: &Arc<dyn AnyEngine>, workload: &Workload) -> Outcom
 /// Applies a workload whose rollout must succeed.
 pub async fn deploy_well(engine: &Arc<dyn AnyEngine>, workload: &Workload) {
     assert_eq!(deploy(engine, workload).await, Outcome::Running);
+}
+
+/// Goes back to `good` after a failure, or to nothing, as the controller does.
+pub async fn go_back(engine: &Arc<dyn AnyEngine>, failed: &WorkloadId, good: Option<&Workload>) {
+    match good {
+        Some(good) => deploy_well(engine, good).await,
+        None => Engine::remove(&**engine, failed).await.expect("the engine is reachable"),
+    }
 }
 
 /// Pods that are not leaving, by name.

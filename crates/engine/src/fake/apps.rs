@@ -94,12 +94,13 @@ impl FakeState {
     /// Ends the rollout of a workload that has one, unless the test lets it hang.
     pub(super) fn settle(&mut self, id: &WorkloadId) {
         let Some(workload) = self.apps.get_mut(id) else { return };
-        if workload.desired.is_settled || self.hanging.contains(&id.app) {
+        let Some(desired) = workload.desired.under_way().filter(|_| !self.hanging.contains(&id.app)).cloned()
+        else {
             return;
-        }
+        };
         match self.failures.get_mut(&id.app).and_then(VecDeque::pop_front) {
-            Some(reason) => workload.desired.give_up(reason),
-            None => workload.desired.settle(),
+            Some(reason) => workload.desired.give_up(&desired, reason),
+            None => workload.desired.settle(&desired),
         }
         self.run(id);
     }

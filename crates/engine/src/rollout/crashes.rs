@@ -2,10 +2,12 @@
 
 use std::pin::Pin;
 
-use domain::crashes::Crash;
+use domain::crashes::{Crash, Crashes};
 use futures_util::{Stream, stream};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+
+use super::desired_state::DesiredState;
 
 /// Crashes that a reader may be behind.
 const BEHIND_MAX: usize = 1024;
@@ -24,6 +26,19 @@ impl CrashSender {
     pub fn send(&self, crash: Crash) {
         // Without a reader nobody needs it.
         let _ = self.0.send(crash);
+    }
+
+    /// Sends that a replica of the workload has crashed; `spec` is the hash of what it was made from.
+    pub fn report(&self, desired: &DesiredState, spec: &str, pod: &str, crashes: Crashes) {
+        let Some(workload) = desired.of_spec_or_wanted(spec) else { return };
+        self.send(Crash {
+            app: workload.id.app.clone(),
+            process: workload.id.process.clone(),
+            release: workload.release,
+            pod: pod.to_owned(),
+            memory_limit_bytes: workload.limits.memory_limit_bytes,
+            crashes,
+        });
     }
 
     /// Returns true if there is a reader now.

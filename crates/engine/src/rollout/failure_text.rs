@@ -2,21 +2,51 @@
 
 use domain::ProcessType;
 use domain::crashes::{self, Exit};
-use domain::deployment::Limits;
+use domain::deployment::{Limits, Workload};
+
+use super::judge::FailureReason;
 
 /// Lines of a replica that failed which are shown to the user.
 pub const LINES_SHOWN: usize = 10;
 /// Bytes of a failed replica's output that are shown to the user.
 pub const SHOWN_BYTES_MAX: usize = 4096;
 
+/// What an engine found out about a replica that failed.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// Failure of the user's start hook, where that may be why the replica ended.
+    pub hook: Option<String>,
+    /// Reason of the last failed readiness check.
+    pub miss: Option<String>,
+    /// The replica's last lines.
+    pub output: Vec<u8>,
+}
+
+/// Message for a rollout that was given up, in words for the user.
+pub fn told(workload: &Workload, why: &FailureReason, evidence: Evidence) -> String {
+    let process = &workload.id.process;
+    let Evidence { hook, miss, output } = evidence;
+    let reason = match (why, hook) {
+        (FailureReason::Reason(reason), _) => return reason.clone(),
+        (FailureReason::StartHook(how), _) => format!("{process}: {how}"),
+        (FailureReason::Crashed { .. }, Some(hook)) => format!("{process}: {hook}"),
+        (FailureReason::Crashed { exit, times }, None) => crashed(process, *exit, &workload.limits, *times),
+        (FailureReason::NotReady, _) => {
+            let miss = miss.unwrap_or_else(|| "it runs, but its health check does not pass".to_owned());
+            not_ready_in_time(process, workload.start_timeout_seconds, &miss)
+        }
+    };
+    with_last_lines(reason, &output)
+}
+
 /// Message for a process that exits again and again.
-pub fn crashed(process: &ProcessType, exit: Exit, limits: &Limits, times: i64) -> String {
+fn crashed(process: &ProcessType, exit: Exit, limits: &Limits, times: u64) -> String {
     let often = if times > 1 { format!(" {times} times in a row") } else { String::new() };
     format!("{process} crashed{often}: {}", crashes::cause(process, exit, limits.memory_limit_bytes))
 }
 
 /// Message for a replica that was not ready within its start timeout, in seconds.
-pub fn not_ready_in_time(process: &ProcessType, seconds: u32, why: &str) -> String {
+pub(super) fn not_ready_in_time(process: &ProcessType, seconds: u32, why: &str) -> String {
     format!("{process} did not become ready within {seconds} s: {why}")
 }
 
@@ -44,7 +74,7 @@ pub fn cannot_start(message: &str) -> String {
 }
 
 /// The reason with the last lines of the replica, where it said any.
-pub fn with_last_lines(mut reason: String, output: &[u8]) -> String {
+fn with_last_lines(mut reason: String, output: &[u8]) -> String {
     let output = &output[output.len().saturating_sub(SHOWN_BYTES_MAX)..];
     let text = String::from_utf8_lossy(output);
     let lines: Vec<_> = text.trim_end().lines().map(|line| format!("    {line}")).collect();
