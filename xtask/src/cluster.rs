@@ -172,6 +172,7 @@ impl Cluster {
                 own::nodes()?;
                 let mut command = Namespace::gateway()?.command(program);
                 command.env("KUBECONFIG", layout::admin_kubeconfig());
+                command.env("WORKFLOW_TEST_NODE_LOGS", layout::node_logs());
                 command.env("PATH", Programs::ensure()?.search_path()?);
                 Ok(command)
             }

@@ -3,8 +3,7 @@
 //!
 //! The parts are separate, since the platform's roles run apart with rights of their own:
 //! [`KubernetesEngine`] belongs to the controller, [`KubernetesRoutes`] to the router, `KubernetesJobs` to
-//! the builder and the controller, `KubernetesImages` to the controller. The engine has all of them, for one
-//! process that is everything.
+//! the builder and the controller, `KubernetesImages` to the controller, [`watch_node_pods`] to the log agent.
 
 mod apply;
 mod bundles;
@@ -15,13 +14,11 @@ mod explain;
 mod failure;
 mod images;
 mod jobs;
-mod logs;
 mod names;
 mod namespaces;
 mod node_pods;
 mod objects;
 mod observed_state;
-mod parts;
 mod pull_secret;
 mod registry;
 mod replicas;
@@ -37,7 +34,7 @@ mod verbs;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use domain::AppName;
 use domain::build_caches::BuildCaches;
@@ -48,7 +45,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use self::namespaces::Spaces;
 use self::tasks::Tasks;
 use engine::EngineError;
-use engine::lines::LineHub;
 use engine::rollout::crashes::CrashSender;
 
 pub use bundles::KubernetesBundles;
@@ -180,7 +176,6 @@ impl KubernetesSettings {
 #[derive(Clone)]
 pub struct KubernetesEngine {
     inner: Arc<Inner>,
-    routes: Arc<OnceLock<KubernetesRoutes>>,
     _stop: Arc<DropGuard>,
 }
 
@@ -197,8 +192,6 @@ struct Inner {
     /// Apps whose namespace this process has looked into.
     seen: Mutex<BTreeSet<AppName>>,
     images: KubernetesImages,
-    jobs: KubernetesJobs,
-    lines: LineHub,
     crashes: CrashSender,
     stop: CancellationToken,
 }

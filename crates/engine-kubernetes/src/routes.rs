@@ -22,14 +22,14 @@ use kube::runtime::reflector::{self, Lookup, Store, store::Writer};
 use kube::runtime::watcher::Event;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::certificates::Certificates;
 use self::mistakes::Mistakes;
 use self::platform::PlatformWatch;
 use self::table::PodRun;
-use super::{KubernetesEngine, KubernetesSettings, names, watching};
+use super::{KubernetesSettings, names, watching};
 use engine::Routes;
 
 /// Changes that come together make one table.
@@ -51,12 +51,6 @@ impl KubernetesRoutes {
         let task = tokio::spawn(run(client, settings, Arc::clone(&table)));
         Self { table, _task: Arc::new(AbortOnDropHandle::new(task)) }
     }
-
-    /// Waits for the first whole table, with a bound; whether it is there.
-    pub async fn ready(&self, bound: Duration) -> bool {
-        let mut tables = self.table.subscribe();
-        timeout(bound, tables.wait_for(|table| table.version > 0)).await.is_ok()
-    }
 }
 
 impl Routes for KubernetesRoutes {
@@ -67,16 +61,6 @@ impl Routes for KubernetesRoutes {
     /// Pods go by their own time: they serve on for a while after they have left the table, and finish what
     /// they have. Nothing waits for routers.
     fn report(&self, _: RouterReport) {}
-}
-
-impl Routes for KubernetesEngine {
-    fn watch(&self) -> watch::Receiver<Arc<RouteTable>> {
-        self.routes().watch()
-    }
-
-    fn report(&self, report: RouterReport) {
-        self.routes().report(report);
-    }
 }
 
 /// Objects of a watch so far.

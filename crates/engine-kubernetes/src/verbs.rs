@@ -75,9 +75,7 @@ impl Engine for KubernetesEngine {
 
     async fn remove_app(&self, app: &AppName) -> Result<(), EngineError> {
         self.inner.remove_namespace(app).await?;
-        self.inner.images.remove_app(app).await?;
-        self.until_unrouted(app).await;
-        Ok(())
+        Ok(self.inner.images.remove_app(app).await?)
     }
 
     async fn wanted(&self) -> Result<Vec<Workload>, EngineError> {

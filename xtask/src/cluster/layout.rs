@@ -28,6 +28,11 @@ pub fn state() -> PathBuf {
     paths::state().join("cluster")
 }
 
+/// `/var/log` of each node, by its name in place of `NODE`.
+pub fn node_logs() -> PathBuf {
+    state().join("NODE/log")
+}
+
 /// Certificates and keys.
 pub fn pki() -> PathBuf {
     state().join("pki")

@@ -8,15 +8,14 @@ use domain::build::ProcessResult;
 use domain::deployment::Workload;
 use domain::outbound::OutboundPolicy;
 use engine::conformance::{AnyEngine, Subject};
-use engine_kubernetes::{
-    ImageRegistrySettings, KubernetesEngine, KubernetesSettings, RegistryAccess, RegistryKey, connect,
-};
+use engine_kubernetes::{ImageRegistrySettings, KubernetesSettings, RegistryAccess, RegistryKey, connect};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::platform::Platform;
 use crate::{nodes, registries};
 
 pub struct World {
@@ -26,7 +25,7 @@ pub struct World {
     pub client: Client,
     image: Image,
     pids_max: Option<usize>,
-    engine: Mutex<Option<KubernetesEngine>>,
+    engine: Mutex<Option<Platform>>,
 }
 
 impl World {
@@ -66,15 +65,13 @@ impl World {
     }
 
     pub async fn start(&self) {
-        let engine = KubernetesEngine::start_whole(self.engines.clone(), self.settings.clone()).await;
-        let engine = engine.expect("the cluster answers");
+        let engine = Platform::start(self.engines.clone(), self.settings.clone()).await;
         self.engine.lock().expect("nobody panics with it").replace(engine);
     }
 
     /// A second process of the same platform.
     pub async fn another(&self) -> Arc<dyn AnyEngine> {
-        let engine = KubernetesEngine::start_whole(self.client.clone(), self.settings.clone()).await;
-        Arc::new(engine.expect("the cluster answers"))
+        Arc::new(Platform::start(self.client.clone(), self.settings.clone()).await)
     }
 
     /// The objects of a kind in the app's namespace.

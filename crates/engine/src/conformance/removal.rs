@@ -39,7 +39,7 @@ pub async fn a_removed_app_leaves_the_table_and_the_list(subject: &dyn Subject) 
 
     assert_eq!(engine.pods(&app()).await.expect("reachable"), []);
     assert_eq!(engine.wanted().await.expect("reachable"), []);
-    assert!(route_in(&engine.watch().borrow()).is_none());
+    route_becomes(&engine, |route| route.is_none()).await;
     deploy_well(&engine, &web(subject, 1)).await;
 }
 
