@@ -77,15 +77,15 @@ async fn stopped(shutdown: &mut watch::Receiver<bool>) {
 struct Agent {
     settings: AgentSettings,
     pods: PodMap,
-    /// By the name of the link.
-    tails: BTreeMap<String, Tail>,
+    /// In the order of reading: the runs of a container one after the other.
+    tails: Vec<(String, Tail)>,
     positions: Positions,
 }
 
 impl Agent {
     fn new(settings: AgentSettings, pods: PodMap) -> Result<Self, AgentError> {
         let positions = Positions::load(&settings.positions_file)?;
-        Ok(Self { settings, pods, tails: BTreeMap::new(), positions })
+        Ok(Self { settings, pods, tails: Vec::new(), positions })
     }
 
     /// Ends at the stop signal, when the batch under way has arrived: it would be sent again after a restart.
@@ -135,17 +135,19 @@ impl Agent {
         for name in &names {
             let Some(pod) = files::pod_of(name) else { continue };
             let Some(origin) = pods.get(&pod) else { continue };
-            if !self.tails.contains_key(name) {
+            if !has(&self.tails, name) {
                 let link = self.settings.logs_dir.join(name);
                 let tail = Tail::open(link, origin.clone(), &pod.name, self.positions.of(name));
                 let Some(tail) = tail else { continue };
                 // Before anything is read: after a crash, a file that was rotated meanwhile is found by it.
                 self.positions.note(name, tail.position());
-                self.tails.insert(name.clone(), tail);
+                self.tails.push((name.clone(), tail));
+                self.tails.sort_by(|(_, one), (_, other)| one.order().cmp(other.order()));
             }
         }
-        self.tails.retain(|name, tail| names.contains(name) || !tail.is_at_end());
-        self.positions.keep_only(|name| names.contains(name) || self.tails.contains_key(name));
+        self.tails.retain(|(name, tail)| names.contains(name) || !tail.is_at_end());
+        let tails = &self.tails;
+        self.positions.keep_only(|name| names.contains(name) || has(tails, name));
         Ok(())
     }
 
@@ -155,7 +157,7 @@ impl Agent {
         let mut left = VecDeque::new();
         loop {
             let mut found = false;
-            for tail in self.tails.values_mut() {
+            for (_, tail) in &mut self.tails {
                 found |= tail.read(|line| {
                     if !left.is_empty() || !batch.add(&line) {
                         left.push_back(line);
@@ -170,6 +172,10 @@ impl Agent {
             }
         }
     }
+}
+
+fn has(tails: &[(String, Tail)], name: &str) -> bool {
+    tails.iter().any(|(known, _)| known == name)
 }
 
 /// Sends until the batch has arrived; returns false if the agent stops before.

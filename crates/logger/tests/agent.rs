@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,8 +85,13 @@ impl World {
 
     /// Appends to the container's log, linking it as the kubelet does.
     fn say(&self, text: &str) {
+        self.say_in(&self.file(), "0123", text);
+    }
+
+    /// As [`World::say`], of a container with this id.
+    fn say_in(&self, path: &Path, id: &str, text: &str) {
         use std::io::Write as _;
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(self.file()).unwrap();
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
         // As runtimes do, cut at any byte.
         let mut parts = text.as_bytes().chunks(16 << 10).peekable();
         while let Some(part) = parts.next() {
@@ -94,9 +99,9 @@ impl World {
             let head = format!("2026-01-02T03:04:05.000000006Z stdout {tag} ");
             file.write_all(&[head.as_bytes(), part, b"\n"].concat()).unwrap();
         }
-        let link = self.folder.path().join("containers/blog-web-5d9c-x2v4k_blog_blog-web-0123.log");
+        let link = self.folder.path().join(format!("containers/blog-web-5d9c-x2v4k_blog_blog-web-{id}.log"));
         if !link.exists() {
-            std::os::unix::fs::symlink(self.file(), link).unwrap();
+            std::os::unix::fs::symlink(path, link).unwrap();
         }
     }
 
@@ -156,6 +161,17 @@ async fn a_long_line_arrives_whole_and_beyond_the_bound_in_parts_that_make_it_up
     let parts =
         [lines[1].strip_prefix("[part 1 of a long line] "), lines[2].strip_prefix("[part 2, the last] ")];
     assert!(parts.map(Option::unwrap).concat() == longer);
+}
+
+#[tokio::test]
+async fn lines_of_a_crashed_run_come_before_those_of_the_next_that_is_found_with_it() {
+    let mut world = World::new().await;
+    world.say("one");
+    // The id of a container says nothing of its age.
+    world.say_in(&world.folder.path().join("pods/blog/web/1.log"), "0000", "two");
+    world.start_agent();
+
+    assert_eq!(world.until("two").await, ["one", "two"]);
 }
 
 #[tokio::test]

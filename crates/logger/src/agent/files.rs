@@ -1,7 +1,7 @@
 //! Names of log files, as the kubelet gives them: `<pod>_<namespace>_<container>-<id>.log`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use domain::logs::PodName;
 
@@ -25,6 +25,14 @@ pub(super) fn pod_of(file: &str) -> Option<PodName> {
     let (pod, namespace, container) = (parts.next()?, parts.next()?, parts.next()?);
     let is_whole = parts.next().is_none() && container.contains('-');
     is_whole.then(|| PodName { namespace: namespace.to_owned(), name: pod.to_owned() })
+}
+
+/// Place of a link's file in the order of reading. The kubelet names the files of a container `<restarts>.log`, in a folder
+/// of its own.
+pub(super) fn order(link: &Path) -> (PathBuf, u64) {
+    let file = std::fs::read_link(link).unwrap_or_default();
+    let restarts = file.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+    (file.parent().unwrap_or(link).to_owned(), restarts.unwrap_or(0))
 }
 
 #[cfg(test)]

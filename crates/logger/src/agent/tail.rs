@@ -13,6 +13,7 @@ use domain::logs::PodOrigin;
 use domain::logs::{LINE_BYTES_MAX, LogLine, LogSource};
 
 use super::cri::Assembler;
+use super::files;
 use super::positions::{FileState, Position};
 
 /// Bytes that are read of one file in one turn.
@@ -25,6 +26,7 @@ const FIRST_BYTES_MAX: u64 = 1 << 20;
 /// The log of one container.
 pub(super) struct Tail {
     link: PathBuf,
+    order: (PathBuf, u64),
     origin: PodOrigin,
     /// The last part of the pod's name.
     pod: String,
@@ -53,6 +55,7 @@ impl Tail {
         file.seek(SeekFrom::Start(offset)).ok()?;
         let pod = pod.rsplit('-').next().unwrap_or_default().to_owned();
         Some(Self {
+            order: files::order(&link),
             link,
             origin,
             pod,
@@ -69,6 +72,11 @@ impl Tail {
     /// Position from which reading continues after a restart.
     pub(super) fn position(&self) -> Position {
         Position { inode: self.inode, offset: self.assembler.begun_at().unwrap_or(self.offset) }
+    }
+
+    /// Place in the order of reading.
+    pub(super) fn order(&self) -> &(PathBuf, u64) {
+        &self.order
     }
 
     pub(super) fn is_at_end(&self) -> bool {
