@@ -17,6 +17,7 @@ mod sessions;
 mod source;
 mod stack;
 mod state;
+mod step_output;
 mod watching;
 
 use std::sync::Arc;

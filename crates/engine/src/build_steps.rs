@@ -1,25 +1,29 @@
 //! The platform's own steps of a build in a cluster, run in the build's pod: receive the source, build a
 //! Dockerfile, upload the result.
 //!
-//! User code runs between the first and the last in a container of its own. Its output is read as untrusted:
-//! through no link, within limits. Only the last step can write to the registry.
+//! The steps run side by side and let one another begin by FIFOs. User code runs in a container of its own. Its output
+//! is read as untrusted, and as if it changed meanwhile: through no link, within limits. Only the last step can write
+//! to the registry.
 
 mod cache;
 mod dockerfile;
+mod fifos;
 mod layers;
 mod receive;
 mod upload;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use domain::build::BuildKind;
+use domain::build_steps::OUTPUT_END;
 use domain::registry_access::cache_repository;
 use domain::submodules::Submodule;
 use domain::{AppName, Digest, ProcessType};
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
 use oci::{Access, Login, Repository, Transport};
@@ -28,6 +32,13 @@ use oci::{Access, Login, Repository, Transport};
 pub const WORKSPACE: &str = "/workspace";
 /// Marker after the source archive: without it the source was cut off.
 pub const SOURCE_END: &[u8] = b"deis: this is the end of the source\n";
+/// Sent before the source, until the first step answers with [`READY`]: the API server accepts a connection before the
+/// node has found the container, and what is sent then is lost.
+pub const PROBE: u8 = b'?';
+/// Sent between the last [`PROBE`] and the source.
+pub const SOURCE_BEGIN: u8 = b'!';
+/// Answer to a [`PROBE`].
+pub const READY: &[u8] = b"ready\n";
 /// Variable of a step's container with the JSON of its [`Spec`].
 pub const SPEC_VARIABLE: &str = "DEIS_BUILD_SPEC";
 /// Variable of a step's container with the password for the registry.
@@ -46,6 +57,8 @@ pub fn cache_tag(kind: BuildKind) -> &'static str {
 
 /// Exit code of a step that says on its last line what the user must change.
 pub const EXIT_REFUSED: i32 = 65;
+/// Exit code of a step that has not run as the step before it failed.
+pub const EXIT_NOT_RUN: i32 = domain::build_steps::EXIT_NOT_RUN as i32;
 const EXIT_FAILED: i32 = 70;
 
 /// One of the steps.
@@ -125,6 +138,8 @@ enum StepError {
     /// The user must change something.
     #[error("{0}")]
     Refused(String),
+    #[error("the step before failed")]
+    NotRun,
     /// The user's program ended with this code.
     #[error("exited with code {0}")]
     Exited(i32),
@@ -140,6 +155,7 @@ impl StepError {
     fn exit_code(&self) -> i32 {
         match self {
             Self::Refused(_) => EXIT_REFUSED,
+            Self::NotRun => EXIT_NOT_RUN,
             Self::Exited(code) => *code,
             Self::Io { .. } | Self::Registry(_) | Self::Archive(_) => EXIT_FAILED,
         }
@@ -156,8 +172,8 @@ impl<T> OrFailed<T> for std::io::Result<T> {
     }
 }
 
-/// Runs a step and returns the exit code for its process: 0, [`EXIT_REFUSED`], the exit code of the user's
-/// program, or 70 for other errors, whose text is printed. The spec is JSON of [`Spec`].
+/// Runs a step and returns the exit code for its process: 0, [`EXIT_REFUSED`], [`EXIT_NOT_RUN`], the exit code of the
+/// user's program, or 70 for other errors, whose text is printed. The spec is JSON of [`Spec`].
 pub async fn run(step: Step, spec: &str, password: Option<String>) -> i32 {
     let spec: Spec = match serde_json::from_str(spec) {
         Ok(spec) => spec,
@@ -166,16 +182,20 @@ pub async fn run(step: Step, spec: &str, password: Option<String>) -> i32 {
             return EXIT_FAILED;
         }
     };
-    let pod = BuildPod { spec, password, workspace: PathBuf::from(WORKSPACE), transport: Transport::new() };
+    let pod = BuildPod { step, spec, password, workspace: WORKSPACE.into(), transport: Transport::new() };
     let done = match step {
         Step::Receive => receive::receive(&pod).await,
         Step::Dockerfile => dockerfile::build(&pod).await,
         Step::Upload => upload::upload(&pod).await,
     };
     match done {
-        Ok(()) => 0,
+        Ok(()) => {
+            print!("{OUTPUT_END}");
+            eprint!("{OUTPUT_END}");
+            0
+        }
         Err(error) => {
-            if !matches!(error, StepError::Exited(_)) {
+            if !matches!(error, StepError::Exited(_) | StepError::NotRun) {
                 println!("{error}");
             }
             error.exit_code()
@@ -185,6 +205,7 @@ pub async fn run(step: Step, spec: &str, password: Option<String>) -> i32 {
 
 /// A step's surroundings.
 struct BuildPod {
+    step: Step,
     spec: Spec,
     password: Option<String>,
     workspace: PathBuf,
@@ -208,15 +229,16 @@ impl BuildPod {
     }
 }
 
-/// Returns true for a folder that is not a link to one.
-fn is_folder(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
-}
-
 /// The digest of a file's content, read piece by piece.
 pub async fn digest_of_file(file: std::fs::File) -> std::io::Result<Digest> {
+    digest_of(file, u64::MAX).await
+}
+
+/// The digest of what a file has from where it is read, up to a bound.
+async fn digest_of(file: std::fs::File, bytes_max: u64) -> std::io::Result<Digest> {
     const CHUNK_BYTES: usize = 256 << 10;
-    let mut content = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK_BYTES);
+    let content = tokio::fs::File::from_std(file).take(bytes_max);
+    let mut content = ReaderStream::with_capacity(content, CHUNK_BYTES);
     let mut hash = sha2::Sha256::new();
     while let Some(chunk) = content.next().await {
         hash.update(chunk?);

@@ -12,7 +12,7 @@ use crate::build::BuildPaths;
 use crate::failure::SlugError;
 use crate::run::RunTarget;
 
-pub const USAGE: &str = "usage: slug build\n       slug submodules\n       slug run <type>\n       slug run -- <command>\n       \
+pub const USAGE: &str = "usage: slug build [--fifos]\n       slug submodules\n       slug run <type>\n       slug run -- <command>\n       \
                          slug static [--port <port>] [--fallback <file>] <folder>";
 
 /// Port of a process where the platform names none.
@@ -20,7 +20,11 @@ pub const PORT_DEFAULT: u16 = 5000;
 
 /// One thing to do.
 pub enum SlugCommand {
-    Build(BuildPaths),
+    Build {
+        paths: BuildPaths,
+        /// Other steps run beside this one.
+        has_fifos: bool,
+    },
     /// Fetches the submodules of a source that something else builds.
     Submodules {
         workspace: PathBuf,
@@ -60,16 +64,18 @@ fn parse_command(mut words: Parser) -> Result<SlugCommand, Error> {
 
 fn parse_build(mut words: Parser) -> Result<SlugCommand, Error> {
     let mut paths = BuildPaths::default();
+    let mut has_fifos = false;
     while let Some(word) = words.next()? {
         match word {
             Long("workspace") => paths.workspace = words.value()?.into(),
             Long("build-dir") => paths.build_dir = words.value()?.into(),
             Long("app") => paths.app_dir = words.value()?.into(),
             Long("buildpacks") => paths.buildpacks = words.value()?.into(),
+            Long("fifos") => has_fifos = true,
             other => return Err(other.unexpected()),
         }
     }
-    Ok(SlugCommand::Build(paths))
+    Ok(SlugCommand::Build { paths, has_fifos })
 }
 
 fn parse_submodules(mut words: Parser) -> Result<SlugCommand, Error> {

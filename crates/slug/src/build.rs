@@ -5,6 +5,7 @@
 
 mod cache;
 mod fetch;
+pub mod fifos;
 mod layer;
 mod output;
 mod packs;

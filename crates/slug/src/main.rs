@@ -14,6 +14,7 @@ mod serve;
 use std::process::ExitCode;
 
 use arguments::SlugCommand;
+use build::fifos::NextStep;
 use failure::SlugError;
 
 fn main() -> ExitCode {
@@ -28,7 +29,12 @@ fn main() -> ExitCode {
 
 fn carry_out(words: impl Iterator<Item = std::ffi::OsString>) -> Result<ExitCode, SlugError> {
     match arguments::parse(words)? {
-        SlugCommand::Build(paths) => build::build(&paths).map(|()| ExitCode::SUCCESS),
+        SlugCommand::Build { paths, has_fifos: false } => build::build(&paths).map(|()| ExitCode::SUCCESS),
+        SlugCommand::Build { paths, has_fifos: true } => {
+            let next = NextStep::after_source(&paths.workspace)?;
+            build::build(&paths)?;
+            next.begin().map(|()| ExitCode::SUCCESS)
+        }
         SlugCommand::Submodules { workspace } => {
             build::submodules::fetch(&workspace).map(|()| ExitCode::SUCCESS)
         }

@@ -1,7 +1,9 @@
-//! Rules of an app's source: names, Procfiles and submodules. Pure, as in `domain`, which has them too.
+//! Rules of an app's source: names, Procfiles and submodules, and names on which the steps of a build agree. Pure, as in
+//! `domain`, which has them too.
 //!
 //! The program in the stack image follows the same rules as the platform, and needs nothing else of it.
 
+pub mod build_steps;
 pub mod names;
 pub mod procfile;
 pub mod submodules;

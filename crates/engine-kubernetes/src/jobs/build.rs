@@ -1,5 +1,5 @@
 //! A build, in order: a Job is created with its Secrets, the source is sent, the output is forwarded, the last
-//! step reports the result.
+//! step reports the result. The steps run side by side, so none of this waits for the node to notice an end.
 
 use std::collections::BTreeMap;
 
@@ -21,10 +21,11 @@ use super::caches::CacheUse;
 use super::failure::{job_error, refused, size};
 use super::guard::DeleteGuard;
 use super::output::{BoundedOutput, OutputSink};
-use super::state::ContainerTermination;
+use super::state::{self, ContainerState, ContainerTermination};
+use super::step_output::StepOutput;
 use super::watching::PodWatch;
 use super::{KubernetesJobs, build_job, caches, output, source};
-use engine::build_steps::{BuildOutput, EXIT_REFUSED, Spec};
+use engine::build_steps::{BuildOutput, EXIT_NOT_RUN, EXIT_REFUSED, Spec};
 use engine::{JobError, SourceStream};
 
 /// Bytes kept of a step's output: our own steps print little.
@@ -124,22 +125,9 @@ async fn watch(
         watcher::Config::default().labels(&format!("batch.kubernetes.io/job-name={}", running.name));
     let start_seconds = jobs.settings.job_start_seconds;
     let mut watching = PodWatch::new(&jobs.client, space, &running.name, selector, start_seconds);
-    let pod = watching.begun(SOURCE).await?;
-
-    let ending = take_source(&pods, &mut watching, &pod, source).await?;
-    let mut said = said_by(&pods, &mut watching, &pod, SOURCE).await?;
-    pass_on_warnings(&said, output).await;
-    check_step(&ending, &said, "take the source")?;
-
-    watching.begun(BUILD).await?;
-    let ending = output::follow(&pods, &mut watching, &pod, BUILD, OutputSink::Forward(output)).await?;
-    check_build(jobs, &mut watching, &ending).await?;
-
-    watching.begun(UPLOAD).await?;
-    let ending = watching.ended(UPLOAD).await?;
-    said = said_by(&pods, &mut watching, &pod, UPLOAD).await?;
-    pass_on_warnings(&said, output).await;
-    check_step(&ending, &said, "send the image to the registry")?;
+    let pod = watching.scheduled().await?;
+    take_source(&pods, &mut watching, &pod, source, output).await?;
+    let said = run_steps(jobs, &pods, &mut watching, &pod, output).await?;
     let last = said.lines().last().unwrap_or_default();
     serde_json::from_str(last)
         .map_err(|_| refused(format!("build of {}: its last step did not say what was made", job.app)))
@@ -151,14 +139,78 @@ async fn take_source(
     watching: &mut PodWatch,
     pod: &str,
     source: SourceStream,
-) -> Result<ContainerTermination, JobError> {
-    let sending = source::send(pods, pod, SOURCE, source);
-    tokio::pin!(sending);
-    tokio::select! {
-        ending = watching.ended(SOURCE) => return ending,
-        sent = &mut sending => sent?,
+    output: &mpsc::Sender<Bytes>,
+) -> Result<(), JobError> {
+    let said = tokio::select! {
+        ending = watching.ended(SOURCE) => ending.map(|_| None),
+        said = source::send(pods, pod, SOURCE, source) => said,
+    };
+    if let Some(said) = said? {
+        pass_on_warnings(&said, output).await;
+        return Ok(());
     }
-    watching.ended(SOURCE).await
+    let ending = watching.ended(SOURCE).await?;
+    let said = said_by(pods, watching, pod, SOURCE).await?;
+    pass_on_warnings(&said, output).await;
+    check_step(&ending, &said, "take the source")
+}
+
+/// Follows the steps after the source to their end. Gives back what the last one said.
+async fn run_steps(
+    jobs: &KubernetesJobs,
+    pods: &Api<Pod>,
+    watching: &mut PodWatch,
+    pod: &str,
+    output: &mpsc::Sender<Bytes>,
+) -> Result<String, JobError> {
+    // The node has no output of a container before it says that it has begun.
+    watching.until(|pod| (all_begun(pod) || StepsEnd::of(pod).is_some()).then_some(())).await?;
+    let mut said = BoundedOutput::new(SAID_BYTES_MAX);
+    let mut build = StepOutput::new(pods, pod, BUILD, OutputSink::Forward(output));
+    let mut upload = StepOutput::new(pods, pod, UPLOAD, OutputSink::Keep(&mut said));
+    let end = tokio::select! {
+        _ = async { tokio::join!(build.follow(), upload.follow()) } => None,
+        end = watching.until(StepsEnd::of) => Some(end?),
+    };
+    if end.is_some() {
+        tokio::join!(build.rest(), upload.rest());
+    }
+    drop(upload);
+    if let Some(StepsEnd::Build(ending)) = &end {
+        check_build(jobs, watching, ending).await?;
+    }
+    let said = said.into_text();
+    pass_on_warnings(&said, output).await;
+    if let Some(StepsEnd::Upload(ending)) = &end {
+        check_step(ending, &said, "send the image to the registry")?;
+    }
+    Ok(said)
+}
+
+fn all_begun(pod: &Pod) -> bool {
+    [BUILD, UPLOAD].iter().all(|name| state::container(pod, name) != ContainerState::Waiting)
+}
+
+/// The container whose end decides about a build.
+#[derive(Debug, PartialEq, Eq)]
+enum StepsEnd {
+    Build(ContainerTermination),
+    Upload(ContainerTermination),
+}
+
+impl StepsEnd {
+    fn of(pod: &Pod) -> Option<Self> {
+        let ended = |name| match state::container(pod, name) {
+            ContainerState::Ended(ending) => Some(ending),
+            ContainerState::Waiting | ContainerState::Running => None,
+        };
+        match (ended(BUILD), ended(UPLOAD)) {
+            (Some(build), _) if build.code != 0 => Some(Self::Build(build)),
+            // It has not run as the build failed, whose end is told in a moment.
+            (None, Some(upload)) if upload.code == i64::from(EXIT_NOT_RUN) => None,
+            (_, upload) => upload.map(Self::Upload),
+        }
+    }
 }
 
 /// All that a step of ours said; it has ended.
@@ -244,5 +296,41 @@ impl KubernetesJobs {
             insecure_hosts: registry.insecure_hosts.clone(),
             username: username.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn ended(code: i32) -> Value {
+        json!({ "terminated": { "exitCode": code, "reason": "Error" } })
+    }
+
+    fn end_of(build: &Value, upload: &Value) -> Option<(&'static str, i64)> {
+        let status = |name: &str, state: &Value| json!({ "name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state });
+        let statuses = json!({ "containerStatuses": [status(BUILD, build), status(UPLOAD, upload)] });
+        let pod: Pod = serde_json::from_value(json!({ "status": statuses })).expect("a pod");
+        StepsEnd::of(&pod).map(|end| match end {
+            StepsEnd::Build(ending) => (BUILD, ending.code),
+            StepsEnd::Upload(ending) => (UPLOAD, ending.code),
+        })
+    }
+
+    #[test]
+    fn the_end_of_the_upload_decides_unless_the_build_failed() {
+        let running = json!({ "running": {} });
+        let not_run = ended(EXIT_NOT_RUN);
+
+        assert_eq!(end_of(&running, &running), None);
+        assert_eq!(end_of(&ended(0), &running), None);
+        assert_eq!(end_of(&running, &not_run), None, "the build's end comes in a moment");
+        assert_eq!(end_of(&ended(3), &running), Some((BUILD, 3)));
+        assert_eq!(end_of(&ended(137), &not_run), Some((BUILD, 137)));
+        assert_eq!(end_of(&ended(0), &ended(70)), Some((UPLOAD, 70)));
+        assert_eq!(end_of(&running, &ended(137)), Some((UPLOAD, 137)));
+        assert_eq!(end_of(&ended(0), &ended(0)), Some((UPLOAD, 0)));
     }
 }

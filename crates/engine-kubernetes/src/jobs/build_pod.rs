@@ -1,7 +1,8 @@
-//! The pod of a build: three steps, one after the other, on one volume.
+//! The pod of a build: three steps on one volume, each a container, side by side.
 //!
-//! `source` takes the source, `build` runs the user's code, `upload` sends the result. Only `source` and
-//! `upload` hold a credential, and `build` runs between them: user code never shares a container with one.
+//! `source` takes the source, `build` runs the user's code, `upload` sends the result; each waits for the one before by
+//! a FIFO. Only `source` and `upload` hold a credential: user code never shares a container with one, and containers
+//! of a pod do not see one another's processes.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,11 @@ const SLUG_ID: i64 = 2000;
 const CA_KEY: &str = "ca-certificates.crt";
 /// Our own steps stream: they need little.
 const STEP_MEMORY_BYTES: u64 = 256 << 20;
+const STEP_MEMORY_REQUEST_BYTES: u64 = 32 << 20;
+/// For their output, and what a runtime keeps beside it.
+const STEP_DISK_BYTES: u64 = 64 << 20;
 const BUILD_MEMORY_REQUEST_BYTES: u64 = 256 << 20;
+const DISK: &str = "ephemeral-storage";
 
 /// Names of what belongs to a build.
 pub struct BuildSecretNames<'a> {
@@ -48,8 +53,7 @@ pub fn pod_spec(
 ) -> PodSpec {
     let parts = BuildPodParts { settings, job, names, spec_json };
     PodSpec {
-        init_containers: Some(vec![parts.source(), parts.build()]),
-        containers: vec![parts.upload()],
+        containers: vec![parts.source(), parts.build(), parts.upload()],
         volumes: Some(parts.volumes()),
         restart_policy: Some("Never".to_owned()),
         termination_grace_period_seconds: Some(5),
@@ -78,18 +82,19 @@ impl BuildPodParts<'_> {
     }
 
     fn source(&self) -> Container {
-        let mut container = self.step(SOURCE, Step::Receive);
+        let mut container = self.step(SOURCE, Step::Receive, 0);
         container.stdin = Some(true);
         container.stdin_once = Some(true);
         container
     }
 
     fn upload(&self) -> Container {
-        self.step(UPLOAD, Step::Upload)
+        // It packs the cache.
+        self.step(UPLOAD, Step::Upload, self.settings.build_caches.app_bytes_max)
     }
 
     /// A step of ours, with the credential.
-    fn step(&self, name: &str, step: Step) -> Container {
+    fn step(&self, name: &str, step: Step, files_bytes_max: u64) -> Container {
         let password = EnvVar {
             name: PASSWORD_VARIABLE.to_owned(),
             value_from: Some(EnvVarSource {
@@ -108,10 +113,8 @@ impl BuildPodParts<'_> {
             image_pull_policy: Some(self.settings.image_pull_policy.clone()),
             command: Some(command(step)),
             env: Some(vec![variable(SPEC_VARIABLE, self.spec_json), password]),
-            resources: Some(resources(
-                STEP_MEMORY_BYTES,
-                STEP_MEMORY_BYTES / 4,
-                self.settings.build_disk_bytes,
+            resources: Some(step_resources(
+                self.settings.build_disk_bytes.min(files_bytes_max + STEP_DISK_BYTES),
             )),
             security_context: Some(restricted()),
             volume_mounts: Some([mount("workspace", WORKSPACE)].into_iter().chain(self.ca_mount()).collect()),
@@ -129,7 +132,7 @@ impl BuildPodParts<'_> {
             mounts.push(mount("buildkit", buildkit::STATE));
             (&settings.builder_image, command(Step::Dockerfile), for_buildkit())
         } else {
-            let words = ["/usr/bin/slug", "build"].map(str::to_owned).to_vec();
+            let words = ["/usr/bin/slug", "build", "--fifos"].map(str::to_owned).to_vec();
             (&settings.stack_image, words, restricted())
         };
         Container {
@@ -138,11 +141,7 @@ impl BuildPodParts<'_> {
             image_pull_policy: Some(settings.image_pull_policy.clone()),
             command: Some(command),
             env: Some(self.build_environment()),
-            resources: Some(resources(
-                settings.build_memory_bytes,
-                BUILD_MEMORY_REQUEST_BYTES.min(settings.build_memory_bytes),
-                settings.build_disk_bytes,
-            )),
+            resources: Some(build_resources(settings)),
             security_context: Some(rights),
             volume_mounts: Some(mounts),
             ..Container::default()
@@ -222,14 +221,28 @@ fn mount(name: &str, path: &str) -> VolumeMount {
     VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
 }
 
-pub fn resources(memory_bytes: u64, memory_request_bytes: u64, disk_bytes: u64) -> ResourceRequirements {
-    let amount = |name: &str, text: String| (name.to_owned(), Quantity(text));
-    let limits =
-        [amount("memory", memory_bytes.to_string()), amount("ephemeral-storage", disk_bytes.to_string())];
-    let requests = [amount("memory", memory_request_bytes.to_string()), amount("cpu", "100m".to_owned())];
+/// Limits of user code, and the part of them that the node sets aside.
+fn build_resources(settings: &KubernetesSettings) -> ResourceRequirements {
+    let memory_bytes = settings.build_memory_bytes;
+    let disk = settings.build_disk_bytes.to_string();
+    let limits = [("memory", memory_bytes.to_string()), (DISK, disk.clone())];
+    let requested = BUILD_MEMORY_REQUEST_BYTES.min(memory_bytes).to_string();
+    resources(limits, [("memory", requested), ("cpu", "100m".to_owned()), (DISK, disk)])
+}
+
+/// The requests of all containers of a pod add up, so those of our own steps are small.
+fn step_resources(disk_bytes: u64) -> ResourceRequirements {
+    let limits = [("memory", STEP_MEMORY_BYTES.to_string()), (DISK, disk_bytes.to_string())];
+    let requested = STEP_MEMORY_REQUEST_BYTES.to_string();
+    let disk_requested = disk_bytes.min(STEP_DISK_BYTES).to_string();
+    resources(limits, [("memory", requested), ("cpu", "50m".to_owned()), (DISK, disk_requested)])
+}
+
+fn resources(limits: [(&str, String); 2], requests: [(&str, String); 3]) -> ResourceRequirements {
+    let amount = |(name, text): (&str, String)| (name.to_owned(), Quantity(text));
     ResourceRequirements {
-        limits: Some(limits.into()),
-        requests: Some(requests.into()),
+        limits: Some(limits.map(amount).into()),
+        requests: Some(requests.map(amount).into()),
         ..ResourceRequirements::default()
     }
 }

@@ -1,5 +1,7 @@
 //! Output of a container as it comes. A stream that breaks is resumed at the same position.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 use futures_util::AsyncReadExt as _;
 use k8s_openapi::api::core::v1::Pod;
@@ -13,7 +15,7 @@ use engine::JobError;
 
 const CHUNK_BYTES: usize = 32 << 10;
 /// Number of times that a broken stream is resumed.
-const TRIES_MAX: usize = 20;
+pub const TRIES_MAX: usize = 20;
 
 /// Receiver of output.
 pub enum OutputSink<'a> {
@@ -23,10 +25,40 @@ pub enum OutputSink<'a> {
 }
 
 impl OutputSink<'_> {
-    async fn take(&mut self, chunk: Bytes) {
+    /// Waits until the receiver takes a piece.
+    pub async fn room(&mut self) -> SinkRoom<'_> {
         match self {
-            Self::Forward(output) => drop(output.send(chunk).await),
-            Self::Keep(kept) => kept.add(&chunk),
+            Self::Forward(output) => SinkRoom::Forward(output.reserve().await.ok()),
+            Self::Keep(kept) => SinkRoom::Keep(kept),
+        }
+    }
+}
+
+/// Takes output piece by piece.
+pub trait TakesOutput: Send {
+    /// Breaks when no more is wanted. A future that is dropped has taken the piece or has not.
+    fn take(&mut self, piece: &[u8]) -> impl Future<Output = ControlFlow<()>> + Send;
+}
+
+impl TakesOutput for OutputSink<'_> {
+    async fn take(&mut self, piece: &[u8]) -> ControlFlow<()> {
+        self.room().await.put(Bytes::copy_from_slice(piece));
+        ControlFlow::Continue(())
+    }
+}
+
+/// Room for one piece of output.
+pub enum SinkRoom<'a> {
+    Forward(Option<mpsc::Permit<'a, Bytes>>),
+    Keep(&'a mut BoundedOutput),
+}
+
+impl SinkRoom<'_> {
+    pub fn put(self, piece: Bytes) {
+        match self {
+            Self::Forward(Some(permit)) if !piece.is_empty() => permit.send(piece),
+            Self::Forward(_) => {}
+            Self::Keep(kept) => kept.add(&piece),
         }
     }
 }
@@ -86,15 +118,15 @@ pub async fn follow(
     }
 }
 
-/// Reads from the beginning, leaving out what was seen already.
-async fn read(
+/// Reads from the beginning, leaving out what was seen already, until `taker` breaks or there is no more.
+pub async fn read(
     pods: &Api<Pod>,
     pod: &str,
     container: &str,
     follows: bool,
     seen_bytes: &mut u64,
-    taker: &mut OutputSink<'_>,
-) -> Result<(), kube::Error> {
+    taker: &mut impl TakesOutput,
+) -> Result<ControlFlow<()>, kube::Error> {
     let params = LogParams { container: Some(container.to_owned()), follow: follows, ..LogParams::default() };
     let mut stream = std::pin::pin!(pods.log_stream(pod, &params).await?);
     let mut skip_bytes = *seen_bytes;
@@ -102,13 +134,16 @@ async fn read(
     loop {
         let count = stream.read(&mut chunk).await.map_err(|error| kube::Error::Service(error.into()))?;
         if count == 0 {
-            return Ok(());
+            return Ok(ControlFlow::Continue(()));
         }
         let skipped = usize::try_from(skip_bytes).unwrap_or(usize::MAX).min(count);
         skip_bytes -= skipped as u64;
         if skipped < count {
+            let flow = taker.take(&chunk[skipped..count]).await;
             *seen_bytes += (count - skipped) as u64;
-            taker.take(Bytes::copy_from_slice(&chunk[skipped..count])).await;
+            if flow.is_break() {
+                return Ok(flow);
+            }
         }
     }
 }

@@ -58,12 +58,14 @@ impl PodWatch {
         }
     }
 
-    /// Waits until the container runs or has run, and gives back the pod's name.
-    pub async fn begun(&mut self, container: &str) -> Result<String, JobError> {
-        self.until(|pod| {
-            (state::container(pod, container) != ContainerState::Waiting).then(|| pod.name_any())
-        })
-        .await
+    /// Waits until the pod has a node, and gives back its name.
+    pub async fn scheduled(&mut self) -> Result<String, JobError> {
+        self.until(|pod| pod.spec.as_ref()?.node_name.as_ref().map(|_| pod.name_any())).await
+    }
+
+    /// Waits until the container runs or has run.
+    pub async fn begun(&mut self, container: &str) -> Result<(), JobError> {
+        self.until(|pod| (state::container(pod, container) != ContainerState::Waiting).then_some(())).await
     }
 
     /// Waits until the container has ended.
@@ -91,7 +93,8 @@ impl PodWatch {
         tokio::time::timeout(KILL_TOLD_WITHIN, told).await.unwrap_or(None)
     }
 
-    async fn until<T>(&mut self, mut found: impl FnMut(&Pod) -> Option<T>) -> Result<T, JobError> {
+    /// Waits until the pod's state is as wanted, or will never be.
+    pub async fn until<T>(&mut self, mut found: impl FnMut(&Pod) -> Option<T>) -> Result<T, JobError> {
         loop {
             if let Some(pod) = &self.pod {
                 if let Some(found) = found(pod) {

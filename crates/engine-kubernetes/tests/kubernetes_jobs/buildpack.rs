@@ -52,6 +52,7 @@ async fn user_code_sees_the_config_as_files_and_no_credential() {
         echo \"file: $(cat /workspace/env/COLOR)\"\n\
         echo \"env: [$COLOR] version: $SOURCE_VERSION uid: $(id -u)\"\n\
         echo \"secrets: [$(env | grep -c DEIS_BUILD)] [$(ls /var/run/secrets 2>/dev/null)]\"\n\
+        echo \"beside: [$(cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c [b]uild-step)]\"\n\
         grep -q 'CapBnd:.0000000000000000' /proc/self/status && echo no capabilities\n";
     let mut job = job(BuildKind::Buildpack);
     job.env.insert("COLOR".to_owned(), "teal".to_owned());
@@ -63,6 +64,7 @@ async fn user_code_sees_the_config_as_files_and_no_credential() {
     assert!(output.contains("file: teal"), "{output}");
     assert!(output.contains("env: [teal] version: 0123abcd uid: 2000"), "{output}");
     assert!(output.contains("secrets: [0] []"), "{output}");
+    assert!(output.contains("beside: [0]"), "the step that holds a credential is not seen: {output}");
     assert!(output.contains("no capabilities"), "{output}");
 }
 
@@ -93,6 +95,37 @@ async fn a_build_above_its_disk_is_evicted_and_told_so() {
 
     let reason = built.expect_err(&output).to_string();
     assert!(reason.contains("evicted") && reason.contains("limit"), "{reason}");
+    world.no_build_is_left().await;
+}
+
+#[tokio::test]
+async fn a_build_whose_pod_is_removed_is_told_so() {
+    let world = World::new().await;
+    let sleeping = [PROCFILE_APP, &[("bin/pre-compile", "#!/bin/bash\necho begun\nsleep 600\n")]].concat();
+    let (sender, mut receiver) = mpsc::channel(64);
+    let job = job(BuildKind::Buildpack);
+    let mut build = Box::pin(world.jobs.build(&job, source(&sleeping), sender));
+    wait_for("begun", &mut build, &mut receiver).await;
+
+    world.delete_build_pods();
+
+    let reason = build.await.expect_err("its pod is gone").to_string();
+    assert!(reason.contains("its pod was removed"), "{reason}");
+    world.no_build_is_left().await;
+}
+
+/// User code runs beside the upload; at most it makes its own upload begin early.
+#[tokio::test]
+async fn a_build_that_writes_into_the_fifos_or_replaces_them_harms_only_itself() {
+    let world = World::new().await;
+    let hook = "#!/bin/bash\necho ok >/workspace/build.fifo\nrm -f /workspace/*.fifo\n\
+        ln -s /proc/self/environ /workspace/build.fifo\nexit 4\n";
+
+    let files = [PROCFILE_APP, &[("bin/pre-compile", hook)]].concat();
+    let (built, output) = world.build(&job(BuildKind::Buildpack), &files).await;
+
+    assert!(built.is_err(), "{output}");
+    assert!(!format!("{built:?}{output}").contains("DEIS_BUILD_PASSWORD"), "{built:?}{output}");
     world.no_build_is_left().await;
 }
 

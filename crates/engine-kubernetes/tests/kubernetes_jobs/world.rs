@@ -86,6 +86,11 @@ impl World {
         found.lines().map(str::to_owned).collect()
     }
 
+    /// Deletes the pods of builds, as a drain of their nodes does.
+    pub fn delete_build_pods(&self) {
+        kubectl(&["delete", "pods", "--all", "--wait=false", "--namespace", &self.settings.builds_namespace]);
+    }
+
     /// Waits until nothing is left of builds.
     pub async fn no_build_is_left(&self) {
         for _ in 0..300 {

@@ -7,11 +7,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use domain::build_steps::{BUILD_FIFO, SOURCE_FIFO};
 use domain::image_reference::ImageReference;
 use domain::registry_access::STACK_REPOSITORY;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
+use super::fifos::{self, NextStep};
 use super::{BuildPod, OrFailed as _, Spec, StepError, layers};
 use crate::buildkit::{self, Base, BasePlace, ClientOutput, Compression, Layers, ProcessSandbox};
 
@@ -23,10 +25,14 @@ const CHUNK_BYTES: usize = 16 << 10;
 /// Builds the Dockerfile of the workspace's source into [`LAYOUT`].
 pub async fn build(pod: &BuildPod) -> Result<(), StepError> {
     let spec = &pod.spec;
-    fetch_submodules(pod).await?;
     write_config(spec)?;
     let log = Path::new(buildkit::STATE).join("daemon.log");
+    // It starts while the source comes.
     let mut daemon = daemon(&log)?;
+    let next = NextStep::open(pod, BUILD_FIFO);
+    fifos::wait(pod, SOURCE_FIFO).await?;
+    let next = next.opened().await?;
+    fetch_submodules(pod).await?;
     let layers = layers::found(pod).map(|(folder, is_filled)| (folder.display().to_string(), is_filled));
     let words = buildkit::build(&buildkit::FrontendBuild {
         source: &pod.folder("source").display().to_string(),
@@ -42,7 +48,7 @@ pub async fn build(pod: &BuildPod) -> Result<(), StepError> {
     });
     // The daemon and leftover processes of steps end with this process, which is the first of its namespace.
     tokio::select! {
-        done = client(&words) => done,
+        done = client(&words) => done.and_then(|()| next.begin()),
         ended = daemon.wait() => {
             let status = ended.or_failed("wait for BuildKit")?;
             let said = std::fs::read_to_string(&log).unwrap_or_default();
@@ -53,7 +59,7 @@ pub async fn build(pod: &BuildPod) -> Result<(), StepError> {
     }
 }
 
-/// By a process as the owner of the source, before BuildKit is there.
+/// By a process as the owner of the source.
 async fn fetch_submodules(pod: &BuildPod) -> Result<(), StepError> {
     if pod.spec.submodules.is_empty() {
         return Ok(());

@@ -1,25 +1,32 @@
 //! The first step: the source comes by standard input, the cache from the registry. No user code has run
 //! yet.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use domain::build::BuildKind;
+use domain::build_steps::SOURCE_FIFO;
 use domain::submodules::SUBMODULES_FILE;
 
-use super::{BuildPod, OrFailed as _, SOURCE_END, StepError, cache, layers};
+use super::fifos::NextStep;
+use super::{BuildPod, OrFailed as _, PROBE, READY, SOURCE_BEGIN, SOURCE_END, StepError, cache, layers};
 use crate::job::submodule_list;
 
 /// Unpacks the source from standard input and fetches the cache of the previous build.
 pub async fn receive(pod: &BuildPod) -> Result<(), StepError> {
+    let next = NextStep::open(pod, SOURCE_FIFO);
     let source = pod.folder("source");
     for folder in ["source", "cache", "out"] {
         std::fs::create_dir_all(pod.folder(folder)).or_failed(format!("make the folder {folder}"))?;
     }
     let unpacking = tokio::task::spawn_blocking({
         let source = source.clone();
-        move || take_source(io::stdin().lock(), &source)
+        move || {
+            let mut input = io::BufReader::with_capacity(256 << 10, io::stdin().lock());
+            answer_probes(&mut input, io::stdout().lock()).or_failed("wait for the source")?;
+            take_source(input, &source)
+        }
     });
     let (unpacked, ()) = tokio::join!(unpacking, fetch_cache(pod));
     unpacked.map_err(io::Error::other).or_failed("take the source")??;
@@ -32,7 +39,7 @@ pub async fn receive(pod: &BuildPod) -> Result<(), StepError> {
         let everyone = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(pod.folder("out"), everyone).or_failed("open the folder out")?;
     }
-    Ok(())
+    next.begin().await
 }
 
 async fn fetch_cache(pod: &BuildPod) {
@@ -48,9 +55,21 @@ async fn fetch_cache(pod: &BuildPod) {
     }
 }
 
+/// Answers until the source begins.
+fn answer_probes(input: &mut impl Read, mut output: impl Write) -> io::Result<()> {
+    let mut byte = [0];
+    loop {
+        input.read_exact(&mut byte)?;
+        match byte[0] {
+            PROBE => output.write_all(READY).and_then(|()| output.flush())?,
+            SOURCE_BEGIN => return Ok(()),
+            other => return Err(io::Error::other(format!("byte {other} before the source"))),
+        }
+    }
+}
+
 /// Unpacks an archive and makes sure that it came to its end.
-fn take_source(input: impl Read, folder: &Path) -> Result<(), StepError> {
-    let mut input = io::BufReader::with_capacity(256 << 10, input);
+fn take_source(mut input: impl Read, folder: &Path) -> Result<(), StepError> {
     let mut archive = tar::Archive::new(&mut input);
     archive.set_preserve_mtime(true);
     archive.unpack(folder).or_failed("unpack the source")?;
@@ -75,7 +94,18 @@ pub(super) mod tests {
     use domain::AppName;
 
     use super::*;
-    use crate::build_steps::Spec;
+    use crate::build_steps::{Spec, Step};
+
+    /// Surroundings of a step, for tests.
+    pub fn pod(workspace: &Path, step: Step) -> BuildPod {
+        BuildPod {
+            step,
+            spec: spec(),
+            password: None,
+            workspace: workspace.to_owned(),
+            transport: oci::Transport::new(),
+        }
+    }
 
     /// Spec of a Dockerfile build, for tests of the steps.
     pub fn spec() -> Spec {
@@ -132,6 +162,17 @@ pub(super) mod tests {
         // git gives no file below a link; an archive that does is not unpacked through it.
         let _ = take_source(&[through, SOURCE_END.to_vec()].concat()[..], &folder);
         assert!(!outside.path().join("harm").exists());
+    }
+
+    #[test]
+    fn each_probe_is_answered_until_the_source_begins() {
+        let mut output = Vec::new();
+        let mut input = &b"??!source"[..];
+
+        answer_probes(&mut input, &mut output).expect("it begins");
+
+        assert_eq!((input, output), (&b"source"[..], [READY, READY].concat()));
+        assert!(answer_probes(&mut &b"?x"[..], Vec::new()).is_err());
     }
 
     #[test]

@@ -1,21 +1,22 @@
-//! The last step: what the build left goes to the registry. User code has ended; its files are read through
-//! no link, since this container holds a credential.
+//! The last step: what the build left goes to the registry. User code may still run and change its files: they are
+//! read through no link, since this container holds a credential, and each is opened once.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _};
 
 use bytes::Bytes;
+use domain::ProcessType;
 use domain::build::BuildKind;
+use domain::build_steps::BUILD_FIFO;
 use domain::registry_access::app_repository;
 use domain::slug_image::{Layer, MANIFEST_MEDIA_TYPE, SLUG_PORT, SLUG_USER, SlugImage, Stack, slug_image};
-use domain::{Digest, ProcessType};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
 use super::dockerfile::LAYOUT;
-use super::{BuildOutput, BuildPod, OrFailed as _, StepError, cache, layers};
+use super::{BuildOutput, BuildPod, OrFailed as _, StepError, cache, digest_of, fifos, layers};
 use oci::{
     Access, DOCUMENT_BYTES_MAX, ImageConfig, LayoutPush, OciError, Repository, is_index, open_beneath,
     push_layout,
@@ -30,9 +31,15 @@ const CHUNK_BYTES: usize = 256 << 10;
 pub async fn upload(pod: &BuildPod) -> Result<(), StepError> {
     let built = match pod.spec.kind {
         // Compressing the cache needs the CPU, uploading the image the network.
-        BuildKind::Buildpack => tokio::join!(slug(pod), keep(pod, cache::keep(pod))).0?,
+        BuildKind::Buildpack => {
+            let (waited, stack) = tokio::join!(fifos::wait(pod, BUILD_FIFO), stack_for(pod));
+            waited?;
+            let stack = stack?;
+            tokio::join!(slug(pod, &stack), keep(pod, cache::keep(pod))).0?
+        }
         // The image comes first: the cache then mounts most of its layers.
         BuildKind::Dockerfile => {
+            fifos::wait(pod, BUILD_FIFO).await?;
             let built = image(pod).await?;
             keep(pod, layers::keep(pod)).await;
             built
@@ -58,10 +65,11 @@ struct BuildResult {
 }
 
 /// The stack and the one layer that the build made.
-async fn slug(pod: &BuildPod) -> Result<BuildOutput, StepError> {
+async fn slug(pod: &BuildPod, stack: &Stack) -> Result<BuildOutput, StepError> {
     let process_types = read_result(pod)?.process_types;
-    let file = || open_beneath(&pod.workspace, LAYER).or_failed("the build left no slug");
-    let size_bytes = file()?.metadata().or_failed("read the slug")?.len();
+    let what = "read the slug";
+    let mut file = open_beneath(&pod.workspace, LAYER).or_failed("the build left no slug")?;
+    let size_bytes = file.metadata().or_failed(what)?.len();
     if size_bytes > pod.spec.slug_bytes_max {
         return Err(StepError::Refused(format!(
             "the slug has {} MB, {} MB are allowed; list what the app does not need in .slugignore",
@@ -69,17 +77,15 @@ async fn slug(pod: &BuildPod) -> Result<BuildOutput, StepError> {
             pod.spec.slug_bytes_max >> 20
         )));
     }
-    let layer = Layer { digest: digest_of(file()?).await?, size_bytes };
-    let stack_repository = pod.repository(&pod.spec.stack_repository, Access::Pull);
-    let stack = stack(pod, &stack_repository).await?;
-    let image = slug_image(&stack, layer.clone(), &process_types);
-    let app = app_repository(&pod.spec.app);
-    let to = pod.repository(&app, Access::Push).mounting_from(&[stack_repository.name()]);
-    for layer in &stack.layers {
-        take_over(&stack_repository, layer, &to).await?;
-    }
+    let digest = digest_of(file.try_clone().or_failed(what)?, size_bytes).await.or_failed(what)?;
+    let layer = Layer { digest, size_bytes };
+    let image = slug_image(stack, layer.clone(), &process_types);
+    let to = app_of(pod);
     if !to.has_blob(&layer.digest).await? {
-        let content = ReaderStream::with_capacity(tokio::fs::File::from_std(file()?), CHUNK_BYTES);
+        file.rewind().or_failed(what)?;
+        // The registry refuses other content than that of the digest.
+        let content = tokio::fs::File::from_std(file).take(size_bytes);
+        let content = ReaderStream::with_capacity(content, CHUNK_BYTES);
         to.push_blob(&layer.digest, size_bytes, content.boxed()).await?;
     }
     let SlugImage { config, config_digest: _, manifest, digest, layers: _ } = image;
@@ -100,6 +106,23 @@ fn read_result(pod: &BuildPod) -> Result<BuildResult, StepError> {
     file.take(RESULT_BYTES_MAX).read_to_end(&mut bytes).or_failed(what)?;
     serde_json::from_slice(&bytes)
         .map_err(|error| StepError::Refused(format!("the build's result cannot be read: {error}")))
+}
+
+/// The app's repository.
+fn app_of(pod: &BuildPod) -> Repository {
+    let stack = format!("{}{}", pod.spec.registry_prefix, pod.spec.stack_repository);
+    pod.repository(&app_repository(&pod.spec.app), Access::Push).mounting_from(&[&stack])
+}
+
+/// The stack, whose layers are then layers of the app's repository: it does not depend on the build.
+async fn stack_for(pod: &BuildPod) -> Result<Stack, StepError> {
+    let repository = pod.repository(&pod.spec.stack_repository, Access::Pull);
+    let stack = stack(pod, &repository).await?;
+    let to = app_of(pod);
+    for layer in &stack.layers {
+        take_over(&repository, layer, &to).await?;
+    }
+    Ok(stack)
 }
 
 async fn stack(pod: &BuildPod, repository: &Repository) -> Result<Stack, StepError> {
@@ -130,7 +153,7 @@ async fn take_over(stack: &Repository, layer: &Layer, to: &Repository) -> Result
 /// The image that a Dockerfile made.
 async fn image(pod: &BuildPod) -> Result<BuildOutput, StepError> {
     let stack = format!("{}{}", pod.spec.registry_prefix, pod.spec.stack_repository);
-    let to = pod.repository(&app_repository(&pod.spec.app), Access::Push).mounting_from(&[&stack]);
+    let to = app_of(pod);
     let push = LayoutPush { tag: None, mounts: &[&stack], bytes_max: None };
     let image_digest = push_layout(&pod.workspace, LAYOUT, &to, &push).await?;
     let manifest = to.manifest(image_digest.as_str()).await?;
@@ -145,9 +168,4 @@ async fn image(pod: &BuildPod) -> Result<BuildOutput, StepError> {
         user: config.user(),
         process_types: BTreeMap::new(),
     })
-}
-
-/// The digest of a file's content.
-pub async fn digest_of(file: File) -> Result<Digest, StepError> {
-    super::digest_of_file(file).await.or_failed("read what the build left")
 }
