@@ -10,6 +10,7 @@ mod dockerfile;
 mod fifos;
 mod layers;
 mod receive;
+mod staging;
 mod upload;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
 use oci::{Access, Login, Repository, Transport};
+
+/// Mount path of a volume of the upload's own, in builds of Dockerfiles.
+pub use staging::FOLDER as STAGING;
 
 /// Mount path of the pod's volume in every step.
 pub const WORKSPACE: &str = "/workspace";

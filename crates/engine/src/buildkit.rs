@@ -84,8 +84,7 @@ pub fn submodules(owner_id: u32) -> Vec<String> {
 pub struct FrontendBuild<'a> {
     /// Folder with the source; BuildKit's client reads its `.dockerignore`.
     pub source: &'a str,
-    /// Folder for the OCI layout of the result.
-    pub layout: &'a str,
+    pub output: Output<'a>,
     pub compression: Compression,
     pub args: &'a BTreeMap<String, String>,
     pub labels: &'a BTreeMap<String, String>,
@@ -116,12 +115,21 @@ impl Compression {
     }
 }
 
-/// Layer cache in a folder (BuildKit's cache type `local`). The build adds its own layers.
+/// Target of the result.
+#[derive(Debug, Clone, Copy)]
+pub enum Output<'a> {
+    /// Folder for an OCI layout.
+    Layout(&'a str),
+    /// Name in a registry. Layers that this has are neither fetched nor sent.
+    Registry(&'a str),
+}
+
+/// Layer cache in a registry. The build adds its own layers.
 #[derive(Debug)]
 pub struct Layers<'a> {
-    /// Folder of an OCI layout.
-    pub layout: &'a str,
-    /// The layout holds a cache to import.
+    /// Name of the cache.
+    pub name: &'a str,
+    /// There is one to import.
     pub is_filled: bool,
 }
 
@@ -143,13 +151,20 @@ pub enum BasePlace {
 
 /// Builds the Dockerfile of a source.
 pub fn build(build: &FrontendBuild<'_>) -> Vec<String> {
-    let FrontendBuild { source, layout, compression, args, labels, bases, cache, layers, other_frontends } =
+    let FrontendBuild { source, output, compression, args, labels, bases, cache, layers, other_frontends } =
         build;
     let compression = compression.as_str();
     let mut words = client("build");
     words.extend(words_of(&["--progress", "plain", "--frontend", "dockerfile.v0"]));
     words.extend(["context", "dockerfile"].map(|name| format!("--local={name}={source}")));
-    words.push(format!("--output=type=oci,tar=false,dest={layout},compression={compression}"));
+    words.push(match output {
+        Output::Layout(folder) => {
+            format!("--output=type=oci,tar=false,dest={folder},compression={compression}")
+        }
+        Output::Registry(name) => {
+            format!("--output=type=image,oci-mediatypes=true,push=true,name={name},compression={compression}")
+        }
+    });
     let mut options: Vec<String> = Vec::new();
     if !other_frontends {
         // With a command line given, the frontend does not look for a `# syntax=` line.
@@ -171,13 +186,13 @@ pub fn build(build: &FrontendBuild<'_>) -> Vec<String> {
     if !cache {
         words.push("--no-cache".to_owned());
     }
-    if let Some(Layers { layout, is_filled }) = layers {
+    if let Some(Layers { name, is_filled }) = layers {
         if *is_filled {
-            words.push(format!("--import-cache=type=local,src={layout}"));
+            words.push(format!("--import-cache=type=registry,ref={name}"));
         }
         // `mode=max`: the layers of all stages.
         words.push(format!(
-            "--export-cache=type=local,dest={layout},mode=max,ignore-error=true,compression={compression}"
+            "--export-cache=type=registry,ref={name},mode=max,ignore-error=true,compression={compression}"
         ));
     }
     words
@@ -315,7 +330,7 @@ mod tests {
         let args = BTreeMap::from([("COLOR".to_owned(), "teal".to_owned())]);
         build(&FrontendBuild {
             source: "/workspace/source",
-            layout: "/workspace/out/image",
+            output: Output::Layout("/workspace/out/image"),
             compression: Compression::Gzip,
             args: &args,
             labels: &BTreeMap::new(),
@@ -331,23 +346,27 @@ mod tests {
         let words = |is_filled| {
             build(&FrontendBuild {
                 source: "/workspace/source",
-                layout: "/workspace/out/image",
+                output: Output::Registry("127.0.0.1:1/image:built"),
                 compression: Compression::Zstd,
                 args: &BTreeMap::new(),
                 labels: &BTreeMap::new(),
                 bases: &[],
                 cache: true,
-                layers: Some(Layers { layout: "/workspace/layers", is_filled }),
+                layers: Some(Layers { name: "127.0.0.1:1/cache:layers", is_filled }),
                 other_frontends: false,
             })
         };
-        let import = "--import-cache=type=local,src=/workspace/layers".to_owned();
+        let import = "--import-cache=type=registry,ref=127.0.0.1:1/cache:layers".to_owned();
         let export =
-            "--export-cache=type=local,dest=/workspace/layers,mode=max,ignore-error=true,compression=zstd"
+            "--export-cache=type=registry,ref=127.0.0.1:1/cache:layers,mode=max,ignore-error=true,compression=zstd"
+                .to_owned();
+        let output =
+            "--output=type=image,oci-mediatypes=true,push=true,name=127.0.0.1:1/image:built,compression=zstd"
                 .to_owned();
 
         assert!(words(true).contains(&import) && words(true).contains(&export));
         assert!(!words(false).contains(&import) && words(false).contains(&export));
+        assert!(words(false).contains(&output));
     }
 
     #[test]

@@ -69,16 +69,38 @@ pub async fn push_layout(
     push(&source, &root.join(folder), to, how).await
 }
 
+/// Sends an image whose blobs are in an OCI layout in `folder` below `root`, without those that the registry has.
+pub async fn push_image(
+    manifest: Manifest,
+    root: &Path,
+    folder: &str,
+    to: &Repository,
+    how: &LayoutPush<'_>,
+) -> Result<Digest, ArchiveError> {
+    let source = ImageSource::Folder { root: root.to_owned(), folder: folder.to_owned() };
+    send(Image::in_layout(manifest), &source, &root.join(folder), to, how).await
+}
+
 async fn push(
     source: &ImageSource,
     path: &Path,
     to: &Repository,
-    LayoutPush { tag, mounts, bytes_max }: &LayoutPush<'_>,
+    how: &LayoutPush<'_>,
 ) -> Result<Digest, ArchiveError> {
     let image = image_in(source).map_err(|error| match error {
         Failure::Io(source) => read_error(path, source),
         Failure::NoImage(reason) => ArchiveError::NoImage { path: path.display().to_string(), reason },
     })?;
+    send(image, source, path, to, how).await
+}
+
+async fn send(
+    image: Image,
+    source: &ImageSource,
+    path: &Path,
+    to: &Repository,
+    LayoutPush { tag, mounts, bytes_max }: &LayoutPush<'_>,
+) -> Result<Digest, ArchiveError> {
     let size_bytes = image.blobs.iter().map(|(blob, _)| blob.size_bytes).fold(0, u64::saturating_add);
     if let Some(bytes_max) = bytes_max.filter(|max| size_bytes > *max) {
         return Err(ArchiveError::TooLarge { mib: size_bytes.div_ceil(1 << 20), mib_max: bytes_max >> 20 });
@@ -130,6 +152,13 @@ struct Image {
     blobs: Vec<(Descriptor, String)>,
 }
 
+impl Image {
+    fn in_layout(manifest: Manifest) -> Self {
+        let blobs = manifest.blobs().map(|blob| (blob.clone(), blob_path(&blob.digest))).collect();
+        Self { manifest, blobs }
+    }
+}
+
 /// Finds the image that an archive or a layout holds.
 fn image_in(source: &ImageSource) -> Result<Image, Failure> {
     if source.has("index.json") {
@@ -148,8 +177,7 @@ fn image_of_layout(source: &ImageSource) -> Result<Image, Failure> {
     for _ in 0..3 {
         let manifest = Manifest::parse(Bytes::from(document), &kind).map_err(Failure::NoImage)?;
         if !is_index(&manifest) {
-            let blobs = manifest.blobs().map(|blob| (blob.clone(), blob_path(&blob.digest))).collect();
-            return Ok(Image { manifest, blobs });
+            return Ok(Image::in_layout(manifest));
         }
         let next = match manifest.content.manifests.as_slice() {
             [only] => only,

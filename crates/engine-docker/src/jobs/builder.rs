@@ -209,7 +209,7 @@ impl BuildkitContainer {
         labels.retain(|name, _| !name.ends_with(".job"));
         let command = buildkit::build(&buildkit::FrontendBuild {
             source: SOURCE,
-            layout: LAYOUT,
+            output: buildkit::Output::Layout(LAYOUT),
             compression: buildkit::Compression::Gzip,
             args: &buildkit::build_args(&place.settings.build_env, config),
             labels: &labels,

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::KubernetesSettings;
-use engine::build_steps::{PASSWORD_VARIABLE, SPEC_VARIABLE, Step, WORKSPACE};
+use engine::build_steps::{PASSWORD_VARIABLE, SPEC_VARIABLE, STAGING, Step, WORKSPACE};
 use engine::buildkit;
 use engine::job::{CA_BUNDLE, CA_VARIABLES};
 
@@ -90,7 +90,11 @@ impl BuildPodParts<'_> {
 
     fn upload(&self) -> Container {
         // It packs the cache.
-        self.step(UPLOAD, Step::Upload, self.settings.build_caches.app_bytes_max)
+        let mut container = self.step(UPLOAD, Step::Upload, self.settings.build_caches.app_bytes_max);
+        if self.is_dockerfile() {
+            container.volume_mounts.get_or_insert_default().push(mount("staging", STAGING));
+        }
+        container
     }
 
     /// A step of ours, with the credential.
@@ -204,8 +208,8 @@ impl BuildPodParts<'_> {
             }),
             ..Volume::default()
         });
-        let buildkit = self.is_dockerfile().then(|| folder("buildkit"));
-        [folder("workspace")].into_iter().chain(config).chain(ca).chain(buildkit).collect()
+        let for_buildkit = ["buildkit", "staging"].map(folder).into_iter().filter(|_| self.is_dockerfile());
+        [folder("workspace")].into_iter().chain(config).chain(ca).chain(for_buildkit).collect()
     }
 }
 

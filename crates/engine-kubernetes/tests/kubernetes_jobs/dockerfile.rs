@@ -59,12 +59,16 @@ async fn steps_before_a_changed_line_are_used_again_and_the_same_source_gives_th
     assert_eq!(cached_runs(&output), 0, "what was kept is gone: {output}");
 }
 
-/// Number of `RUN` steps that came from the cache: BuildKit prints `#6 [made 2/2] RUN date`, then `#6 CACHED`.
+/// Number of `RUN` steps that came from the cache: BuildKit prints `#6 [made 2/2] RUN date`, then `#6 CACHED`, or, if a
+/// later step reads their files, the layer that it fetches: `#6 sha256:...`.
 fn cached_runs(output: &str) -> usize {
     let runs = output.lines().filter(|line| line.contains("] RUN "));
     let numbers: std::collections::BTreeSet<_> =
         runs.filter_map(|line| line.trim().split(' ').next()).collect();
-    let is_cached = |number: &&&str| output.lines().any(|line| line.trim() == format!("{number} CACHED"));
+    let is_cached = |number: &&&str| {
+        let (cached, fetched) = (format!("{number} CACHED"), format!("{number} sha256:"));
+        output.lines().any(|line| line.trim() == cached || line.trim().starts_with(&fetched))
+    };
     numbers.iter().filter(is_cached).count()
 }
 

@@ -1,5 +1,5 @@
-//! The step that builds a Dockerfile, by BuildKit without privileges. It has no credential: the result is an OCI
-//! layout for the last step.
+//! The step that builds a Dockerfile, by BuildKit without privileges. It has no credential: it pushes the result to the
+//! last step, which stages it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -14,15 +14,15 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use super::fifos::{self, NextStep};
+use super::staging::{self, CACHE, IMAGE};
 use super::{BuildPod, OrFailed as _, Spec, StepError, layers};
-use crate::buildkit::{self, Base, BasePlace, ClientOutput, Compression, Layers, ProcessSandbox};
+use crate::buildkit::{self, Base, BasePlace, ClientOutput, Compression, Layers, Output, ProcessSandbox};
+use oci::{Access, Repository};
 
-/// Path of the layout below the workspace.
-pub const LAYOUT: &str = "out/image";
 const VALUE_BYTES_MAX: u64 = 1 << 20;
 const CHUNK_BYTES: usize = 16 << 10;
 
-/// Builds the Dockerfile of the workspace's source into [`LAYOUT`].
+/// Builds the Dockerfile of the workspace's source.
 pub async fn build(pod: &BuildPod) -> Result<(), StepError> {
     let spec = &pod.spec;
     write_config(spec)?;
@@ -33,17 +33,20 @@ pub async fn build(pod: &BuildPod) -> Result<(), StepError> {
     fifos::wait(pod, SOURCE_FIFO).await?;
     let next = next.opened().await?;
     fetch_submodules(pod).await?;
-    let layers = layers::found(pod).map(|(folder, is_filled)| (folder.display().to_string(), is_filled));
+    let host = staging::host();
+    let cache = Repository::new(&pod.transport, &format!("http://{host}"), CACHE, None, Access::Pull);
+    let is_filled = spec.cache && cache.has_manifest(layers::TAG).await?;
+    let cache = format!("{host}/{CACHE}:{}", layers::TAG);
     let words = buildkit::build(&buildkit::FrontendBuild {
         source: &pod.folder("source").display().to_string(),
-        layout: &pod.folder(LAYOUT).display().to_string(),
+        output: Output::Registry(&format!("{host}/{IMAGE}:built")),
         // Nodes of any Kubernetes that the platform runs on read it.
         compression: Compression::Zstd,
         args: &build_args(pod)?,
         labels: &BTreeMap::new(),
         bases: &bases(spec),
         cache: spec.cache,
-        layers: layers.as_ref().map(|(layout, is_filled)| Layers { layout, is_filled: *is_filled }),
+        layers: spec.cache.then_some(Layers { name: &cache, is_filled }),
         other_frontends: spec.frontends,
     });
     // The daemon and leftover processes of steps end with this process, which is the first of its namespace.
@@ -112,8 +115,10 @@ fn write_config(spec: &Spec) -> Result<(), StepError> {
     let path = Path::new("/").join(buildkit::config_path());
     std::fs::create_dir_all(path.parent().unwrap_or(&path)).or_failed(what)?;
     let own = Some(registry_host(spec)).filter(|_| spec.registry_url.starts_with("http:"));
+    let staging = staging::host();
     // BuildKit reads no configuration that names a registry twice.
-    let hosts: BTreeSet<&str> = spec.insecure_hosts.iter().map(String::as_str).chain(own).collect();
+    let hosts: BTreeSet<&str> =
+        spec.insecure_hosts.iter().map(String::as_str).chain(own).chain([staging.as_str()]).collect();
     std::fs::write(path, buildkit::config(hosts)).or_failed(what)
 }
 

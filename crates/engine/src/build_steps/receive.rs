@@ -2,7 +2,6 @@
 //! yet.
 
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use domain::build::BuildKind;
@@ -10,7 +9,7 @@ use domain::build_steps::SOURCE_FIFO;
 use domain::submodules::SUBMODULES_FILE;
 
 use super::fifos::NextStep;
-use super::{BuildPod, OrFailed as _, PROBE, READY, SOURCE_BEGIN, SOURCE_END, StepError, cache, layers};
+use super::{BuildPod, OrFailed as _, PROBE, READY, SOURCE_BEGIN, SOURCE_END, StepError, cache};
 use crate::job::submodule_list;
 
 /// Unpacks the source from standard input and fetches the cache of the previous build.
@@ -34,23 +33,15 @@ pub async fn receive(pod: &BuildPod) -> Result<(), StepError> {
     if let Some(list) = submodule_list(&pod.spec.submodules) {
         std::fs::write(pod.folder(SUBMODULES_FILE), list).or_failed("write the list of submodules")?;
     }
-    if pod.spec.kind == BuildKind::Dockerfile {
-        // BuildKit has a user of its own.
-        let everyone = std::fs::Permissions::from_mode(0o777);
-        std::fs::set_permissions(pod.folder("out"), everyone).or_failed("open the folder out")?;
-    }
     next.begin().await
 }
 
 async fn fetch_cache(pod: &BuildPod) {
-    if !pod.spec.cache {
+    // BuildKit fetches layers when it wants them.
+    if !pod.spec.cache || pod.spec.kind == BuildKind::Dockerfile {
         return;
     }
-    let fetched = match pod.spec.kind {
-        BuildKind::Buildpack => cache::fetch(pod).await,
-        BuildKind::Dockerfile => layers::fetch(pod).await,
-    };
-    if let Err(error) = fetched {
+    if let Err(error) = cache::fetch(pod).await {
         println!(" !     the cache cannot be had, building without it: {error}");
     }
 }

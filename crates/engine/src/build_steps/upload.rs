@@ -8,18 +8,17 @@ use bytes::Bytes;
 use domain::ProcessType;
 use domain::build::BuildKind;
 use domain::build_steps::BUILD_FIFO;
-use domain::registry_access::app_repository;
+use domain::registry_access::{app_repository, cache_repository};
 use domain::slug_image::{Layer, MANIFEST_MEDIA_TYPE, SLUG_PORT, SLUG_USER, SlugImage, Stack, slug_image};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
-use super::dockerfile::LAYOUT;
+use super::staging::{self, Staging};
 use super::{BuildOutput, BuildPod, OrFailed as _, StepError, cache, digest_of, fifos, layers};
 use oci::{
     Access, DOCUMENT_BYTES_MAX, ImageConfig, LayoutPush, OciError, Repository, is_index, open_beneath,
-    push_layout,
 };
 
 const LAYER: &str = "out/layer.tar";
@@ -39,9 +38,10 @@ pub async fn upload(pod: &BuildPod) -> Result<(), StepError> {
         }
         // The image comes first: the cache then mounts most of its layers.
         BuildKind::Dockerfile => {
+            let staging = Staging::start(pod).await?;
             fifos::wait(pod, BUILD_FIFO).await?;
-            let built = image(pod).await?;
-            keep(pod, layers::keep(pod)).await;
+            let built = image(pod, &staging).await?;
+            keep(pod, layers::keep(pod, &staging)).await;
             built
         }
     };
@@ -151,11 +151,13 @@ async fn take_over(stack: &Repository, layer: &Layer, to: &Repository) -> Result
 }
 
 /// The image that a Dockerfile made.
-async fn image(pod: &BuildPod) -> Result<BuildOutput, StepError> {
+async fn image(pod: &BuildPod, staging: &Staging) -> Result<BuildOutput, StepError> {
     let stack = format!("{}{}", pod.spec.registry_prefix, pod.spec.stack_repository);
-    let to = app_of(pod);
-    let push = LayoutPush { tag: None, mounts: &[&stack], bytes_max: None };
-    let image_digest = push_layout(&pod.workspace, LAYOUT, &to, &push).await?;
+    let cache = format!("{}{}", pod.spec.registry_prefix, cache_repository(&pod.spec.app));
+    let mounts = [stack.as_str(), cache.as_str()];
+    let to = pod.repository(&app_repository(&pod.spec.app), Access::Push).mounting_from(&mounts);
+    let push = LayoutPush { tag: None, mounts: &mounts, bytes_max: None };
+    let image_digest = staging.upload(staging::IMAGE, &to, &push).await?;
     let manifest = to.manifest(image_digest.as_str()).await?;
     let config = manifest.content.config.as_ref().filter(|_| !is_index(&manifest));
     let refused = |reason: String| StepError::Refused(format!("the image that was built: {reason}"));
