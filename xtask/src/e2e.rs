@@ -127,12 +127,12 @@ impl Stage {
         let registry = UserRegistry::start(&cluster, registry_port)?;
         let distribution = images::distribution()?;
         let programs = WorkflowFiles { workflow: &binaries.workflow, registry: &distribution };
-        let files = programs.files();
+        let files = programs.files()?;
         let stack_files = images::stack_files(&binaries.slug)?;
         let archives = folder(tag);
         let workflow = Image::make(&WORKFLOW, format!("deis/workflow:{tag}"), &files)?;
         bring(&cluster, &workflow, &archives)?;
-        let files = BuildKit::ensure()?.builder_files(&binaries.slug, Some(&binaries.workflow));
+        let files = BuildKit::ensure()?.builder_files(&binaries.slug, Some(&binaries.workflow))?;
         let builder = Image::make(&BUILDER, format!("deis/builder:{tag}"), &files)?;
         bring(&cluster, &builder, &archives)?;
         // As a user's registry would have it, and as docs/install.md names it.

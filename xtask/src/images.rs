@@ -65,8 +65,8 @@ impl Images {
         let stack = Image::make(&STACK, named("stack"), &stack_files(&binaries.slug)?)?;
         let buildkit = BuildKit::ensure()?;
         let programs = WorkflowFiles { workflow: &binaries.workflow, registry: &registry };
-        let workflow = Image::make(&WORKFLOW, named("workflow"), &programs.files())?;
-        let builder = buildkit.builder_files(&binaries.slug, Some(&binaries.workflow));
+        let workflow = Image::make(&WORKFLOW, named("workflow"), &programs.files()?)?;
+        let builder = buildkit.builder_files(&binaries.slug, Some(&binaries.workflow))?;
         let builder = Image::make(&BUILDER, named("builder"), &builder)?;
         for image in [stack, workflow, builder] {
             image.save(&out)?;

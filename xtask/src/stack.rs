@@ -52,7 +52,7 @@ impl StackOptions {
 pub fn ensure(options: &StackOptions) -> anyhow::Result<()> {
     let files = images::stack_files(&options.slug)?;
     ensure_image(&Image::make(&images::STACK, options.image.clone(), &files)?)?;
-    let files = BuildKit::ensure()?.builder_files(&options.slug, None);
+    let files = BuildKit::ensure()?.builder_files(&options.slug, None)?;
     ensure_image(&Image::make(&BUILDER, BUILDER_IMAGE.to_owned(), &files)?)
 }
 

@@ -1,6 +1,7 @@
 //! Recipes of the images.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context as _;
 
@@ -8,7 +9,7 @@ use super::Recipe;
 use super::archive::Start;
 use super::files::{self, Files};
 use crate::cluster::{BUILDKIT, Programs};
-use crate::paths;
+use crate::{paths, progress};
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -96,9 +97,11 @@ impl BuildKit {
     }
 
     /// Files of the builder image. `workflow` is needed in a cluster only.
-    pub fn builder_files(&self, slug: &Path, workflow: Option<&Path>) -> Files {
+    pub fn builder_files(&self, slug: &Path, workflow: Option<&Path>) -> anyhow::Result<Files> {
+        let workflow = workflow.map(stripped).transpose()?;
         let programs = [("buildkitd", self.daemon.as_path()), ("buildctl", &self.client), ("slug", slug)];
-        programs.into_iter().chain(workflow.map(|file| ("workflow", file))).map(placed).collect()
+        let workflow = workflow.iter().map(|file| ("workflow", file.as_path()));
+        Ok(programs.into_iter().chain(workflow).map(placed).collect())
     }
 }
 
@@ -121,7 +124,17 @@ pub struct WorkflowFiles<'a> {
 }
 
 impl WorkflowFiles<'_> {
-    pub fn files(&self) -> Files {
-        [("workflow", self.workflow), ("registry", self.registry)].into_iter().map(placed).collect()
+    pub fn files(&self) -> anyhow::Result<Files> {
+        let workflow = stripped(self.workflow)?;
+        Ok([("workflow", workflow.as_path()), ("registry", self.registry)].into_iter().map(placed).collect())
     }
+}
+
+/// A copy of a program without its symbols, a fifth of its size: nobody runs a debugger in an image.
+fn stripped(program: &Path) -> anyhow::Result<PathBuf> {
+    let copy = program.with_extension("stripped");
+    let unfinished = program.with_extension(format!("{}-unfinished", std::process::id()));
+    progress::run(Command::new("strip").arg("-o").arg(&unfinished).arg(program))?;
+    std::fs::rename(&unfinished, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
+    Ok(copy)
 }
