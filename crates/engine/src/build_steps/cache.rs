@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio_util::io::{ReaderStream, StreamReader, SyncIoBridge};
 
 use super::{BuildPod, OrFailed as _, StepError, digest_of_file};
-use oci::{Access, Descriptor, Repository};
+use oci::{Access, Descriptor, Repository, gzip_layer_type};
 use pack::{PackedCache, folder_beneath};
 
 /// The cache's folder below the workspace.
@@ -26,7 +26,7 @@ const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const ARTIFACT_TYPE: &str = "application/vnd.deis.build-cache.v1";
 /// Annotation of the layer: hash over its files, without their times.
 const FINGERPRINT: &str = "io.deis.cache.fingerprint";
-const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 
 /// Fills the workspace's cache with what the build before kept.
 pub async fn fetch(pod: &BuildPod) -> Result<(), StepError> {
@@ -36,11 +36,8 @@ pub async fn fetch(pod: &BuildPod) -> Result<(), StepError> {
     let content = repository.blob_stream(layer).await?;
     let reader = SyncIoBridge::new(StreamReader::new(content.map_err(io::Error::other)));
     let folder = pod.folder(FOLDER);
-    let unpacked = tokio::task::spawn_blocking(move || {
-        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(reader));
-        archive.set_preserve_mtime(true);
-        archive.unpack(&folder)
-    });
+    let is_zstd = !gzip_layer_type(&layer.media_type);
+    let unpacked = tokio::task::spawn_blocking(move || pack::unpack(reader, is_zstd, &folder));
     unpacked.await.map_err(io::Error::other).or_failed("unpack the cache")?.or_failed("unpack the cache")
 }
 
@@ -51,7 +48,7 @@ pub async fn keep(pod: &BuildPod) -> Result<(), StepError> {
     let kept = repository.find_manifest(TAG).await?;
     let kept = kept.and_then(|manifest| manifest.content.layers.into_iter().next());
     // Not in the workspace, where user code may have left a link.
-    let path = std::env::temp_dir().join("cache.tar.gz");
+    let path = std::env::temp_dir().join("cache.tar.zst");
     let file = File::create(&path).or_failed("pack the cache")?;
     let bytes_max = pod.spec.cache_bytes_max;
     let packing = tokio::task::spawn_blocking(move || packed(&folder, file, bytes_max, kept.as_ref()));

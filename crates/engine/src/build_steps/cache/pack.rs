@@ -15,7 +15,10 @@ use sha2::Digest as _;
 
 use crate::build_steps::{OrFailed as _, StepError};
 
-type Archive = tar::Builder<flate2::write::GzEncoder<File>>;
+type Archive = tar::Builder<zstd::Encoder<'static, File>>;
+
+/// The fastest that packs as well as gzip.
+const LEVEL: i32 = 1;
 
 /// A packed folder.
 pub struct PackedCache {
@@ -26,8 +29,7 @@ pub struct PackedCache {
 /// Packs a folder, entries sorted so that the same files give the same bytes; `None` above the bound.
 pub fn pack(root: &File, file: File, bytes_max: u64) -> Result<Option<PackedCache>, StepError> {
     let packed = || {
-        let gzip = flate2::GzBuilder::new().write(file, flate2::Compression::fast());
-        let mut archive = tar::Builder::new(gzip);
+        let mut archive = tar::Builder::new(zstd::Encoder::new(file, LEVEL)?);
         let mut hash = sha2::Sha256::new();
         let is_whole = walk(root, bytes_max, &mut |path, metadata, entry| {
             hash_head(&mut hash, path, metadata, &entry);
@@ -41,11 +43,23 @@ pub fn pack(root: &File, file: File, bytes_max: u64) -> Result<Option<PackedCach
                 Entry::Link(target) => archive.append_link(&mut header(metadata), path, target),
             }
         })?;
-        let file = archive.into_inner().and_then(flate2::write::GzEncoder::finish)?;
+        let file = archive.into_inner().and_then(zstd::Encoder::finish)?;
         let size_bytes = file.metadata()?.len();
         Ok(is_whole.then(|| PackedCache { size_bytes, fingerprint: hex::encode(hash.finalize()) }))
     };
     packed().or_failed("pack the cache")
+}
+
+/// Unpacks an archive; earlier versions packed with gzip.
+pub fn unpack<'a>(archive: impl io::Read + 'a, is_zstd: bool, folder: &Path) -> io::Result<()> {
+    let plain: Box<dyn io::Read + 'a> = if is_zstd {
+        Box::new(zstd::Decoder::new(archive)?)
+    } else {
+        Box::new(flate2::read::GzDecoder::new(archive))
+    };
+    let mut archive = tar::Archive::new(plain);
+    archive.set_preserve_mtime(true);
+    archive.unpack(folder)
 }
 
 /// Hash over names, modes and content of a folder, which packs may write anew as it was: times do not count. `None`
@@ -215,11 +229,27 @@ mod tests {
         let mut file = packed(from.path(), 1 << 20).expect("it is small");
 
         file.rewind().expect("it is a file");
-        tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(to.path()).expect("it is whole");
+        unpack(file, true, to.path()).expect("it is whole");
         let texts = ["a/b/one", &long].map(|name| fs::read_to_string(to.path().join(name)).expect(name));
         assert_eq!(texts, ["1", "2"]);
         let target = fs::read_link(to.path().join("link")).expect("it is a link");
         assert_eq!(target, Path::new("/proc/self/environ"));
+    }
+
+    #[test]
+    fn a_cache_of_an_earlier_version_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut archive =
+            tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(1);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, "x", &b"x"[..]).expect("memory takes it");
+        let bytes = archive.into_inner().and_then(flate2::write::GzEncoder::finish).expect("memory takes it");
+
+        unpack(&bytes[..], false, folder.path()).expect("it is whole");
+
+        assert_eq!(fs::read(folder.path().join("x")).expect("it is there"), b"x");
     }
 
     #[test]
