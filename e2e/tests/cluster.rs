@@ -91,7 +91,7 @@ fn apps_reach_one_another_inside_the_cluster_also_when_nobody_outside_does() {
     });
     let url = format!("http://blog.{}/", platform.namespace_of("blog"));
     // A policy applies to a new pod after a moment; until then the pod's connections are refused.
-    let ask = format!("curl --silent --retry 60 --retry-delay 1 --retry-all-errors --max-time 10 {url}");
+    let ask = format!("curl --silent --retry 180 --retry-delay 1 --retry-all-errors --max-time 10 {url}");
     let said = admin.deis_in(&visitor, &["run", &ask]).ok().stdout;
     assert!(said.ends_with("up\n"), "{said}");
 }
