@@ -32,6 +32,7 @@ impl Daemon {
         let folder =
             tempfile::Builder::new().prefix("workflow-dockerd-").tempdir().expect("a temporary folder");
         let mut daemon = Self { folder, process: None };
+        ip(&["link", "add", &bridge(), "type", "bridge"]);
         daemon.launch();
         daemon.wait_until_it_answers();
         daemon.copy_stack_image();
@@ -51,8 +52,9 @@ impl Daemon {
             .arg(format!("--data-root={}", folder.join("data").display()))
             .arg(format!("--exec-root={}", folder.join("run").display()))
             .arg(format!("--pidfile={}", folder.join("pid").display()))
-            // Containers are reached over their bridges; the machine's firewall is not changed.
-            .args(["--iptables=false", "--ip-masq=false", "--bridge=none"])
+            // Containers are reached over their bridges; the machine's firewall is not changed. With `none` for a
+            // bridge the daemon would remove that of the machine's daemon.
+            .args(["--iptables=false", "--ip-masq=false", &format!("--bridge={}", bridge())])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
@@ -129,6 +131,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.kill_with_all_containers();
+        ip(&["link", "delete", &bridge()]);
         if std::thread::panicking() {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             let told: Vec<&str> =
@@ -136,6 +139,16 @@ impl Drop for Daemon {
             eprintln!("---- the daemon's log\n{}", told[told.len().saturating_sub(40)..].join("\n"));
         }
     }
+}
+
+/// Name of the daemon's default bridge, which no container uses. A process has one daemon.
+fn bridge() -> String {
+    format!("wf-{}", std::process::id())
+}
+
+/// A failure shows in the daemon's log: it does not start without its bridge.
+fn ip(arguments: &[&str]) {
+    let _ = Command::new("ip").args(arguments).output();
 }
 
 fn descendants(pid: u32) -> Vec<u32> {
