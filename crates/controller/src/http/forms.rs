@@ -67,6 +67,8 @@ mod tests {
     fn what_is_no_form_is_refused() {
         assert!(multipart("multipart/form-data", &"--x".into()).is_err());
         assert!(multipart(TYPE, &"--x-y\r\nno end of the head".into()).is_err());
+        let cut = "--x-y\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\nlap\r\n";
+        assert!(multipart(TYPE, &cut.into()).is_err(), "the last boundary is missing");
         let value = b"--x-y\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\n\xff\r\n--x-y--\r\n";
         assert!(multipart(TYPE, &Bytes::from_static(value)).is_err());
         assert!(multipart(TYPE, &Bytes::from_static(b"\xff")).is_err());
