@@ -226,7 +226,8 @@ impl Bodies {
 }
 
 impl BufferedBytes {
-    /// Counts bytes. Shares are checked first, so that their errors do not blame others.
+    /// Counts bytes. Shares are checked first, so that their errors do not blame others; one that others have made small is
+    /// no fault of its holder.
     fn take(
         &mut self,
         limits: &BodyLimits,
@@ -235,16 +236,18 @@ impl BufferedBytes {
         bytes: usize,
     ) -> Result<(), RequestBodyError> {
         let of_user = user.and_then(|user| self.by_user.get(user)).copied().unwrap_or(0);
-        if user.is_some() && of_user + bytes > self.share(limits, limits.held_bytes_by_user_max, of_user) {
+        let user_max = limits.held_bytes_by_user_max;
+        if user.is_some() && of_user + bytes > user_max {
             return Err(RequestBodyError::NoRoomForUser);
         }
         let of_source = source.and_then(|source| self.by_source.get(&source)).copied().unwrap_or(0);
-        if source.is_some()
-            && of_source + bytes > self.share(limits, limits.held_bytes_by_source_max, of_source)
-        {
+        let source_max = limits.held_bytes_by_source_max;
+        if source.is_some() && of_source + bytes > source_max {
             return Err(RequestBodyError::NoRoomForSource);
         }
-        if self.total + bytes > limits.held_bytes_max {
+        let is_squeezed = user.is_some() && of_user + bytes > self.share(limits, user_max, of_user)
+            || source.is_some() && of_source + bytes > self.share(limits, source_max, of_source);
+        if is_squeezed || self.total + bytes > limits.held_bytes_max {
             return Err(RequestBodyError::NoRoom);
         }
         self.total += bytes;
@@ -496,6 +499,15 @@ mod tests {
         assert_eq!(shares, [8 * MIB, 6 * MIB, 9 * MIB / 2, 27 * MIB / 8]);
         assert!(filled_by(&mut held, &limits, 4) > 2 * MIB);
         assert!((5..14).all(|number| filled_by(&mut held, &limits, number) >= 128 << 10));
+        let refusal = |held: &mut BufferedBytes, user: &str| {
+            held.take(&limits, None, Some(&Arc::from(user)), 16 << 10).expect_err("there is no room").status()
+        };
+        assert_eq!(refusal(&mut held, "user-0"), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(
+            refusal(&mut held, "user-3"),
+            StatusCode::SERVICE_UNAVAILABLE,
+            "its share is small by others"
+        );
     }
 
     #[test]
