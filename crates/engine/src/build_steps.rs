@@ -224,8 +224,12 @@ impl BuildPod {
     fn repository(&self, name: &str, access: Access) -> Repository {
         let username = self.spec.username.clone();
         let login = self.password.clone().map(|password| Login { username, password });
-        let name = format!("{}{name}", self.spec.registry_prefix);
-        Repository::new(&self.transport, &self.spec.registry_url, &name, login, access)
+        Repository::new(&self.transport, &self.spec.registry_url, &self.full_name(name), login, access)
+    }
+
+    /// Name of a repository in the registry.
+    fn full_name(&self, name: &str) -> String {
+        format!("{}{name}", self.spec.registry_prefix)
     }
 
     fn cache_repository(&self, access: Access) -> Repository {

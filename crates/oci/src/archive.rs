@@ -45,7 +45,11 @@ pub enum ArchiveError {
 /// Sends the first image of an archive under `tag`; gives back its manifest's digest.
 pub async fn push_archive(path: &Path, to: &Repository, tag: &str) -> Result<Digest, ArchiveError> {
     let source = ImageSource::archive(path).map_err(|source| read_error(path, source))?;
-    push(&source, path, to, &LayoutPush { tag: Some(tag), mounts: &[], bytes_max: None }).await
+    let image = image_in(&source).map_err(|error| match error {
+        Failure::Io(source) => read_error(path, source),
+        Failure::NoImage(reason) => ArchiveError::NoImage { path: path.display().to_string(), reason },
+    })?;
+    send(image, &source, path, to, &LayoutPush { tag: Some(tag), mounts: &[], bytes_max: None }).await
 }
 
 /// Options for pushing a layout.
@@ -58,17 +62,6 @@ pub struct LayoutPush<'a> {
     pub bytes_max: Option<u64>,
 }
 
-/// Sends the first image of the OCI layout in `folder` below `root`. User code may have written all below `root`.
-pub async fn push_layout(
-    root: &Path,
-    folder: &str,
-    to: &Repository,
-    how: &LayoutPush<'_>,
-) -> Result<Digest, ArchiveError> {
-    let source = ImageSource::Folder { root: root.to_owned(), folder: folder.to_owned() };
-    push(&source, &root.join(folder), to, how).await
-}
-
 /// Sends an image whose blobs are in an OCI layout in `folder` below `root`, without those that the registry has.
 pub async fn push_image(
     manifest: Manifest,
@@ -79,19 +72,6 @@ pub async fn push_image(
 ) -> Result<Digest, ArchiveError> {
     let source = ImageSource::Folder { root: root.to_owned(), folder: folder.to_owned() };
     send(Image::in_layout(manifest), &source, &root.join(folder), to, how).await
-}
-
-async fn push(
-    source: &ImageSource,
-    path: &Path,
-    to: &Repository,
-    how: &LayoutPush<'_>,
-) -> Result<Digest, ArchiveError> {
-    let image = image_in(source).map_err(|error| match error {
-        Failure::Io(source) => read_error(path, source),
-        Failure::NoImage(reason) => ArchiveError::NoImage { path: path.display().to_string(), reason },
-    })?;
-    send(image, source, path, to, how).await
 }
 
 async fn send(
@@ -179,10 +159,7 @@ fn image_of_layout(source: &ImageSource) -> Result<Image, Failure> {
         if !is_index(&manifest) {
             return Ok(Image::in_layout(manifest));
         }
-        let next = match manifest.content.manifests.as_slice() {
-            [only] => only,
-            _ => manifest.for_platform(architecture()).map_err(Failure::NoImage)?,
-        };
+        let next = manifest.only_or_for_platform(architecture()).map_err(Failure::NoImage)?;
         document = source.read(&blob_path(&next.digest))?;
         kind.clone_from(&next.media_type);
     }

@@ -19,7 +19,7 @@ use domain::Digest;
 use http::{Method, StatusCode, header};
 use tokio::sync::Mutex;
 
-pub use archive::{ArchiveError, LayoutPush, open_beneath, push_archive, push_image, push_layout};
+pub use archive::{ArchiveError, LayoutPush, open_beneath, push_archive, push_image};
 pub use blobs::BlobStream;
 pub use copy::{IMAGE_BYTES_MAX, copy_blobs, copy_image, image_bytes};
 pub use manifest::{

@@ -96,6 +96,14 @@ impl Manifest {
         })
     }
 
+    /// Of an index of one image, as tools write it around an image: that one, else the one for this platform.
+    pub fn only_or_for_platform(&self, architecture: &str) -> Result<&Descriptor, String> {
+        match self.content.manifests.as_slice() {
+            [only] => Ok(only),
+            _ => self.for_platform(architecture),
+        }
+    }
+
     /// The config and the layers, which a registry must have before the manifest.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         self.content.config.iter().chain(&self.content.layers)

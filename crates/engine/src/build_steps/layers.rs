@@ -1,7 +1,7 @@
 //! Layer cache of Dockerfile builds: what BuildKit keeps of the steps of a build, as an image in a repository that only
 //! builds of the app can access. An error never fails a build.
 
-use domain::registry_access::{app_repository, cache_repository};
+use domain::registry_access::app_repository;
 
 use super::staging::{self, Staging};
 use super::{BuildPod, StepError};
@@ -35,11 +35,11 @@ pub async fn keep(pod: &BuildPod, staging: &Staging) -> Result<(), StepError> {
     if !staging.has(staging::CACHE) {
         return Ok(());
     }
-    let named = |name: &str| format!("{}{name}", pod.spec.registry_prefix);
     // Most layers are also layers of the image.
-    let (app, stack) = (named(&app_repository(&pod.spec.app)), named(&pod.spec.stack_repository));
+    let (app, stack) =
+        (pod.full_name(&app_repository(&pod.spec.app)), pod.full_name(&pod.spec.stack_repository));
     let mounts = [app.as_str(), stack.as_str()];
-    let to = pod.repository(&cache_repository(&pod.spec.app), Access::Push).mounting_from(&mounts);
+    let to = pod.cache_repository(Access::Push).mounting_from(&mounts);
     let push = LayoutPush { tag: Some(TAG), mounts: &mounts, bytes_max: Some(pod.spec.cache_bytes_max) };
     staging.upload(staging::CACHE, &to, &push).await.map(drop)
 }

@@ -113,10 +113,7 @@ impl Staging {
         if !is_index(newest) {
             return Some(newest.clone());
         }
-        let wanted = match newest.content.manifests.as_slice() {
-            [only] => only,
-            _ => newest.for_platform(architecture()).ok()?,
-        };
+        let wanted = newest.only_or_for_platform(architecture()).ok()?;
         pushed.manifests.get(&wanted.digest).filter(|manifest| !is_index(manifest)).cloned()
     }
 

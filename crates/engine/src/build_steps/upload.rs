@@ -110,7 +110,7 @@ fn read_result(pod: &BuildPod) -> Result<BuildResult, StepError> {
 
 /// The app's repository.
 fn app_of(pod: &BuildPod) -> Repository {
-    let stack = format!("{}{}", pod.spec.registry_prefix, pod.spec.stack_repository);
+    let stack = pod.full_name(&pod.spec.stack_repository);
     pod.repository(&app_repository(&pod.spec.app), Access::Push).mounting_from(&[&stack])
 }
 
@@ -152,8 +152,8 @@ async fn take_over(stack: &Repository, layer: &Layer, to: &Repository) -> Result
 
 /// The image that a Dockerfile made.
 async fn image(pod: &BuildPod, staging: &Staging) -> Result<BuildOutput, StepError> {
-    let stack = format!("{}{}", pod.spec.registry_prefix, pod.spec.stack_repository);
-    let cache = format!("{}{}", pod.spec.registry_prefix, cache_repository(&pod.spec.app));
+    let stack = pod.full_name(&pod.spec.stack_repository);
+    let cache = pod.full_name(&cache_repository(&pod.spec.app));
     let mounts = [stack.as_str(), cache.as_str()];
     let to = pod.repository(&app_repository(&pod.spec.app), Access::Push).mounting_from(&mounts);
     let push = LayoutPush { tag: None, mounts: &mounts, bytes_max: None };
