@@ -1,5 +1,7 @@
 //! Eviction of build caches: first those above the bound of one app, then the least recently used of all.
 
+use std::time::Duration;
+
 /// Bounds of what builds keep for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BuildCaches {
@@ -16,13 +18,14 @@ pub struct BuildCaches {
 pub struct BuildCache {
     pub name: String,
     pub size_bytes: u64,
-    pub unused_seconds: u64,
+    /// Time since the last use, as exact as it is known: two builds may end within the same second.
+    pub unused: Duration,
 }
 
 /// Names of the caches that must go.
 pub fn surplus(mut caches: Vec<BuildCache>, bounds: &BuildCaches) -> Vec<String> {
     let BuildCaches { app_bytes_max, all_bytes_max, count_max } = *bounds;
-    caches.sort_by(|one, other| (one.unused_seconds, &one.name).cmp(&(other.unused_seconds, &other.name)));
+    caches.sort_by(|one, other| (one.unused, &one.name).cmp(&(other.unused, &other.name)));
     let (mut kept_bytes, mut kept_count) = (0_u64, 0);
     let mut goes = |cache: &BuildCache| {
         let sum = kept_bytes.saturating_add(cache.size_bytes);
@@ -42,10 +45,10 @@ mod tests {
     use super::*;
 
     fn names(caches: &[(&str, u64, u64)], app: u64, all: u64, count: usize) -> Vec<String> {
-        let caches = caches.iter().map(|(name, size_bytes, unused_seconds)| BuildCache {
+        let caches = caches.iter().map(|(name, size_bytes, unused_ms)| BuildCache {
             name: (*name).to_owned(),
             size_bytes: *size_bytes,
-            unused_seconds: *unused_seconds,
+            unused: Duration::from_millis(*unused_ms),
         });
         surplus(caches.collect(), &BuildCaches { app_bytes_max: app, all_bytes_max: all, count_max: count })
     }
@@ -63,5 +66,11 @@ mod tests {
         assert_eq!(names(&caches, 100, 79, 9), ["middle", "old"]);
         assert_eq!(names(&caches, 100, 1_000, 1), ["middle", "old"]);
         assert!(names(&caches, 100, 120, 3).is_empty());
+    }
+
+    #[test]
+    fn of_two_uses_within_one_second_the_later_one_stays() {
+        assert_eq!(names(&[("blog", 1, 900), ("shop", 1, 100)], 100, 100, 1), ["blog"]);
+        assert_eq!(names(&[("blog", 1, 100), ("shop", 1, 900)], 100, 100, 1), ["shop"]);
     }
 }

@@ -134,7 +134,7 @@ impl CacheTask {
             .map(|(name, CacheSize { size_bytes, used })| BuildCache {
                 name: name.clone(),
                 size_bytes: *size_bytes,
-                unused_seconds: used.elapsed().as_secs(),
+                unused: used.elapsed(),
             })
             .collect();
         Ok(surplus(caches, &place.settings.build_caches))

@@ -2,7 +2,7 @@
 //! the next process asks the registry again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::AppName;
 use domain::build_caches::{BuildCache, BuildCaches, surplus};
@@ -37,11 +37,11 @@ impl AppCaches {
     }
 
     /// A cache that this process has not used is older than all that it has used.
-    fn unused_seconds(&self, tag: Tag, now: Instant) -> u64 {
+    fn unused(&self, tag: Tag, now: Instant) -> Duration {
         match self.used.get(tag) {
-            _ if self.running > 0 => 0,
-            Some(used) => now.saturating_duration_since(*used).as_secs(),
-            None => u64::MAX,
+            _ if self.running > 0 => Duration::ZERO,
+            Some(used) => now.saturating_duration_since(*used),
+            None => Duration::MAX,
         }
     }
 }
@@ -112,8 +112,8 @@ impl CacheMemo {
         for (app, caches) in &self.0 {
             for (tag, size_bytes) in &caches.sizes {
                 let name = format!("{}:{tag}", cache_repository(app));
-                let unused_seconds = caches.unused_seconds(tag, now);
-                known.push(BuildCache { name: name.clone(), size_bytes: *size_bytes, unused_seconds });
+                let unused = caches.unused(tag, now);
+                known.push(BuildCache { name: name.clone(), size_bytes: *size_bytes, unused });
                 if caches.running == 0 {
                     let moment = AppMoment { app: app.clone(), ended: caches.ended };
                     removable.insert(name, SurplusCache { moment, tag });
@@ -140,8 +140,6 @@ impl CacheMemo {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const PACKS: Tag = "latest";
