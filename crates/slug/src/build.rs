@@ -23,6 +23,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use ::source::packs::SourceListing;
 use serde::Serialize;
 
 use crate::failure::{OrFailure, SlugError};
@@ -98,6 +99,8 @@ struct BuildRun<'a> {
     cache: CacheDir,
     procfile: Option<ProcessTypes>,
     bytes_max: Option<u64>,
+    /// What was pushed, before packs added anything.
+    listing: SourceListing,
     surroundings: StepEnvironment,
 }
 
@@ -114,6 +117,7 @@ impl<'a> BuildRun<'a> {
         let cache = CacheDir::open(&paths.workspace.join("cache"), scratch, wanted)?;
         source::place(&source, &paths.build_dir)?;
         ignore.remove_from(&paths.build_dir).or_fail("leave out what .slugignore names")?;
+        let listing = source::listing(&paths.build_dir)?;
         let surroundings = StepEnvironment {
             app_dir: paths.app_dir.clone(),
             build_dir: paths.build_dir.clone(),
@@ -122,7 +126,7 @@ impl<'a> BuildRun<'a> {
             exports: Vec::new(),
             config: source::config(&env_dir)?,
         };
-        Ok(Self { paths, scratch, env_dir, cache, procfile, bytes_max, surroundings })
+        Ok(Self { paths, scratch, env_dir, cache, procfile, bytes_max, listing, surroundings })
     }
 
     fn choose_packs(&self) -> Result<Vec<Pack>, SlugError> {
@@ -131,6 +135,7 @@ impl<'a> BuildRun<'a> {
             scratch: self.scratch,
             build_dir: &self.paths.build_dir,
             env_dir: &self.env_dir,
+            listing: &self.listing,
         };
         shelf.choose(&self.surroundings)
     }
@@ -226,7 +231,7 @@ impl<'a> BuildRun<'a> {
             output::warning("no process types: add a Procfile with a line such as `web: <command>`");
         }
         if packs.iter().all(Pack::is_last_resort) {
-            tools::check(&types, &self.surroundings)?;
+            tools::check(&types, &self.surroundings, &self.listing)?;
         }
         Ok(types)
     }

@@ -5,6 +5,7 @@
 
 pub mod build_steps;
 pub mod names;
+pub mod packs;
 pub mod procfile;
 pub mod submodules;
 pub mod urls;

@@ -5,11 +5,13 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use source::packs::{self as rules, SourceListing};
+
 use super::fetch::{self, PackUrl};
 use super::output;
 use super::source::{config_value, copy_tree};
 use super::step::{self, StepEnvironment};
-use super::{text_file, tools};
+use super::text_file;
 use crate::failure::{OrFailure, SlugError};
 
 /// Most packs that one `.buildpacks` may name.
@@ -27,9 +29,6 @@ pub struct Pack {
     is_detected: bool,
 }
 
-/// The pack that has nothing but a Procfile to go by.
-const LAST_RESORT: &str = "procfile";
-
 impl Pack {
     pub fn program(&self, name: &str) -> PathBuf {
         self.dir.join("bin").join(name)
@@ -37,7 +36,7 @@ impl Pack {
 
     /// Returns true if no pack for the app's language was found.
     pub fn is_last_resort(&self) -> bool {
-        self.is_detected && short_name(&self.dir) == LAST_RESORT
+        self.is_detected && short_name(&self.dir) == rules::PROCFILE
     }
 }
 
@@ -49,6 +48,12 @@ pub struct PackSources<'a> {
     pub scratch: &'a Path,
     pub build_dir: &'a Path,
     pub env_dir: &'a Path,
+    pub listing: &'a SourceListing,
+}
+
+/// The language that a source shows, in words for the end of a sentence about it.
+pub fn language(listing: &SourceListing) -> String {
+    listing.language().map(|(file, language)| format!(" ({file} is there: {language})")).unwrap_or_default()
 }
 
 impl PackSources<'_> {
@@ -108,24 +113,43 @@ impl PackSources<'_> {
         make_executable(&dir)
             .map_err(|reason| SlugError::data(format!("buildpack {text} is no buildpack: {reason}")))?;
         // A pack that the user names is used in any case; the output of detect is only its name.
-        let name = self.ask(&dir, surroundings).unwrap_or(fallback);
+        let known = rules::find(text).map(|pack| pack.language.to_owned());
+        let name = known.or_else(|| self.ask(&dir, surroundings)).unwrap_or(fallback);
         Ok(Pack { dir, name, is_detected: false })
     }
 
     fn detect(&self, surroundings: &StepEnvironment) -> Result<Pack, SlugError> {
         let packs = self.built_in_packs()?;
-        for dir in &packs {
-            if let Some(name) = self.ask(dir, surroundings) {
-                output::title(&format!("{name} app detected"));
-                return Ok(Pack { dir: dir.clone(), name, is_detected: true });
-            }
+        let mut fitting = packs.iter().filter_map(|dir| Some((dir, self.fits(dir, surroundings)?)));
+        let Some((dir, name)) = fitting.next() else {
+            let names: Vec<_> = packs.iter().map(|dir| short_name(dir)).collect();
+            return Err(SlugError::step(format!(
+                "Unable to select a buildpack: none of {} fits the source{}, add a Procfile or set BUILDPACK_URL",
+                names.join(", "),
+                language(self.listing)
+            )));
+        };
+        output::title(&format!("{name} app detected"));
+        let others = rules::detect(self.listing)
+            .into_iter()
+            .filter(|other| other.pack.is_of_language() && other.pack.name != short_name(dir));
+        for other in others.filter(|_| rules::find(&short_name(dir)).is_some_and(rules::Pack::is_of_language))
+        {
+            output::line(&format!(
+                "{} is there too: if this is a {} app, run `deis config:set BUILDPACK_URL={}` and push again",
+                other.file, other.pack.language, other.pack.name
+            ));
         }
-        let names: Vec<_> = packs.iter().map(|dir| short_name(dir)).collect();
-        let language = tools::language(self.build_dir).map(|seen| format!(" ({seen})")).unwrap_or_default();
-        Err(SlugError::step(format!(
-            "Unable to select a buildpack: none of {} fits the source{language}, add a Procfile or set BUILDPACK_URL",
-            names.join(", ")
-        )))
+        Ok(Pack { dir: dir.clone(), name, is_detected: true })
+    }
+
+    /// Returns the name of a pack that fits. A pack of the stack fits by the rules that the platform knows too; any other
+    /// decides by its `bin/detect`.
+    fn fits(&self, dir: &Path, surroundings: &StepEnvironment) -> Option<String> {
+        if dir.join("bin/detect").is_file() {
+            return self.ask(dir, surroundings);
+        }
+        rules::find(&short_name(dir))?.fits(self.listing).map(|detected| detected.pack.language.to_owned())
     }
 
     /// Runs `bin/detect`; its first line is the name if it says yes.
@@ -143,7 +167,7 @@ impl PackSources<'_> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&packs).or_fail(format!("read {}", packs.display()))? {
             let dir = entry.or_fail(format!("read {}", packs.display()))?.path();
-            if dir.join("bin/detect").is_file() && !short_name(&dir).starts_with("fetched-") {
+            if dir.join("bin/compile").is_file() && !short_name(&dir).starts_with("fetched-") {
                 found.push(dir);
             }
         }

@@ -5,29 +5,13 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use source::packs::SourceListing;
+
+use super::packs;
 use super::step::{self, StepEnvironment};
 use crate::failure::SlugError;
 use crate::process_types::ProcessTypes;
 
-/// Files by which languages are known that no pack of the stack is for.
-const MANIFESTS: &[(&str, &str)] = &[
-    ("Gemfile", "Ruby"),
-    ("composer.json", "PHP"),
-    ("index.php", "PHP"),
-    ("pom.xml", "Java"),
-    ("build.gradle", "Java"),
-    ("build.gradle.kts", "Java"),
-    ("build.sbt", "Scala"),
-    ("project.clj", "Clojure"),
-    ("mix.exs", "Elixir"),
-    ("rebar.config", "Erlang"),
-    ("Cargo.toml", "Rust"),
-    ("Package.swift", "Swift"),
-    ("pubspec.yaml", "Dart"),
-    ("cpanfile", "Perl"),
-    ("Pipfile", "Python, but without a requirements.txt"),
-    ("setup.py", "Python, but without a requirements.txt"),
-];
 /// Words before a program that start it.
 const STARTERS: &[&str] = &["exec", "env", "nohup", "time"];
 /// Bytes of a script that are read for its interpreter.
@@ -36,15 +20,13 @@ const SCRIPT_HEAD_BYTES: u64 = 256;
 /// script.
 const KNOWN: &str = r#"type -- "$1" >/dev/null 2>&1"#;
 
-/// The file that shows the language of a source, in words.
-pub fn language(build_dir: &Path) -> Option<String> {
-    let (file, language) = MANIFESTS.iter().find(|(file, _)| build_dir.join(file).is_file())?;
-    Some(format!("{file} is there: {language}"))
-}
-
 /// Refuses process types whose program will not be there. Scripts of the app's that are sourced before may bring any
 /// program, so nothing is known where there are some.
-pub fn check(types: &ProcessTypes, surroundings: &StepEnvironment) -> Result<(), SlugError> {
+pub fn check(
+    types: &ProcessTypes,
+    surroundings: &StepEnvironment,
+    listing: &SourceListing,
+) -> Result<(), SlugError> {
     let build_dir = &surroundings.build_dir;
     if has_scripts(build_dir) {
         return Ok(());
@@ -54,7 +36,7 @@ pub fn check(types: &ProcessTypes, surroundings: &StepEnvironment) -> Result<(),
         Some(format!("process type {name} starts {missing}"))
     });
     let Some(missing) = missing else { return Ok(()) };
-    let language = language(build_dir).map(|seen| format!(" ({seen})")).unwrap_or_default();
+    let language = packs::language(listing);
     Err(SlugError::step(format!(
         "{missing}. No pack of the stack fits the source{language}: set BUILDPACK_URL to the buildpack of its language, or \
          push a Dockerfile"

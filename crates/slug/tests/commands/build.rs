@@ -354,3 +354,51 @@ fn the_ssh_key_reaches_gits_client_and_not_the_slug() {
     assert!(done.out.contains("git by ssh -F"), "{done:#?}");
     assert_eq!(world.layer(), ["app/.release", "app/hello.txt"]);
 }
+
+#[test]
+fn packs_of_the_stack_stand_in_the_order_in_which_the_platform_detects_them() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../buildpacks");
+    let entries = std::fs::read_dir(folder).expect("the packs").map(|entry| entry.expect("an entry").path());
+    let mut folders: Vec<_> = entries.filter(|path| path.join("bin/compile").is_file()).collect();
+    folders.sort();
+    let names: Vec<_> = folders
+        .iter()
+        .map(|path| {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            name.split_once('-').expect("a number in front").1.to_owned()
+        })
+        .collect();
+
+    let rules: Vec<_> = source::packs::PACKS.iter().map(|pack| pack.name).collect();
+    let known: Vec<_> = rules.iter().filter(|name| names.iter().any(|found| found == *name)).collect();
+    assert_eq!(names.iter().collect::<Vec<_>>(), known);
+}
+
+#[test]
+fn a_pack_of_the_stack_fits_by_the_platforms_rules_and_the_push_names_another_that_would_fit() {
+    let world = World::new();
+    std::fs::remove_dir_all(world.path("buildpacks/10-any")).expect("it is removed");
+    for pack in ["20-nodejs", "30-python", "90-procfile"] {
+        world.program(&format!("buildpacks/{pack}/bin/compile"), "true");
+    }
+    world.file("workspace/source/package.json", "{}");
+    world.file("workspace/source/pyproject.toml", "[project]\nname = \"x\"\n");
+    world.file("workspace/source/Procfile", "web: true\n");
+
+    let node = world.build().good();
+    world.file("workspace/source/package.json", "{}");
+    world.file("workspace/source/pyproject.toml", "[project]\nname = \"x\"\n");
+    world.file("workspace/env/BUILDPACK_URL", "python");
+    let python = world.build().good();
+
+    assert!(node.has_line("-----> Node.js app detected"), "{node:#?}");
+    assert!(
+        node.has_line(
+            "       pyproject.toml is there too: if this is a Python app, run `deis config:set BUILDPACK_URL=python` and push \
+             again"
+        ),
+        "{node:#?}"
+    );
+    assert!(python.has_line("-----> Python app detected"), "{python:#?}");
+    assert!(!python.out.contains("is there too"), "{python:#?}");
+}
