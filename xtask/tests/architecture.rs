@@ -30,7 +30,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("slug", &["source"]),
     // Tokens of the managed registry follow the same rules as the credentials that the engine hands out.
     ("registry", &["domain", "listener"]),
-    ("deis", &["api"]),
+    // `deis builds:detect` decides about a source as the builder does.
+    ("deis", &["api", "source"]),
     // The only place where everything meets: settings and wiring.
     (
         "workflow",

@@ -50,6 +50,9 @@ pub struct RepositoryAccess {
     /// The branch whose pushes deploy, `*` for any; `None` until one was deployed or chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
+    /// Kind of the app's builds, `buildpack` or `dockerfile`, where one was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_kind: Option<String>,
 }
 
 /// Body of `POST /v2/hooks/config/`; the answer is [`crate::config::Config`].

@@ -31,6 +31,9 @@ pub struct Settings {
     /// The branch whose pushes deploy, `*` for any; null until one was deployed or chosen.
     #[serde(default)]
     pub git_branch: Option<String>,
+    /// Kind of the app's builds, `buildpack` or `dockerfile`; null where each push decides.
+    #[serde(default)]
+    pub build_kind: Option<String>,
 }
 
 /// Body of `POST …/settings/`: settings to change; null removes an entry of an object.
@@ -55,4 +58,8 @@ pub struct SettingsChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub git_branch: Option<String>,
+    /// `buildpack`, `dockerfile`, or `auto` to let each push decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
+    pub build_kind: Option<String>,
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use api::hooks::{BuildDone, BuildOutcome};
 use bytes::Bytes;
 use domain::build::{BuildJob, BuildKind, BuiltImage};
-use domain::submodules::{Submodule, Unfetched};
+use domain::build_plan::{BuildChoices, BuildPlan, SourcePath};
+use domain::packs;
+use domain::submodules::Unfetched;
 use engine::{EngineError, JobError};
 use tokio::sync::mpsc;
 
@@ -28,8 +30,6 @@ use crate::source::{Objects, SourceError, SourceSummary};
 
 /// Presence turns the pack's cache off and removes what was kept.
 const DISABLE_CACHE: &str = "DEIS_DISABLE_CACHE";
-/// Presence passes the config as Docker build arguments.
-const BUILD_ARGS_ENABLED: &str = "DEIS_DOCKER_BUILD_ARGS_ENABLED";
 /// Pieces of output that wait for a slow pusher; then the build waits.
 const OUTPUT_PIECES_MAX: usize = 64;
 /// Time that an engine may need beyond the build's deadline to clean up.
@@ -118,19 +118,31 @@ async fn build_and_release(
 ) -> Result<(), PushError> {
     let receive = push.started.elapsed();
     pusher.say("Starting build... but first, coffee!").await;
-    let found = objects.inspect(commit).await?;
+    let config = builder.hooks.config(&push.user, &push.app).await?;
+    let choices = BuildChoices::read(push.build_kind, &config).map_err(SourceError::from)?;
+    let found = objects.inspect(commit, &choices).await?;
     let names = objects.check_tree(commit, builder.settings.source_entries_max);
     let (links, ()) = tokio::try_join!(names, objects.check_history(updates))?;
-    let (submodules, empty) = objects.submodules(commit, &links).await?;
+    let (submodules, empty) = objects.submodules(commit, &choices.project, links).await?;
     report_empty_submodules(pusher, &empty).await;
-    let config = builder.hooks.config(&push.user, &push.app).await?;
+    report_plan(pusher, &found.plan).await;
     let sha = &commit[..8];
     let noted = builder.records.begin(&push.app, sha).map_err(PushError::Record)?;
     pusher.log("INFO", &format!("build {sha} begins, pushed by {}", push.user));
 
     let began = Instant::now();
-    let built =
-        build(builder, objects, job(builder, push, sha, &found, submodules, config), commit, pusher).await?;
+    let source = BuildSource { commit, project: choices.project };
+    let job = BuildJob {
+        app: push.app.clone(),
+        sha: sha.to_owned(),
+        kind: found.plan.kind,
+        submodules,
+        cache: !config.contains_key(DISABLE_CACHE),
+        dockerfile: choices.dockerfile,
+        env: config,
+        deadline_seconds: builder.settings.build_deadline_seconds,
+    };
+    let built = build(builder, objects, job, &source, pusher).await?;
     let build = began.elapsed();
     for line in ["Build complete.", "Launching app.", "Launching..."] {
         pusher.say(line).await;
@@ -148,16 +160,23 @@ async fn build_and_release(
     Ok(())
 }
 
+/// Folder of a commit that is built.
+struct BuildSource<'a> {
+    commit: &'a str,
+    project: SourcePath,
+}
+
 /// Runs the build job; its output goes to the pusher as it comes.
 async fn build(
     builder: &Builder,
     objects: &Objects<'_>,
     job: BuildJob,
-    commit: &str,
+    source: &BuildSource<'_>,
     pusher: &mut Pusher,
 ) -> Result<BuiltImage, PushError> {
     let (sender, output) = mpsc::channel(OUTPUT_PIECES_MAX);
-    let (source, broken) = objects.archive(commit, builder.settings.source_bytes_max, sender.clone())?;
+    let bytes_max = builder.settings.source_bytes_max;
+    let (source, broken) = objects.archive(source.commit, &source.project, bytes_max, sender.clone())?;
     let deadline = Duration::from_secs(u64::from(job.deadline_seconds)) + CLEANUP_MAX;
     let work = tokio::time::timeout(deadline, builder.jobs.build(&job, source, sender));
     let ended = watched(pusher, builder.settings.dots_interval, output, work).await;
@@ -222,6 +241,20 @@ async fn report_empty_submodules(pusher: &mut Pusher, empty: &[Unfetched]) {
     }
 }
 
+/// Says why a Dockerfile is built where buildpacks were possible, or why one was chosen.
+async fn report_plan(pusher: &mut Pusher, plan: &BuildPlan) {
+    let BuildPlan { kind, reason, packs: _, names_pack: _, other } = plan;
+    if *kind == BuildKind::Dockerfile {
+        pusher.say(&format!("Building the Dockerfile, as {reason}")).await;
+    }
+    if let Some(other) =
+        other.filter(|other| other.pack.is_of_language() || other.pack.name == packs::PROCFILE)
+    {
+        let with = format!("with buildpacks ({} is there too)", other.file);
+        pusher.say(&format!("To build it {with}, run `deis builds:kind buildpack` and push again")).await;
+    }
+}
+
 /// The log of the app has the warning from the controller.
 async fn report_release(push: &Push, version: u64, warning: Option<String>, pusher: &mut Pusher) {
     let app = &push.app;
@@ -237,31 +270,11 @@ async fn report_release(push: &Push, version: u64, warning: Option<String>, push
     }
 }
 
-fn job(
-    builder: &Builder,
-    push: &Push,
-    sha: &str,
-    found: &SourceSummary,
-    submodules: Vec<Submodule>,
-    config: BTreeMap<String, String>,
-) -> BuildJob {
-    BuildJob {
-        app: push.app.clone(),
-        sha: sha.to_owned(),
-        kind: found.kind,
-        submodules,
-        cache: !config.contains_key(DISABLE_CACHE),
-        build_args: config.contains_key(BUILD_ARGS_ENABLED),
-        env: config,
-        deadline_seconds: builder.settings.build_deadline_seconds,
-    }
-}
-
 /// Body of the build hook. The source's Procfile wins over the process types of the pack.
 fn done(push: &Push, (sha, branch): (&str, &str), found: SourceSummary, built: BuiltImage) -> BuildDone {
     let BuiltImage { image, ports, user: _, process_types } = built;
-    let SourceSummary { kind, procfile } = found;
-    let is_dockerfile = kind == BuildKind::Dockerfile;
+    let SourceSummary { plan, procfile } = found;
+    let is_dockerfile = plan.kind == BuildKind::Dockerfile;
     let fallback = if is_dockerfile { BTreeMap::new() } else { process_types };
     let procfile = procfile.unwrap_or(fallback);
     BuildDone {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use domain::AppName;
 use domain::branch::DeployBranch;
+use domain::build::BuildKind;
 use tokio_util::sync::CancellationToken;
 
 use crate::locks::AppLock;
@@ -19,6 +20,8 @@ pub(crate) struct Push {
     pub repository: PathBuf,
     /// The branch whose pushes deploy, where one was deployed or chosen.
     pub branch: Option<DeployBranch>,
+    /// Kind that was chosen for the app's builds.
+    pub build_kind: Option<BuildKind>,
     pub started: Instant,
     /// Set when git has taken the pack in and has started the hook.
     pub received: CancellationToken,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use domain::AppName;
 use domain::branch::DeployBranch;
+use domain::build::BuildKind;
 use tokio_util::sync::CancellationToken;
 
 use crate::Builder;
@@ -64,12 +65,21 @@ enum CommandRefusal {
 pub(crate) async fn receive_pack(builder: &Builder, user: &str, app: &AppName, wire: &mut SshChannel) -> u32 {
     let started = Instant::now();
     match prepare_push(builder, user, app).await {
-        Ok(PreparedPush { lock, repository, branch, turn, _push }) => {
+        Ok(PreparedPush { lock, repository, branch, build_kind, turn, _push }) => {
             let (app, user) = (app.clone(), user.to_owned());
             let received = CancellationToken::new();
             let accepted = AtomicBool::new(false);
-            let push =
-                Arc::new(Push { app, user, repository, branch, started, received, accepted, _lock: lock });
+            let push = Arc::new(Push {
+                app,
+                user,
+                repository,
+                branch,
+                build_kind,
+                started,
+                received,
+                accepted,
+                _lock: lock,
+            });
             let status = receive(builder, &push, turn, wire).await;
             // Git ends well also where the hook has refused everything.
             if push.accepted.load(Ordering::Relaxed) {
@@ -110,6 +120,7 @@ struct PreparedPush {
     lock: AppLock,
     repository: PathBuf,
     branch: Option<DeployBranch>,
+    build_kind: Option<BuildKind>,
     /// Until git has unpacked it.
     turn: SharePermit,
     _push: SharePermit,
@@ -128,7 +139,8 @@ async fn prepare_push(builder: &Builder, user: &str, app: &AppName) -> Result<Pr
     let by_user_max = builder.unpacking.by_user_max();
     let turn = builder.unpacking.take(user, TURN_MAX).await;
     let turn = turn.map_err(|full| refused(full, "pushes that are being received", by_user_max))?;
-    Ok(PreparedPush { lock, repository, branch: deploy_branch(&access)?, turn, _push })
+    let build_kind = access.build_kind.as_deref().and_then(BuildKind::parse);
+    Ok(PreparedPush { lock, repository, branch: deploy_branch(&access)?, build_kind, turn, _push })
 }
 
 async fn prepare(

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use domain::ProcessType;
-use domain::build::BuildKind;
+use domain::build_plan::{BuildChoices, BuildPlan, ChoiceError, SourcePath};
+use domain::packs::{self, SourceListing};
 use domain::procfile::{self, ProcfileError};
 use domain::submodules::{Gitlink, Gitmodules, Submodule, Unfetched};
 use futures_util::stream::try_unfold;
@@ -27,8 +28,10 @@ use crate::refs::RefUpdate;
 use crate::shallow::SHALLOW_VARIABLE;
 use crate::tree::{TreeBounds, TreeCheck, TreeError};
 
-/// Largest Procfile that is read.
-const PROCFILE_BYTES_MAX: u64 = 64 << 10;
+/// The file with the process types.
+const PROCFILE: &str = "Procfile";
+/// Largest Procfile, or other file, that is read before a build.
+const TEXT_BYTES_MAX: u64 = 64 << 10;
 /// Largest commit that is read: its message, mostly.
 const COMMIT_BYTES_MAX: u64 = 1 << 20;
 /// Longest time that looking through a source's names may take.
@@ -49,10 +52,10 @@ pub(crate) struct Objects<'a> {
     pub quarantine: &'a Quarantine,
 }
 
-/// Build kind and Procfile, read from the root of the source.
+/// Plan of the build and Procfile, read from the app's folder of the source.
 #[derive(Debug)]
 pub(crate) struct SourceSummary {
-    pub kind: BuildKind,
+    pub plan: BuildPlan,
     /// `None` where there is no Procfile.
     pub procfile: Option<BTreeMap<ProcessType, String>>,
 }
@@ -76,6 +79,8 @@ pub(crate) enum SourceError {
     Tree(#[from] TreeError),
     #[error("the commit {0} has no files; add some with `git add`, commit and push again")]
     Empty(String),
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
     #[error(transparent)]
     Procfile(#[from] ProcfileError),
     #[error("Procfile: it is no text file of at most 64 KiB; each line of it is `<type>: <command>`")]
@@ -179,10 +184,11 @@ impl Objects<'_> {
     pub(crate) async fn submodules(
         &self,
         commit: &str,
-        links: &[Gitlink],
+        project: &SourcePath,
+        links: Vec<Gitlink>,
     ) -> Result<(Vec<Submodule>, Vec<Unfetched>), SourceError> {
         let (mut fetched, mut empty) = (Vec::new(), Vec::new());
-        if links.is_empty() {
+        if !links.iter().any(|link| project.relative(&link.path).is_some()) {
             return Ok((fetched, empty));
         }
         let blob = format!("{commit}:.gitmodules");
@@ -191,8 +197,10 @@ impl Objects<'_> {
         let listed = self.git.answer(command).await.map_err(SourceError::Git)?.stdout;
         let modules = Gitmodules::parse(&listed);
         for link in links {
-            match modules.submodule(link, None) {
-                Ok(submodule) => fetched.push(submodule),
+            // The source of the build is the app's folder alone.
+            let Some(path) = project.relative(&link.path).map(str::to_owned) else { continue };
+            match modules.submodule(&link, None) {
+                Ok(submodule) => fetched.push(Submodule { path, ..submodule }),
                 Err(unfetched) => empty.push(unfetched),
             }
         }
@@ -206,40 +214,68 @@ impl Objects<'_> {
 
     /// Decides how the commit is built (docs/spec/components.md 1.7) and reads its Procfile before anything slow
     /// begins.
-    pub(crate) async fn inspect(&self, commit: &str) -> Result<SourceSummary, SourceError> {
-        let asked = [
-            commit.to_owned(),
-            format!("{commit}^{{tree}}"),
-            format!("{commit}:Dockerfile"),
-            format!("{commit}:Procfile"),
-        ];
-        let objects = self.objects(&asked).await.map_err(SourceError::Git)?;
-        let [this, tree, dockerfile, procfile] = &objects[..] else {
-            return Err(SourceError::Git(ErrorKind::UnexpectedEof.into()));
-        };
-        if this.as_ref().is_some_and(|object| object.size_bytes > COMMIT_BYTES_MAX) {
+    pub(crate) async fn inspect(
+        &self,
+        commit: &str,
+        choices: &BuildChoices,
+    ) -> Result<SourceSummary, SourceError> {
+        let BuildChoices { project, dockerfile, .. } = choices;
+        let manifests: Vec<_> = packs::candidates().collect();
+        let mut asked =
+            vec![commit.to_owned(), format!("{commit}^{{tree}}"), format!("{commit}:{}", project.as_str())];
+        let files = [dockerfile.path.as_str(), PROCFILE].into_iter().chain(manifests.iter().copied());
+        asked.extend(files.map(|file| format!("{commit}:{}", project.join(file))));
+        let mut objects = self.objects(&asked).await.map_err(SourceError::Git)?.into_iter();
+        let mut next = || objects.next().ok_or_else(|| SourceError::Git(ErrorKind::UnexpectedEof.into()));
+        if next()?.is_some_and(|this| this.size_bytes > COMMIT_BYTES_MAX) {
             return Err(SourceError::LargeCommit(commit[..8].to_owned()));
         }
-        if tree.as_ref().is_none_or(|tree| tree.id == EMPTY_TREE) {
+        if next()?.is_none_or(|tree| tree.id == EMPTY_TREE) {
             return Err(SourceError::Empty(commit[..8].to_owned()));
         }
-        let is_file = dockerfile.as_ref().is_some_and(|object| object.kind == "blob");
-        let kind = if is_file { BuildKind::Dockerfile } else { BuildKind::Buildpack };
+        if next()?.is_none_or(|folder| folder.kind != "tree") {
+            return Err(ChoiceError::NoProject(project.clone()).into());
+        }
+        let is_file = |object: &Object| object.kind == "blob";
+        let has_dockerfile = next()?.is_some_and(|object| is_file(&object));
+        let procfile = next()?;
+        let mut found = BTreeMap::new();
+        for manifest in manifests {
+            found.extend(next()?.filter(is_file).map(|object| (manifest, object)));
+        }
+        let listing = self.listing(&found).await?;
+        let plan = choices.plan(has_dockerfile, &listing)?;
         let procfile = match procfile {
-            Some(object) => Some(self.procfile(object).await?),
+            Some(object) => Some(self.procfile(&object).await?),
             None => None,
         };
-        Ok(SourceSummary { kind, procfile })
+        Ok(SourceSummary { plan, procfile })
+    }
+
+    /// Files by which packs are chosen, with the texts that count.
+    async fn listing(&self, found: &BTreeMap<&'static str, Object>) -> Result<SourceListing, SourceError> {
+        let mut listing = SourceListing::new(found.keys().map(|path| (*path).to_owned()));
+        for path in listing.wanted_texts().collect::<Vec<_>>() {
+            if let Some(text) = self.text(&found[path]).await? {
+                listing.add_text(path, text);
+            }
+        }
+        Ok(listing)
     }
 
     async fn procfile(&self, object: &Object) -> Result<BTreeMap<ProcessType, String>, SourceError> {
-        if object.kind != "blob" || object.size_bytes > PROCFILE_BYTES_MAX {
-            return Err(SourceError::NoProcfile);
+        let text = self.text(object).await?.ok_or(SourceError::NoProcfile)?;
+        Ok(procfile::parse(&text)?)
+    }
+
+    /// The text of a small file; `None` if it is something else.
+    async fn text(&self, object: &Object) -> Result<Option<String>, SourceError> {
+        if object.kind != "blob" || object.size_bytes > TEXT_BYTES_MAX {
+            return Ok(None);
         }
         let command = self.command(&["cat-file", "blob", &object.id]);
         let output = self.git.answer(command).await.map_err(SourceError::Git)?;
-        let text = String::from_utf8(output.stdout).map_err(|_| SourceError::NoProcfile)?;
-        Ok(procfile::parse(&text)?)
+        Ok(String::from_utf8(output.stdout).ok())
     }
 
     /// Looks names up; `None` where there is no such object.
@@ -270,10 +306,14 @@ impl Objects<'_> {
     pub(crate) fn archive(
         &self,
         commit: &str,
+        project: &SourcePath,
         bytes_max: u64,
         lines: mpsc::Sender<Bytes>,
     ) -> Result<(engine::SourceStream, Arc<OnceLock<String>>), SourceError> {
-        let mut git = self.command(&["archive", "--format=tar", commit]);
+        let folder = format!("{commit}:{}", project.as_str());
+        // The root is asked for as a commit, whose time its files get.
+        let tree = if project.is_root() { commit } else { &folder };
+        let mut git = self.command(&["archive", "--format=tar", tree]);
         git.command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = git.start().map_err(SourceError::Git)?;
         let output = process.stdout().ok_or_else(|| SourceError::Git(ErrorKind::BrokenPipe.into()))?;

@@ -24,6 +24,17 @@ pub fn remove_remote(name: &str) -> CommandResult {
     run(&["remote", "remove", name]).map(drop)
 }
 
+/// Files of a commit, with `/` between folders, from the root of the repository.
+pub fn files(commit: &str) -> CommandResult<Vec<String>> {
+    let listed = run(&["ls-tree", "-r", "-z", "--name-only", "--full-tree", "--end-of-options", commit])?;
+    Ok(listed.split_terminator('\0').map(str::to_owned).collect())
+}
+
+/// The text of a file of a commit.
+pub fn text(commit: &str, path: &str) -> CommandResult<String> {
+    run(&["cat-file", "blob", &format!("{commit}:{path}")])
+}
+
 fn run(words: &[&str]) -> CommandResult<String> {
     let failed =
         |why: &str| Failure::new(format!("Error when running 'git {}'\n{}", words.join(" "), why.trim()));

@@ -6,25 +6,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::build_plan::DockerfileOptions;
 use crate::image::Image;
 use crate::names::{AppName, ProcessType};
 use crate::slug_image::SLUG_USER_ID;
 use crate::submodules::Submodule;
 
+pub use crate::build_plan::BuildKind;
+
 /// Port of a process of a slug image.
 const SLUG_PORT: u16 = 5000;
 /// Program that starts commands in a slug's environment.
 const SLUG_RUN: [&str; 3] = ["/usr/bin/slug", "run", "--"];
-
-/// Kind of a build (docs/spec/components.md 1.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BuildKind {
-    /// `slug build` in the stack image; the result is the stack plus one layer.
-    Buildpack,
-    /// The Dockerfile at the root of the source.
-    Dockerfile,
-}
 
 /// One build to run.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,13 +28,13 @@ pub struct BuildJob {
     pub kind: BuildKind,
     /// Fetched into the source before the build begins.
     pub submodules: Vec<Submodule>,
-    /// The app's config; reaches user code as files (buildpack) or build arguments (Dockerfile),
-    /// never as the environment of the platform's own program.
+    /// The app's config; reaches user code as files (buildpack), or as secrets and build arguments (Dockerfile), never as
+    /// the environment of the platform's own program.
     pub env: BTreeMap<String, String>,
     /// Keeps the cache of the pack; `false` also removes a cache that was kept.
     pub cache: bool,
-    /// Passes `env` as Docker build arguments (`DEIS_DOCKER_BUILD_ARGS_ENABLED`).
-    pub build_args: bool,
+    /// Of a build of a Dockerfile.
+    pub dockerfile: DockerfileOptions,
     /// Seconds until the build is stopped.
     pub deadline_seconds: u32,
 }

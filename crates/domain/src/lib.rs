@@ -52,4 +52,6 @@ pub mod whitelist;
 pub mod workload_plan;
 
 pub use image::{Digest, Image};
-pub use source::{AppName, NameError, ProcessType, build_steps, names, procfile, submodules, urls};
+pub use source::{
+    AppName, NameError, ProcessType, build_plan, build_steps, names, packs, procfile, submodules, urls,
+};

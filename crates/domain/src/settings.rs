@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::bool_text::bool_or_null;
 use crate::branch::DeployBranch;
+use crate::build::BuildKind;
 use crate::edge::EdgeSettings;
 use crate::names::ProcessType;
 use crate::schema::{integer, object, required};
@@ -14,6 +15,9 @@ use crate::structure::REPLICAS_MAX;
 use crate::whitelist::{self, WhitelistError};
 
 const AUTOSCALE: &str = "autoscale";
+const BUILD_KIND: &str = "build_kind";
+/// Value of the API that ends a choice.
+const AUTO: &str = "auto";
 const GIT_BRANCH: &str = "git_branch";
 const LABEL: &str = "label";
 const WHITELIST: &str = "whitelist";
@@ -41,6 +45,9 @@ pub struct AppSettings {
     /// far as the builder knows it, else the first of [`crate::branch::FIRST_BRANCHES`] that is pushed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git_branch: Option<DeployBranch>,
+    /// Kind of the app's builds. `None` lets each push decide ([`crate::build_plan`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_kind: Option<BuildKind>,
 }
 
 impl AppSettings {
@@ -72,6 +79,7 @@ impl Default for AppSettings {
             autoscale: Autoscale::new(),
             label: Map::new(),
             git_branch: None,
+            build_kind: None,
         }
     }
 }
@@ -103,6 +111,8 @@ pub struct SettingsPatch {
     autoscale: BTreeMap<ProcessType, Option<AutoscaleRule>>,
     label: Map<String, Value>,
     git_branch: Option<DeployBranch>,
+    /// `Some(None)` ends a choice.
+    build_kind: Option<Option<BuildKind>>,
 }
 
 /// A change of the settings.
@@ -159,12 +169,21 @@ impl AppSettings {
     }
 
     fn patched(&self, patch: &SettingsPatch) -> Result<Self, SettingsError> {
-        let SettingsPatch { maintenance, routable, access_log, whitelist, autoscale, label, git_branch } =
-            patch;
+        let SettingsPatch {
+            maintenance,
+            routable,
+            access_log,
+            whitelist,
+            autoscale,
+            label,
+            git_branch,
+            build_kind,
+        } = patch;
         let mut next = self.clone();
         next.maintenance = maintenance.unwrap_or(self.maintenance);
         next.routable = routable.unwrap_or(self.routable);
         next.access_log = access_log.unwrap_or(self.access_log);
+        next.build_kind = build_kind.unwrap_or(self.build_kind);
         if git_branch.is_some() {
             next.git_branch.clone_from(git_branch);
         }
@@ -203,6 +222,7 @@ impl AppSettings {
             autoscale,
             label: _,
             git_branch: _,
+            build_kind: _,
         } = self;
         RunSettings { routable: *routable, autoscale: autoscale.clone(), services }
     }
@@ -241,6 +261,19 @@ impl SettingsPatch {
                 Err(error) => faults.push((GIT_BRANCH, error.to_string())),
             },
             Some(_) => faults.push((GIT_BRANCH, "Not a valid string.".to_owned())),
+        }
+        match body.get(BUILD_KIND) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(text)) if text == AUTO => patch.build_kind = Some(None),
+            Some(Value::String(text)) if BuildKind::parse(text).is_some() => {
+                patch.build_kind = Some(BuildKind::parse(text));
+            }
+            Some(_) => {
+                faults.push((
+                    BUILD_KIND,
+                    format!("use `buildpack`, `dockerfile`, or `{AUTO}` to let each push decide"),
+                ));
+            }
         }
         match body.get(LABEL) {
             None => {}

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use domain::build::BuildKind;
+use domain::build_plan::DockerfileOptions;
 use domain::build_steps::OUTPUT_END;
 use domain::registry_access::cache_repository;
 use domain::submodules::Submodule;
@@ -116,8 +117,7 @@ pub struct Spec {
     pub stack_version: String,
     /// Keeps caches.
     pub cache: bool,
-    /// Passes the config on as build arguments.
-    pub build_args: bool,
+    pub dockerfile: DockerfileOptions,
     /// Allows a `# syntax=` line to load another frontend of BuildKit.
     pub frontends: bool,
     pub slug_bytes_max: u64,

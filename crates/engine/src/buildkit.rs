@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use domain::Digest;
+use domain::build_plan::DockerfileOptions;
 use domain::image_reference::ImageReference;
 
 /// User and group of the daemon; `/etc/subuid` of the image gives it the ids that images use.
@@ -84,6 +85,10 @@ pub fn submodules(owner_id: u32) -> Vec<String> {
 pub struct FrontendBuild<'a> {
     /// Folder with the source; BuildKit's client reads its `.dockerignore`.
     pub source: &'a str,
+    pub dockerfile: &'a DockerfileOptions,
+    /// Files that steps of the Dockerfile may mount by their names (`RUN --mount=type=secret,id=NAME`), which leaves
+    /// nothing in the image.
+    pub secrets: &'a BTreeMap<String, String>,
     pub output: Output<'a>,
     pub compression: Compression,
     pub args: &'a BTreeMap<String, String>,
@@ -151,12 +156,26 @@ pub enum BasePlace {
 
 /// Builds the Dockerfile of a source.
 pub fn build(build: &FrontendBuild<'_>) -> Vec<String> {
-    let FrontendBuild { source, output, compression, args, labels, bases, cache, layers, other_frontends } =
-        build;
+    let FrontendBuild {
+        source,
+        dockerfile,
+        secrets,
+        output,
+        compression,
+        args,
+        labels,
+        bases,
+        cache,
+        layers,
+        other_frontends,
+    } = build;
+    let (folder, file) = dockerfile.path.split();
     let compression = compression.as_str();
     let mut words = client("build");
     words.extend(words_of(&["--progress", "plain", "--frontend", "dockerfile.v0"]));
-    words.extend(["context", "dockerfile"].map(|name| format!("--local={name}={source}")));
+    words.push(format!("--local=context={source}"));
+    words.push(format!("--local=dockerfile={source}/{folder}").trim_end_matches('/').to_owned());
+    words.extend(secrets.iter().map(|(name, file)| format!("--secret=id={name},src={file}")));
     words.push(match output {
         Output::Layout(folder) => {
             format!("--output=type=oci,tar=false,dest={folder},compression={compression}")
@@ -165,7 +184,8 @@ pub fn build(build: &FrontendBuild<'_>) -> Vec<String> {
             format!("--output=type=image,oci-mediatypes=true,push=true,name={name},compression={compression}")
         }
     });
-    let mut options: Vec<String> = Vec::new();
+    let mut options = vec![format!("filename={file}")];
+    options.extend(dockerfile.target.iter().map(|target| format!("target={target}")));
     if !other_frontends {
         // With a command line given, the frontend does not look for a `# syntax=` line.
         options.push("cmdline=dockerfile.v0".to_owned());
@@ -324,12 +344,16 @@ impl ClientOutput {
 
 #[cfg(test)]
 mod tests {
+    use domain::build_plan::SourcePath;
+
     use super::*;
 
     fn words(other_frontends: bool, bases: &[Base]) -> Vec<String> {
         let args = BTreeMap::from([("COLOR".to_owned(), "teal".to_owned())]);
         build(&FrontendBuild {
             source: "/workspace/source",
+            dockerfile: &DockerfileOptions::default(),
+            secrets: &BTreeMap::new(),
             output: Output::Layout("/workspace/out/image"),
             compression: Compression::Gzip,
             args: &args,
@@ -346,6 +370,8 @@ mod tests {
         let words = |is_filled| {
             build(&FrontendBuild {
                 source: "/workspace/source",
+                dockerfile: &DockerfileOptions::default(),
+                secrets: &BTreeMap::new(),
                 output: Output::Registry("127.0.0.1:1/image:built"),
                 compression: Compression::Zstd,
                 args: &BTreeMap::new(),
@@ -367,6 +393,35 @@ mod tests {
         assert!(words(true).contains(&import) && words(true).contains(&export));
         assert!(!words(false).contains(&import) && words(false).contains(&export));
         assert!(words(false).contains(&output));
+    }
+
+    #[test]
+    fn another_dockerfile_a_stage_and_secrets_are_asked_for_by_name() {
+        let path = SourcePath::parse("docker/web.Dockerfile").expect("a path");
+        let dockerfile = DockerfileOptions { path, target: Some("runtime".to_owned()), build_args: false };
+        let words = build(&FrontendBuild {
+            source: "/workspace/source",
+            dockerfile: &dockerfile,
+            secrets: &BTreeMap::from([("TOKEN".to_owned(), "/workspace/env/TOKEN".to_owned())]),
+            output: Output::Layout("/workspace/out/image"),
+            compression: Compression::Gzip,
+            args: &BTreeMap::new(),
+            labels: &BTreeMap::new(),
+            bases: &[],
+            cache: true,
+            layers: None,
+            other_frontends: false,
+        });
+
+        for word in [
+            "--local=context=/workspace/source",
+            "--local=dockerfile=/workspace/source/docker",
+            "--opt=filename=web.Dockerfile",
+            "--opt=target=runtime",
+            "--secret=id=TOKEN,src=/workspace/env/TOKEN",
+        ] {
+            assert!(words.contains(&word.to_owned()), "{word} is not in {words:?}");
+        }
     }
 
     #[test]

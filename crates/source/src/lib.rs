@@ -3,6 +3,7 @@
 //!
 //! The program in the stack image follows the same rules as the platform, and needs nothing else of it.
 
+pub mod build_plan;
 pub mod build_steps;
 pub mod names;
 pub mod packs;

@@ -88,6 +88,8 @@ pub const PACKS: &[Pack] = &[
     Pack { name: PROCFILE, language: "Procfile", toolchains: &[], files: &["Procfile"], content: None },
 ];
 
+/// A file with a pack in each line, which run in turn.
+pub const LIST: &str = ".buildpacks";
 /// The pack that knows the app only by its Procfile.
 pub const PROCFILE: &str = "procfile";
 
@@ -114,11 +116,15 @@ pub struct SourceListing {
     texts: BTreeMap<String, String>,
 }
 
-impl SourceListing {
-    /// Folders down to which detection looks for files; those at the root have the depth 1.
-    pub const DEPTH_MAX: usize = 2;
+/// Paths of all files by which anything is recognized.
+pub fn candidates() -> impl Iterator<Item = &'static str> {
+    let of_packs =
+        PACKS.iter().flat_map(|pack| pack.files.iter().copied().chain(pack.content.map(|(file, _)| file)));
+    of_packs.chain(FOREIGN.iter().map(|(file, _)| *file)).chain([LIST])
+}
 
-    /// Takes paths from the root of the source, with `/` between folders.
+impl SourceListing {
+    /// Takes the [`candidates`] that exist; are from the folder of the app.
     pub fn new(paths: impl IntoIterator<Item = String>) -> Self {
         Self { paths: paths.into_iter().collect(), texts: BTreeMap::new() }
     }
@@ -134,6 +140,11 @@ impl SourceListing {
 
     pub fn add_text(&mut self, path: &str, text: String) {
         self.texts.insert(path.to_owned(), text);
+    }
+
+    /// Returns true if the source has a list of packs.
+    pub fn has_list(&self) -> bool {
+        self.paths.contains(LIST)
     }
 
     /// A file that shows the language of the source, and that language, whether a stack has a pack for it or not.
@@ -172,6 +183,16 @@ impl Pack {
 /// Finds a pack by its name.
 pub fn find(name: &str) -> Option<&'static Pack> {
     PACKS.iter().find(|pack| pack.name == name)
+}
+
+/// The name of a pack of the stack for a name of Heroku's registry of buildpacks, such as `heroku/python`; other texts stay.
+pub fn own_name(text: &str) -> &str {
+    let name = text.strip_prefix("heroku/").or_else(|| text.strip_prefix("heroku-community/"));
+    match name.unwrap_or(text) {
+        "gradle" | "jvm" => "java",
+        name if find(name).is_some() => name,
+        _ => text,
+    }
 }
 
 /// All packs that fit a source; the first one builds it.
@@ -235,6 +256,20 @@ mod tests {
             assert_eq!(detect(&source).len(), usize::from(fits), "{text}");
         }
         assert!(detect(&listing(&["pyproject.toml"])).is_empty());
+    }
+
+    #[test]
+    fn names_of_herokus_buildpacks_mean_packs_of_the_stack() {
+        for (given, name) in [
+            ("heroku/python", "python"),
+            ("heroku/gradle", "java"),
+            ("heroku-community/static", "static"),
+            ("go", "go"),
+            ("heroku/clojure", "heroku/clojure"),
+            ("https://git.example/heroku/python", "https://git.example/heroku/python"),
+        ] {
+            assert_eq!(own_name(given), name);
+        }
     }
 
     #[test]

@@ -46,7 +46,9 @@ impl Client {
     /// Writes files and commits them.
     pub async fn commit(&self, files: &[(&str, &str)]) -> String {
         for (name, text) in files {
-            std::fs::write(self.folder.join(name), text).unwrap();
+            let path = self.folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
         }
         self.done("git add -A").await;
         self.done("git commit -q --allow-empty -m change").await;

@@ -20,6 +20,7 @@ pub struct Controller {
     pub values: serde_json::Map<String, Value>,
     /// The branch that deploys each app, once one was deployed or chosen.
     pub branches: BTreeMap<String, String>,
+    pub build_kind: Option<String>,
     /// Answers the next releases with 400 and this.
     pub refusal: Option<String>,
     /// Refuses each build with 409 and this.
@@ -101,7 +102,9 @@ impl Hooks {
                 None => (404, json!({"detail": "Not found."})),
                 Some((_, users)) if !users.contains(&user) => (403, json!({"detail": "no"})),
                 Some((uuid, _)) if path.ends_with("access/") => {
-                    (200, json!({"app": app, "uuid": uuid, "branch": controller.branches.get(&app)}))
+                    let branch = controller.branches.get(&app);
+                    let kind = &controller.build_kind;
+                    (200, json!({"app": app, "uuid": uuid, "branch": branch, "build_kind": kind}))
                 }
                 Some(_) => match &controller.lock {
                     Some(detail) => (409, json!({"detail": detail})),

@@ -28,7 +28,7 @@ async fn a_push_is_built_and_released_and_then_accepted() {
     ]);
     let (job, source) = world.engine.built().remove(0);
     assert_eq!(
-        (job.sha.as_str(), job.kind, job.cache, job.build_args),
+        (job.sha.as_str(), job.kind, job.cache, job.dockerfile.build_args),
         (&commit[..8], BuildKind::Buildpack, true, false)
     );
     assert!(String::from_utf8_lossy(&source).contains("index.html"));
@@ -62,12 +62,81 @@ async fn a_dockerfile_wins_and_config_decides_on_cache_and_build_arguments() {
     client.push("blog", "main").await.ended_with(0);
 
     let (job, _) = world.engine.built().remove(0);
-    assert_eq!((job.kind, job.cache, job.build_args), (BuildKind::Dockerfile, false, true));
+    assert_eq!((job.kind, job.cache, job.dockerfile.build_args), (BuildKind::Dockerfile, false, true));
     assert_eq!(
         (job.env["COLOR"].as_str(), job.env["DEIS_DOCKER_BUILD_ARGS_ENABLED"].as_str()),
         ("teal", "0")
     );
     assert_eq!(world.hooks.controller().released[0].dockerfile, "true");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_apps_folder_is_built_and_its_dockerfile_is_found_by_the_config() {
+    let world = World::new().await;
+    let values = json!({
+        "PROJECT_PATH": "./services/api/",
+        "DOCKERFILE_PATH": "docker/web.Dockerfile",
+        "DOCKERFILE_TARGET": "runtime",
+    });
+    world.hooks.controller().values = values.as_object().unwrap().clone();
+    let files = [
+        ("Procfile", "web: other\n"),
+        ("services/api/Procfile", "web: ./api\n"),
+        ("services/api/docker/web.Dockerfile", "FROM scratch AS runtime"),
+    ];
+    let client = world.client_with(&files).await;
+
+    let pushed = client.push("blog", "main").await;
+
+    pushed.ended_with(0).shows(&["Building the Dockerfile, as DOCKERFILE_PATH is set"]);
+    let (job, source) = world.engine.built().remove(0);
+    assert_eq!(job.kind, BuildKind::Dockerfile);
+    assert_eq!(job.dockerfile.path.as_str(), "docker/web.Dockerfile");
+    assert_eq!(job.dockerfile.target.as_deref(), Some("runtime"));
+    let archive = String::from_utf8_lossy(&source);
+    assert!(archive.contains("docker/web.Dockerfile") && archive.contains("web: ./api"));
+    assert!(!archive.contains("services") && !archive.contains("web: other"));
+    assert_eq!(world.hooks.controller().released[0].procfile["web"], "./api");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_choice_that_the_source_does_not_have_is_refused_before_anything_is_built() {
+    let world = World::new().await;
+    let client = world.client_with(APP).await;
+    for (values, told) in [
+        (json!({"PROJECT_PATH": "api"}), "PROJECT_PATH is `api`, and the commit has no such folder"),
+        (json!({"PROJECT_PATH": "index.html"}), "the commit has no such folder"),
+        (json!({"PROJECT_PATH": "../other"}), "PROJECT_PATH is `../other`: give a path from the root"),
+        (
+            json!({"DOCKERFILE_PATH": "web.docker"}),
+            "there is no web.docker, which is to be built as DOCKERFILE_PATH is set",
+        ),
+        (json!({"DOCKERFILE_TARGET": "a b"}), "DOCKERFILE_TARGET is `a b`, no name of a stage"),
+    ] {
+        world.hooks.controller().values = values.as_object().unwrap().clone();
+        client.push("blog", "main").await.ended_with(1).shows(&[told]);
+    }
+    assert!(world.engine.built().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dockerfile_that_was_taken_beside_a_procfile_says_how_to_choose_packs() {
+    let world = World::new().await;
+    let files = [("Dockerfile", "FROM scratch"), ("Procfile", "web: x"), ("requirements.txt", "flask")];
+    let client = world.client_with(&files).await;
+
+    let dockerfile = client.push("blog", "main").await;
+    client.commit(&[("x", "")]).await;
+    world.hooks.controller().build_kind = Some("buildpack".to_owned());
+    let packs = client.push("blog", "main").await;
+
+    dockerfile.ended_with(0).shows(&[
+        "Building the Dockerfile, as there is a Dockerfile",
+        "To build it with buildpacks (requirements.txt is there too), run `deis builds:kind buildpack` and push again",
+    ]);
+    packs.ended_with(0);
+    let kinds: Vec<_> = world.engine.built().iter().map(|(job, _)| job.kind).collect();
+    assert_eq!(kinds, [BuildKind::Dockerfile, BuildKind::Buildpack]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,17 @@
 //! Builds: what was deployed, and deploying an existing image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use api::builds::NewBuild;
+use serde_json::json;
+use source::build_plan::{BuildChoices, BuildKind, BuildPlan, ChoiceError};
+use source::packs::{self, Detected, SourceListing};
 
-use crate::command::{Command, Matches, app, limit, one, output, valued};
+use crate::command::{Command, Matches, app, flag, limit, one, optional, output, valued};
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
+use crate::git;
 use crate::listing;
 use crate::progress::Spinner;
 use crate::terminal::{say, sayln};
@@ -33,6 +37,27 @@ pub fn commands() -> Vec<Command> {
                 ),
             ])
             .examples(&["deis pull blog:1.0 -a blog", "deis pull blog:1.0 --procfile='web: ./serve'"]),
+        Command::new("builds:kind", "[<kind>] [options]", "Prints or chooses how an application is built.", kind)
+            .about(
+                "`buildpack` and `dockerfile` hold for each push; `auto` lets each push decide: by DOCKERFILE_PATH or \
+                 BUILDPACK_URL of the config, else a Dockerfile counts before buildpacks.",
+            )
+            .args([
+                optional("kind", "`buildpack`, `dockerfile` or `auto`; without it the kind is printed")
+                    .value_parser(["auto", "buildpack", "dockerfile"]),
+                app(),
+                output(),
+            ])
+            .examples(&["deis builds:kind -a blog", "deis builds:kind buildpack -a blog"]),
+        Command::new("builds:detect", "[<commit>] [options]", "Shows how a push would be built.", detect)
+            .about("Nothing is pushed. With an app, its config and its `builds:kind` count.")
+            .args([
+                optional("commit", "the commit to look at; HEAD by default"),
+                app(),
+                flag(None, "no-app", "look at the source alone"),
+                output(),
+            ])
+            .examples(&["deis builds:detect", "deis builds:detect main -a blog", "deis builds:detect --no-app"]),
     ]
 }
 
@@ -60,6 +85,83 @@ fn create(context: &Context, matches: &Matches) -> CommandResult {
     session.client.create_build(&session.app, &build)?;
     progress.done(format_args!("done"));
     Ok(())
+}
+
+fn kind(context: &Context, matches: &Matches) -> CommandResult {
+    let session = context.app_session(matches)?;
+    let app = &session.app;
+    let Some(chosen) = matches.words().first() else {
+        let kind = session.client.settings(app)?.build_kind;
+        if matches.wants_json() {
+            return listing::json(&json!({ "build_kind": kind }));
+        }
+        match kind {
+            Some(kind) => sayln!("Pushes to {app} are built as {kind}."),
+            None => sayln!("Each push to {app} decides how it is built; `deis builds:detect` shows it."),
+        }
+        return Ok(());
+    };
+    let progress = Spinner::start(format_args!("Setting the kind of builds of {app} to {chosen}... "));
+    session.client.change_settings(app, &json!({ "build_kind": chosen }))?;
+    progress.done(format_args!("done"));
+    Ok(())
+}
+
+fn detect(context: &Context, matches: &Matches) -> CommandResult {
+    let commit = matches.words().first().map_or("HEAD", String::as_str);
+    let choices = choices(context, matches)?;
+    let files: BTreeSet<String> = git::files(commit)?.into_iter().collect();
+    let project = &choices.project;
+    let is_there = |path: &&str| files.contains(&project.join(path));
+    let mut found = SourceListing::new(packs::candidates().filter(is_there).map(str::to_owned));
+    for path in found.wanted_texts().collect::<Vec<_>>() {
+        found.add_text(path, git::text(commit, &project.join(path))?);
+    }
+    let has_dockerfile = is_there(&choices.dockerfile.path.as_str());
+    let plan = choices.plan(has_dockerfile, &found).map_err(|error| Failure::new(error.to_string()))?;
+    show_plan(&plan, matches.wants_json())
+}
+
+/// Choices of the app that is given or that the current folder pushes to; those of no app otherwise.
+fn choices(context: &Context, matches: &Matches) -> CommandResult<BuildChoices> {
+    let refused = |error: ChoiceError| Failure::new(error.to_string());
+    if matches.has("no-app") {
+        return BuildChoices::read(None, &BTreeMap::new()).map_err(refused);
+    }
+    let session = context.app_session(matches)?;
+    let kind = session.client.settings(&session.app)?.build_kind;
+    let config = session.client.config(&session.app)?.values;
+    let config = config.iter().map(|(name, value)| (name.clone(), listing::plain(value))).collect();
+    BuildChoices::read(kind.as_deref().and_then(BuildKind::parse), &config).map_err(refused)
+}
+
+fn show_plan(plan: &BuildPlan, is_json: bool) -> CommandResult {
+    let BuildPlan { kind, reason, packs, names_pack: _, other: _ } = plan;
+    let fitting: Vec<_> = packs
+        .iter()
+        .map(|detected| json!({ "pack": detected.pack.name, "language": detected.pack.language, "file": detected.file }))
+        .collect();
+    if is_json {
+        return listing::json(&json!({ "kind": kind, "reason": reason, "packs": fitting }));
+    }
+    sayln!("It is built as {}: {reason}.", kind.as_str());
+    let by_pack = *kind == BuildKind::Buildpack;
+    for (place, Detected { pack, file }) in packs.iter().enumerate() {
+        let is_first = by_pack && place == 0;
+        let role = if is_first { "builds it" } else { "fits too" };
+        sayln!("The pack {} ({}) {role}: there is a {file}.", pack.name, pack.language);
+    }
+    match found_no_pack(plan) {
+        true => Err(Failure::new(
+            "no pack of the platform fits the source: add a Procfile, a Dockerfile, or set BUILDPACK_URL",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Returns true if a push would fail for want of a pack.
+fn found_no_pack(plan: &BuildPlan) -> bool {
+    plan.kind == BuildKind::Buildpack && plan.packs.is_empty() && !plan.names_pack
 }
 
 /// The text of a `Procfile` in the current folder; empty where there is none.

@@ -57,8 +57,10 @@ async fn access(
     fields.finish()?;
     let (_, app) = who.admitted(&controller).await?;
     let record = controller.store.app(&app).await?.ok_or_else(|| ApiError::missing("App"))?;
-    let branch = controller.store.settings(&app).await?.settings.git_branch.map(String::from);
-    Ok(Json(api::hooks::RepositoryAccess { app: app.to_string(), uuid: record.uuid, branch }))
+    let settings = controller.store.settings(&app).await?.settings;
+    let branch = settings.git_branch.map(String::from);
+    let build_kind = settings.build_kind.map(|kind| kind.as_str().to_owned());
+    Ok(Json(api::hooks::RepositoryAccess { app: app.to_string(), uuid: record.uuid, branch, build_kind }))
 }
 
 /// `POST /v2/hooks/config/`: config for a build of the app. A locked app is refused before it is built.

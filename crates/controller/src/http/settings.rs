@@ -74,7 +74,16 @@ pub(super) async fn carried_out(
 
 fn show(record: SettingsRecord) -> api::settings::Settings {
     let SettingsRecord { uuid, app, owner, settings, created } = record;
-    let AppSettings { maintenance, routable, access_log, whitelist, autoscale, label, git_branch } = settings;
+    let AppSettings {
+        maintenance,
+        routable,
+        access_log,
+        whitelist,
+        autoscale,
+        label,
+        git_branch,
+        build_kind,
+    } = settings;
     let created = wire_time(created);
     api::settings::Settings {
         uuid,
@@ -89,5 +98,6 @@ fn show(record: SettingsRecord) -> api::settings::Settings {
         whitelist,
         access_log: Some(access_log),
         git_branch: git_branch.map(String::from),
+        build_kind: build_kind.map(|kind| kind.as_str().to_owned()),
     }
 }

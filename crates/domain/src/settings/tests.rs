@@ -71,6 +71,11 @@ fn faults_are_told_by_field() {
     };
     for (body, field, text) in [
         (json!({"maintenance": "maybe"}), "maintenance", "\"maybe\" is not a valid boolean."),
+        (
+            json!({"build_kind": "docker"}),
+            "build_kind",
+            "use `buildpack`, `dockerfile`, or `auto` to let each push decide",
+        ),
         (json!({"git_branch": 7}), "git_branch", "Not a valid string."),
         (
             json!({"git_branch": "a b"}),

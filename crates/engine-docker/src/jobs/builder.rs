@@ -26,6 +26,8 @@ use engine::job::{CA_BUNDLE, CA_VARIABLES, submodule_list};
 use engine::{EngineError, JobError, SourceStream};
 
 const SOURCE: &str = "/workspace/source";
+/// Folder of the app's config, a file for each variable; no step of the user's sees it.
+const CONFIG: &str = "/workspace/env";
 /// Path of the result's layout.
 pub const LAYOUT: &str = "/workspace/out/image";
 /// Bytes kept of the daemon's output.
@@ -173,6 +175,10 @@ async fn given_files(place: &DockerHost<'_>, job: &BuildJob) -> Result<Bytes, Jo
     if let Some(list) = submodule_list(&job.submodules) {
         add(&format!("workspace/{SUBMODULES_FILE}"), &list, 0o400, u64::from(buildkit::USER_ID))?;
     }
+    for (name, value) in &job.env {
+        let path = format!("{}/{name}", CONFIG.trim_start_matches('/'));
+        add(&path, value.as_bytes(), 0o400, u64::from(buildkit::USER_ID))?;
+    }
     if let Some(path) = &place.settings.build_ca_bundle {
         let bundle = tokio::fs::read(path).await.map_err(|error| JobError::Refused {
             reason: format!("cannot read the CA bundle of builds, {}: {error}", path.display()),
@@ -203,12 +209,15 @@ impl BuildkitContainer {
         bases: &[buildkit::Base],
         output: &mpsc::Sender<Bytes>,
     ) -> Result<(), JobError> {
-        let config = job.build_args.then_some(&job.env);
+        let config = job.dockerfile.build_args.then_some(&job.env);
+        let secrets = job.env.keys().map(|name| (name.clone(), format!("{CONFIG}/{name}"))).collect();
         let mut labels: BTreeMap<_, _> = place.labels(&job.app, "build").into_iter().collect();
         // The label of jobs marks containers to be removed; the app's own would inherit it.
         labels.retain(|name, _| !name.ends_with(".job"));
         let command = buildkit::build(&buildkit::FrontendBuild {
             source: SOURCE,
+            dockerfile: &job.dockerfile,
+            secrets: &secrets,
             output: buildkit::Output::Layout(LAYOUT),
             compression: buildkit::Compression::Gzip,
             args: &buildkit::build_args(&place.settings.build_env, config),

@@ -153,7 +153,7 @@ async fn network_of_builds(world: &World) -> String {
         submodules: Vec::new(),
         env: std::collections::BTreeMap::new(),
         cache: true,
-        build_args: false,
+        dockerfile: DockerfileOptions::default(),
         deadline_seconds: 60,
     };
     let mut archive = tar::Builder::new(Vec::new());

@@ -203,7 +203,7 @@ async fn build_arguments_come_from_the_config_where_the_app_wants_that() {
     job.env.insert("COLOR".to_owned(), "teal".to_owned());
 
     for (build_args, color) in [(false, "none"), (true, "teal")] {
-        job.build_args = build_args;
+        job.dockerfile.build_args = build_args;
         let (built, output) = world.build(&job, &[("Dockerfile", dockerfile)]).await;
         let digest = built.expect(&output).image.digest().hex().to_owned();
         let name = format!("{}:{digest}", world.repository("blog"));

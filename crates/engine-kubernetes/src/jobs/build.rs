@@ -75,8 +75,7 @@ async fn start(
     let space = &settings.builds_namespace;
     let name = build_job::name(job, rand::random());
     let (config, credential) = (format!("{name}-config"), format!("{name}-push"));
-    let gets_config = job.kind == BuildKind::Buildpack || job.build_args;
-    let names = BuildSecretNames { config: gets_config.then_some(config.as_str()), credential: &credential };
+    let names = BuildSecretNames { config: &config, credential: &credential };
     let spec_json = serde_json::to_string(spec).expect("texts and numbers are JSON");
     let pod_spec = build_pod::pod_spec(settings, job, &names, &spec_json);
 
@@ -87,12 +86,8 @@ async fn start(
     let made = api.create(&post, &build_job::job(&name, job, &jobs.owner, pod_spec)).await.map_err(failed)?;
     let password = BTreeMap::from([(PASSWORD_KEY.to_owned(), ByteString(password.as_bytes().to_vec()))]);
     secrets.create(&post, &build_job::secret(&credential, job, &made, password)).await.map_err(failed)?;
-    if gets_config {
-        secrets
-            .create(&post, &build_job::secret(&config, job, &made, config_files(job)?))
-            .await
-            .map_err(failed)?;
-    }
+    let config = build_job::secret(&config, job, &made, config_files(job)?);
+    secrets.create(&post, &config).await.map_err(failed)?;
     let begin = Patch::Merge(json!({ "spec": { "suspend": false } }));
     api.patch(&made.name_any(), &PatchParams::default(), &begin).await.map_err(failed)?;
     Ok(BuildJobHandle { name, guard })
@@ -289,7 +284,7 @@ impl KubernetesJobs {
             stack_repository: stack.repository.clone(),
             stack_version: stack.version.clone(),
             cache: job.cache,
-            build_args: job.build_args,
+            dockerfile: job.dockerfile.clone(),
             frontends: self.settings.build_frontends,
             slug_bytes_max: self.settings.slug_bytes_max,
             cache_bytes_max: self.settings.build_caches.app_bytes_max,

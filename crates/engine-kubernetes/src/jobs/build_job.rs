@@ -93,7 +93,7 @@ mod tests {
             submodules: Vec::new(),
             env: BTreeMap::new(),
             cache: true,
-            build_args: false,
+            dockerfile: DockerfileOptions::default(),
             deadline_seconds: 1,
         };
         assert_eq!(name(&job, 7), "dockerbuild-a-0123abcd-00000007");

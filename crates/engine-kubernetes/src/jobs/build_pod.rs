@@ -38,8 +38,8 @@ const DISK: &str = "ephemeral-storage";
 
 /// Names of what belongs to a build.
 pub struct BuildSecretNames<'a> {
-    /// Secret of the config, if the build gets it.
-    pub config: Option<&'a str>,
+    /// Secret of the config.
+    pub config: &'a str,
     /// Secret of the registry's password.
     pub credential: &'a str,
 }
@@ -130,7 +130,7 @@ impl BuildPodParts<'_> {
     fn build(&self) -> Container {
         let settings = self.settings;
         let mut mounts = vec![mount("workspace", WORKSPACE)];
-        mounts.extend(self.config_mount());
+        mounts.push(self.config_mount());
         mounts.extend(self.ca_mount());
         let (image, command, rights) = if self.is_dockerfile() {
             mounts.push(mount("buildkit", buildkit::STATE));
@@ -168,9 +168,8 @@ impl BuildPodParts<'_> {
         env.into_iter().map(|(name, value)| variable(name, &value)).collect()
     }
 
-    fn config_mount(&self) -> Option<VolumeMount> {
-        let mount = mount("config", &format!("{WORKSPACE}/env"));
-        self.names.config.map(|_| VolumeMount { read_only: Some(true), ..mount })
+    fn config_mount(&self) -> VolumeMount {
+        VolumeMount { read_only: Some(true), ..mount("config", &format!("{WORKSPACE}/env")) }
     }
 
     fn ca_mount(&self) -> Option<VolumeMount> {
@@ -190,15 +189,16 @@ impl BuildPodParts<'_> {
             }),
             ..Volume::default()
         };
-        let config = self.names.config.map(|secret| Volume {
+        let config = Volume {
             name: "config".to_owned(),
             secret: Some(SecretVolumeSource {
-                secret_name: Some(secret.to_owned()),
-                default_mode: Some(0o440),
+                secret_name: Some(self.names.config.to_owned()),
+                // Only the build's container mounts it; BuildKit's client has neither of its ids.
+                default_mode: Some(0o444),
                 ..SecretVolumeSource::default()
             }),
             ..Volume::default()
-        });
+        };
         let ca = self.settings.build_ca_config_map.as_ref().map(|name| Volume {
             name: "ca".to_owned(),
             config_map: Some(ConfigMapVolumeSource {
@@ -209,7 +209,7 @@ impl BuildPodParts<'_> {
             ..Volume::default()
         });
         let for_buildkit = ["buildkit", "staging"].map(folder).into_iter().filter(|_| self.is_dockerfile());
-        [folder("workspace")].into_iter().chain(config).chain(ca).chain(for_buildkit).collect()
+        [folder("workspace"), config].into_iter().chain(ca).chain(for_buildkit).collect()
     }
 }
 

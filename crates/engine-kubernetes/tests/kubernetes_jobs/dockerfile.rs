@@ -151,7 +151,7 @@ async fn build_arguments_come_from_the_config_where_the_app_wants_that() {
     job.env.insert("COLOR".to_owned(), "teal".to_owned());
 
     for (build_args, color) in [(false, "none\n"), (true, "teal\n")] {
-        job.build_args = build_args;
+        job.dockerfile.build_args = build_args;
         let (built, output) = world.build(&job, &[("Dockerfile", dockerfile)]).await;
         let image = built.unwrap_or_else(|error| panic!("{error}: {output}")).image;
         let finished = world.jobs.run(&OneOff { ..one_off(&job.app, image) }).await.expect("it runs");

@@ -134,7 +134,7 @@ pub fn job(kind: BuildKind) -> BuildJob {
         submodules: Vec::new(),
         env: BTreeMap::new(),
         cache: true,
-        build_args: false,
+        dockerfile: DockerfileOptions::default(),
         deadline_seconds: 240,
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use domain::build_steps::{BUILD_FIFO, SOURCE_FIFO};
@@ -37,12 +37,16 @@ pub async fn build(pod: &BuildPod) -> Result<(), StepError> {
     let cache = Repository::new(&pod.transport, &format!("http://{host}"), CACHE, None, Access::Pull);
     let is_filled = spec.cache && cache.has_manifest(layers::TAG).await?;
     let cache = format!("{host}/{CACHE}:{}", layers::TAG);
+    let config = config_files(pod)?;
+    let secrets = config.iter().map(|(name, path)| (name.clone(), path.display().to_string())).collect();
     let words = buildkit::build(&buildkit::FrontendBuild {
         source: &pod.folder("source").display().to_string(),
+        dockerfile: &spec.dockerfile,
+        secrets: &secrets,
         output: Output::Registry(&format!("{host}/{IMAGE}:built")),
         // Nodes of any Kubernetes that the platform runs on read it.
         compression: Compression::Zstd,
-        args: &build_args(pod)?,
+        args: &build_args(pod, &config)?,
         labels: &BTreeMap::new(),
         bases: &bases(spec),
         cache: spec.cache,
@@ -143,31 +147,40 @@ fn bases(spec: &Spec) -> Vec<Base> {
     names.into_iter().map(|name| Base { name, place: BasePlace::Registry(place.clone()) }).collect()
 }
 
-/// The platform's proxies, and the app's config where it asked for that: files of a Secret.
-fn build_args(pod: &BuildPod) -> Result<BTreeMap<String, String>, StepError> {
-    let platform: BTreeMap<String, String> = std::env::vars().collect();
-    if !pod.spec.build_args {
-        return Ok(buildkit::build_args(&platform, None));
-    }
+/// The app's config: files of a Secret, by the names of the variables.
+fn config_files(pod: &BuildPod) -> Result<BTreeMap<String, PathBuf>, StepError> {
     let what = "read the config";
-    let mut config = BTreeMap::new();
     let entries = match std::fs::read_dir(pod.folder("env")) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(buildkit::build_args(&platform, None));
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         entries => entries.or_failed(what)?,
     };
+    let mut files = BTreeMap::new();
     for entry in entries {
         let path = entry.or_failed(what)?.path();
         // A mounted Secret holds links to its files.
         let is_value = std::fs::metadata(&path).is_ok_and(|it| it.is_file() && it.len() <= VALUE_BYTES_MAX);
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if is_value {
-            let value = std::fs::read(&path).or_failed(what)?;
-            config.insert(name, String::from_utf8_lossy(&value).into_owned());
+        if let Some(name) = path.file_name().filter(|_| is_value) {
+            files.insert(name.to_string_lossy().into_owned(), path);
         }
     }
-    Ok(buildkit::build_args(&platform, Some(&config)))
+    Ok(files)
+}
+
+/// The platform's proxies, and the app's config where it asked for that.
+fn build_args(
+    pod: &BuildPod,
+    config: &BTreeMap<String, PathBuf>,
+) -> Result<BTreeMap<String, String>, StepError> {
+    let platform: BTreeMap<String, String> = std::env::vars().collect();
+    if !pod.spec.dockerfile.build_args {
+        return Ok(buildkit::build_args(&platform, None));
+    }
+    let mut values = BTreeMap::new();
+    for (name, path) in config {
+        let value = std::fs::read(path).or_failed("read the config")?;
+        values.insert(name.clone(), String::from_utf8_lossy(&value).into_owned());
+    }
+    Ok(buildkit::build_args(&platform, Some(&values)))
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ fn take_source(mut input: impl Read, folder: &Path) -> Result<(), StepError> {
 #[cfg(test)]
 pub(super) mod tests {
     use domain::AppName;
+    use domain::build_plan::DockerfileOptions;
 
     use super::*;
     use crate::build_steps::{Spec, Step};
@@ -110,7 +111,7 @@ pub(super) mod tests {
             stack_repository: "deis/stack".to_owned(),
             stack_version: "latest".to_owned(),
             cache: true,
-            build_args: false,
+            dockerfile: DockerfileOptions::default(),
             frontends: false,
             slug_bytes_max: 1,
             cache_bytes_max: 1,

@@ -16,6 +16,8 @@ use crate::failure::{OrFailure, SlugError};
 
 /// Most packs that one `.buildpacks` may name.
 const PACKS_MAX: usize = 20;
+/// The file in which Heroku's apps name their buildpacks.
+const APP_JSON: &str = "app.json";
 /// Bytes read of a pack's response to detect.
 const NAME_BYTES_MAX: u64 = 4096;
 
@@ -66,9 +68,14 @@ impl PackSources<'_> {
             output::title(&format!("{} app detected", pack.name));
             return Ok(vec![pack]);
         }
-        match text_file::read(self.build_dir, ".buildpacks")? {
-            Some(list) => self.take_several(&list, surroundings),
-            None => self.detect(surroundings).map(|pack| vec![pack]),
+        if let Some(list) = text_file::read(self.build_dir, rules::LIST)? {
+            return self.take_several(several(&list)?, surroundings);
+        }
+        let manifest =
+            text_file::read(self.build_dir, APP_JSON)?.map(|text| of_app_json(&text)).transpose()?;
+        match manifest {
+            Some(urls) if !urls.is_empty() => self.take_several(urls, surroundings),
+            _ => self.detect(surroundings).map(|pack| vec![pack]),
         }
     }
 
@@ -85,8 +92,11 @@ impl PackSources<'_> {
         self.scratch.join("buildpacks")
     }
 
-    fn take_several(&self, list: &str, surroundings: &StepEnvironment) -> Result<Vec<Pack>, SlugError> {
-        let wanted = several(list)?;
+    fn take_several(
+        &self,
+        wanted: Vec<String>,
+        surroundings: &StepEnvironment,
+    ) -> Result<Vec<Pack>, SlugError> {
         output::title("Multipack app detected");
         let mut packs = Vec::new();
         for (number, text) in wanted.iter().enumerate() {
@@ -100,9 +110,10 @@ impl PackSources<'_> {
 
     /// A pack by URL, or by the name of one that the stack has.
     fn take(&self, text: &str, number: usize, surroundings: &StepEnvironment) -> Result<Pack, SlugError> {
-        let built_in = self.built_in_packs()?.into_iter().find(|dir| short_name(dir) == text);
+        let name = rules::own_name(text);
+        let built_in = self.built_in_packs()?.into_iter().find(|dir| short_name(dir) == name);
         let (dir, fallback) = match built_in {
-            Some(dir) => (dir, text.to_owned()),
+            Some(dir) => (dir, name.to_owned()),
             None => {
                 let url = PackUrl::parse(text)?;
                 let dir = self.packs().join(format!("fetched-{number}"));
@@ -113,7 +124,7 @@ impl PackSources<'_> {
         make_executable(&dir)
             .map_err(|reason| SlugError::data(format!("buildpack {text} is no buildpack: {reason}")))?;
         // A pack that the user names is used in any case; the output of detect is only its name.
-        let known = rules::find(text).map(|pack| pack.language.to_owned());
+        let known = rules::find(name).map(|pack| pack.language.to_owned());
         let name = known.or_else(|| self.ask(&dir, surroundings)).unwrap_or(fallback);
         Ok(Pack { dir, name, is_detected: false })
     }
@@ -176,13 +187,38 @@ impl PackSources<'_> {
     }
 }
 
-fn several(list: &str) -> Result<Vec<&str>, SlugError> {
-    let wanted: Vec<_> =
-        list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+fn several(list: &str) -> Result<Vec<String>, SlugError> {
+    let lines = list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let wanted: Vec<_> = lines.map(str::to_owned).collect();
     match wanted.len() {
         0 => Err(SlugError::data(".buildpacks names no pack: list one URL a line, or remove the file")),
         1..=PACKS_MAX => Ok(wanted),
         many => Err(SlugError::data(format!(".buildpacks names {many} packs, {PACKS_MAX} are the most"))),
+    }
+}
+
+/// Members of an app.json (Heroku's "app.json schema") that are read.
+#[derive(serde::Deserialize)]
+struct AppJson {
+    #[serde(default)]
+    buildpacks: Vec<AppJsonPack>,
+}
+
+#[derive(serde::Deserialize)]
+struct AppJsonPack {
+    url: String,
+}
+
+/// URLs of the buildpacks of an app.json; none where it names none.
+fn of_app_json(text: &str) -> Result<Vec<String>, SlugError> {
+    let manifest: AppJson = serde_json::from_str(text).map_err(|error| {
+        SlugError::data(format!(
+            "{APP_JSON} is not valid: {error}; its buildpacks are a list of objects with a `url`"
+        ))
+    })?;
+    match manifest.buildpacks.len() {
+        0..=PACKS_MAX => Ok(manifest.buildpacks.into_iter().map(|pack| pack.url).collect()),
+        many => Err(SlugError::data(format!("{APP_JSON} names {many} buildpacks, {PACKS_MAX} are the most"))),
     }
 }
 
@@ -226,10 +262,23 @@ mod tests {
     fn the_list_of_packs_has_one_a_line() {
         assert_eq!(
             several("\n# first\nnodejs\n  https://a.example/p.git#v1\r\n"),
-            Ok(vec!["nodejs", "https://a.example/p.git#v1"])
+            Ok(vec!["nodejs".to_owned(), "https://a.example/p.git#v1".to_owned()])
         );
         assert!(several("# nothing\n").is_err());
         assert!(several(&"go\n".repeat(PACKS_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn an_app_json_names_packs_in_order_or_none() {
+        let packs = |text| of_app_json(text).map_err(|error| error.message);
+        let two =
+            r#"{"name": "x", "buildpacks": [{"url": "heroku/nodejs"}, {"url": "https://a.example/p.git"}]}"#;
+        assert_eq!(packs(two), Ok(vec!["heroku/nodejs".to_owned(), "https://a.example/p.git".to_owned()]));
+        assert_eq!(packs(r#"{"env": {}}"#), Ok(Vec::new()));
+        for bad in ["{", r#"{"buildpacks": ["heroku/go"]}"#] {
+            let told = packs(bad).expect_err("it is not valid");
+            assert!(told.starts_with("app.json is not valid: "), "{told}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use nix::unistd::geteuid;
-use source::packs::SourceListing;
+use source::packs::{self, SourceListing};
 
 use super::text_file;
 use crate::failure::{OrFailure, SlugError};
@@ -141,33 +141,14 @@ pub fn config_value(env_dir: &Path, name: &str) -> Option<String> {
 
 /// Lists the files of the source by which packs are chosen.
 pub fn listing(build_dir: &Path) -> Result<SourceListing, SlugError> {
-    let mut paths = Vec::new();
-    list(build_dir, "", &mut paths).or_fail(format!("list {}", build_dir.display()))?;
-    let mut listing = SourceListing::new(paths);
+    let is_there = |path: &&str| build_dir.join(path).is_file();
+    let mut listing = SourceListing::new(packs::candidates().filter(is_there).map(str::to_owned));
     for name in listing.wanted_texts().collect::<Vec<_>>() {
         if let Some(text) = text_file::read(build_dir, name)? {
             listing.add_text(name, text);
         }
     }
     Ok(listing)
-}
-
-fn list(dir: &Path, prefix: &str, paths: &mut Vec<String>) -> io::Result<()> {
-    let depth = prefix.matches('/').count() + 1;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        // Manifests have plain names.
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let path = format!("{prefix}{name}");
-        if entry.file_type()?.is_dir() {
-            if depth < SourceListing::DEPTH_MAX {
-                list(&entry.path(), &format!("{path}/"), paths)?;
-            }
-        } else if entry.path().is_file() {
-            paths.push(path);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

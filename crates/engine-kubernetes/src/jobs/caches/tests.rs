@@ -121,7 +121,7 @@ fn job(app: &str) -> BuildJob {
         submodules: Vec::new(),
         env: BTreeMap::new(),
         cache: true,
-        build_args: false,
+        dockerfile: DockerfileOptions::default(),
         deadline_seconds: 240,
     }
 }

@@ -1,0 +1,304 @@
+//! Choice of the kind of a build, made before it begins (docs/spec/components.md 1.7). Pure: the builder decides by it
+//! about a push, and the client shows what a push would do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::packs::{self, Detected, SourceListing};
+
+/// Config variable with the folder of the app in a repository of several.
+pub const PROJECT_PATH: &str = "PROJECT_PATH";
+/// Config variable with the path of the Dockerfile, from the folder of the app.
+pub const DOCKERFILE_PATH: &str = "DOCKERFILE_PATH";
+/// Config variable with the stage of the Dockerfile at which the build ends.
+pub const DOCKERFILE_TARGET: &str = "DOCKERFILE_TARGET";
+/// Config variable that names a buildpack.
+pub const BUILDPACK_URL: &str = "BUILDPACK_URL";
+/// Config variable whose presence passes the config as build arguments.
+pub const BUILD_ARGS_ENABLED: &str = "DEIS_DOCKER_BUILD_ARGS_ENABLED";
+/// The Dockerfile that is looked for.
+const DOCKERFILE: &str = "Dockerfile";
+/// Longest path in bytes.
+const PATH_BYTES_MAX: usize = 1_000;
+/// Longest name of a stage in bytes.
+const TARGET_BYTES_MAX: usize = 128;
+
+/// Kind of a build (docs/spec/components.md 1.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildKind {
+    /// `slug build` in the stack image; the result is the stack plus one layer.
+    Buildpack,
+    /// The Dockerfile of the source.
+    Dockerfile,
+}
+
+impl BuildKind {
+    /// Parses the value of `deis builds:kind`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "buildpack" => Some(Self::Buildpack),
+            "dockerfile" => Some(Self::Dockerfile),
+            _ => None,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Buildpack => "buildpack",
+            Self::Dockerfile => "dockerfile",
+        }
+    }
+}
+
+/// A relative path of a repository, without `.` and `..`; empty for its root.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourcePath(String);
+
+impl SourcePath {
+    /// Parses a path as people write it; `./api/` is `api`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<_> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        let is_plain = |part: &&str| *part != ".." && !part.chars().any(char::is_control);
+        let is_good =
+            text.len() <= PATH_BYTES_MAX && !text.starts_with('/') && parts.iter().all(|it| is_plain(it));
+        is_good.then(|| Self(parts.join("/")))
+    }
+
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Path of a file of this folder.
+    pub fn join(&self, path: &str) -> String {
+        if self.is_root() { path.to_owned() } else { format!("{}/{path}", self.0) }
+    }
+
+    /// The path below this folder; `None` for one that lies elsewhere.
+    pub fn relative<'a>(&self, path: &'a str) -> Option<&'a str> {
+        if self.is_root() { Some(path) } else { path.strip_prefix(&self.0)?.strip_prefix('/') }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The folder and the name of a file.
+    pub fn split(&self) -> (&str, &str) {
+        self.0.rsplit_once('/').unwrap_or(("", &self.0))
+    }
+}
+
+impl fmt::Display for SourcePath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Options of a build of a Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DockerfileOptions {
+    /// From the folder of the app, which is the build's context.
+    pub path: SourcePath,
+    /// The stage that is the result; `None` for the last one.
+    pub target: Option<String>,
+    /// Passes the config as build arguments.
+    pub build_args: bool,
+}
+
+impl Default for DockerfileOptions {
+    fn default() -> Self {
+        Self { path: SourcePath(DOCKERFILE.to_owned()), target: None, build_args: false }
+    }
+}
+
+/// Choices that an app's config and settings make before anything of the source is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildChoices {
+    /// Folder of the app.
+    pub project: SourcePath,
+    pub dockerfile: DockerfileOptions,
+    kind: Option<(BuildKind, String)>,
+    /// The config names a buildpack.
+    names_pack: bool,
+}
+
+/// A choice that cannot be; the text is shown to the user.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChoiceError {
+    #[error("{name} is `{value}`: give a path from the root of the repository, such as `services/api`")]
+    Path { name: &'static str, value: String },
+    #[error(
+        "{DOCKERFILE_TARGET} is `{0}`, no name of a stage: use the name behind `AS` of one of the Dockerfile's `FROM` lines"
+    )]
+    Target(String),
+    #[error(
+        "{PROJECT_PATH} is `{0}`, and the commit has no such folder: change it with `deis config:set`, or commit the folder"
+    )]
+    NoProject(SourcePath),
+    #[error("there is no {path}, which {because}: commit it, or choose otherwise")]
+    NoDockerfile { path: String, because: String },
+}
+
+impl BuildChoices {
+    /// Reads the config; `kind` is the setting of `deis builds:kind`.
+    pub fn read(kind: Option<BuildKind>, config: &BTreeMap<String, String>) -> Result<Self, ChoiceError> {
+        let value = |name: &str| config.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let path = |name: &'static str| {
+            let parse = |value| {
+                SourcePath::parse(value)
+                    .ok_or_else(|| ChoiceError::Path { name, value: value.escape_default().to_string() })
+            };
+            value(name).map(parse).transpose()
+        };
+        let given = path(DOCKERFILE_PATH)?;
+        let given = given.filter(|path| !path.is_root());
+        let target = value(DOCKERFILE_TARGET).map(parse_target).transpose()?;
+        let set = |name: &str| format!("{name} is set");
+        let kind = match kind {
+            Some(kind) => Some((kind, format!("`deis builds:kind` says {}", kind.as_str()))),
+            None if given.is_some() => Some((BuildKind::Dockerfile, set(DOCKERFILE_PATH))),
+            None if value(BUILDPACK_URL).is_some() => Some((BuildKind::Buildpack, set(BUILDPACK_URL))),
+            None => None,
+        };
+        let dockerfile = DockerfileOptions {
+            path: given.unwrap_or_else(|| DockerfileOptions::default().path),
+            target,
+            build_args: config.contains_key(BUILD_ARGS_ENABLED),
+        };
+        let project = path(PROJECT_PATH)?.unwrap_or_default();
+        Ok(Self { project, dockerfile, kind, names_pack: value(BUILDPACK_URL).is_some() })
+    }
+
+    /// Decides how a source is built.
+    pub fn plan(&self, has_dockerfile: bool, listing: &SourceListing) -> Result<BuildPlan, ChoiceError> {
+        let path = self.project.join(self.dockerfile.path.as_str());
+        let (kind, reason) = match &self.kind {
+            Some((BuildKind::Dockerfile, because)) if !has_dockerfile => {
+                let because = format!("is to be built as {because}");
+                return Err(ChoiceError::NoDockerfile { path, because });
+            }
+            Some((kind, because)) => (*kind, because.clone()),
+            None if has_dockerfile => (BuildKind::Dockerfile, format!("there is a {path}")),
+            None => (BuildKind::Buildpack, format!("there is no {path}")),
+        };
+        let hint = self.kind.is_none() && kind == BuildKind::Dockerfile;
+        let packs = packs::detect(listing);
+        let other = packs.first().filter(|_| hint).copied();
+        Ok(BuildPlan { kind, reason, packs, names_pack: self.names_pack || listing.has_list(), other })
+    }
+}
+
+fn parse_target(text: &str) -> Result<String, ChoiceError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if text.len() <= TARGET_BYTES_MAX && text.bytes().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(ChoiceError::Target(text.chars().take(TARGET_BYTES_MAX).flat_map(char::escape_default).collect()))
+    }
+}
+
+/// Decision about one source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildPlan {
+    pub kind: BuildKind,
+    /// The half sentence that says why.
+    pub reason: String,
+    /// Packs of the stack that fit; the first builds the source if its kind is that of buildpacks.
+    pub packs: Vec<Detected>,
+    /// The config or the source names buildpacks, which fit any source.
+    pub names_pack: bool,
+    /// The pack that would build a source whose Dockerfile was taken without a choice.
+    pub other: Option<Detected>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(values: &[(&str, &str)]) -> BTreeMap<String, String> {
+        values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn listing(paths: &[&str]) -> SourceListing {
+        SourceListing::new(paths.iter().map(|path| (*path).to_owned()))
+    }
+
+    fn planned(
+        kind: Option<BuildKind>,
+        values: &[(&str, &str)],
+        has_dockerfile: bool,
+    ) -> Result<(BuildKind, String), ChoiceError> {
+        let choices = BuildChoices::read(kind, &config(values))?;
+        choices.plan(has_dockerfile, &listing(&["Procfile"])).map(|plan| (plan.kind, plan.reason))
+    }
+
+    #[test]
+    fn an_explicit_choice_wins_and_a_dockerfile_counts_before_packs() {
+        use BuildKind::{Buildpack, Dockerfile};
+        let pack = ("BUILDPACK_URL", "python");
+        let path = ("DOCKERFILE_PATH", "docker/web.Dockerfile");
+        for (kind, values, has_dockerfile, expected, reason) in [
+            (None, &[][..], true, Dockerfile, "there is a Dockerfile"),
+            (None, &[], false, Buildpack, "there is no Dockerfile"),
+            (None, &[pack], true, Buildpack, "BUILDPACK_URL is set"),
+            (None, &[("BUILDPACK_URL", " ")], true, Dockerfile, "there is a Dockerfile"),
+            (None, &[pack, path], true, Dockerfile, "DOCKERFILE_PATH is set"),
+            (Some(Dockerfile), &[pack], true, Dockerfile, "`deis builds:kind` says dockerfile"),
+            (Some(Buildpack), &[path], true, Buildpack, "`deis builds:kind` says buildpack"),
+        ] {
+            let plan = planned(kind, values, has_dockerfile);
+            assert_eq!(plan, Ok((expected, reason.to_owned())), "{kind:?} {values:?}");
+        }
+    }
+
+    #[test]
+    fn a_dockerfile_that_was_asked_for_and_is_missing_is_named() {
+        let told = planned(None, &[("DOCKERFILE_PATH", "docker/web"), ("PROJECT_PATH", "./api/")], false);
+
+        assert_eq!(
+            told.expect_err("there is none").to_string(),
+            "there is no api/docker/web, which is to be built as DOCKERFILE_PATH is set: commit it, or choose otherwise"
+        );
+        assert!(planned(Some(BuildKind::Dockerfile), &[], false).is_err());
+    }
+
+    #[test]
+    fn a_path_never_leads_out_of_the_repository() {
+        for bad in ["..", "a/../b", "/etc", "a\nb", &"a".repeat(1_001)] {
+            for name in ["PROJECT_PATH", "DOCKERFILE_PATH"] {
+                let told = BuildChoices::read(None, &config(&[(name, bad)])).expect_err(bad).to_string();
+                assert!(told.starts_with(&format!("{name} is `")), "{told}");
+            }
+        }
+        for (given, path) in [("./api//v1/", "api/v1"), (".", ""), ("a b", "a b"), ("..x", "..x")] {
+            assert_eq!(SourcePath::parse(given), Some(SourcePath(path.to_owned())));
+        }
+        let folder = SourcePath::parse("api").expect("a path");
+        let relative = ["api/lib/x", "apis/x", "x"].map(|path| folder.relative(path));
+        assert_eq!(relative, [Some("lib/x"), None, None]);
+    }
+
+    #[test]
+    fn the_name_of_a_stage_is_checked() {
+        let target = |name| BuildChoices::read(None, &config(&[("DOCKERFILE_TARGET", name)]));
+        assert_eq!(target("runtime-2").map(|it| it.dockerfile.target), Ok(Some("runtime-2".to_owned())));
+        assert_eq!(target("").map(|it| it.dockerfile.target), Ok(None));
+        assert!(target("a b").is_err());
+    }
+
+    #[test]
+    fn a_dockerfile_that_was_taken_without_a_choice_has_its_alternative_named() {
+        let source = listing(&["requirements.txt", "Procfile"]);
+        let other = |values: &[(&str, &str)], has_dockerfile| {
+            let choices = BuildChoices::read(None, &config(values)).expect("good");
+            choices.plan(has_dockerfile, &source).expect("a plan").other.map(|detected| detected.pack.name)
+        };
+
+        assert_eq!(other(&[], true), Some("python"));
+        assert_eq!(other(&[], false), None);
+        assert_eq!(other(&[("DOCKERFILE_PATH", "Dockerfile")], true), None);
+    }
+}
