@@ -80,9 +80,23 @@ pub struct BuildDone {
     /// Exposed TCP ports of the image.
     #[serde(default)]
     pub ports: Vec<u16>,
+    /// Process types that have an image of their own, or the command of an image.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, ProcessImage>,
     /// The branch that was pushed; an app that has no deploy branch keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
+}
+
+/// Image of a process type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ProcessImage {
+    /// Digest, `sha256:<64 hex>`.
+    pub image: String,
+    /// Exposed TCP ports of the image.
+    #[serde(default)]
+    pub ports: Vec<u16>,
 }
 
 /// Answer to [`BuildDone`], given when the deploy has succeeded; 400 with a detail when it failed.

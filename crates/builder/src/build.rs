@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use api::hooks::{BuildDone, BuildOutcome};
+use api::hooks::{BuildDone, BuildOutcome, ProcessImage};
 use bytes::Bytes;
+use domain::ProcessType;
 use domain::build::{BuildJob, BuildKind, BuiltImage};
-use domain::build_plan::{BuildChoices, BuildPlan, SourcePath};
+use domain::build_plan::{BuildChoices, BuildPlan, DockerfileOptions, SourcePath};
+use domain::heroku_yml::{self, Manifest};
 use domain::packs;
 use domain::submodules::Unfetched;
 use engine::{EngineError, JobError};
@@ -142,7 +144,10 @@ async fn build_and_release(
         env: config,
         deadline_seconds: builder.settings.build_deadline_seconds,
     };
-    let built = build(builder, objects, job, &source, pusher).await?;
+    let mut built = Vec::new();
+    for job in jobs(&found.plan, job) {
+        built.push(build(builder, objects, job, &source, pusher).await?);
+    }
     let build = began.elapsed();
     for line in ["Build complete.", "Launching app.", "Launching..."] {
         pusher.say(line).await;
@@ -150,7 +155,9 @@ async fn build_and_release(
 
     noted.note(PushStage::Releasing).map_err(PushError::Record)?;
     let began = Instant::now();
-    let release = builder.hooks.release(done(push, (sha, branch), found, built));
+    let done = done(push, (sha, branch), found, &built);
+    let done = done.ok_or_else(|| PushError::NotRun { reason: "it made no image".to_owned() })?;
+    let release = builder.hooks.release(done);
     let (_, silent) = mpsc::channel(1);
     let BuildOutcome { release, warning } =
         watched(pusher, builder.settings.dots_interval, silent, release).await?;
@@ -243,9 +250,14 @@ async fn report_empty_submodules(pusher: &mut Pusher, empty: &[Unfetched]) {
 
 /// Says why a Dockerfile is built where buildpacks were possible, or why one was chosen.
 async fn report_plan(pusher: &mut Pusher, plan: &BuildPlan) {
-    let BuildPlan { kind, reason, packs: _, names_pack: _, other } = plan;
+    let BuildPlan { kind, reason, packs: _, names_pack: _, other, manifest } = plan;
     if *kind == BuildKind::Dockerfile {
-        pusher.say(&format!("Building the Dockerfile, as {reason}")).await;
+        let what = manifest.as_ref().map_or(1, |manifest| manifest.images.len());
+        let what = if what == 1 { "the Dockerfile".to_owned() } else { format!("{what} Dockerfiles") };
+        pusher.say(&format!("Building {what}, as {reason}")).await;
+    }
+    for section in manifest.iter().flat_map(|manifest| &manifest.ignored) {
+        pusher.say(&format!(" !     {}: `{section}` has no effect here", heroku_yml::FILE)).await;
     }
     if let Some(other) =
         other.filter(|other| other.pack.is_of_language() || other.pack.name == packs::PROCFILE)
@@ -270,23 +282,57 @@ async fn report_release(push: &Push, version: u64, warning: Option<String>, push
     }
 }
 
+/// One job for each image of the plan.
+fn jobs(plan: &BuildPlan, job: BuildJob) -> Vec<BuildJob> {
+    match &plan.manifest {
+        Some(manifest) => {
+            let of = |image: &DockerfileOptions| BuildJob { dockerfile: image.clone(), ..job.clone() };
+            manifest.images.iter().map(of).collect()
+        }
+        None => vec![job],
+    }
+}
+
 /// Body of the build hook. The source's Procfile wins over the process types of the pack.
-fn done(push: &Push, (sha, branch): (&str, &str), found: SourceSummary, built: BuiltImage) -> BuildDone {
-    let BuiltImage { image, ports, user: _, process_types } = built;
+fn done(
+    push: &Push,
+    (sha, branch): (&str, &str),
+    found: SourceSummary,
+    built: &[BuiltImage],
+) -> Option<BuildDone> {
     let SourceSummary { plan, procfile } = found;
     let is_dockerfile = plan.kind == BuildKind::Dockerfile;
-    let fallback = if is_dockerfile { BTreeMap::new() } else { process_types };
-    let procfile = procfile.unwrap_or(fallback);
-    BuildDone {
+    let (mut main, mut images, mut commands) = (0, BTreeMap::new(), BTreeMap::new());
+    match plan.manifest {
+        Some(Manifest { processes, .. }) => {
+            for (process, (index, command)) in processes {
+                let BuiltImage { image, ports, .. } = built.get(index)?;
+                let own = ProcessImage { image: image.digest().to_string(), ports: ports.clone() };
+                if process == ProcessType::web() {
+                    main = index;
+                }
+                images.insert(process.to_string(), own);
+                commands.extend(command.map(|command| (process.into(), command)));
+            }
+        }
+        None => {
+            let fallback = built.first().filter(|_| !is_dockerfile).map(|built| built.process_types.clone());
+            let procfile = procfile.or(fallback).unwrap_or_default();
+            commands.extend(procfile.into_iter().map(|(process, command)| (process.into(), command)));
+        }
+    }
+    let BuiltImage { image, ports, .. } = built.get(main)?;
+    Some(BuildDone {
         receive_user: push.user.clone(),
         receive_repo: push.app.to_string(),
         sha: sha.to_owned(),
         image: image.digest().to_string(),
-        procfile: procfile.into_iter().map(|(process, command)| (process.into(), command)).collect(),
+        procfile: commands,
         dockerfile: if is_dockerfile { "true".to_owned() } else { String::new() },
-        ports,
+        ports: ports.clone(),
+        images,
         branch: Some(branch.to_owned()),
-    }
+    })
 }
 
 fn stop(error: JobError) -> PushError {

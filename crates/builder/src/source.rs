@@ -2,7 +2,7 @@
 //!
 //! The commit is not accepted yet, so every git process gets the hook's quarantine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 use std::process::Stdio;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use domain::ProcessType;
 use domain::build_plan::{BuildChoices, BuildPlan, ChoiceError, SourcePath};
+use domain::heroku_yml::{self, ManifestError};
 use domain::packs::{self, SourceListing};
 use domain::procfile::{self, ProcfileError};
 use domain::submodules::{Gitlink, Gitmodules, Submodule, Unfetched};
@@ -81,6 +82,10 @@ pub(crate) enum SourceError {
     Empty(String),
     #[error(transparent)]
     Choice(#[from] ChoiceError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("heroku.yml: it is no text file of at most 64 KiB in UTF-8")]
+    NoManifest,
     #[error(transparent)]
     Procfile(#[from] ProcfileError),
     #[error("Procfile: it is no text file of at most 64 KiB; each line of it is `<type>: <command>`")]
@@ -223,7 +228,8 @@ impl Objects<'_> {
         let manifests: Vec<_> = packs::candidates().collect();
         let mut asked =
             vec![commit.to_owned(), format!("{commit}^{{tree}}"), format!("{commit}:{}", project.as_str())];
-        let files = [dockerfile.path.as_str(), PROCFILE].into_iter().chain(manifests.iter().copied());
+        let files = [heroku_yml::FILE, dockerfile.path.as_str(), PROCFILE];
+        let files = files.into_iter().chain(manifests.iter().copied());
         asked.extend(files.map(|file| format!("{commit}:{}", project.join(file))));
         let mut objects = self.objects(&asked).await.map_err(SourceError::Git)?.into_iter();
         let mut next = || objects.next().ok_or_else(|| SourceError::Git(ErrorKind::UnexpectedEof.into()));
@@ -237,11 +243,15 @@ impl Objects<'_> {
             return Err(ChoiceError::NoProject(project.clone()).into());
         }
         let is_file = |object: &Object| object.kind == "blob";
+        let manifest = next()?.filter(|_| choices.reads_manifest());
         let has_dockerfile = next()?.is_some_and(|object| is_file(&object));
         let procfile = next()?;
         let mut found = BTreeMap::new();
         for manifest in manifests {
             found.extend(next()?.filter(is_file).map(|object| (manifest, object)));
+        }
+        if let Some(plan) = self.plan_of_manifest(commit, choices, manifest).await? {
+            return Ok(SourceSummary { plan, procfile: None });
         }
         let listing = self.listing(&found).await?;
         let plan = choices.plan(has_dockerfile, &listing)?;
@@ -250,6 +260,28 @@ impl Objects<'_> {
             None => None,
         };
         Ok(SourceSummary { plan, procfile })
+    }
+
+    /// The plan of a heroku.yml; `None` where there is none that builds images.
+    async fn plan_of_manifest(
+        &self,
+        commit: &str,
+        choices: &BuildChoices,
+        file: Option<Object>,
+    ) -> Result<Option<BuildPlan>, SourceError> {
+        let Some(file) = file else { return Ok(None) };
+        let text = self.text(&file).await?.ok_or(SourceError::NoManifest)?;
+        let Some(manifest) = heroku_yml::parse(&text, choices.dockerfile.build_args)? else {
+            return Ok(None);
+        };
+        let paths = manifest.images.iter().map(|image| choices.project.join(image.path.as_str()));
+        let paths: Vec<_> = paths.collect();
+        let asked: Vec<_> = paths.iter().map(|path| format!("{commit}:{path}")).collect();
+        let objects = self.objects(&asked).await.map_err(SourceError::Git)?;
+        let found = paths.iter().zip(objects);
+        let found = found.filter(|(_, object)| object.as_ref().is_some_and(|it| it.kind == "blob"));
+        let found: BTreeSet<_> = found.map(|(path, _)| path.as_str()).collect();
+        Ok(Some(choices.plan_of_manifest(manifest, |path| found.contains(path))?))
     }
 
     /// Files by which packs are chosen, with the texts that count.

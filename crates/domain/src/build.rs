@@ -60,6 +60,7 @@ pub struct Build {
     pub reference: String,
     /// First eight characters of the commit; empty for an image that a user brought.
     pub sha: String,
+    /// An empty command is the own one of the type's image.
     pub procfile: BTreeMap<ProcessType, String>,
     /// Launch of all process types but those in `launches`, and of one-off processes.
     pub launch: Launch,

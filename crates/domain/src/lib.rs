@@ -53,5 +53,6 @@ pub mod workload_plan;
 
 pub use image::{Digest, Image};
 pub use source::{
-    AppName, NameError, ProcessType, build_plan, build_steps, names, packs, procfile, submodules, urls,
+    AppName, NameError, ProcessType, build_plan, build_steps, heroku_yml, names, packs, procfile, submodules,
+    urls,
 };

@@ -185,6 +185,8 @@ impl WorkloadPlan<'_> {
             return (None, own.map(|line| line.split_whitespace().map(str::to_owned).collect()));
         }
         match own {
+            // The image's own command.
+            Some(line) if line.is_empty() => (None, None),
             Some(line) => (Some(shell()), Some(vec![line.clone()])),
             // An orphan of an older Procfile: it has nothing to run and normally rests at 0.
             None => (Some(shell()), Some(vec!["start".to_owned(), process.to_string()])),

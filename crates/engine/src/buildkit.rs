@@ -173,7 +173,8 @@ pub fn build(build: &FrontendBuild<'_>) -> Vec<String> {
     let compression = compression.as_str();
     let mut words = client("build");
     words.extend(words_of(&["--progress", "plain", "--frontend", "dockerfile.v0"]));
-    words.push(format!("--local=context={source}"));
+    let context = dockerfile.context.as_str();
+    words.push(format!("--local=context={source}/{context}").trim_end_matches('/').to_owned());
     words.push(format!("--local=dockerfile={source}/{folder}").trim_end_matches('/').to_owned());
     words.extend(secrets.iter().map(|(name, file)| format!("--secret=id={name},src={file}")));
     words.push(match output {
@@ -190,7 +191,8 @@ pub fn build(build: &FrontendBuild<'_>) -> Vec<String> {
         // With a command line given, the frontend does not look for a `# syntax=` line.
         options.push("cmdline=dockerfile.v0".to_owned());
     }
-    options.extend(args.iter().map(|(name, value)| format!("build-arg:{name}={value}")));
+    let own = dockerfile.args.iter().filter(|(name, _)| is_of_build(name) && !args.contains_key(*name));
+    options.extend(args.iter().chain(own).map(|(name, value)| format!("build-arg:{name}={value}")));
     options.extend(labels.iter().map(|(name, value)| format!("label:{name}={value}")));
     for (number, base) in bases.iter().enumerate() {
         let name = context_name(&base.name);
@@ -264,11 +266,12 @@ pub fn build_args<'a>(
     let is_proxy = |name: &str| PROXY_ARGS.contains(&name.to_ascii_uppercase().as_str());
     let proxies = platform.into_iter().filter(|(name, _)| is_proxy(name));
     let given = proxies.chain(config.into_iter().flatten());
-    given
-        // These would change the frontend, not the build (BuildKit's "built-in build args").
-        .filter(|(name, _)| !name.starts_with("BUILDKIT_"))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    given.filter(|(name, _)| is_of_build(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Returns false for arguments that would change the frontend, not the build (BuildKit's "built-in build args").
+fn is_of_build(name: &str) -> bool {
+    !name.starts_with("BUILDKIT_")
 }
 
 /// Bytes kept of the end of the client's output.
@@ -397,8 +400,15 @@ mod tests {
 
     #[test]
     fn another_dockerfile_a_stage_and_secrets_are_asked_for_by_name() {
-        let path = SourcePath::parse("docker/web.Dockerfile").expect("a path");
-        let dockerfile = DockerfileOptions { path, target: Some("runtime".to_owned()), build_args: false };
+        let path = |text| SourcePath::parse(text).expect("a path");
+        let args = [("LEVEL", "3"), ("BUILDKIT_SYNTAX", "x")];
+        let dockerfile = DockerfileOptions {
+            context: path("docker"),
+            path: path("docker/web.Dockerfile"),
+            target: Some("runtime".to_owned()),
+            args: args.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            ..DockerfileOptions::default()
+        };
         let words = build(&FrontendBuild {
             source: "/workspace/source",
             dockerfile: &dockerfile,
@@ -414,7 +424,8 @@ mod tests {
         });
 
         for word in [
-            "--local=context=/workspace/source",
+            "--local=context=/workspace/source/docker",
+            "--opt=build-arg:LEVEL=3",
             "--local=dockerfile=/workspace/source/docker",
             "--opt=filename=web.Dockerfile",
             "--opt=target=runtime",
@@ -422,6 +433,7 @@ mod tests {
         ] {
             assert!(words.contains(&word.to_owned()), "{word} is not in {words:?}");
         }
+        assert!(!words.iter().any(|word| word.contains("BUILDKIT_")), "{words:?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::heroku_yml::{self, Manifest};
 use crate::packs::{self, Detected, SourceListing};
 
 /// Config variable with the folder of the app in a repository of several.
@@ -100,17 +101,27 @@ impl fmt::Display for SourcePath {
 /// Options of a build of a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DockerfileOptions {
-    /// From the folder of the app, which is the build's context.
+    /// The build's context, from the folder of the app.
+    pub context: SourcePath,
+    /// From the folder of the app.
     pub path: SourcePath,
     /// The stage that is the result; `None` for the last one.
     pub target: Option<String>,
     /// Passes the config as build arguments.
     pub build_args: bool,
+    /// Further build arguments.
+    pub args: BTreeMap<String, String>,
 }
 
 impl Default for DockerfileOptions {
     fn default() -> Self {
-        Self { path: SourcePath(DOCKERFILE.to_owned()), target: None, build_args: false }
+        Self {
+            context: SourcePath::default(),
+            path: SourcePath(DOCKERFILE.to_owned()),
+            target: None,
+            build_args: false,
+            args: BTreeMap::new(),
+        }
     }
 }
 
@@ -120,6 +131,7 @@ pub struct BuildChoices {
     /// Folder of the app.
     pub project: SourcePath,
     pub dockerfile: DockerfileOptions,
+    is_path_given: bool,
     kind: Option<(BuildKind, String)>,
     /// The config names a buildpack.
     names_pack: bool,
@@ -167,12 +179,37 @@ impl BuildChoices {
             path: given.unwrap_or_else(|| DockerfileOptions::default().path),
             target,
             build_args: config.contains_key(BUILD_ARGS_ENABLED),
+            ..DockerfileOptions::default()
         };
+        let is_path_given = value(DOCKERFILE_PATH).is_some();
         let project = path(PROJECT_PATH)?.unwrap_or_default();
-        Ok(Self { project, dockerfile, kind, names_pack: value(BUILDPACK_URL).is_some() })
+        Ok(Self { project, dockerfile, is_path_given, kind, names_pack: value(BUILDPACK_URL).is_some() })
     }
 
-    /// Decides how a source is built.
+    /// Returns true if a heroku.yml of the source decides about Dockerfiles.
+    pub fn reads_manifest(&self) -> bool {
+        let is_buildpack = self.kind.as_ref().is_some_and(|(kind, _)| *kind == BuildKind::Buildpack);
+        !is_buildpack && !self.is_path_given
+    }
+
+    /// The plan of a source with a heroku.yml; `has_file` answers for paths from the root of the repository.
+    pub fn plan_of_manifest(
+        &self,
+        manifest: Manifest,
+        has_file: impl Fn(&str) -> bool,
+    ) -> Result<BuildPlan, ChoiceError> {
+        for image in &manifest.images {
+            let path = self.project.join(image.path.as_str());
+            if !has_file(&path) {
+                let because = format!("{} names", heroku_yml::FILE);
+                return Err(ChoiceError::NoDockerfile { path, because });
+            }
+        }
+        let reason = format!("there is a {}", heroku_yml::FILE);
+        Ok(BuildPlan { manifest: Some(manifest), ..BuildPlan::of(BuildKind::Dockerfile, reason) })
+    }
+
+    /// Decides how a source without a heroku.yml is built.
     pub fn plan(&self, has_dockerfile: bool, listing: &SourceListing) -> Result<BuildPlan, ChoiceError> {
         let path = self.project.join(self.dockerfile.path.as_str());
         let (kind, reason) = match &self.kind {
@@ -187,17 +224,21 @@ impl BuildChoices {
         let hint = self.kind.is_none() && kind == BuildKind::Dockerfile;
         let packs = packs::detect(listing);
         let other = packs.first().filter(|_| hint).copied();
-        Ok(BuildPlan { kind, reason, packs, names_pack: self.names_pack || listing.has_list(), other })
+        let names_pack = self.names_pack || listing.has_list();
+        Ok(BuildPlan { packs, names_pack, other, ..BuildPlan::of(kind, reason) })
     }
 }
 
 fn parse_target(text: &str) -> Result<String, ChoiceError> {
+    let shown = || text.chars().take(TARGET_BYTES_MAX).flat_map(char::escape_default).collect();
+    stage_name(text).map(str::to_owned).ok_or_else(|| ChoiceError::Target(shown()))
+}
+
+/// The name of a stage of a Dockerfile, if it can be one.
+pub(crate) fn stage_name(text: &str) -> Option<&str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if text.len() <= TARGET_BYTES_MAX && text.bytes().all(is_plain) {
-        Ok(text.to_owned())
-    } else {
-        Err(ChoiceError::Target(text.chars().take(TARGET_BYTES_MAX).flat_map(char::escape_default).collect()))
-    }
+    let is_good = !text.is_empty() && text.len() <= TARGET_BYTES_MAX && text.bytes().all(is_plain);
+    is_good.then_some(text)
 }
 
 /// Decision about one source.
@@ -212,6 +253,14 @@ pub struct BuildPlan {
     pub names_pack: bool,
     /// The pack that would build a source whose Dockerfile was taken without a choice.
     pub other: Option<Detected>,
+    /// Several Dockerfiles, and the process types.
+    pub manifest: Option<Manifest>,
+}
+
+impl BuildPlan {
+    fn of(kind: BuildKind, reason: String) -> Self {
+        Self { kind, reason, packs: Vec::new(), names_pack: false, other: None, manifest: None }
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub mod build_plan;
 pub mod build_steps;
+pub mod heroku_yml;
 pub mod names;
 pub mod packs;
 pub mod procfile;

@@ -100,6 +100,40 @@ async fn only_the_apps_folder_is_built_and_its_dockerfile_is_found_by_the_config
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_heroku_yml_has_an_image_for_each_dockerfile_and_one_release() {
+    let world = World::new().await;
+    let manifest = "build:\n  docker:\n    web: Dockerfile\n    worker: worker/Dockerfile\n    clock: worker/Dockerfile\n\
+                    run:\n  clock: ./clock\nrelease:\n  command: [./migrate]\n";
+    let files = [
+        ("heroku.yml", manifest),
+        ("Dockerfile", "FROM scratch"),
+        ("worker/Dockerfile", "FROM scratch"),
+        ("Procfile", "web: other"),
+    ];
+    let client = world.client_with(&files).await;
+
+    let pushed = client.push("blog", "main").await;
+
+    pushed.ended_with(0).shows(&[
+        "Building 2 Dockerfiles, as there is a heroku.yml",
+        "heroku.yml: `release` has no effect here",
+        "blog:v2 deployed",
+    ]);
+    let built = world.engine.built();
+    let contexts =
+        built.iter().map(|(job, _)| (job.dockerfile.context.as_str(), job.dockerfile.path.as_str()));
+    assert_eq!(contexts.collect::<Vec<_>>(), [("worker", "worker/Dockerfile"), ("", "Dockerfile")]);
+    let released = world.hooks.controller().released.remove(0);
+    assert_eq!(released.images.keys().collect::<Vec<_>>(), ["clock", "web", "worker"]);
+    assert_eq!(released.procfile, [("clock".to_owned(), "./clock".to_owned())].into());
+    assert_eq!(released.image, released.images["web"].image);
+
+    client.commit(&[("heroku.yml", "build:\n  docker:\n    web: other/Dockerfile\n")]).await;
+    let told = "there is no other/Dockerfile, which heroku.yml names";
+    client.push("blog", "main").await.ended_with(1).shows(&[told]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_choice_that_the_source_does_not_have_is_refused_before_anything_is_built() {
     let world = World::new().await;
     let client = world.client_with(APP).await;

@@ -6,6 +6,7 @@ use std::fs;
 use api::builds::NewBuild;
 use serde_json::json;
 use source::build_plan::{BuildChoices, BuildKind, BuildPlan, ChoiceError};
+use source::heroku_yml::{self, Manifest};
 use source::packs::{self, Detected, SourceListing};
 
 use crate::command::{Command, Matches, app, flag, limit, one, optional, output, valued};
@@ -118,8 +119,21 @@ fn detect(context: &Context, matches: &Matches) -> CommandResult {
         found.add_text(path, git::text(commit, &project.join(path))?);
     }
     let has_dockerfile = is_there(&choices.dockerfile.path.as_str());
-    let plan = choices.plan(has_dockerfile, &found).map_err(|error| Failure::new(error.to_string()))?;
+    let refused = |error: ChoiceError| Failure::new(error.to_string());
+    let plan = match manifest(commit, &choices, is_there(&heroku_yml::FILE))? {
+        Some(manifest) => choices.plan_of_manifest(manifest, |path| files.contains(path)).map_err(refused)?,
+        None => choices.plan(has_dockerfile, &found).map_err(refused)?,
+    };
     show_plan(&plan, matches.wants_json())
+}
+
+/// The heroku.yml of a commit, if it decides.
+fn manifest(commit: &str, choices: &BuildChoices, is_there: bool) -> CommandResult<Option<Manifest>> {
+    if !is_there || !choices.reads_manifest() {
+        return Ok(None);
+    }
+    let text = git::text(commit, &choices.project.join(heroku_yml::FILE))?;
+    heroku_yml::parse(&text, choices.dockerfile.build_args).map_err(|error| Failure::new(error.to_string()))
 }
 
 /// Choices of the app that is given or that the current folder pushes to; those of no app otherwise.
@@ -136,15 +150,22 @@ fn choices(context: &Context, matches: &Matches) -> CommandResult<BuildChoices> 
 }
 
 fn show_plan(plan: &BuildPlan, is_json: bool) -> CommandResult {
-    let BuildPlan { kind, reason, packs, names_pack: _, other: _ } = plan;
+    let BuildPlan { kind, reason, packs, names_pack: _, other: _, manifest } = plan;
     let fitting: Vec<_> = packs
         .iter()
         .map(|detected| json!({ "pack": detected.pack.name, "language": detected.pack.language, "file": detected.file }))
         .collect();
+    let images = manifest.iter().flat_map(|manifest| &manifest.images).map(|image| image.path.as_str());
+    let images: Vec<_> = images.collect();
     if is_json {
-        return listing::json(&json!({ "kind": kind, "reason": reason, "packs": fitting }));
+        return listing::json(
+            &json!({ "kind": kind, "reason": reason, "packs": fitting, "dockerfiles": images }),
+        );
     }
     sayln!("It is built as {}: {reason}.", kind.as_str());
+    for path in images {
+        sayln!("An image is built from {path}.");
+    }
     let by_pack = *kind == BuildKind::Buildpack;
     for (place, Detected { pack, file }) in packs.iter().enumerate() {
         let is_first = by_pack && place == 0;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::builds::{BUILD_PATH, BUILDS_PATH};
+use api::hooks::ProcessImage;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -102,16 +103,25 @@ async fn pushed(
     let procfile = procfile(&mut fields);
     let dockerfile = !fields.text_or_blank("dockerfile", DOCKERFILE_CHARS_MAX).is_empty();
     let ports = ports(&mut fields);
+    let images = images(&mut fields);
     let branch = fields.text_or_blank("branch", REF_NAME_BYTES_MAX);
     fields.finish()?;
     let branch = if branch.is_empty() { None } else { Some(parse_branch(&branch)?) };
     let digest = Digest::parse(&image).map_err(|wrong| ApiError::field("image", wrong.to_string()))?;
     let (caller, app) = receiver.admitted(&controller).await?;
     let reference = format!("{app}@{digest}");
-    let image = Image::Built { app: app.clone(), digest };
     let origin = if dockerfile { Origin::Dockerfile } else { Origin::Buildpack };
-    let launch = Launch::of(origin, image, &ports);
-    let build = Build { origin, reference, sha, procfile, launch, launches: BTreeMap::new() };
+    let launch_of =
+        |digest, ports: &[u16]| Launch::of(origin, Image::Built { app: app.clone(), digest }, ports);
+    let launch = launch_of(digest, &ports);
+    let mut launches = BTreeMap::new();
+    let mut procfile = procfile;
+    for (process, (digest, ports)) in images {
+        procfile.entry(process.clone()).or_default();
+        launches.insert(process, launch_of(digest, &ports));
+    }
+    launches.retain(|_, own| *own != launch);
+    let build = Build { origin, reference, sha, procfile, launch, launches };
     let recorded = record(&controller, &caller, &app, build).await?;
     outcome::of_release(&controller, recorded.deploy).await?;
     if let Some(branch) = branch {
@@ -213,6 +223,24 @@ fn procfile(fields: &mut Fields) -> BTreeMap<ProcessType, String> {
         }
     }
     procfile
+}
+
+/// Images of process types, with their ports.
+fn images(fields: &mut Fields) -> BTreeMap<ProcessType, (Digest, Vec<u16>)> {
+    let Some(given) = fields.value("images").cloned() else { return BTreeMap::new() };
+    let images = serde_json::from_value::<BTreeMap<String, api::hooks::ProcessImage>>(given);
+    let images = images.map_err(|error| error.to_string()).and_then(|images| {
+        let parsed = images.into_iter().map(|(process, ProcessImage { image, ports })| {
+            let process = ProcessType::parse(&process).map_err(|wrong| wrong.to_string())?;
+            let digest = Digest::parse(&image).map_err(|wrong| wrong.to_string())?;
+            Ok((process, (digest, ports)))
+        });
+        parsed.collect::<Result<_, String>>()
+    });
+    images.unwrap_or_else(|wrong| {
+        fields.complain("images", wrong);
+        BTreeMap::new()
+    })
 }
 
 fn ports(fields: &mut Fields) -> Vec<u16> {

@@ -309,6 +309,17 @@ fn a_process_without_a_memory_limit_has_the_default_and_0_takes_it_away() {
 }
 
 #[test]
+fn a_process_type_without_a_command_runs_that_of_its_image() {
+    let mut release = of(Origin::Dockerfile, &["web", "worker"]);
+    release.build.procfile.insert(ProcessType::web(), String::new());
+
+    let (web, worker) = (release.workload("web"), release.workload("worker"));
+
+    assert_eq!((web.command, web.args), (None, None));
+    assert_eq!(worker.args, Some(vec!["run-worker".to_owned()]));
+}
+
+#[test]
 fn a_process_type_with_a_launch_of_its_own_has_its_image_user_and_port() {
     let mut release = of(Origin::Dockerfile, &["web", "worker"]);
     let image = Image::External { reference: "worker".to_owned(), digest: crate::Digest::of(b"worker") };
