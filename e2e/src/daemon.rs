@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::wait_for;
+use crate::wait_until_blocking;
 
 /// The image that builds need; copied from the machine's daemon.
 const STACK_IMAGE: &str = "deis/stack:latest";
@@ -64,7 +64,7 @@ impl Daemon {
     }
 
     fn wait_until_it_answers(&self) {
-        wait_for("the Docker daemon answers", Duration::from_secs(60), || {
+        wait_until_blocking("the Docker daemon answers", Duration::from_secs(60), || {
             let output = docker(Some(&self.socket())).arg("version").output().expect("docker runs");
             output.status.success().then_some(())
         });
@@ -97,7 +97,7 @@ impl Daemon {
         let children = shims.iter().flat_map(|shim| descendants(*shim));
         let doomed: Vec<String> = children.chain(shims.iter().copied()).map(|pid| pid.to_string()).collect();
         let _ = Command::new("kill").arg("-KILL").args(&doomed).output();
-        wait_for("the containers are dead", Duration::from_secs(20), || {
+        wait_until_blocking("the containers are dead", Duration::from_secs(20), || {
             self.processes().is_empty().then_some(())
         });
         self.unmount_all();

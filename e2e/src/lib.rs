@@ -19,26 +19,14 @@ pub use http::{Response, get};
 pub use on_terminal::OnTerminal;
 pub use platform::Platform;
 pub use private_registry::PrivateRegistry;
+pub use testkit::wait_until_blocking;
 pub use user::{CommandOutput, User};
 pub use visitors::Visitors;
 pub use websocket::{ECHO_APP, WebSocket};
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// Root of the checkout.
 pub fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("e2e lies in the checkout").to_owned()
-}
-
-/// Waits until `ready` returns a value, checking every 20 ms; panics with `what` after `limit`.
-pub fn wait_for<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + limit;
-    loop {
-        if let Some(value) = ready() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "{what}: not within {limit:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

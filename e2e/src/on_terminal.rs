@@ -4,11 +4,12 @@ use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use testkit::wait_until_blocking;
 
 /// Longest wait for output: an image may have to be pulled.
 const TIMEOUT: Duration = Duration::from_secs(120);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub struct OnTerminal {
     child: Child,
@@ -45,16 +46,11 @@ impl OnTerminal {
     /// Waits until this text is shown, after the output already read.
     #[track_caller]
     pub fn sees(&mut self, text: &str) {
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
+        let start = wait_until_blocking(&format!("{text:?} is shown"), TIMEOUT, || {
             let shown = self.shown.lock().expect("nobody panics with it").clone();
-            if let Some(start) = shown[self.seen..].find(text) {
-                self.seen += start + text.len();
-                return;
-            }
-            assert!(Instant::now() < deadline, "{text:?} is missing in:\n{}", &shown[self.seen..]);
-            std::thread::sleep(LOOK_EVERY);
-        }
+            shown[self.seen..].find(text).ok_or_else(|| shown[self.seen..].to_owned())
+        });
+        self.seen += start + text.len();
     }
 
     /// Waits for the end; returns the exit code and the whole output.

@@ -6,13 +6,14 @@ mod machine;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
+use testkit::WAIT_MAX;
 
 use crate::daemon::Daemon;
 use crate::user::User;
-use crate::{checkout, get};
+use crate::{checkout, get, wait_until_blocking};
 use cluster::Cluster;
 use machine::Machine;
 
@@ -221,19 +222,10 @@ impl Platform {
 
     /// Waits until the app responds with 200 and a text that contains `wanted`.
     pub fn wait_for_answer(&self, app: &str, wanted: &str) {
-        let mut last = None;
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < deadline {
-            last = Some(self.get(app, "/"));
-            if let Some(Ok(answer)) = &last
-                && answer.status == 200
-                && answer.body.contains(wanted)
-            {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("{app} should answer {wanted:?}, but gave {last:?}");
+        wait_until_blocking(&format!("{app} answers {wanted:?}"), WAIT_MAX, || match self.get(app, "/") {
+            Ok(answer) if answer.status == 200 && answer.body.contains(wanted) => Ok(()),
+            other => Err(other),
+        });
     }
 
     pub fn url(&self) -> String {
@@ -257,7 +249,7 @@ impl Platform {
 
     /// Waits until the app has exactly `count` containers, after the drained ones are gone.
     pub fn settled_containers(&self, app: &str, count: usize) -> Vec<String> {
-        crate::wait_for("old replicas are gone", Duration::from_secs(60), || {
+        wait_until_blocking("old replicas are gone", Duration::from_secs(60), || {
             Some(self.containers(app)).filter(|containers| containers.len() == count)
         })
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::daemon::docker;
-use crate::wait_for;
+use crate::wait_until_blocking;
 
 pub const USERNAME: &str = "robot";
 pub const PASSWORD: &str = "wide open";
@@ -45,7 +45,7 @@ impl PrivateRegistry {
             .spawn()
             .expect("Distribution starts");
         let registry = Self { host, folder, process };
-        wait_for("the private registry listens", Duration::from_secs(20), || {
+        wait_until_blocking("the private registry listens", Duration::from_secs(20), || {
             std::net::TcpStream::connect(&registry.host).ok()
         });
         registry

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use crate::on_terminal::OnTerminal;
 use crate::platform::{Platform, program};
-use crate::{checkout, wait_for};
+use crate::{checkout, wait_until_blocking};
 
 /// Output of a command, and its exit code.
 #[derive(Debug, Clone)]
@@ -209,7 +209,7 @@ impl<'a> User<'a> {
         let mut command = self.command("git", folder, &["push", "deis", "master"]);
         let child =
             command.stdout(file.try_clone().expect("a handle")).stderr(file).spawn().expect("git starts");
-        wait_for(text, std::time::Duration::from_secs(120), || {
+        wait_until_blocking(text, std::time::Duration::from_secs(120), || {
             std::fs::read_to_string(&log).ok().filter(|said| said.contains(text))
         });
         child

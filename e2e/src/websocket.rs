@@ -62,7 +62,7 @@ mod tests {
     use std::process::{Child, Command};
 
     use super::*;
-    use crate::wait_for;
+    use crate::wait_until_blocking;
 
     struct App(Child);
 
@@ -81,7 +81,7 @@ mod tests {
         let python = Command::new("python3").args(["-c", ECHO_APP]).env("PORT", port.to_string()).spawn();
         let _app = App(python.expect("python3 is there"));
 
-        let mut socket = wait_for("the app listens", Duration::from_secs(20), || {
+        let mut socket = wait_until_blocking("the app listens", Duration::from_secs(20), || {
             WebSocket::open(port, "echo.localhost").ok()
         });
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::{User, wait_for};
+use e2e::{User, wait_until_blocking};
 
 #[path = "cases/edge.rs"]
 mod edge;
@@ -27,7 +27,7 @@ fn read_case(case: &str, file: &str) -> String {
 
 /// Waits until some line of the app's log has all of these texts.
 fn is_logged(user: &User<'_>, folder: &Path, texts: &[&str]) {
-    wait_for(&format!("{texts:?} in the log"), Duration::from_secs(30), || {
+    wait_until_blocking(&format!("{texts:?} in the log"), Duration::from_secs(30), || {
         let log = user.deis_in(folder, &["logs", "-n", "500"]).ok().stdout;
         log.lines().any(|line| texts.iter().all(|text| line.contains(text))).then_some(())
     });

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use e2e::{Platform, User, Visitors, wait_for};
+use e2e::{Platform, User, Visitors, wait_until_blocking};
 
 /// Longer than the timeouts of watches and leases.
 const API_OUTAGE: Duration = Duration::from_secs(60);
@@ -68,7 +68,7 @@ fn a_pod_that_is_killed_is_replaced() {
     platform.kubectl(&["delete", &before[0], &namespace, "--grace-period=0", "--force"]);
 
     platform.wait_for_answer("blog", "up");
-    wait_for("a new pod", Duration::from_secs(30), || {
+    wait_until_blocking("a new pod", Duration::from_secs(30), || {
         let now = pods(&platform);
         (now.len() == 2 && !now.contains(&before[0])).then_some(())
     });
@@ -86,7 +86,7 @@ fn apps_reach_one_another_inside_the_cluster_also_when_nobody_outside_does() {
 
     admin.deis(&["routing:disable", "--app=blog"]).ok();
 
-    wait_for("the router lets nobody in", Duration::from_secs(10), || {
+    wait_until_blocking("the router lets nobody in", Duration::from_secs(10), || {
         platform.get("blog", "/").ok().filter(|answer| answer.status == 404)
     });
     let url = format!("http://blog.{}/", platform.namespace_of("blog"));
@@ -109,7 +109,7 @@ fn apps_serve_while_the_rest_of_the_platform_is_down() {
     for part in parts {
         platform.kubectl(&["scale", part, "--replicas=0"]);
     }
-    wait_for("the controller is gone", Duration::from_secs(60), || {
+    wait_until_blocking("the controller is gone", Duration::from_secs(60), || {
         let pods = platform.kubectl(&["get", "pods", "--selector=app=deis-controller", "-o", "name"]);
         (!pods.contains("pod/")).then_some(())
     });
@@ -122,7 +122,7 @@ fn apps_serve_while_the_rest_of_the_platform_is_down() {
     let (_, lost) = visitors.leave();
     assert_eq!(lost, Vec::<String>::new());
     assert_eq!(platform.containers("blog"), before, "pods must not notice");
-    wait_for("the controller answers", Duration::from_secs(30), || {
+    wait_until_blocking("the controller answers", Duration::from_secs(30), || {
         (admin.deis_in(&folder, &["ps"]).code == Some(0)).then_some(())
     });
     admin.deis_in(&folder, &["config:set", "A=1"]).ok();
@@ -144,13 +144,13 @@ fn apps_serve_while_the_api_server_is_away() {
     let visitors = Visitors::of(&platform, "blog");
 
     let until = Instant::now() + API_OUTAGE;
-    wait_for("the outage", API_OUTAGE * 2, || (Instant::now() > until).then_some(()));
+    wait_until_blocking("the outage", API_OUTAGE * 2, || (Instant::now() > until).then_some(()));
     let (asked, lost) = visitors.leave();
     drop(api_server);
 
     assert!(asked > 100, "{asked}");
     assert_eq!(lost, Vec::<String>::new());
-    wait_for("deploys work again", Duration::from_secs(60), || {
+    wait_until_blocking("deploys work again", Duration::from_secs(60), || {
         (admin.deis_in(&folder, &["config:set", "A=1"]).code == Some(0)).then_some(())
     });
 }
@@ -191,7 +191,7 @@ fn apps_serve_while_the_database_is_away() {
     assert_ne!(refused.code, Some(0), "{}", refused.all());
     platform.let_into_database(true);
 
-    wait_for("the API answers", Duration::from_secs(60), || {
+    wait_until_blocking("the API answers", Duration::from_secs(60), || {
         (admin.deis_in(&folder, &["ps"]).code == Some(0)).then_some(())
     });
     let (asked, lost) = visitors.leave();
@@ -343,7 +343,7 @@ fn apps_of_a_lost_node_come_back_on_another_one() {
         return;
     };
     // 40 s until Kubernetes marks the node as lost, 30 s of toleration of its pods, and their start elsewhere.
-    wait_for("replacements", Duration::from_secs(150), || {
+    wait_until_blocking("replacements", Duration::from_secs(150), || {
         let new = pods(&platform).into_iter().filter(|pod| !before.contains(pod)).collect::<Vec<_>>();
         let ready = |pod: &String| {
             let state = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";

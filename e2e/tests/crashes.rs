@@ -36,7 +36,7 @@ fn killed_in_a_push_a_deploy_and_a_scale_it_carries_on() {
     answers_soon_after_a_start(&mut platform);
     // Checked before the next kill: the last lines before one may not be on the disk yet.
     let admin = platform.newcomer_again("admin");
-    e2e::wait_for("a build that was cut off is reported", Duration::from_secs(30), || {
+    e2e::wait_until_blocking("a build that was cut off is reported", Duration::from_secs(30), || {
         let logs = admin.deis(&["logs", "-n", "1000", "--app=blog"]).stdout;
         logs.contains("failed: the platform stopped").then_some(())
     });
@@ -52,7 +52,7 @@ fn killed_in_a_push_a_deploy_and_a_scale_it_carries_on() {
         answers_soon_after_a_start(&mut platform);
     }
     let admin = platform.newcomer_again("admin");
-    e2e::wait_for("three replicas of the newest release", Duration::from_secs(60), || {
+    e2e::wait_until_blocking("three replicas of the newest release", Duration::from_secs(60), || {
         let pods = admin.deis(&["ps", "--app=blog"]).stdout;
         (pods.matches(" up (v3)").count() == 3).then_some(())
     });
@@ -67,7 +67,7 @@ fn killed_in_a_push_a_deploy_and_a_scale_it_carries_on() {
 fn answers_soon_after_a_start(platform: &mut Platform) {
     let begun = Instant::now();
     platform.launch();
-    e2e::wait_for("the app answers again", Duration::from_secs(30), || {
+    e2e::wait_until_blocking("the app answers again", Duration::from_secs(30), || {
         platform.get("blog", "/").ok().filter(|answer| answer.status == 200)
     });
     assert!(begun.elapsed() < ANSWER_LIMIT, "it took {:?}", begun.elapsed());
@@ -76,7 +76,7 @@ fn answers_soon_after_a_start(platform: &mut Platform) {
 
 /// Waits until there is a container that was not there before.
 fn wait_until_work_has_begun(platform: &Platform, before: &[String]) {
-    e2e::wait_for("a new replica", Duration::from_secs(30), || {
+    e2e::wait_until_blocking("a new replica", Duration::from_secs(30), || {
         platform.containers("blog").iter().any(|line| !before.contains(line)).then_some(())
     });
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Platform, wait_for};
+use e2e::{Platform, wait_until_blocking};
 
 const SERVER: &str = "web: exec python3 -m http.server $PORT\n";
 
@@ -52,16 +52,11 @@ fn visit(platform: &Platform, host: &str, trusted: &Path, more: &[&str]) -> Resu
 
 /// Waits until a client that trusts this certificate gets the app's text.
 fn served(platform: &Platform, host: &str, trusted: &Path) -> String {
-    let mut last = Err(String::new());
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    while std::time::Instant::now() < deadline {
-        last = visit(platform, host, trusted, &[]);
-        if last.as_ref().is_ok_and(|answer| answer.contains("hello")) {
-            return last.expect("it was just looked at");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("{host} should be served with {}: {last:?}", trusted.display());
+    let what = format!("{host} is served with {}", trusted.display());
+    wait_until_blocking(&what, Duration::from_secs(30), || {
+        visit(platform, host, trusted, &[])
+            .and_then(|text| if text.contains("hello") { Ok(text) } else { Err(text) })
+    })
 }
 
 #[test]
@@ -100,7 +95,7 @@ fn edge_serves_an_app_over_https_with_the_certificates_of_its_domains() {
     served(&platform, "www.foo.com", &second);
     deis(&["certs:remove", "foo-com"]).ok();
     deis(&["certs:remove", "foo-new"]).ok();
-    wait_for("the removed certificate is no longer served", Duration::from_secs(10), || {
+    wait_until_blocking("the removed certificate is no longer served", Duration::from_secs(10), || {
         visit(&platform, "www.foo.com", &second, &[]).err()
     });
     drop(admin);
@@ -127,14 +122,14 @@ fn edge_sends_visitors_to_https_and_turns_them_away_as_the_app_says() {
     let admin = platform.newcomer_again("admin");
     let deis = |words: &[&str]| admin.deis_in(&folder, words);
     let becomes = |status: &str| {
-        wait_for(&format!("HTTPS gives {status}"), Duration::from_secs(10), || {
+        wait_until_blocking(&format!("HTTPS gives {status}"), Duration::from_secs(10), || {
             let answer = visit(&platform, "blog.localhost", &own, &[]).ok()?;
             answer.starts_with(&format!("HTTP/2 {status}")).then_some(answer)
         })
     };
 
     deis(&["tls:enable"]).ok();
-    let redirected = wait_for("plain HTTP is redirected", Duration::from_secs(10), || {
+    let redirected = wait_until_blocking("plain HTTP is redirected", Duration::from_secs(10), || {
         platform.get("blog", "/a?b=c").ok().filter(|answer| answer.status == 301)
     });
     assert!(redirected.head.contains("location: https://blog.localhost"), "{}", redirected.head);
@@ -153,7 +148,7 @@ fn edge_sends_visitors_to_https_and_turns_them_away_as_the_app_says() {
 
     // The operator's setting for all apps.
     platform.set_router_rule("requestIDs", "true");
-    let answer = wait_for("answers have an id", Duration::from_secs(10), || {
+    let answer = wait_until_blocking("answers have an id", Duration::from_secs(10), || {
         platform.get("blog", "/").ok().filter(|answer| answer.head.contains("x-request-id: "))
     });
     assert_eq!(answer.status, 200);
@@ -190,11 +185,11 @@ fn edge_takes_annotations_of_a_service_over_and_a_wrong_one_harms_nothing() {
     };
 
     annotate(&["router.deis.io/bodySize=3", "router.deis.io/tcpTimeout=never"]);
-    wait_for("the body is too large", Duration::from_secs(10), || {
+    wait_until_blocking("the body is too large", Duration::from_secs(10), || {
         Some(posted(&platform)).filter(|status| status == "413")
     });
     let told = ["get", "events", &namespace, "--field-selector=reason=SettingIgnored", "--output=yaml"];
-    wait_for("the Service tells of the wrong one", Duration::from_secs(10), || {
+    wait_until_blocking("the Service tells of the wrong one", Duration::from_secs(10), || {
         platform.kubectl(&told).contains("router.deis.io/tcpTimeout").then_some(())
     });
 
@@ -202,7 +197,7 @@ fn edge_takes_annotations_of_a_service_over_and_a_wrong_one_harms_nothing() {
     admin.deis_in(&folder, &["whitelist:add", "0.0.0.0/0"]).ok();
     assert_eq!(posted(&platform), "413");
     annotate(&["router.deis.io/bodySize-"]);
-    wait_for("the body is let through again", Duration::from_secs(10), || {
+    wait_until_blocking("the body is let through again", Duration::from_secs(10), || {
         Some(posted(&platform)).filter(|status| status == "501")
     });
     platform.wait_for_answer("blog", "hello");

@@ -160,7 +160,7 @@ fn serve_repository(user: &e2e::User<'_>, repository: &std::path::Path) -> Serve
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("git-daemon starts");
-    e2e::wait_for("git daemon listens", std::time::Duration::from_secs(10), || {
+    e2e::wait_until_blocking("git daemon listens", std::time::Duration::from_secs(10), || {
         std::net::TcpStream::connect((address.as_str(), port)).ok()
     });
     Served { url: format!("git://{address}:{port}/pack.git"), server }

@@ -161,7 +161,7 @@ fn hosts_of_the_platform_and_of_other_apps_cannot_be_claimed() {
     let answer = e2e::get(platform.http_port, "www.example.com", "/").expect("an answer");
     assert_eq!(answer.status, 200);
     admin.deis(&["domains:remove", "www.example.com", "--app=blog"]).ok();
-    e2e::wait_for("the domain is gone", std::time::Duration::from_secs(5), || {
+    e2e::wait_until_blocking("the domain is gone", std::time::Duration::from_secs(5), || {
         e2e::get(platform.http_port, "www.example.com", "/").ok().filter(|answer| answer.status == 404)
     });
 }

@@ -107,7 +107,7 @@ fn config_is_edited_as_a_file() {
 
 #[test]
 fn where_the_operator_asks_for_proof_a_domain_is_added_once_its_txt_record_is_set() {
-    let dns_server = Dnsmasq::free_address();
+    let dns_server = testkit::free_address();
     let platform = Platform::that_asks_for_proofs(dns_server);
     let admin = platform.admin();
     admin.deis(&["create", "--no-remote", "blog"]).ok();

@@ -1,9 +1,9 @@
 //! Effects of process settings: docs/spec/journeys.md A6-A11 and A15 on one machine and on a cluster.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use e2e::{Platform, User, wait_for};
+use e2e::{Platform, User, wait_until_blocking};
 
 /// Serves HTTP on the port; paths and variables make it misbehave.
 const SERVER: &str = r#"
@@ -48,17 +48,12 @@ fn pushed_app(platform: &Platform, admin: &User<'_>) -> PathBuf {
 
 /// Waits until this path has this response: old replicas may serve for a moment longer.
 fn answers(platform: &Platform, path: &str, wanted: &str) {
-    let mut last = None;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while Instant::now() < deadline {
-        let answer = platform.get("blog", path);
-        if answer.as_ref().is_ok_and(|answer| answer.status == 200 && answer.body.trim() == wanted) {
-            return;
+    wait_until_blocking(&format!("{path} gives {wanted:?}"), Duration::from_secs(30), || {
+        match platform.get("blog", path) {
+            Ok(answer) if answer.status == 200 && answer.body.trim() == wanted => Ok(()),
+            other => Err(other),
         }
-        last = Some(answer);
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("{path} should give {wanted:?}, but gave {last:?}");
+    });
 }
 
 #[test]
@@ -106,7 +101,7 @@ fn health_checks_gate_a_release_and_restart_what_is_sick() {
     assert_eq!(platform.settled_containers("blog", 1), before, "the old replica serves on");
 
     platform.get("blog", "/break").expect("an answer");
-    wait_for("the sick replica is restarted", Duration::from_secs(60), || {
+    wait_until_blocking("the sick replica is restarted", Duration::from_secs(60), || {
         (platform.containers("blog") != before).then_some(())
     });
     platform.wait_for_answer("blog", "up");
@@ -125,7 +120,7 @@ fn process_types_scale_apart_and_go_with_their_line() {
     let listed = deis(&["scale", "worker=1"]).ok().stdout;
     assert!(listed.contains("--- worker:") && listed.contains("--- web:"), "{listed}");
     deis(&["scale", "web=0"]).ok();
-    wait_for("visitors are told that nothing runs", Duration::from_secs(30), || {
+    wait_until_blocking("visitors are told that nothing runs", Duration::from_secs(30), || {
         platform.get("blog", "/").ok().filter(|answer| answer.status == 503)
     });
     deis(&["scale", "web=1"]).ok();
@@ -144,7 +139,7 @@ fn process_types_scale_apart_and_go_with_their_line() {
     assert_eq!(workers(), 1);
     admin.change(&folder, &[("Procfile", "web: exec python3 server.py\n")]);
     admin.push(&folder).ok();
-    wait_for("the worker is gone", Duration::from_secs(60), || (workers() == 0).then_some(()));
+    wait_until_blocking("the worker is gone", Duration::from_secs(60), || (workers() == 0).then_some(()));
 
     deis(&["scale", "worker=1"]).fails(1, "Container type worker does not exist in application");
 

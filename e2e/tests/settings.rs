@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::{Platform, Response, User, wait_for};
+use e2e::{Platform, Response, User, wait_until_blocking};
 
 const SERVER: &str = "web: exec python3 -m http.server $PORT\n";
 
@@ -23,7 +23,7 @@ const WITH_HOOKS: [(&str, &str); 4] = [
 
 /// Waits until clients get this status: the router adopts a new table within a moment.
 fn seen(platform: &Platform, status: u16) -> Response {
-    wait_for(&format!("visitors get {status}"), Duration::from_secs(10), || {
+    wait_until_blocking(&format!("visitors get {status}"), Duration::from_secs(10), || {
         platform.get("blog", "/").ok().filter(|answer| answer.status == status)
     })
 }
@@ -56,7 +56,7 @@ fn settings_act_on_visitors_and_make_no_release() {
     deis(&["tls:disable"]).fails(1, "admin changed nothing");
 
     deis(&["access-log:on"]).ok();
-    wait_for("a request is told in the app's log", Duration::from_secs(10), || {
+    wait_until_blocking("a request is told in the app's log", Duration::from_secs(10), || {
         seen(&platform, 200);
         let log = deis(&["logs"]).ok().stdout;
         log.contains("deis[router]: at=info method=GET path=\"/\" host=blog.").then_some(())
@@ -99,7 +99,7 @@ fn paths_of_a_service_go_to_its_process_type_and_back() {
     admin.push(&folder).ok();
     let deis = |words: &[&str]| admin.deis_in(&folder, words).ok();
     let answered = |path: &str, body: &str| {
-        wait_for(&format!("{path} is answered {body}"), Duration::from_secs(10), || {
+        wait_until_blocking(&format!("{path} is answered {body}"), Duration::from_secs(10), || {
             platform
                 .get("blog", path)
                 .ok()

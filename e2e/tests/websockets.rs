@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{ECHO_APP, Platform, Visitors, WebSocket, wait_for};
+use e2e::{ECHO_APP, Platform, Visitors, WebSocket, wait_until_blocking};
 
 /// Deploys of the other app; `WORKFLOW_E2E_DEPLOYS` sets another number, such as 100.
 const DEPLOYS: usize = 20;
@@ -21,7 +21,7 @@ fn a_websocket_stays_open_through_deploys_of_another_app() {
     let other = admin.app_from_files("blog", &[("Procfile", SERVER), ("index.html", "hello\n")]);
     admin.push(&other).ok();
     platform.wait_for_answer("blog", "hello");
-    let mut socket = wait_for("the app takes a WebSocket", Duration::from_secs(30), || {
+    let mut socket = wait_until_blocking("the app takes a WebSocket", Duration::from_secs(30), || {
         WebSocket::open(platform.http_port, "echo.localhost").ok()
     });
     let visitors = Visitors::of(&platform, "blog");

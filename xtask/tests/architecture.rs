@@ -19,8 +19,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("outbound", &["domain"]),
     // A client of registries, and archives of images.
     ("oci", &["domain", "outbound"]),
-    // Contract of engines: traits, the steps of builds, and the shared code of both engines.
-    ("engine", &["domain", "oci", "outbound"]),
+    // What the worlds of tests share.
+    ("testkit", &[]),
+    // Contract of engines: traits, the steps of builds, and the shared code of both engines. The conformance suite, a
+    // feature, waits as tests do.
+    ("engine", &["domain", "oci", "outbound", "testkit"]),
     ("engine-docker", &["domain", "engine", "oci", "outbound", "registry"]),
     ("engine-kubernetes", &["domain", "engine", "oci", "outbound", "registry"]),
     ("controller", &["api", "domain", "engine", "listener", "outbound", "store"]),
@@ -52,7 +55,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     // They run binaries. xtask makes the stack image by the same pure code as engines read it with.
-    ("e2e", &[]),
+    ("e2e", &["testkit"]),
     // A bench on a cluster measures a platform that is installed as scenarios install it.
     ("xtask", &["e2e"]),
 ];

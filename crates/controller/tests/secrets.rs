@@ -20,6 +20,7 @@ use controller::Secret;
 use controller::directory::Directory;
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
+use testkit::{WAIT_MAX, wait_until};
 use tracing_subscriber::fmt::MakeWriter;
 
 use platform::{BUILDER_KEY, TestPlatform, request};
@@ -140,9 +141,8 @@ async fn no_secret_reaches_the_log() {
 
     let taken = live(&platform).await;
     let hook_failed = |line: &String| line.starts_with("An error occurred while sending the deploy hook");
-    while !platform.said("blog").iter().any(hook_failed) {
-        tokio::task::yield_now().await;
-    }
+    let told = async || platform.said("blog").iter().any(hook_failed);
+    wait_until("the failed hook is told", WAIT_MAX, told).await;
     platform.engine.set_reachable(false);
     platform.post("/v2/apps/blog/domains/", &taken[0], r#"{"domain":"www.foo.com"}"#).await;
     platform.controller.store.close().await;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::logs::{PodName, PodOrigin};
 use domain::{AppName, ProcessType};
 use logger::agent::{self, AgentError, AgentSettings};
 use logger::{LoggerClient, LoggerSettings};
 use tempfile::TempDir;
+use testkit::{WAIT_MAX, wait_until};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -112,21 +112,15 @@ impl World {
     /// The texts that the logger has, once the last of them is `last`.
     async fn until(&self, last: &str) -> Vec<String> {
         let stored = self.folder.path().join("logs/blog.log");
-        let waiting = async {
-            loop {
-                let text = std::fs::read_to_string(&stored).unwrap_or_default();
-                let read = |line: &str| serde_json::from_str::<domain::logs::LogLine>(line).unwrap().render();
-                // The logger may be in the middle of a line.
-                let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-                let lines: Vec<_> = whole.lines().map(read).collect();
-                if lines.last().is_some_and(|line| line.ends_with(last)) {
-                    return lines;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+        let stored_lines = async || {
+            let text = std::fs::read_to_string(&stored).unwrap_or_default();
+            let read = |line: &str| serde_json::from_str::<domain::logs::LogLine>(line).unwrap().render();
+            // The logger may be in the middle of a line.
+            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+            let lines: Vec<_> = whole.lines().map(read).collect();
+            if lines.last().is_some_and(|line| line.ends_with(last)) { Ok(lines) } else { Err(lines) }
         };
-        let lines =
-            tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the line never comes");
+        let lines = wait_until("the line comes", WAIT_MAX, stored_lines).await;
         let prefix = "2026-01-02T03:04:05+00:00 blog[web.v2.x2v4k]: ";
         lines.iter().map(|line| line.strip_prefix(prefix).unwrap().to_owned()).collect()
     }
@@ -211,12 +205,9 @@ async fn lines_of_a_file_that_was_rotated_after_a_crash_arrive_though_none_of_it
     world.say("one");
     world.start_agent();
     let positions = world.folder.path().join("node/positions.json");
-    let noted = async {
-        while !std::fs::read_to_string(&positions).is_ok_and(|text| text.contains("blog-web")) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), noted).await.expect("the file is noted");
+    let is_recorded =
+        async || std::fs::read_to_string(&positions).is_ok_and(|text| text.contains("blog-web"));
+    wait_until("the position is recorded", WAIT_MAX, is_recorded).await;
     let (_stop, running) = world.agent.take().unwrap();
     running.abort();
 

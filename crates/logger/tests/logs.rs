@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use domain::AppName;
 use domain::ProcessType;
@@ -17,6 +16,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use jiff::Timestamp;
 use logger::{LoggerError, LoggerSettings};
 use tempfile::TempDir;
+use testkit::{WAIT_MAX, wait_until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -101,16 +101,12 @@ impl World {
 
     /// The app's lines, once the last of them holds `last`.
     async fn until(&self, path: &str, last: &str) -> String {
-        let waiting = async {
-            loop {
-                let (_, text) = self.ask("GET", path).await;
-                if text.lines().next_back().is_some_and(|line| line.contains(last)) {
-                    return text;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the line never comes")
+        wait_until("the line comes", WAIT_MAX, async || {
+            let (_, text) = self.ask("GET", path).await;
+            let has_come = text.lines().next_back().is_some_and(|line| line.contains(last));
+            if has_come { Ok(text) } else { Err(text) }
+        })
+        .await
     }
 }
 
@@ -126,12 +122,8 @@ async fn start(
     let (stop, stopped) = watch::channel(false);
     let before = lines.followers.lock().unwrap().len();
     let serving = tokio::spawn(logger::run(settings, Some(listener), Some(Arc::new(lines.clone())), stopped));
-    let follows = async {
-        while lines.followers.lock().unwrap().len() == before {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), follows).await.expect("the logger never follows");
+    let follows = async || lines.followers.lock().unwrap().len() > before;
+    wait_until("the logger follows", WAIT_MAX, follows).await;
     (address, stop, serving)
 }
 

@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
+use testkit::wait_until_blocking;
 
 const NAME: &str = "deis-test";
 /// The host as guests and strangers see it.
@@ -174,11 +175,7 @@ impl Net {
     }
 
     fn until(&self, what: &str, is_so: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !is_so() {
-            assert!(begun.elapsed() < TIMEOUT, "not in time: {what}");
-            std::thread::yield_now();
-        }
+        wait_until_blocking(what, TIMEOUT, is_so);
     }
 
     fn rules(&self, iptables: Option<&str>) -> String {

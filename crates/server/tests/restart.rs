@@ -7,13 +7,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::AppName;
 use domain::routing::{Backend, Route, RouteOwner, RouteTable};
 use domain::sealing::{NONCE_BYTES, SealingKeys};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use testkit::wait_until_blocking;
 
 const RESTARTS: usize = 4;
 /// First line of the file.
@@ -178,14 +179,9 @@ fn ask(
     Ok((!head.to_ascii_lowercase().contains("connection: close")).then_some(stream))
 }
 
-/// Waits until the last routes are served, which is a moment after the start; gives the deadline.
-fn served(address: SocketAddr) -> Instant {
-    let deadline = Instant::now() + TIMEOUT;
-    while ask(None, address, "/").is_err() {
-        assert!(Instant::now() < deadline, "the last routes are not served");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    deadline
+/// Waits until the last routes are served, which is a moment after the start.
+fn is_served(address: SocketAddr) {
+    wait_until_blocking("the last routes are served", TIMEOUT, || ask(None, address, "/"));
 }
 
 #[test]
@@ -211,7 +207,7 @@ fn a_platform_that_starts_while_docker_is_away_serves_the_last_routes() {
         .expect("the program starts");
     let _program = Running(program);
 
-    served(free);
+    is_served(free);
 }
 
 #[test]
@@ -221,7 +217,7 @@ fn a_router_that_is_restarted_under_load_refuses_and_cuts_nobody() {
     let mut router = Router::start(folder.path());
     let address = router.serves();
     let seen = Arc::new(Seen::default());
-    let deadline = served(address);
+    is_served(address);
 
     let requests = [("/", true), ("/", true), ("/", true), ("/", false), ("/", false), ("/slow", true)];
     let visitors = requests.map(|(path, keeps)| {
@@ -232,10 +228,8 @@ fn a_router_that_is_restarted_under_load_refuses_and_cuts_nobody() {
         let before = seen.answers.load(Ordering::Relaxed);
         router.hang_up();
         assert_eq!(router.serves(), address);
-        while seen.answers.load(Ordering::Relaxed) < before + 100 {
-            assert!(Instant::now() < deadline + TIMEOUT * 4, "nobody is served any more");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let are_served = || seen.answers.load(Ordering::Relaxed) >= before + 100;
+        wait_until_blocking("a hundred more are served", TIMEOUT, are_served);
     }
     seen.is_over.store(true, Ordering::Relaxed);
     visitors.into_iter().for_each(|visitor| visitor.join().expect("a visitor's thread"));

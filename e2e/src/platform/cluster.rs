@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::forward::Forward;
 use super::random;
-use crate::{checkout, get, wait_for};
+use crate::{checkout, get, wait_until_blocking};
 
 /// Longest time from `helm install` until everything is ready.
 const INSTALL_SECONDS_MAX: u64 = 240;
@@ -80,7 +80,7 @@ impl Cluster {
     }
 
     pub fn wait_for_api(&self) {
-        wait_for("the API answers", Duration::from_secs(60), || {
+        wait_until_blocking("the API answers", Duration::from_secs(60), || {
             get(self.http.port, "deis.localhost", "/healthz").ok().filter(|answer| answer.status == 200)
         });
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::program;
 use crate::daemon::{Daemon, docker};
-use crate::{get, wait_for};
+use crate::{get, wait_until_blocking};
 
 pub(super) struct Machine {
     pub http_port: u16,
@@ -72,7 +72,7 @@ impl Machine {
         let process = self.process.as_mut().expect("it was just started");
         let port = self.http_port;
         let log = self.folder.join("platform.log");
-        wait_for("the API answers", Duration::from_secs(60), || {
+        wait_until_blocking("the API answers", Duration::from_secs(60), || {
             if let Ok(Some(status)) = process.try_wait() {
                 let log = std::fs::read_to_string(&log).unwrap_or_default();
                 panic!("the platform ended with {status}:\n{log}");
@@ -112,7 +112,7 @@ impl Machine {
         let mut process = self.process.take().expect("it runs");
         let signal = Command::new("kill").arg(process.id().to_string()).status().expect("kill runs");
         assert!(signal.success());
-        let ended = wait_for("the platform stops", Duration::from_secs(60), || {
+        let ended = wait_until_blocking("the platform stops", Duration::from_secs(60), || {
             process.try_wait().expect("our child")
         });
         ended.code()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use e2e::{Platform, User, wait_for};
+use e2e::{Platform, User, wait_until_blocking};
 
 use crate::is_logged;
 
@@ -78,7 +78,7 @@ fn disconnect(platform: &Platform, user: &User<'_>, folder: &Path, way: (&str, &
 /// Turns the access log on: the router adopts a setting within a moment.
 fn log_requests(platform: &Platform, user: &User<'_>, folder: &Path) {
     user.deis_in(folder, &["access-log:on"]).ok();
-    wait_for("requests are logged", Duration::from_secs(30), || {
+    wait_until_blocking("requests are logged", Duration::from_secs(30), || {
         platform.wait_for_answer("raw", "ready");
         let log = user.deis_in(folder, &["logs", "-n", "500"]).ok().stdout;
         log.contains("deis[router]: at=info").then_some(())

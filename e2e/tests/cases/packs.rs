@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::{Platform, User, wait_for};
+use e2e::{Platform, User, wait_until_blocking};
 
 #[test]
 fn what_packs_build_is_what_was_pushed() {
@@ -72,7 +72,7 @@ fn a_package_of_the_app_in_its_place(platform: &Platform, user: &User<'_>) {
     a_command_has_its_arguments(user, &folder);
     the_output_of_a_command_is_whole(user, &folder);
     let line = format!("]: {{\"message\": \"{}\"}}\n", "ü".repeat(100_000));
-    wait_for("the long line in the log", Duration::from_secs(30), || {
+    wait_until_blocking("the long line in the log", Duration::from_secs(30), || {
         user.deis_in(&folder, &["logs", "-n", "1000"]).ok().stdout.contains(&line).then_some(())
     });
     a_package_that_is_built_by_the_config(platform, user, &folder);

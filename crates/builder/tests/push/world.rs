@@ -8,6 +8,7 @@ use builder::{BuilderError, BuilderSettings};
 use domain::AppName;
 
 use tempfile::TempDir;
+use testkit::wait_until;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -112,12 +113,7 @@ impl World {
 
     /// Waits until `is_so`.
     pub async fn until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
-        let waiting = async {
-            while !is_so(self) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(WAIT_MAX, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+        wait_until(what, WAIT_MAX, async || is_so(self)).await;
     }
 }
 

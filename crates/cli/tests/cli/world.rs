@@ -5,9 +5,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use testkit::{WAIT_MAX, wait_until_blocking};
 
 use crate::controller::Controller;
 
@@ -187,14 +187,10 @@ fn read_until(out: &mut impl Read, shown: &mut String, end: &str) {
 
 /// Waits until a terminal does not echo its input.
 fn wait_until_silent(terminal: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
+    wait_until_blocking(&format!("{terminal} echoes nothing"), WAIT_MAX, || {
         let output = Command::new("stty").args(["-a", "-F", terminal]).output().unwrap();
-        if String::from_utf8_lossy(&output.stdout).split_whitespace().any(|setting| setting == "-echo") {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{terminal} still echoes");
-    }
+        String::from_utf8_lossy(&output.stdout).split_whitespace().any(|setting| setting == "-echo")
+    });
 }
 
 fn run(mut command: Command, input: &str) -> Run {

@@ -1,6 +1,7 @@
 //! `/v2/apps/{app}/config/` (docs/spec/api.md 4.7). The rules themselves are tested in `domain`.
 
 use futures_util::future::join_all;
+use testkit::{WAIT_MAX, wait_until};
 
 use crate::world::{FORBIDDEN, NO_APP, World};
 
@@ -104,11 +105,9 @@ async fn a_change_goes_on_when_the_client_hangs_up() {
     let asked = world.platform.engine.asked().applied.len();
 
     let mut change = Box::pin(world.post(CONFIG, r#"{"values":{"COLOR":"teal"}}"#));
-    let under_way = async {
-        while world.platform.engine.asked().applied.len() == asked {
-            tokio::task::yield_now().await;
-        }
-    };
+    let under_way = wait_until("the change is under way", WAIT_MAX, async || {
+        world.platform.engine.asked().applied.len() > asked
+    });
     tokio::select! {
         answer = &mut change => panic!("answered before it runs: {}", answer.text()),
         () = under_way => {}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use controller::Secret;
 use domain::deploy_hooks::signature;
+use testkit::wait_until;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -54,15 +55,8 @@ async fn receive(receiver: &TcpListener, answer: &str) -> Vec<String> {
 
 /// Waits until the app's log has a line that holds this.
 async fn said(world: &World, part: &str) -> String {
-    let found = async {
-        loop {
-            if let Some(line) = world.platform.said("blog").into_iter().find(|line| line.contains(part)) {
-                return line;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(TIMEOUT, found).await.expect("the line comes")
+    let line = async || world.platform.said("blog").into_iter().find(|line| line.contains(part));
+    wait_until("the log has the line", TIMEOUT, line).await
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! A DNS server of its own for a test: dnsmasq on a port of the loopback network.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use testkit::wait_until_blocking;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -26,19 +28,12 @@ impl Dnsmasq {
         let command = command.stdin(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().expect("dnsmasq runs: `cargo xtask test` installs it");
         let mut dnsmasq = Self(process);
-        let end = Instant::now() + TIMEOUT;
-        while TcpStream::connect(address).is_err() {
+        wait_until_blocking("dnsmasq answers", TIMEOUT, || {
             let ended = dnsmasq.0.try_wait().expect("it is a child");
-            assert!(ended.is_none() && Instant::now() < end, "dnsmasq does not answer: {ended:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            assert!(ended.is_none(), "dnsmasq ended: {ended:?}");
+            TcpStream::connect(address)
+        });
         dnsmasq
-    }
-
-    /// An address at which none runs yet.
-    pub fn free_address() -> SocketAddr {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        listener.local_addr().expect("it has one")
     }
 }
 

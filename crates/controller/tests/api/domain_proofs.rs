@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use controller::dns::DnsServers;
+use testkit::free_address;
 
 use crate::dnsmasq::Dnsmasq;
 use crate::platform::TestPlatform;
@@ -32,7 +33,7 @@ fn value(answer: &str) -> String {
 
 #[tokio::test]
 async fn a_domain_is_added_once_a_txt_record_has_the_value_that_the_error_names() {
-    let address = Dnsmasq::free_address();
+    let address = free_address();
     let world = world(address).await;
 
     let dns = Dnsmasq::start(address, &[]);
@@ -64,7 +65,7 @@ async fn a_domain_is_added_once_a_txt_record_has_the_value_that_the_error_names(
 
 #[tokio::test]
 async fn a_proof_is_that_of_the_app_s_owner_whoever_adds_the_domain() {
-    let address = Dnsmasq::free_address();
+    let address = free_address();
     let world = world(address).await;
     let created = world.platform.post("/v2/apps/", &world.carol, r#"{"id":"shop"}"#).await;
     assert_eq!(created.status, 201);
@@ -89,7 +90,7 @@ async fn a_proof_is_that_of_the_app_s_owner_whoever_adds_the_domain() {
 
 #[tokio::test]
 async fn names_of_the_platform_need_no_proof_and_taken_ones_no_lookup() {
-    let world = world(Dnsmasq::free_address()).await;
+    let world = world(free_address()).await;
 
     assert_eq!(add(&world, &world.alice, "blog", "blog.example.com").await.0, 201);
     let (status, body) = add(&world, &world.alice, "blog", "blog.example.com").await;
@@ -102,7 +103,7 @@ async fn names_of_the_platform_need_no_proof_and_taken_ones_no_lookup() {
 #[tokio::test]
 async fn dns_servers_that_are_silent_or_refuse_are_passed_over_for_the_next() {
     let silent = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let (refusing, good) = (Dnsmasq::free_address(), Dnsmasq::free_address());
+    let (refusing, good) = (free_address(), free_address());
     let world = world_with(&[silent.local_addr().expect("it is bound"), refusing, good]).await;
     let _dns = (Dnsmasq::start_for("net", refusing, &[]), Dnsmasq::start(good, &[]));
 
@@ -115,7 +116,7 @@ async fn dns_servers_that_are_silent_or_refuse_are_passed_over_for_the_next() {
 #[tokio::test]
 async fn without_an_answer_of_dns_the_error_is_503_and_names_the_record() {
     let silent = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let (refusing, closed) = (Dnsmasq::free_address(), Dnsmasq::free_address());
+    let (refusing, closed) = (free_address(), free_address());
     let _dns = Dnsmasq::start(refusing, &[]);
 
     for server in [silent.local_addr().expect("it is bound"), refusing, closed] {

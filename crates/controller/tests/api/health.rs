@@ -1,3 +1,5 @@
+use testkit::{WAIT_MAX, wait_until};
+
 use crate::disk::SmallDisk;
 use crate::platform::TestPlatform;
 
@@ -57,10 +59,6 @@ async fn a_full_disk_is_507_with_what_to_do_and_not_ready_and_both_heal_by_thems
 
 /// A proof holds for a second.
 async fn until(platform: &TestPlatform, status: u16) {
-    let told = async {
-        while platform.get("/readiness", "").await.status != status {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(20), told).await.expect("readiness tells");
+    let tells = async || platform.get("/readiness", "").await.status == status;
+    wait_until("readiness tells", WAIT_MAX, tells).await;
 }

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use futures_util::stream;
+use testkit::{WAIT_MAX, wait_until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
@@ -216,7 +217,6 @@ async fn one_user_does_not_take_all_followed_logs() {
     assert_eq!(follower(address, &world.bob).await.1, "429");
     assert_eq!(follower(address, &world.alice).await.1, "200");
     open.pop();
-    while follower(address, &world.bob).await.1 != "200" {
-        tokio::task::yield_now().await;
-    }
+    let has_room = async || follower(address, &world.bob).await.1 == "200";
+    wait_until("there is room for one more", WAIT_MAX, has_room).await;
 }

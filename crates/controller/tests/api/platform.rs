@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher as _;
@@ -26,6 +25,7 @@ use listener::http::HttpLimits;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use store::{NewApp, NewUser, Store};
+use testkit::{WAIT_MAX, wait_until};
 use tower::ServiceExt as _;
 
 use crate::database::TestDatabase;
@@ -138,12 +138,7 @@ impl TestPlatform {
 
     /// Lets the process of a pod end, once there is somebody who tells it.
     pub async fn crash(&self, pod: &str, exit: Exit) {
-        let heard = async {
-            while !self.engine.crash(pod, exit) {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), heard).await.expect("somebody tells crashes");
+        wait_until("somebody tells crashes", WAIT_MAX, async || self.engine.crash(pod, exit)).await;
     }
 
     /// Workloads of the app of which there should be replicas.

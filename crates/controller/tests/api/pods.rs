@@ -2,6 +2,8 @@
 
 use domain::crashes::Exit;
 
+use testkit::{WAIT_MAX, wait_until};
+
 use crate::world::{FORBIDDEN, NO_APP, World};
 
 const PODS: &str = "/v2/apps/blog/pods/";
@@ -48,17 +50,9 @@ async fn a_crash_is_shown_beside_the_state_and_told_in_the_log() {
     world.platform.crash(&name, exit(1)).await;
     world.platform.crash(&name, exit(139)).await;
 
-    let said = async {
-        while !world
-            .platform
-            .said("blog")
-            .iter()
-            .any(|line| line.starts_with(&format!("{name} crashed: exit code")))
-        {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(10), said).await.expect("the log has a line");
+    let crash = format!("{name} crashed: exit code");
+    let said = async || world.platform.said("blog").iter().any(|line| line.starts_with(&crash));
+    wait_until("the log has the crash", WAIT_MAX, said).await;
     let pods = world.get("/v2/apps/blog/pods/web").await.json();
     let pods = pods["results"].as_array().expect("a list");
     let crashed = pods.iter().find(|pod| pod["name"] == *name).expect("it runs");

@@ -3,6 +3,7 @@
 use api::terminal::{End, Frame, MESSAGE_BYTES_MAX, SUBPROTOCOL, Size, Start, close};
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::time::Duration;
+use testkit::{WAIT_MAX, wait_until};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -119,7 +120,8 @@ async fn a_command_runs_in_a_terminal_with_the_apps_environment_and_who_ran_it_i
     let one_off = world.platform.engine.asked().runs.pop().expect("a run");
     assert_eq!(one_off.command, Some(["/bin/bash", "-c", "bash -l"].map(str::to_owned).to_vec()));
     let said = || world.platform.said("blog");
-    until(|| said().last().is_some_and(|line| line.ends_with("ended with exit code 7"))).await;
+    let is_told = async || said().last().is_some_and(|line| line.ends_with("ended with exit code 7"));
+    wait_until("the end is told", WAIT_MAX, is_told).await;
     assert!(said().contains(&format!("bob on {} runs 'bash' in a terminal", one_off.name)), "{:?}", said());
 }
 
@@ -166,8 +168,9 @@ async fn a_client_that_hangs_up_ends_its_process() {
 
     drop(client);
 
-    until(|| world.platform.engine.asked().hung_up == 1).await;
-    until(|| world.platform.said("blog").last().is_some_and(|line| line.ends_with("hung up"))).await;
+    hung_up(&world).await;
+    let is_told = async || world.platform.said("blog").last().is_some_and(|line| line.ends_with("hung up"));
+    wait_until("the end is told", WAIT_MAX, is_told).await;
 }
 
 #[tokio::test]
@@ -294,7 +297,7 @@ async fn a_session_ends_at_once_with_the_access_of_its_user() {
             failed(close::FORBIDDEN, "your access to this app has ended"),
             "{method} {path}"
         );
-        until(|| world.platform.engine.asked().hung_up == 1).await;
+        hung_up(&world).await;
     }
 }
 
@@ -360,11 +363,8 @@ async fn one_user_does_not_take_all_sessions() {
     assert!(Client::open(&world, TERMINAL, &world.alice).await.is_ok());
 }
 
-async fn until(is_so: impl Fn() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it comes so");
+/// Waits until the engine's session has ended.
+async fn hung_up(world: &World) {
+    let has_ended = async || world.platform.engine.asked().hung_up == 1;
+    wait_until("the session has ended", WAIT_MAX, has_ended).await;
 }

@@ -1,13 +1,14 @@
 //! A directory of its own for a test: OpenLDAP's server on a free port, with a few entries.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use controller::Secret;
 use controller::directory::DirectorySettings;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use testkit::{free_port, wait_until_blocking};
 
 const ROOT: &str = "cn=root,dc=example,dc=com";
 /// Of the one who looks for users.
@@ -99,12 +100,8 @@ impl Slapd {
     }
 
     fn wait(&self) {
-        let end = Instant::now() + TIMEOUT;
         let answers = |port: u16| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-        while !(answers(self.port) && answers(self.tls_port)) {
-            assert!(Instant::now() < end, "slapd does not answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until_blocking("slapd answers", TIMEOUT, || answers(self.port) && answers(self.tls_port));
     }
 
     /// As an operator would describe it.
@@ -173,9 +170,4 @@ fn certify(folder: &Path) -> String {
     std::fs::write(folder.join("cert.pem"), certificate.pem()).expect("a file");
     std::fs::write(folder.join("key.pem"), own.serialize_pem()).expect("a file");
     authority.pem()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("it has one").port()
 }

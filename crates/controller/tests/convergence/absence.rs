@@ -4,8 +4,9 @@ use controller::deployer::DeployOutcome;
 use engine::fake::FakeEngine;
 use jiff::Timestamp;
 use store::NewDomain;
+use testkit::{WAIT_MAX, wait_until};
 
-use crate::world::{World, app, eventually};
+use crate::world::{World, app};
 
 #[tokio::test]
 async fn a_deploy_waits_for_an_engine_that_comes_back() {
@@ -17,7 +18,7 @@ async fn a_deploy_waits_for_an_engine_that_comes_back() {
         let deploy = world.store.deploy(deploy).await.expect("an answer").expect("a deploy");
         deploy.state == store::DeployState::Running
     };
-    eventually("the deploy is under way", is_begun).await;
+    wait_until("the deploy is under way", WAIT_MAX, is_begun).await;
 
     world.engine.set_reachable(true);
 
@@ -34,7 +35,7 @@ async fn an_engine_that_stays_away_fails_the_deploy_with_what_to_do_and_is_put_r
     let life = world.start();
     let deploy = world.configured("GOOD").await;
     life.controller.wake.notify_one();
-    eventually("v3 is told", async || world.wanted().await.contains("worker v3")).await;
+    wait_until("v3 is told", WAIT_MAX, async || world.wanted().await.contains("worker v3")).await;
 
     world.engine.set_reachable(false);
     let ended = life.end_of(deploy).await;
@@ -46,7 +47,10 @@ async fn an_engine_that_stays_away_fails_the_deploy_with_what_to_do_and_is_put_r
         reason.contains("the engine is unreachable") && reason.contains("systemctl start docker"),
         "{reason}"
     );
-    eventually("the engine is back at v2", async || world.wanted().await == "web v2 x1, worker v2 x2").await;
+    wait_until("the engine is back at v2", WAIT_MAX, async || {
+        world.wanted().await == "web v2 x1, worker v2 x2"
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -57,9 +61,10 @@ async fn an_engine_that_lost_everything_is_told_again_at_the_next_start() {
 
     let _life = world.start();
 
-    eventually("all is told again", async || world.wanted().await == "web v2 x1, worker v2 x2").await;
+    wait_until("all is told again", WAIT_MAX, async || world.wanted().await == "web v2 x1, worker v2 x2")
+        .await;
     let is_routed = async || world.engine.asked().routed.iter().any(|routing| routing.target.is_some());
-    eventually("the app is routed again", is_routed).await;
+    wait_until("the app is routed again", WAIT_MAX, is_routed).await;
 }
 
 #[tokio::test]
@@ -74,5 +79,5 @@ async fn a_domain_that_could_not_be_told_is_told_later() {
     world.engine.set_reachable(true);
 
     let hosts = || world.engine.asked().routed.pop().map_or(0, |routing| routing.domains.len());
-    eventually("both domains are told", async || hosts() == 2).await;
+    wait_until("both domains are told", WAIT_MAX, async || hosts() == 2).await;
 }

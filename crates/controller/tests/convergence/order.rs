@@ -1,6 +1,8 @@
 //! In which order a rollout happens, and who waits for whom.
 
-use crate::world::{World, app, eventually};
+use testkit::{WAIT_MAX, wait_until};
+
+use crate::world::{World, app};
 
 #[tokio::test]
 async fn a_process_type_that_goes_away_stops_after_the_others_have_started() {
@@ -10,7 +12,7 @@ async fn a_process_type_that_goes_away_stops_after_the_others_have_started() {
     let deploy = world.built("blog", "web").await;
     life.controller.wake.notify_one();
 
-    eventually("web is told", async || world.engine.asked().applied.len() > before).await;
+    wait_until("web is told", WAIT_MAX, async || world.engine.asked().applied.len() > before).await;
     assert_eq!(world.wanted().await, "web v3 x1, worker v2 x2");
     world.engine.resume(&app("blog"));
     life.deploy(deploy).await;

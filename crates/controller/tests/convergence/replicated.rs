@@ -9,13 +9,14 @@ use std::time::Duration;
 use controller::{Controller, deployer};
 use sha2::{Digest as _, Sha256};
 use store::{DeployState, PageRange, Store};
+use testkit::{WAIT_MAX, wait_until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::stand_in::{StandIn, StopPoint};
-use crate::world::{World, app, eventually};
+use crate::world::{World, app};
 
 /// Tells this program that it is the other process, and which database is shared.
 const SHARED_DATABASE: &str = "WORKFLOW_TEST_SHARED_DATABASE";
@@ -134,7 +135,7 @@ async fn a_leader_that_is_killed_in_the_middle_of_a_deploy_loses_nothing() {
         ask(our_port, "POST", "/v2/apps/blog/config/", r#"{"values":{"COLOR":"teal"}}"#).await
     });
     let changed = async || ours.releases(&app("blog"), PageRange::ALL).await.expect("a list").count == 3;
-    eventually("the change is recorded while another leads", changed).await;
+    wait_until("the change is recorded while another leads", WAIT_MAX, changed).await;
     assert!(ours.lead().await.expect("an answer").is_none() && !change.is_finished());
     other.kill();
 
@@ -153,7 +154,7 @@ async fn a_leader_that_is_killed_in_the_middle_of_a_deploy_loses_nothing() {
     // One that is asked to stop hands the lead over at once.
     stop.send_replace(true);
     timeout(Duration::from_secs(20), follower).await.expect("it stops").expect("no panic");
-    eventually("the lead is free", async || ours.lead().await.expect("an answer").is_some()).await;
+    wait_until("the lead is free", WAIT_MAX, async || ours.lead().await.expect("an answer").is_some()).await;
 }
 
 async fn state(store: &Store, deploy: i64) -> DeployState {

@@ -2,8 +2,9 @@
 
 use controller::deployer::DeployOutcome;
 use jiff::Timestamp;
+use testkit::{WAIT_MAX, wait_until};
 
-use crate::world::{World, app, eventually};
+use crate::world::{World, app};
 
 #[tokio::test]
 async fn a_newer_release_takes_over_while_an_older_one_is_under_way() {
@@ -11,11 +12,11 @@ async fn a_newer_release_takes_over_while_an_older_one_is_under_way() {
     world.engine.hang(&app("blog"));
     let older = world.configured("A").await;
     life.controller.wake.notify_one();
-    eventually("v3 is told", async || world.wanted().await.contains("v3")).await;
+    wait_until("v3 is told", WAIT_MAX, async || world.wanted().await.contains("v3")).await;
 
     let newer = world.configured("B").await;
     life.controller.wake.notify_one();
-    eventually("v4 is told", async || world.wanted().await == "web v4 x1, worker v4 x2").await;
+    wait_until("v4 is told", WAIT_MAX, async || world.wanted().await == "web v4 x1, worker v4 x2").await;
     world.engine.resume(&app("blog"));
 
     assert_eq!(
@@ -65,7 +66,7 @@ async fn a_removal_stops_a_rollout_that_is_under_way() {
     world.engine.hang(&app("blog"));
     let deploy = world.configured("A").await;
     life.controller.wake.notify_one();
-    eventually("v3 is told", async || world.wanted().await.contains("v3")).await;
+    wait_until("v3 is told", WAIT_MAX, async || world.wanted().await.contains("v3")).await;
 
     world.store.remove_app(&app("blog"), Timestamp::now()).await.expect("recorded");
     life.controller.wake.notify_one();

@@ -188,16 +188,6 @@ impl World {
     }
 }
 
-/// Waits for a condition, not for long.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(TIMEOUT, waiting).await.unwrap_or_else(|_| panic!("never came true: {what}"));
-}
-
 pub fn app(name: &str) -> AppName {
     AppName::parse(name).expect("a good name")
 }

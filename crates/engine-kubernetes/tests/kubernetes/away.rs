@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use engine::conformance::{Subject as _, get, setting::*};
 use engine::{EngineError, Outcome};
 use kube::{Client, Config};
+use testkit::wait_until;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -86,14 +87,10 @@ async fn a_rollout_goes_on_after_the_api_server_was_away() {
     assert!(what.contains("no answer from Kubernetes"), "{what}");
     let _wire = Wire::lay(wire.address, server).await;
     // A connection of before may be found broken once more; callers ask again.
-    let ended = async {
-        loop {
-            match world.engine().outcome(&slow.id, slow.release).await {
-                Err(EngineError::Unreachable { .. }) => tokio::task::yield_now().await,
-                ended => return ended,
-            }
-        }
+    let ended = async || match world.engine().outcome(&slow.id, slow.release).await {
+        Err(EngineError::Unreachable { .. }) => None,
+        ended => Some(ended),
     };
-    let ended = tokio::time::timeout(TIMEOUT, ended).await.expect("a rollout ends in time");
+    let ended = wait_until("the rollout ends", TIMEOUT, ended).await;
     assert_eq!(ended.expect("the engine is reachable"), Outcome::Running);
 }

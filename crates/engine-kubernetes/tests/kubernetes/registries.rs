@@ -7,11 +7,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{OnceLock, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::registry_access::AccessKey;
 use registry::{FrontSettings, RegistrySettings, Storage};
 use serde_json::json;
+use testkit::{free_address, free_port, wait_until_blocking};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +40,7 @@ pub fn platforms() -> &'static str {
 pub fn users() -> &'static str {
     static HOST: OnceLock<String> = OnceLock::new();
     HOST.get_or_init(|| {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let address = free_address();
         let folder = folder();
         let config = json!({
             "version": "0.1",
@@ -57,11 +58,7 @@ pub fn users() -> &'static str {
 }
 
 fn is_up(address: SocketAddr) {
-    let begun = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        assert!(begun.elapsed() < START_MAX, "Distribution does not come up");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until_blocking("Distribution comes up", START_MAX, || TcpStream::connect(address));
 }
 
 async fn run(tell: mpsc::Sender<SocketAddr>) {
@@ -84,11 +81,6 @@ async fn run(tell: mpsc::Sender<SocketAddr>) {
         tell.send(host).expect("someone waits");
     });
     registry::run(&settings, listener, CancellationToken::new()).await.expect("the registry runs");
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 /// The program, which ends with this process however that ends: nothing runs at the end of a test binary.

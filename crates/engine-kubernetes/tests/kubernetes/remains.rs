@@ -1,7 +1,5 @@
 //! Privileges of apps in the cluster, their visibility, and their removal.
 
-use std::time::Duration;
-
 use domain::deployment::Replicas;
 use domain::deployment::Workload;
 use domain::terminal::TerminalSize;
@@ -13,6 +11,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::{ListParams, ObjectMeta, PostParams};
+use testkit::wait_until;
 
 use crate::world::World;
 
@@ -113,12 +112,7 @@ async fn an_environment_goes_with_the_last_replica_set_that_could_use_it() {
     }
 
     let left = async || secrets.list_metadata(&env).await.expect("reachable").items.len();
-    let swept = async {
-        while left().await > 12 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(TIMEOUT, swept).await.expect("old environments go");
+    wait_until("old environments go", TIMEOUT, async || left().await <= 12).await;
     assert!(left().await >= 11, "those that can still be needed stay");
     assert_eq!(world.objects::<Deployment>().await.len(), 1);
 }
@@ -135,13 +129,10 @@ async fn the_end_of_a_session_leaves_neither_pod_nor_secret() {
 
     drop(typist);
 
-    let gone = async {
-        let is_its = |name: Option<String>| name.is_some_and(|name| name.starts_with(&one_off.name));
-        while world.objects::<Pod>().await.into_iter().any(|pod| is_its(pod.metadata.name))
-            || world.objects::<Secret>().await.into_iter().any(|secret| is_its(secret.metadata.name))
-        {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+    let is_its = |name: Option<String>| name.is_some_and(|name| name.starts_with(&one_off.name));
+    let is_gone = async || {
+        !world.objects::<Pod>().await.into_iter().any(|pod| is_its(pod.metadata.name))
+            && !world.objects::<Secret>().await.into_iter().any(|secret| is_its(secret.metadata.name))
     };
-    tokio::time::timeout(TIMEOUT, gone).await.expect("it is removed");
+    wait_until("it is removed", TIMEOUT, is_gone).await;
 }

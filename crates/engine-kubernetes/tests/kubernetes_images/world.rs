@@ -1,7 +1,6 @@
 //! A managed registry of its own for one test, with the real Distribution.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bytes::Bytes;
 use domain::outbound::OutboundPolicy;
@@ -11,6 +10,7 @@ use engine_kubernetes::{ImageRegistrySettings, KubernetesImages, RegistryAccess,
 use oci::{Access, Login, Repository, Transport};
 use registry::{CollectSettings, FrontSettings, Storage};
 use serde_json::json;
+use testkit::{WAIT_MAX, free_port, wait_until};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -43,16 +43,13 @@ impl World {
     pub async fn collecting(collect: Option<CollectSettings>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let host = listener.local_addr().expect("it is bound").to_string();
-        let free = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-        let distribution_port = free.local_addr().expect("it is bound").port();
-        drop(free);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let settings = registry::RegistrySettings {
             key: AccessKey::new(KEY),
             program: program(),
             folder: folder.path().join("config"),
             storage: Storage::folder(&folder.path().join("data").to_string_lossy()),
-            distribution_port,
+            distribution_port: free_port(),
             front: FrontSettings::default(),
             collect,
         };
@@ -68,13 +65,7 @@ impl World {
 
     async fn is_up(&self) {
         let probe = self.as_controller("probe", Access::Pull);
-        for _ in 0..200 {
-            if probe.tags().await.is_ok() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the registry does not come up");
+        wait_until("the registry comes up", WAIT_MAX, async || probe.tags().await).await;
     }
 
     /// Bytes of all blobs on the disk.

@@ -11,6 +11,7 @@ use domain::edge::EdgeSettings;
 use domain::pods::{Pod, PodState};
 use domain::routing::{AppRouting, Claim, Route, RouteOwner, RouteTable};
 use domain::{AppName, ProcessType};
+use testkit::wait_until;
 use tokio::time::timeout;
 
 use super::{AnyEngine, Subject};
@@ -145,19 +146,11 @@ pub async fn names(engine: &Arc<dyn AnyEngine>) -> Vec<String> {
 
 /// Waits until the app's pods are as they should be.
 pub async fn pods_become(engine: &Arc<dyn AnyEngine>, is_right: impl Fn(&[Pod]) -> bool) -> Vec<Pod> {
-    let look = async {
-        loop {
-            let pods = pods(engine).await;
-            if is_right(&pods) {
-                return pods;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    match timeout(TIMEOUT, look).await {
-        Ok(pods) => pods,
-        Err(_) => panic!("the pods did not come right: {:?}", pods(engine).await),
-    }
+    wait_until("the pods are right", TIMEOUT, async || match pods(engine).await {
+        pods if is_right(&pods) => Ok(pods),
+        pods => Err(pods),
+    })
+    .await
 }
 
 /// The app's route in a table.

@@ -7,6 +7,7 @@ use domain::AppName;
 use domain::build::OneOff;
 use domain::deployment::Limits;
 use domain::terminal::TerminalSize;
+use testkit::wait_until;
 
 use super::setting::*;
 use super::{AnyEngine, Subject};
@@ -61,17 +62,12 @@ impl TerminalUser {
 
     /// Asks until the terminal has this size: nobody says when one has arrived.
     async fn has_size(&mut self, rows_and_columns: &str) {
-        let asking = async {
-            loop {
-                self.types("size").await;
-                self.sees("size: ").await;
-                if self.line().await == rows_and_columns {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(TIMEOUT, asking).await.expect("the size never comes");
+        wait_until("the size comes", TIMEOUT, async || {
+            self.types("size").await;
+            self.sees("size: ").await;
+            self.line().await == rows_and_columns
+        })
+        .await;
     }
 
     /// Reads to the end.
@@ -223,19 +219,14 @@ pub async fn a_command_in_a_pod_ends_with_its_session(subject: &dyn Subject) {
 
     drop(typist);
 
-    let gone = async {
-        loop {
-            let mut another = TerminalUser::new(engine.open_inside(inside(&app(), &pod), None));
-            another.types("others").await;
-            another.sees("others: ").await;
-            another.send(Input::End).await;
-            if another.end().await.0.starts_with("0\n") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-    };
-    tokio::time::timeout(TIMEOUT, gone).await.expect("the command of the first session runs on");
+    wait_until("the command of the first session ends", TIMEOUT, async || {
+        let mut another = TerminalUser::new(engine.open_inside(inside(&app(), &pod), None));
+        another.types("others").await;
+        another.sees("others: ").await;
+        another.send(Input::End).await;
+        another.end().await.0.starts_with("0\n")
+    })
+    .await;
 }
 
 async fn deployed(subject: &dyn Subject, engine: &std::sync::Arc<dyn AnyEngine>) -> String {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::routing::{RouteTable, RouterReport};
 use engine::Routes;
 use router::{LastTable, RememberedRoutes, Router, RouterSettings};
+use testkit::{WAIT_MAX, wait_until_blocking};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -66,11 +66,10 @@ impl Remembering {
 
     /// Asks until this app answers.
     fn wait_for(&self, app: &str) {
-        let deadline = std::time::Instant::now() + Duration::from_secs(10);
-        while self.ask() != (200, app.to_owned()) {
-            assert!(std::time::Instant::now() < deadline, "{app} does not answer, but {:?}", self.ask());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until_blocking(&format!("{app} answers"), WAIT_MAX, || match self.ask() {
+            (200, body) if body == app => Ok(()),
+            other => Err(other),
+        });
     }
 
     fn stop(self) {
@@ -82,11 +81,7 @@ impl Remembering {
 }
 
 fn wait_for_file(path: &Path) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(5);
-    while !path.exists() {
-        assert!(std::time::Instant::now() < deadline, "{} is not written", path.display());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until_blocking(&format!("{} is written", path.display()), WAIT_MAX, || path.exists());
 }
 
 #[test]

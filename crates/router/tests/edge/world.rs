@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::AppName;
 use domain::certs::Pair;
@@ -11,6 +11,7 @@ use domain::logs::LogLine;
 use domain::routing::{Backend, Claim, Route, RouteOwner, RouteTable, RouterReport};
 use engine::Routes;
 use router::{HttpsSettings, LogSink, Router, RouterParts, RouterSettings};
+use testkit::{WAIT_MAX, wait_until_blocking};
 use tokio::sync::watch;
 
 /// The engine's part: a table to watch and a receiver of reports.
@@ -94,15 +95,10 @@ impl World {
     }
 
     pub fn wait_for_report(&self, wanted: impl Fn(&RouterReport) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        loop {
+        wait_until_blocking("the wanted report", WAIT_MAX, || {
             let report = self.table.last_report.lock().expect("not poisoned").clone();
-            if report.as_ref().is_some_and(&wanted) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "the wanted report did not come, the last is {report:?}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+            if report.as_ref().is_some_and(&wanted) { Ok(()) } else { Err(report) }
+        });
     }
 
     /// Counters of the router, in the form of Prometheus.
@@ -112,29 +108,23 @@ impl World {
 
     /// Waits until the router tells this line, named without the prefix that all have.
     pub fn wait_for_metric(&self, line: &str) {
-        let deadline = Instant::now() + Duration::from_secs(5);
         let line = format!("workflow_router_{line}");
-        while !self.metrics().lines().any(|told| told == line) {
-            assert!(Instant::now() < deadline, "`{line}` did not come, but\n{}", self.metrics());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until_blocking(&line, WAIT_MAX, || match self.metrics() {
+            metrics if metrics.lines().any(|told| told == line) => Ok(()),
+            metrics => Err(metrics),
+        });
     }
 
     /// Waits until the log of an app has this many lines, and gives them as users see them, without the time.
     pub fn log(&self, app: &str, lines: usize) -> Vec<String> {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        loop {
+        wait_until_blocking(&format!("{lines} lines of {app}"), WAIT_MAX, || {
             let told = self.told.lock().expect("not poisoned");
             let of_app = told.iter().filter(|line| line.app.as_str() == app).map(LogLine::render);
             let of_app: Vec<_> =
                 of_app.map(|line| line.split_once(' ').expect("a time and a text").1.to_owned()).collect();
             drop(told);
-            if of_app.len() >= lines {
-                return of_app;
-            }
-            assert!(Instant::now() < deadline, "{app} was told only {of_app:?}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+            if of_app.len() >= lines { Ok(of_app) } else { Err(of_app) }
+        })
     }
 
     /// Asks the router to stop; does not wait.

@@ -1,15 +1,16 @@
 //! Pebble in a process of its own, with its faults on.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
+use testkit::{free_address, wait_until_blocking};
 
 use crate::names;
 
@@ -33,7 +34,8 @@ impl Pebble {
         let program = std::env::var_os(PROGRAM)
             .expect("set WORKFLOW_TEST_PEBBLE to Pebble's program; `cargo xtask test` builds it");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (address, ca_bundle) = (free_port(), certificate(folder.path()));
+        // Pebble cannot choose a port itself.
+        let (address, ca_bundle) = (free_address(), certificate(folder.path()));
         configure(folder.path(), address, http, https);
         let mut process = Command::new(program)
             .arg("-config")
@@ -75,11 +77,8 @@ impl Pebble {
     }
 
     fn until_it_listens(&self) {
-        let begun = Instant::now();
-        while TcpStream::connect(self.address).is_err() {
-            assert!(begun.elapsed() < START_MAX, "Pebble does not listen: {:?}", self.lines());
-            thread::sleep(Duration::from_millis(20));
-        }
+        let listens = || TcpStream::connect(self.address).map_err(|_| self.lines());
+        wait_until_blocking("Pebble listens", START_MAX, listens);
     }
 }
 
@@ -88,12 +87,6 @@ impl Drop for Pebble {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Pebble cannot choose a port itself.
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
 }
 
 /// Makes a certificate for TLS that signs itself.

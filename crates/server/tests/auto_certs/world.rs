@@ -20,9 +20,9 @@ use jiff::Timestamp;
 use router::{HttpsSettings, Router, RouterSettings};
 use store::{AutoDomainRecord, NewApp, NewDomain, NewUser, ReleaseChange, Store};
 use tempfile::TempDir;
+use testkit::wait_until;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use crate::pebble::Pebble;
 use crate::visitor::is_shown;
@@ -181,13 +181,8 @@ impl World {
     }
 
     pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-        let waiting = async {
-            while !holds().await {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let waited = timeout(TIMEOUT, waiting).await;
-        waited.unwrap_or_else(|_| panic!("never came true: {what}\n{:#?}", self.pebble.lines()));
+        wait_until(what, TIMEOUT, async || holds().await.then_some(()).ok_or_else(|| self.pebble.lines()))
+            .await;
     }
 
     /// The controller's lines in the app's log.

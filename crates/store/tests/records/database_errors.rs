@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::{AnyConnection, Connection as _};
 use store::{DatabaseError, PageRange, Store, StoreError, UserRecord};
+use testkit::wait_until;
 
 use crate::disk::SmallDisk;
 use crate::{AddCondition, World, new_user, open};
@@ -34,12 +35,7 @@ pub async fn names(store: &Store) -> Vec<String> {
 
 /// Waits until the database is proven to take writes.
 pub async fn healed(store: &Store) {
-    let proven = async {
-        while store.prove_write().await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(HEAL_MAX, proven).await.expect("the database heals by itself");
+    wait_until("the database heals by itself", HEAL_MAX, async || store.prove_write().await).await;
 }
 
 #[tokio::test]
@@ -95,12 +91,8 @@ async fn a_full_disk_is_not_ready_and_ready_again_once_there_is_room() {
         number += 1;
     }
 
-    let filled = async {
-        while store.prove_write().await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(HEAL_MAX, filled).await.expect("readiness tells of a full disk");
+    let is_full = async || store.prove_write().await.is_err();
+    wait_until("readiness tells of a full disk", HEAL_MAX, is_full).await;
     disk.free();
 
     healed(&store).await;

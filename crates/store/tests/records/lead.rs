@@ -1,3 +1,5 @@
+use testkit::{WAIT_MAX, wait_until};
+
 use crate::{World, open};
 
 #[tokio::test]
@@ -12,10 +14,6 @@ async fn of_several_controllers_one_leads_until_it_is_gone() {
     assert_eq!(other.lead().await.expect("the database answers").is_none(), is_shared);
 
     drop(lead);
-    let taken_over = async {
-        while other.lead().await.expect("the database answers").is_none() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(10), taken_over).await.expect("the lead is free");
+    let lead = async || other.lead().await.expect("the database answers");
+    wait_until("the lead is free", WAIT_MAX, lead).await;
 }

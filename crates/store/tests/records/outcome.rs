@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use testkit::{WAIT_MAX, wait_until};
+
 use crate::database_errors::{add, healed, names};
 use crate::postgres::{Fate, Line, Server};
 use crate::{World, open};
@@ -76,10 +78,5 @@ async fn a_server_that_is_killed_in_commit_loses_nothing_that_was_answered_as_do
 
 /// Waits until the server is up again.
 async fn answers(store: &store::Store) {
-    let answered = async {
-        while store.ping().await.is_err() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(30), answered).await.expect("the server is up again");
+    wait_until("the server is up again", WAIT_MAX, async || store.ping().await).await;
 }

@@ -1,10 +1,12 @@
 //! Back ends that others wrote, from Debian's packages: each says what it was asked for, and how often.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use testkit::{free_port, wait_until_blocking};
 
 use crate::app::App;
 use crate::visitor::{Visitor, tcp};
@@ -48,17 +50,16 @@ impl Backend {
     }
 
     fn wait(&mut self) {
-        let deadline = Instant::now() + START_MAX;
-        while TcpStream::connect(self.app.address).is_err() {
+        wait_until_blocking("the server answers", START_MAX, || {
             let ended = self.child.try_wait().expect("it is a child");
             assert!(
-                ended.is_none() && Instant::now() < deadline,
+                ended.is_none(),
                 "{:?} does not start ({ended:?}): install Debian's packages nginx, haproxy, nodejs, python3 and \
                  gunicorn, as `cargo xtask test` does",
                 self.kind
             );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            TcpStream::connect(self.app.address)
+        });
     }
 
     /// Number of requests so far, with or without these questions.
@@ -119,9 +120,4 @@ fn command(kind: Kind, port: u16, folder: &Path) -> Command {
     // Debian has servers out of the way of ordinary users.
     command.env("PATH", format!("{path}:/usr/sbin:/sbin")).arg("--pdeathsig=KILL").args(words);
     command
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
