@@ -2,8 +2,9 @@
 //!
 //! `promises!(every, world)` makes a test of each promise that any engine can show, `promises!(real, world)`
 //! of those that take real processes, memory and connections. `world` is an async function that makes a
-//! [`Subject`] of its own for each test.
+//! [`Subject`] of its own for each test. `promises!(builds, World)` makes tests of the promises of [`builds`].
 
+pub mod builds;
 mod hooks;
 mod images;
 mod jobs;
@@ -129,6 +130,41 @@ macro_rules! promises {
             lines_of_processes_come_in_order_and_once,
             a_long_line_stays_whole_and_beyond_the_bound_comes_in_marked_parts,
         }
+    };
+    (builds, $world:ty) => {
+        $crate::promises! { @builds $world:
+            a_buildpack_build_ends_as_the_stack_and_one_layer,
+            links_that_lead_out_of_the_source_are_in_the_slug_as_they_are,
+            a_failing_buildpack_build_tells_its_output,
+            a_dockerfile_build_ends_as_an_image_with_its_ports_and_user,
+            heredocs_mounts_and_links_of_buildkit_are_understood, what_dockerignore_names_is_not_in_the_image,
+            links_that_lead_out_of_the_source_are_copied_and_lead_nowhere,
+            a_failing_step_tells_its_output_and_its_exit_code,
+            a_dockerfile_that_cannot_be_read_is_told_with_its_line,
+            build_arguments_come_from_the_config_where_the_app_wants_that,
+            a_buildpack_build_sees_its_config_and_no_credential, a_step_has_no_right_outside_its_namespaces,
+            images_of_other_apps_do_not_exist_for_a_build,
+            a_buildpack_cache_is_kept_for_the_next_build_until_one_goes_without,
+            steps_before_a_changed_line_are_used_again_and_the_same_source_gives_the_same_image,
+            of_all_caches_the_least_recently_used_go,
+            a_buildpack_build_above_its_memory_is_told_the_limit,
+            a_step_of_a_dockerfile_above_its_memory_is_told_the_limit, a_slug_above_its_limit_is_refused,
+            a_buildpack_build_ends_at_its_deadline_and_leaves_nothing,
+            a_dockerfile_build_ends_at_its_deadline_and_leaves_nothing,
+            a_dropped_build_and_a_build_of_a_dead_process_are_removed,
+            a_one_off_process_with_its_own_command_leaves_nothing,
+            a_program_that_does_not_exist_ends_as_in_a_shell,
+            a_one_off_process_is_bounded_in_time_memory_and_place,
+            a_one_off_process_knows_its_address_where_it_is_told,
+        }
+    };
+    (@builds $world:ty: $($promise:ident),* $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $promise() {
+                $crate::conformance::builds::$promise::<$world>().await;
+            }
+        )*
     };
     (@ $world:path: $($promise:ident),* $(,)?) => {
         $(

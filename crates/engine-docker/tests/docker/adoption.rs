@@ -9,8 +9,9 @@ use domain::routing::RouteOwner;
 use domain::shell;
 use engine::conformance::{Subject as _, get, setting::*};
 use engine_docker::Reach;
+use testkit::docker::docker;
 
-use crate::world::{World, docker};
+use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_process_adopts_what_runs_and_routes_to_it_at_once() {

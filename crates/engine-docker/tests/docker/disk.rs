@@ -1,7 +1,6 @@
 //! Limit of what a process writes to its container's disk.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use domain::Image;
 use domain::build::OneOff;
@@ -12,9 +11,11 @@ use domain::routing::Route;
 use engine::JobError;
 use engine::conformance::{Subject as _, get, setting::*};
 use futures_util::StreamExt as _;
+use testkit::docker::docker;
 use tokio::time::timeout;
 
-use crate::world::{World, docker, import};
+use crate::machine::list_becomes;
+use crate::world::{World, import};
 
 fn fills(image: Image, path: &str) -> OneOff {
     OneOff {
@@ -66,12 +67,7 @@ async fn what_goes_to_a_volume_of_the_image_counts_and_the_volume_ends_with_the_
     world.containers_become(<[String]>::is_empty).await;
     docker(&["rmi", "--force", &reference]);
     let is_new = |volume: &String| volume.len() == 64 && !volumes_before.contains(volume);
-    let removed = async {
-        while docker(&["volume", "ls", "--quiet"]).iter().any(is_new) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(TIMEOUT, removed).await.expect("no volume is left");
+    list_becomes(|| docker(&["volume", "ls", "--quiet"]), |volumes| !volumes.iter().any(is_new)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

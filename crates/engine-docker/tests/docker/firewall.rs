@@ -5,10 +5,13 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use domain::build::{BuildJob, BuildKind};
+use domain::build_plan::DockerfileOptions;
 use engine::conformance::{AnyEngine, Subject as _, get, only_backend, setting::*};
 use engine_docker::firewall::{Firewall, FirewallSettings, HostServices};
+use testkit::docker::docker;
+use testkit::wait_until;
 
-use crate::world::{World, docker};
+use crate::world::World;
 
 /// Longest until rules that someone removed are back.
 const HEALED_WITHIN: Duration = Duration::from_secs(15);
@@ -81,12 +84,8 @@ async fn a_replica_reaches_public_ports_of_the_platform_and_never_its_internal_o
     Firewall::remove(&name(&world)).expect("we are root");
 
     assert_eq!(open, ["closed", "open", "open"]);
-    let healed = async {
-        while seen_by_replica(&world, host.ports()).await[0] != "closed" {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(HEALED_WITHIN, healed).await.expect("the rules are put back");
+    let is_closed = async || seen_by_replica(&world, host.ports()).await[0] == "closed";
+    wait_until("the rules are put back", HEALED_WITHIN, is_closed).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

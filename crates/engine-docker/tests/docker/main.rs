@@ -6,6 +6,8 @@ mod disk;
 mod firewall;
 #[path = "../../../engine/tests/program/image.rs"]
 mod image;
+#[path = "../machine/mod.rs"]
+mod machine;
 mod networks;
 mod remains;
 mod world;

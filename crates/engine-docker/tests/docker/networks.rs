@@ -2,8 +2,10 @@
 
 use engine::conformance::{Subject as _, setting::*};
 use engine_docker::Reach;
+use testkit::docker::docker;
 
-use crate::world::{World, docker};
+use crate::machine::list_becomes;
+use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_whose_network_was_removed_by_hand_serves_again() {
@@ -42,5 +44,5 @@ async fn a_network_in_use_by_others_holds_up_no_removal_and_goes_when_it_can() {
     deploy_well(&engine, &web(&world, 2)).await;
     engine.remove_app(&app()).await.expect("reachable");
     docker(&["rm", "--force", &stranger[0]]);
-    world.networks_become(<[String]>::is_empty).await;
+    list_becomes(|| world.networks(), <[String]>::is_empty).await;
 }

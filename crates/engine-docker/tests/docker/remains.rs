@@ -2,8 +2,10 @@
 
 use domain::terminal::TerminalSize;
 use engine::conformance::{Subject as _, TerminalUser, setting::*, sitting};
+use testkit::docker::docker;
+use testkit::{WAIT_MAX, wait_until};
 
-use crate::world::{World, docker};
+use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_app_leaves_no_container_network_image_or_file() {
@@ -12,14 +14,14 @@ async fn a_removed_app_leaves_no_container_network_image_or_file() {
     engine.route(&routing()).await.expect("reachable");
     engine.keep(&app(), &world.image()).await.expect("it is here");
     deploy_well(&engine, &web_of(&world, 2, 2)).await;
-    assert_eq!((world.containers().len(), world.networks().len(), world.images().len()), (2, 1, 1));
+    assert_eq!((world.containers().len(), world.networks().len(), world.instance.images().len()), (2, 1, 1));
 
     engine.remove_app(&app()).await.expect("reachable");
 
     assert_eq!(world.containers(), [""; 0]);
     assert_eq!(world.networks(), [""; 0]);
-    assert_eq!(world.images(), [""; 0]);
-    assert_eq!(world.volumes(), [""; 0]);
+    assert_eq!(world.instance.images(), [""; 0]);
+    assert_eq!(world.instance.volumes("-"), [""; 0]);
     let files = std::fs::read_dir(world.state().join("apps")).expect("the folder stays");
     assert_eq!(files.count(), 0);
 }
@@ -34,9 +36,9 @@ async fn a_removal_that_was_cut_off_is_carried_out_by_the_next_process() {
         async move { engine.remove_app(&app()).await }
     });
     route_becomes(&world.engine(), |route| route.is_none()).await;
-    while !std::fs::read_dir(world.state().join("apps")).is_ok_and(|mut files| files.next().is_some()) {
-        tokio::task::yield_now().await;
-    }
+    let is_recorded =
+        || std::fs::read_dir(world.state().join("apps")).is_ok_and(|mut files| files.next().is_some());
+    wait_until("the removal is recorded", WAIT_MAX, async || is_recorded()).await;
     removal.abort();
     world.stop();
 

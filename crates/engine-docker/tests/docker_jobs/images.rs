@@ -1,12 +1,11 @@
 //! Images on a real Docker daemon: local ones, and ones of a registry on loopback.
 
-use std::process::{Command, Stdio};
-
 use domain::{Digest, Image};
 use engine::{EngineError, ImageError, Images as _, RegistryCredentials};
+use testkit::docker::{docker, image_id};
 
 use crate::registry::Registry;
-use crate::world::{World, app, docker};
+use crate::world::{World, app};
 
 /// An image that a user brought to the machine, under a name of its own.
 struct UsersImage {
@@ -17,24 +16,13 @@ struct UsersImage {
 impl UsersImage {
     fn import() -> Self {
         let name = format!("users-image-{:08x}:v1", rand::random::<u32>());
-        let change = ["--change", "EXPOSE 9090 8080", "--change", "USER 1001"];
         let mut archive = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(name.len() as u64);
         header.set_mode(0o644);
         archive.append_data(&mut header, "name", name.as_bytes()).expect("memory takes it");
-        let mut import = Command::new("docker")
-            .arg("import")
-            .args(change)
-            .args(["-", &name])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("docker can be run");
-        let bytes = archive.into_inner().expect("memory takes it");
-        std::io::Write::write_all(&mut import.stdin.take().expect("a pipe"), &bytes).expect("docker reads");
-        assert!(import.wait().expect("docker ends").success());
-        let id = id_of(&name);
+        let layer = archive.into_inner().expect("memory takes it");
+        let id = testkit::docker::import(&name, &layer, &["EXPOSE 9090 8080", "USER 1001"]);
         Self { name, id }
     }
 }
@@ -43,11 +31,6 @@ impl Drop for UsersImage {
     fn drop(&mut self) {
         docker(&["rmi", "--force", &self.name]);
     }
-}
-
-/// Id of the image of that name or id; empty where there is none.
-fn id_of(name: &str) -> String {
-    docker(&["image", "inspect", "--format", "{{.Id}}", name]).concat()
 }
 
 #[tokio::test]
@@ -66,19 +49,19 @@ async fn a_local_image_is_pinned_kept_and_removed_and_the_users_name_stays() {
     for _ in 0..2 {
         world.engine.keep(&blog, &resolved.image).await.expect("keeping twice changes nothing");
     }
-    assert_eq!(id_of(&kept), users.id);
+    assert_eq!(image_id(&kept), users.id);
     for _ in 0..2 {
         world.engine.remove(&blog, &resolved.image).await.expect("removing twice changes nothing");
     }
-    assert!(id_of(&kept).is_empty());
-    assert_eq!(id_of(&users.name), users.id, "the user's own name was taken away");
+    assert!(image_id(&kept).is_empty());
+    assert_eq!(image_id(&users.name), users.id, "the user's own name was taken away");
 }
 
 #[tokio::test]
 async fn an_image_is_kept_by_its_digest_although_its_name_has_moved_on() {
     let world = World::new().await;
     let (first, second) = (UsersImage::import(), UsersImage::import());
-    let name = format!("moving-{}", world.instance);
+    let name = format!("moving-{}", world.instance.0);
     docker(&["tag", &first.name, &name]);
     let resolved = world.engine.resolve(&name, None).await.expect("it is here");
 
@@ -87,7 +70,10 @@ async fn an_image_is_kept_by_its_digest_although_its_name_has_moved_on() {
     docker(&["rmi", &name]);
 
     kept.expect("the image is still here");
-    assert_eq!(id_of(&format!("{}:{}", world.repository("blog"), resolved.image.digest().hex())), first.id);
+    assert_eq!(
+        image_id(&format!("{}:{}", world.repository("blog"), resolved.image.digest().hex())),
+        first.id
+    );
 }
 
 #[tokio::test]
@@ -143,18 +129,18 @@ async fn a_pulled_image_is_pinned_to_the_registrys_digest_and_leaves_nothing_beh
 
     assert_eq!(resolved.image.digest(), &registry.digest);
     assert_eq!((resolved.ports.as_slice(), resolved.user.as_str()), (&[8080][..], "1001"));
-    assert!(id_of(&reference).is_empty(), "the name it came by would outlive the app");
+    assert!(image_id(&reference).is_empty(), "the name it came by would outlive the app");
 
     let name = |app: &str| format!("{}:{}", world.repository(app), registry.digest.hex());
     for owner in ["blog", "shop"] {
         world.engine.keep(&app(owner), &resolved.image).await.expect("it can be kept");
     }
-    let id = id_of(&name("blog"));
-    assert_eq!(id_of(&name("shop")), id);
+    let id = image_id(&name("blog"));
+    assert_eq!(image_id(&name("shop")), id);
     world.engine.remove(&app("blog"), &resolved.image).await.expect("it goes");
-    assert_eq!(id_of(&id), id, "shop still has it");
+    assert_eq!(image_id(&id), id, "shop still has it");
     world.engine.remove(&app("shop"), &resolved.image).await.expect("it goes");
-    assert!(id_of(&id).is_empty(), "nobody has it any more");
+    assert!(image_id(&id).is_empty(), "nobody has it any more");
 }
 
 #[tokio::test]
@@ -180,11 +166,11 @@ async fn an_image_that_was_pulled_for_nothing_goes_at_the_next_start() {
     let resolved =
         world.engine.resolve(&format!("{}/tiny:v1", registry.host), None).await.expect("it is there");
     let name = format!("{}:{}", world.repository("0pulled"), resolved.image.digest().hex());
-    assert!(!id_of(&name).is_empty());
+    assert!(!image_id(&name).is_empty());
 
     engine_docker::DockerEngine::start(world.settings.clone()).await.expect("Docker answers");
 
-    assert!(id_of(&name).is_empty());
+    assert!(image_id(&name).is_empty());
 }
 
 #[tokio::test]
@@ -196,11 +182,11 @@ async fn an_image_in_use_is_not_removed() {
     world.engine.keep(&blog, &resolved.image).await.expect("it can be kept");
     docker(&["rmi", &users.name]);
     let kept = format!("{}:{}", world.repository("blog"), resolved.image.digest().hex());
-    let label = format!("io.deis.instance={}", world.instance);
+    let label = format!("io.deis.instance={}", world.instance.0);
     docker(&["create", "--label", &label, &kept, "/none"]);
 
     let refused = world.engine.remove(&blog, &resolved.image).await;
 
     assert!(matches!(refused, Err(ImageError::Engine(EngineError::Refused { .. }))), "{refused:?}");
-    assert!(!id_of(&kept).is_empty());
+    assert!(!image_id(&kept).is_empty());
 }

@@ -1,14 +1,16 @@
-//! Jobs and images on a real Docker daemon: builds, one-off processes, pulled and local images.
+//! Jobs and images on a real Docker daemon: the promises of builds, pulled and local images.
 
 mod address;
-mod buildpack;
 mod dockerfile;
 #[path = "../../../slug/tests/git_over_https/mod.rs"]
 mod git_over_https;
 mod images;
-mod one_off;
+#[path = "../machine/mod.rs"]
+mod machine;
 mod registry;
-#[path = "../../../engine/tests/sources/mod.rs"]
-mod sources;
 mod submodules;
 mod world;
+
+use world::World;
+
+engine::promises!(builds, World);

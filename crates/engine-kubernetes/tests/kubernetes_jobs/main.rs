@@ -4,10 +4,11 @@
 //! Needs `KUBECONFIG`, kubectl, the platform's image on the nodes (`WORKFLOW_TEST_IMAGE`) and the archive of
 //! the stack image (`WORKFLOW_TEST_STACK`); run it inside the cluster's network, as by `cargo xtask cluster exec`.
 
-mod buildpack;
-mod dockerfile;
+mod builds;
 mod one_off;
 mod registry;
-#[path = "../../../engine/tests/sources/mod.rs"]
-mod sources;
 mod world;
+
+use world::World;
+
+engine::promises!(builds, World);

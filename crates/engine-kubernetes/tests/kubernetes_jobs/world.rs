@@ -1,18 +1,20 @@
 //! A platform of its own in the cluster, for one test; nothing of it is left behind.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::AppName;
-use domain::build::{BuildJob, BuildKind, BuiltImage};
+use domain::build::BuildKind;
 use domain::outbound::OutboundPolicy;
-use engine::{JobError, Jobs as _, SourceStream};
+use domain::registry_access::{STACK_REPOSITORY, cache_repository};
+use domain::{AppName, Image};
+use engine::Images as _;
+use engine::build_steps::cache_tag;
+use engine::conformance::builds::{BuildLimits, BuildSubject};
 use engine_kubernetes::{
-    ImageRegistrySettings, KubernetesJobs, KubernetesSettings, RegistryAccess, RegistryKey,
+    ImageRegistrySettings, KubernetesImages, KubernetesJobs, KubernetesSettings, RegistryAccess, RegistryKey,
 };
+use oci::Access;
 
 use crate::registry::{Registry, apply, builder_image, delete_namespace, kubectl, workflow_image};
-use crate::sources::{run_build, source};
 
 /// Jobs and all that they make.
 pub struct World {
@@ -62,44 +64,112 @@ impl World {
         Self { jobs, settings, registry, prefix }
     }
 
-    /// Runs a build of these files to its end; gives back its outcome and its output.
-    pub async fn build(
-        &self,
-        job: &BuildJob,
-        files: &[(&str, &str)],
-    ) -> (Result<BuiltImage, JobError>, String) {
-        self.build_source(job, source(files)).await
-    }
-
-    pub async fn build_source(
-        &self,
-        job: &BuildJob,
-        source: SourceStream,
-    ) -> (Result<BuiltImage, JobError>, String) {
-        run_build(|output| self.jobs.build(job, source, output)).await
-    }
-
-    /// Objects that builds left.
-    pub fn builds_left(&self) -> Vec<String> {
-        let builds = &self.settings.builds_namespace;
-        let found = kubectl(&["get", "jobs,pods,secrets", "--namespace", builds, "-o", "name"]);
-        found.lines().map(str::to_owned).collect()
-    }
-
     /// Deletes the pods of builds, as a drain of their nodes does.
     pub fn delete_build_pods(&self) {
         kubectl(&["delete", "pods", "--all", "--wait=false", "--namespace", &self.settings.builds_namespace]);
     }
 
-    /// Waits until nothing is left of builds.
-    pub async fn no_build_is_left(&self) {
-        for _ in 0..300 {
-            if self.builds_left().is_empty() {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-        panic!("left: {:?}", self.builds_left());
+    fn of_builds(&self, kinds: &str) -> Vec<String> {
+        let listed = kubectl(&["get", kinds, "--namespace", &self.settings.builds_namespace, "-o", "name"]);
+        listed.lines().map(str::to_owned).collect()
+    }
+
+    /// Layers of an image, by what they unpack to.
+    async fn layers_of(&self, repository: &str, version: &str) -> Vec<String> {
+        let repository = self.registry.repository(repository, Access::Pull);
+        let manifest = repository.manifest(version).await.expect("it is there");
+        let config = manifest.content.config.expect("an image has a config");
+        let config = repository.blob(&config.digest, oci::DOCUMENT_BYTES_MAX).await.expect("it is there");
+        let config: serde_json::Value = serde_json::from_slice(&config).expect("a config is JSON");
+        serde_json::from_value(config["rootfs"]["diff_ids"].clone()).expect("a list of texts")
+    }
+}
+
+impl BuildSubject for World {
+    type Jobs = KubernetesJobs;
+
+    async fn start(limits: BuildLimits) -> Self {
+        let BuildLimits { memory_bytes, slug_bytes_max, caches_max } = limits;
+        Self::with(|settings| {
+            settings.build_memory_bytes = memory_bytes.unwrap_or(settings.build_memory_bytes);
+            settings.slug_bytes_max = slug_bytes_max.unwrap_or(settings.slug_bytes_max);
+            settings.build_caches.count_max = caches_max.unwrap_or(settings.build_caches.count_max);
+        })
+        .await
+    }
+
+    fn jobs(&self) -> &KubernetesJobs {
+        &self.jobs
+    }
+
+    async fn take_over(&mut self) {
+        self.jobs = jobs(&self.settings).await;
+        self.jobs.remove_orphaned_builds().await.expect("the cluster answers");
+    }
+
+    /// The registry is shared.
+    fn new_app(&self) -> AppName {
+        AppName::parse(&format!("blog-{:08x}", rand::random::<u32>())).expect("a good name")
+    }
+
+    fn deploy(&self, app: &AppName) {
+        let prefix = &self.prefix;
+        apply(&format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {prefix}{app}\n  labels:\n    heritage: deis\n    \
+             app: {app}\n"
+        ));
+    }
+
+    fn base(&self) -> &str {
+        "deis/stack"
+    }
+
+    async fn stack_of(&self, app: &AppName) -> Image {
+        let images = KubernetesImages::new(self.settings.registry.clone());
+        let resolved =
+            images.resolve(&self.settings.stack_image, None).await.expect("the stack is in the registry");
+        let Image::External { digest, .. } = resolved.image else { panic!("it was brought") };
+        // Under a name that is no app's: what lies in the registry belongs to the app of that name.
+        let stack = self.registry.repository(STACK_REPOSITORY, Access::Pull);
+        let own = self.registry.repository(app.as_str(), Access::Push).mounting_from(&[STACK_REPOSITORY]);
+        let manifest = stack.manifest(digest.as_str()).await.expect("it is there");
+        oci::copy_image(&stack, &manifest, &own, digest.hex()).await.expect("it can be copied");
+        Image::Built { app: app.clone(), digest }
+    }
+
+    async fn stack_layers(&self) -> Vec<String> {
+        self.layers_of(STACK_REPOSITORY, "latest").await
+    }
+
+    async fn base_layers(&self) -> Vec<String> {
+        self.stack_layers().await
+    }
+
+    async fn layers(&self, app: &AppName, image: &Image) -> Vec<String> {
+        self.layers_of(app.as_str(), image.digest().as_str()).await
+    }
+
+    /// As nodes pull it, and by the address of the registry itself.
+    fn names_of(&self, app: &AppName, image: &Image) -> Vec<String> {
+        let (digest, own) = (image.digest(), self.registry.url.replace("http://", ""));
+        vec![format!("{}/{app}:{}", self.registry.node_host, digest.hex()), format!("{own}/{app}@{digest}")]
+    }
+
+    async fn has_cache(&self, app: &AppName, kind: BuildKind) -> bool {
+        let repository = self.registry.repository(&cache_repository(app), Access::Pull);
+        repository.has_manifest(cache_tag(kind)).await.expect("the registry answers")
+    }
+
+    fn running(&self) -> Vec<String> {
+        self.of_builds("jobs")
+    }
+
+    fn objects(&self) -> Vec<String> {
+        let names =
+            "-o=jsonpath={range .items[*]}{.metadata.namespace}/{.kind}/{.metadata.name}{\"\\n\"}{end}";
+        let runs = kubectl(&["get", "pods,secrets", "--selector=deis.io/job=run", "--all-namespaces", names]);
+        let runs = runs.lines().filter(|name| name.starts_with(&self.prefix)).map(str::to_owned);
+        self.of_builds("jobs,pods,secrets").into_iter().chain(runs).collect()
     }
 }
 
@@ -119,22 +189,4 @@ impl Drop for World {
 pub async fn jobs(settings: &KubernetesSettings) -> KubernetesJobs {
     let client = engine_kubernetes::connect().await.expect("the cluster answers");
     KubernetesJobs::new(client, settings.clone(), format!("builder-{:08x}", rand::random::<u32>()))
-}
-
-/// An app that no other test has: the registry is shared.
-pub fn new_app() -> AppName {
-    AppName::parse(&format!("blog-{:08x}", rand::random::<u32>())).expect("a good name")
-}
-
-pub fn job(kind: BuildKind) -> BuildJob {
-    BuildJob {
-        app: new_app(),
-        sha: "0123abcd".to_owned(),
-        kind,
-        submodules: Vec::new(),
-        env: BTreeMap::new(),
-        cache: true,
-        dockerfile: DockerfileOptions::default(),
-        deadline_seconds: 240,
-    }
 }

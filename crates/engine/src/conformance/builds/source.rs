@@ -1,7 +1,7 @@
 //! Sources of builds, as the builder sends them.
 
+use crate::SourceStream;
 use bytes::Bytes;
-use engine::SourceStream;
 use tokio::sync::mpsc;
 
 /// Files as the builder sends them; those in `bin/` can be run.
