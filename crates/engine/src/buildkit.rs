@@ -228,6 +228,13 @@ pub fn prune(bytes_max: u64) -> Vec<String> {
     words
 }
 
+/// Removes what the daemon kept of the sources of builds; results of steps stay.
+pub fn forget_sources() -> Vec<String> {
+    let mut words = client("prune");
+    words.push("--filter=type==source.local".to_owned());
+    words
+}
+
 /// `buildctl` as the daemon's user, waiting for a daemon that has not come up yet.
 fn client(command: &str) -> Vec<String> {
     let mut words = as_user();

@@ -63,8 +63,7 @@ impl SourcePath {
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<_> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         let is_plain = |part: &&str| *part != ".." && !part.chars().any(char::is_control);
-        let is_good =
-            text.len() <= PATH_BYTES_MAX && !text.starts_with('/') && parts.iter().all(|it| is_plain(it));
+        let is_good = text.len() <= PATH_BYTES_MAX && !text.starts_with('/') && parts.iter().all(is_plain);
         is_good.then(|| Self(parts.join("/")))
     }
 

@@ -229,6 +229,7 @@ impl BuildkitContainer {
         });
         let work = async {
             self.fetch_submodules(job, output).await?;
+            self.forget_sources().await?;
             self.carry_out(place, command, output).await
         };
         let volume = place.layers_volume(&job.app);
@@ -255,6 +256,15 @@ impl BuildkitContainer {
             Some(0) => Ok(()),
             code => Err(JobError::Failed { exit_code: code.unwrap_or(1) }),
         }
+    }
+
+    /// Makes BuildKit read the whole source. What it kept of the one before it compares by size and time alone, and git
+    /// gives all files of a commit one time, in seconds.
+    async fn forget_sources(&self) -> Result<(), JobError> {
+        self.output_of(buildkit::forget_sources())
+            .await
+            .map(drop)
+            .map_err(|error| job_error("empty the build's cache of sources", error))
     }
 
     /// Runs BuildKit's client and sorts its end.
