@@ -9,8 +9,8 @@ const [npm, folder, name, preferred, range, where] = process.argv.slice(2)
 const semver = require(path.join(npm, 'node_modules/semver'))
 const title = name === 'node' ? 'Node.js' : name
 const kept = path.join(folder, name === 'node' ? 'versions.json' : `versions-${name.replace(/\W/g, '-')}.json`)
-// Older ones have no package with their program.
-const MAJOR_MIN = name === 'node' ? 16 : 0
+// Older ones run no npm that reads today's registries.
+const MAJOR_MIN = name === 'node' ? 6 : 0
 
 function fail(problem) {
   console.error(`error: ${problem}`)

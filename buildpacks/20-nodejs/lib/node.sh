@@ -78,6 +78,8 @@ use_other() {
         mkdir -p "$home.new"
         first_npm install --silent --prefix "$home.new" --no-save --ignore-scripts --install-strategy=hoisted \
             "$(platform_package)@$version" "npm@$npm" || fail "Node.js $version cannot be installed on $(uname -m)"
+        [[ -f "$home.new/node_modules/$(platform_package)/bin/node" ]] ||
+            fail "the npm registry has no program for Node.js $version: ask for the newest of its line, such as ${version%%.*}.x"
         slim_node "$home.new/node_modules/$(platform_package)/bin/node"
         mv "$home.new" "$home"
     fi
@@ -98,7 +100,7 @@ npm_for() {
     case $1 in
         16 | 17) echo 8.19.4 ;;
         18 | 19) echo 10.9.9 ;;
-        [0-9] | 1[0-5]) echo 6.14.18 ;;
+        [6-9] | 1[0-5]) echo 6.14.18 ;;
         *) echo 11.21.2 ;;
     esac
 }

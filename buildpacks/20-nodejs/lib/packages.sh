@@ -58,7 +58,7 @@ obeying() {
 
 install_with_npm() {
     local key kept="$CACHE_DIR/node/modules" omit=()
-    if needs_dev; then omit=(--include=dev); else omit=(--omit=dev); fi
+    if needs_dev; then omit=("$(npm_word dev)"); else omit=("$(npm_word no-dev)"); fi
     key=$(modules_key)
     if [[ -n "$key" && -d "$kept/$key" ]]; then
         say "package-lock.json is unchanged, using the packages of the last build"
@@ -78,7 +78,17 @@ install_with_npm() {
     fi
 }
 
-prune_with_npm() { npm prune --omit=dev --loglevel=error --ignore-scripts; }
+prune_with_npm() { npm prune "$(npm_word no-dev)" --loglevel=error --ignore-scripts; }
+
+# npm_word dev|no-dev: the option for packages for development; npm 6 and earlier have others.
+npm_word() {
+    case "$1 $(npm --version)" in
+        "dev "[0-6].*) echo --production=false ;;
+        "no-dev "[0-6].*) echo --production ;;
+        "dev "*) echo --include=dev ;;
+        *) echo --omit=dev ;;
+    esac
+}
 
 install_with_yarn() {
     if is_berry; then
