@@ -10,7 +10,7 @@ has_install_scripts() {
         package.json >/dev/null
 }
 
-is_workspace() { [[ -f pnpm-workspace.yaml ]] || jq -e '.workspaces // empty | length > 0' package.json >/dev/null; }
+is_workspace() { grep -qs '^packages:' pnpm-workspace.yaml || jq -e '.workspaces // empty | length > 0' package.json >/dev/null; }
 
 # keeps_dev: whether packages for development stay in the slug, by the variables that Heroku has for it.
 keeps_dev() {
@@ -136,9 +136,10 @@ prune_with_berry() {
     fi
 }
 
-pnpm_install() {
-    pnpm install "$@" --config.store-dir="$CACHE_DIR/pnpm" --config.package-import-method=copy --config.confirm-modules-purge=false \
-        --config.confirmModulesPurge=false --reporter=append-only
+# pnpm_do WORDS: results of scripts are not kept with the packages, and what is no longer needed is removed at once.
+pnpm_do() {
+    pnpm "$@" --config.store-dir="$CACHE_DIR/pnpm" --config.package-import-method=copy --config.confirm-modules-purge=false \
+        --config.side-effects-cache=false --config.modules-cache-max-age=0
 }
 
 install_with_pnpm() {
@@ -147,14 +148,14 @@ install_with_pnpm() {
     needs_dev || words=(--prod)
     [[ -z "$LOCK" ]] || words+=(--frozen-lockfile)
     [[ -n "$LOCK" ]] || words+=(--no-lockfile)
-    obeying pnpm_install "${words[@]}"
+    obeying pnpm_do install --reporter=append-only "${words[@]}"
 }
 
 prune_with_pnpm() {
     if is_workspace; then
-        pnpm_install --prod --frozen-lockfile --ignore-scripts >"$PACK_DIR/prune.log" 2>&1 || { cat "$PACK_DIR/prune.log"; fail "pnpm cannot remove the packages for development"; }
+        pnpm_do install --prod --ignore-scripts "$([[ -n "$LOCK" ]] && echo --frozen-lockfile || echo --no-lockfile)" >"$PACK_DIR/prune.log" 2>&1 || { cat "$PACK_DIR/prune.log"; fail "pnpm cannot remove the packages for development"; }
     else
-        pnpm prune --prod --ignore-scripts --config.store-dir="$CACHE_DIR/pnpm" --config.package-import-method=copy
+        pnpm_do prune --prod --ignore-scripts
     fi
 }
 
