@@ -53,8 +53,9 @@ pip() {
     fi
 }
 
+# bundled_pip [PROGRAM]: the wheel of the pip that a Python, that of the stack if none is named, brings along.
 bundled_pip() {
-    python3 - <<'PYTHON'
+    "${1:-python3}" - <<'PYTHON'
 import ensurepip, glob, os, sys, sysconfig
 folders = [sysconfig.get_config_var("WHEEL_PKG_DIR"), os.path.join(os.path.dirname(ensurepip.__file__), "_bundled"),
            "/usr/share/python-wheels"]

@@ -49,6 +49,11 @@ fn nodejs() {
 }
 
 #[test]
+fn deno() {
+    pushes_and_answers("deno-hono", "Deno app detected", "deno-hono example on Deno");
+}
+
+#[test]
 fn go() {
     pushes_and_answers("go", "Go app detected", "go example, powered by Deis Workflow");
 }

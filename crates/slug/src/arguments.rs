@@ -11,9 +11,10 @@ use lexopt::{
 use crate::build::BuildPaths;
 use crate::failure::SlugError;
 use crate::run::RunTarget;
+use crate::serve::StaticOptions;
 
 pub const USAGE: &str = "usage: slug build [--fifos]\n       slug submodules\n       slug run <type>\n       slug run -- <command>\n       \
-                         slug static [--port <port>] [--fallback <file>] <folder>";
+                         slug static [--port <port>] [--fallback <file>] [--config <static.json>] [--check] <folder>";
 
 /// Port of a process where the platform names none.
 pub const PORT_DEFAULT: u16 = 5000;
@@ -34,10 +35,11 @@ pub enum SlugCommand {
         what: RunTarget,
     },
     Static {
-        root: PathBuf,
-        fallback: Option<String>,
+        options: StaticOptions,
         port: u16,
     },
+    /// Reads the rules of a static site, and serves nothing.
+    CheckStatic(StaticOptions),
     Help,
 }
 
@@ -119,18 +121,24 @@ fn joined(rest: RawArgs<'_>) -> Result<String, Error> {
 }
 
 fn parse_static(mut words: Parser) -> Result<SlugCommand, Error> {
-    let (mut port, mut fallback, mut folder) = (None, None, None);
+    let (mut port, mut folder, mut is_check) = (None, None, false);
+    let mut options = StaticOptions::default();
     while let Some(word) = words.next()? {
         match word {
             Long("port") => port = Some(words.value()?.string()?),
-            Long("fallback") => fallback = Some(words.value()?.string()?),
+            Long("fallback") => options.fallback = Some(words.value()?.string()?),
+            Long("config") => options.config = Some(words.value()?.into()),
+            Long("check") => is_check = true,
             Value(value) if folder.is_none() => folder = Some(value),
             other => return Err(other.unexpected()),
         }
     }
-    let root = folder.ok_or("`slug static` needs the folder to serve")?.into();
+    options.root = folder.ok_or("`slug static` needs the folder to serve")?.into();
+    if is_check {
+        return Ok(SlugCommand::CheckStatic(options));
+    }
     let port = port.or_else(|| std::env::var("PORT").ok().filter(|port| !port.is_empty()));
-    Ok(SlugCommand::Static { root, fallback, port: port.map_or(Ok(PORT_DEFAULT), |port| parse_port(&port))? })
+    Ok(SlugCommand::Static { options, port: port.map_or(Ok(PORT_DEFAULT), |port| parse_port(&port))? })
 }
 
 fn parse_port(text: &str) -> Result<u16, Error> {
@@ -171,9 +179,10 @@ mod tests {
             "static public --port 80 --fallback=a.html",
             "static --port=80 public --fallback a.html",
         ] {
-            let Ok(SlugCommand::Static { root, fallback, port }) = parsed(line) else {
+            let Ok(SlugCommand::Static { options, port }) = parsed(line) else {
                 panic!("{line:?} is refused")
             };
+            let StaticOptions { root, fallback, .. } = options;
             assert_eq!((root, fallback.as_deref(), port), (PathBuf::from("public"), Some("a.html"), 80));
         }
     }

@@ -142,7 +142,7 @@ impl<'a> BuildRun<'a> {
 
     /// Lets every pack have its turn; the last one's release counts.
     fn compile(mut self, packs: &[Pack]) -> Result<(Self, PackRelease), SlugError> {
-        self.run_hook("bin/pre-compile")?;
+        self.run_hook(["bin/pre-compile", "bin/pre_compile"])?;
         for pack in packs {
             if packs.len() > 1 {
                 output::title(&format!("{} app detected", pack.name));
@@ -150,18 +150,21 @@ impl<'a> BuildRun<'a> {
             self.run_compile(pack)?;
         }
         let release = packs.last().map_or(Ok(PackRelease::default()), |pack| self.run_release(pack))?;
-        self.run_hook("bin/post-compile")?;
+        self.run_hook(["bin/post-compile", "bin/post_compile"])?;
         Ok((self, release))
     }
 
-    fn run_hook(&self, name: &str) -> Result<(), SlugError> {
-        let program = self.paths.build_dir.join(name);
-        if !program.is_file() {
-            return Ok(());
-        }
+    /// Runs a script of the app, by the first of the spellings of its name that is there.
+    fn run_hook(&self, spellings: [&str; 2]) -> Result<(), SlugError> {
+        let build_dir = &self.paths.build_dir;
+        let found =
+            spellings.into_iter().map(|name| (name, build_dir.join(name))).find(|(_, path)| path.is_file());
+        let Some((name, program)) = found else { return Ok(()) };
         output::title(&format!("Running {name} hook"));
+        // Commits from Windows lose the bit.
+        packs::set_executable(&program).or_fail(format!("make {name} executable"))?;
         let status = step::run(self.surroundings.command_with_config(&program, []))
-            .or_fail(format!("run {name} (is it executable?)"))?;
+            .or_fail(format!("run {name} (has it a line such as #!/bin/bash?)"))?;
         if status.success() {
             Ok(())
         } else {

@@ -39,9 +39,8 @@ fn carry_out(words: impl Iterator<Item = std::ffi::OsString>) -> Result<ExitCode
             build::submodules::fetch(&workspace).map(|()| ExitCode::SUCCESS)
         }
         SlugCommand::Run { app_dir, what } => run::run(&app_dir, &what).map(ExitCode::from),
-        SlugCommand::Static { root, fallback, port } => {
-            serve::serve(&root, fallback, port).map(|()| ExitCode::SUCCESS)
-        }
+        SlugCommand::Static { options, port } => serve::serve(&options, port).map(|()| ExitCode::SUCCESS),
+        SlugCommand::CheckStatic(options) => serve::check(&options).map(|()| ExitCode::SUCCESS),
         SlugCommand::Help => {
             println!("{}", arguments::USAGE);
             Ok(ExitCode::SUCCESS)

@@ -5,9 +5,12 @@
 
 mod answer;
 mod connections;
+mod glob;
 mod media_type;
 mod range;
+mod redirects;
 mod request;
+mod static_json;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
@@ -18,18 +21,62 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::build::text_file;
 use crate::failure::{OrFailure, SlugError};
 use answer::StaticSite;
 use connections::StaticConnections;
+use static_json::StaticRules;
 
 /// Longest time for requests under way after TERM; below the platform's grace period.
 const DRAIN: Duration = Duration::from_secs(25);
 /// Stack of a connection's thread, in bytes.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// Serves `root` until TERM or INT, then finishes the requests under way.
-pub fn serve(root: &Path, fallback: Option<String>, port: u16) -> Result<(), SlugError> {
-    let site = StaticSite { root: find_root(root)?, fallback };
+/// The site that `slug static` is asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct StaticOptions {
+    pub root: PathBuf,
+    /// The file of the root that answers where a path that names no file is asked for.
+    pub fallback: Option<String>,
+    /// A `static.json`.
+    pub config: Option<PathBuf>,
+}
+
+impl StaticOptions {
+    /// Reads the rules and finds the folder.
+    ///
+    /// # Errors
+    ///
+    /// No such folder, or a rule that cannot be obeyed.
+    fn site(&self) -> Result<StaticSite, SlugError> {
+        let root = find_root(&self.root)?;
+        let mut rules = match &self.config {
+            Some(path) => read_rules(path)?,
+            None => StaticRules::default(),
+        };
+        if let Some(text) = text_file::read(&root, redirects::FILE)? {
+            rules.redirects.extend(redirects::parse(&text)?);
+        }
+        Ok(StaticSite { root, fallback: self.fallback.clone(), rules })
+    }
+}
+
+fn read_rules(path: &Path) -> Result<StaticRules, SlugError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let text = text_file::read(folder, &name)?
+        .ok_or_else(|| SlugError::data(format!("there is no {}: commit it", path.display())))?;
+    StaticRules::parse(&text, |name| std::env::var(name).ok())
+}
+
+/// Finds what would keep the site from being served.
+pub fn check(options: &StaticOptions) -> Result<(), SlugError> {
+    options.site().map(|_| ())
+}
+
+/// Serves the site until TERM or INT, then finishes the requests under way.
+pub fn serve(options: &StaticOptions, port: u16) -> Result<(), SlugError> {
+    let site = options.site()?;
     let mut stop = Signals::new([SIGTERM, SIGINT]).or_fail("catch signals")?;
     let listener = listen(port).or_fail(format!("listen on port {port}"))?;
     let port = listener.local_addr().or_fail("find the port")?.port();

@@ -14,6 +14,73 @@ fn what_packs_build_is_what_was_pushed() {
     a_program_for_development_in_prepare(&platform, &admin);
     a_package_of_the_app_in_its_place(&platform, &admin);
     versions_and_names_that_cannot_be_had(&platform, &admin);
+    lock_files_that_cannot_be_obeyed(&admin);
+    a_python_that_the_stack_lacks(&platform, &admin);
+}
+
+/// Cases 51 and 53.
+fn lock_files_that_cannot_be_obeyed(user: &User<'_>) {
+    let folder = user.app_from_case("locks", "51-two-lock-files");
+    user.push(&folder)
+        .fails(1, "package-lock.json and yarn.lock are both there, each of another package manager");
+
+    user.replace_with_case(&folder, "53-lock-that-disagrees");
+    user.push(&folder).fails(
+        1,
+        "package-lock.json does not agree with package.json: run `npm install` and commit package-lock.json",
+    );
+}
+
+/// Case 52.
+fn a_python_that_the_stack_lacks(platform: &Platform, user: &User<'_>) {
+    let folder = user.app_from_case("mirrored", "52-python-from-a-mirror");
+    let mirror = Mirror::start(user);
+    let nowhere = "UV_PYTHON_INSTALL_MIRROR=http://127.0.0.1:9";
+    user.deis_in(&folder, &["config:set", nowhere]).ok();
+    user.push(&folder).fails(1, "Python 3.14 cannot be had (.python-version), the stack has 3.");
+
+    let install = format!("UV_PYTHON_INSTALL_MIRROR={}", mirror.url);
+    let list = format!("UV_PYTHON_DOWNLOADS_JSON_URL={}/downloads.json", mirror.url);
+    user.deis_in(&folder, &["config:set", &install, &list]).ok();
+    user.push(&folder).ok();
+
+    platform.wait_for_answer("mirrored", "run by /app/.deis/interpreter/cpython-3.14");
+}
+
+/// A server of archives of Python, where builds can reach it.
+struct Mirror {
+    url: String,
+    server: std::process::Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Mirror {
+    fn start(user: &User<'_>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Builds reach this machine by its network address, not by the loopback one.
+        let addresses = user.run("hostname", &["--all-ip-addresses"]).ok().stdout;
+        let address = addresses.split_whitespace().next().expect("this machine has an address").to_owned();
+        let program = e2e::checkout().join("e2e/cases/52-python-from-a-mirror/mirror.py");
+        // Debian's Python is one program without a library of its own.
+        let server = std::process::Command::new("/usr/bin/python3")
+            .arg(program)
+            .arg(&address)
+            .arg(folder.path())
+            .stdin(std::process::Stdio::null())
+            .spawn()
+            .expect("python3 starts");
+        let port = wait_for("the mirror listens", Duration::from_secs(60), || {
+            std::fs::read_to_string(folder.path().join("port")).ok()
+        });
+        Self { url: format!("http://{address}:{port}"), server, _folder: folder }
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
 }
 
 fn a_package_that_reads_a_file_of_the_app(platform: &Platform, user: &User<'_>) {

@@ -245,7 +245,7 @@ fn make_executable(pack: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn set_executable(program: &Path) -> io::Result<()> {
+pub fn set_executable(program: &Path) -> io::Result<()> {
     let mode = fs::metadata(program)?.permissions().mode();
     if mode & 0o100 == 0 {
         fs::set_permissions(program, fs::Permissions::from_mode(mode | 0o755))

@@ -10,18 +10,23 @@ use std::time::Duration;
 use super::connections::ConnectionSlot;
 use super::media_type;
 use super::range::{self, RangeRequest};
+use super::redirects::RedirectAnswer;
 use super::request::{self, NoRequest, Request};
+use super::static_json::StaticRules;
 
 /// Longest wait for a client to send or receive something.
 const TIMEOUT: Duration = Duration::from_secs(75);
 
+/// A file of the site.
+struct OpenFile {
+    path: PathBuf,
+    file: File,
+    metadata: Metadata,
+}
+
 /// Result of looking up a path.
 enum Resource {
-    File {
-        path: PathBuf,
-        file: File,
-        metadata: Metadata,
-    },
+    File(OpenFile),
     /// A folder that was asked for without the slash at its end.
     Folder {
         location: String,
@@ -37,6 +42,14 @@ pub struct StaticSite {
     pub root: PathBuf,
     /// The file of the root that answers where a path that names no file is asked for: a page that does its own routing.
     pub fallback: Option<String>,
+    pub rules: StaticRules,
+}
+
+/// The answer to a path.
+enum Reply {
+    File(u16, Resource),
+    Move(u16, String),
+    Malformed,
 }
 
 /// Serves requests until the connection or the server ends.
@@ -65,44 +78,109 @@ pub fn converse(stream: TcpStream, site: &StaticSite, place: &ConnectionSlot) {
 
 /// Answers one request; true when the connection may serve another.
 fn answer(request: &Request, site: &StaticSite, goes_on: bool, to: &mut TcpStream) -> io::Result<bool> {
-    let root = &site.root;
     let keep = request.keep_alive && goes_on;
     let head_only = request.method == "HEAD";
     if !head_only && request.method != "GET" {
         say(to, 405, "Allow: GET, HEAD\r\n", &reason(405), keep, false)?;
         return Ok(keep);
     }
-    match find(root, &request.path) {
-        Resource::File { path, file, metadata } => send(to, request, 200, &path, file, &metadata, keep)?,
-        Resource::Folder { location } => {
-            let query = &request.query;
-            say(to, 301, &format!("Location: {location}{query}\r\n"), &reason(301), keep, head_only)?;
+    match site.reply(request) {
+        Reply::File(status, Resource::File(file)) => {
+            send(to, request, &site.rules, status, file, keep)?;
         }
-        Resource::Malformed => say(to, 400, "", &reason(400), keep, head_only)?,
-        Resource::Nothing => match site.fallback_for(&request.path) {
-            Resource::File { path, file, metadata } => send(to, request, 200, &path, file, &metadata, keep)?,
-            _ => lost(to, request, root, keep)?,
-        },
+        Reply::Move(status, location) => {
+            let fields = format!("Location: {location}\r\n");
+            say(to, status, &fields, &reason(status), keep, head_only)?;
+        }
+        Reply::Malformed => say(to, 400, "", &reason(400), keep, head_only)?,
+        Reply::File(..) => say(to, 404, "", &reason(404), keep, head_only)?,
     }
     Ok(keep)
 }
 
 impl StaticSite {
+    /// Applies the rules in their order: where the client should be, forced redirects, files, redirects, routes, the page of an
+    /// app of one page, and at last the page for what is not there.
+    fn reply(&self, request: &Request) -> Reply {
+        if let Some(location) = self.other_place(request) {
+            return Reply::Move(301, location);
+        }
+        let Some(path) = decode(&request.path) else { return Reply::Malformed };
+        if let Some(reply) = self.redirected(&path, &request.query, true) {
+            return reply;
+        }
+        match self.file_of(&request.path) {
+            found @ Resource::File(_) => return Reply::File(200, found),
+            Resource::Folder { location } => return Reply::Move(301, format!("{location}{}", request.query)),
+            Resource::Malformed => return Reply::Malformed,
+            Resource::Nothing => {}
+        }
+        if let Some(reply) = self.redirected(&path, &request.query, false) {
+            return reply;
+        }
+        let route = self.rules.routes.iter().find(|(pattern, _)| pattern.matches(&path));
+        if let Some(found @ Resource::File(_)) = route.map(|(_, file)| self.own_file(file)) {
+            return Reply::File(200, found);
+        }
+        match self.fallback_for(&request.path) {
+            found @ Resource::File(_) => Reply::File(200, found),
+            _ => Reply::File(404, self.own_file(self.rules.error_page.as_deref().unwrap_or("404.html"))),
+        }
+    }
+
+    /// Another scheme or host, for clients whose scheme the edge has told; checks of the platform come without it.
+    fn other_place(&self, request: &Request) -> Option<String> {
+        let scheme = request.forwarded_proto.as_deref()?;
+        let host = request.host.as_deref().filter(|host| is_host(host))?;
+        let wanted_scheme = if self.rules.https_only { "https" } else { scheme };
+        let wanted_host = self.rules.canonical_host.as_deref().unwrap_or(host);
+        let is_there = scheme == wanted_scheme && host.eq_ignore_ascii_case(wanted_host);
+        (!is_there).then(|| format!("{wanted_scheme}://{wanted_host}{}{}", request.path, request.query))
+    }
+
+    fn redirected(&self, path: &str, query: &str, is_forced: bool) -> Option<Reply> {
+        let rules = self.rules.redirects.iter().filter(|rule| rule.is_forced == is_forced);
+        let (rule, target) = rules.filter_map(|rule| Some((rule, rule.target(path, encode)?))).next()?;
+        match rule.answer {
+            RedirectAnswer::Move(status) if target.contains('?') => Some(Reply::Move(status, target)),
+            RedirectAnswer::Move(status) => Some(Reply::Move(status, format!("{target}{query}"))),
+            RedirectAnswer::File(status) => {
+                match self.file_of(target.split('?').next().unwrap_or_default()) {
+                    found @ Resource::File(_) => Some(Reply::File(status, found)),
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    fn file_of(&self, path: &str) -> Resource {
+        if self.rules.clean_urls
+            && !path.ends_with('/')
+            && let found @ Resource::File(_) = find(&self.root, &format!("{path}.html"))
+        {
+            return found;
+        }
+        find(&self.root, path)
+    }
+
+    /// A file that a rule names.
+    fn own_file(&self, name: &str) -> Resource {
+        find(&self.root, &encode(&format!("/{}", name.trim_start_matches('/'))))
+    }
+
     /// The page of an app of one page, for a path that is none of a missing file such as `/logo.png`.
     fn fallback_for(&self, path: &str) -> Resource {
         let names_file = path.rsplit('/').next().is_some_and(|last| last.contains('.'));
         match &self.fallback {
-            Some(fallback) if !names_file => open(self.root.join(fallback)),
+            Some(fallback) if !names_file => self.own_file(fallback),
             _ => Resource::Nothing,
         }
     }
 }
 
-fn lost(to: &mut TcpStream, request: &Request, root: &Path, keep: bool) -> io::Result<()> {
-    match open(root.join("404.html")) {
-        Resource::File { path, file, metadata } => send(to, request, 404, &path, file, &metadata, keep),
-        _ => say(to, 404, "", &reason(404), keep, request.method == "HEAD"),
-    }
+/// A value that can stand in a `Location`.
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
 }
 
 fn find(root: &Path, encoded: &str) -> Resource {
@@ -127,12 +205,12 @@ fn find(root: &Path, encoded: &str) -> Resource {
 
 /// Files at the root that are meant for the platform, not for clients.
 fn is_for_the_platform(parts: &[&str]) -> bool {
-    matches!(parts, ["Procfile" | "Staticfile"])
+    matches!(parts, ["Procfile" | "Staticfile" | "static.json" | "_redirects"])
 }
 
 fn open(path: PathBuf) -> Resource {
     match File::open(&path).and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
-        Ok((file, metadata)) if metadata.is_file() => Resource::File { path, file, metadata },
+        Ok((file, metadata)) if metadata.is_file() => Resource::File(OpenFile { path, file, metadata }),
         _ => Resource::Nothing,
     }
 }
@@ -140,18 +218,19 @@ fn open(path: PathBuf) -> Resource {
 fn send(
     to: &mut TcpStream,
     request: &Request,
+    rules: &StaticRules,
     status: u16,
-    path: &Path,
-    mut file: File,
-    metadata: &Metadata,
+    found: OpenFile,
     keep: bool,
 ) -> io::Result<()> {
+    let OpenFile { path, mut file, metadata } = found;
     // In a slug a file's time is made from its content, so this changes with it.
     let tag = format!("\"{:x}-{:x}\"", metadata.mtime(), metadata.len());
     if status == 200
         && request.if_none_match.as_ref().is_some_and(|known| known == "*" || known.contains(&tag))
     {
-        return head(to, 304, &format!("ETag: {tag}\r\n"), None, keep);
+        let fields = with_fields(&[("ETag", &tag)], request, rules);
+        return head(to, 304, &fields, None, keep);
     }
     let length = metadata.len();
     // A part of another version than the one that the client has would be of no use to it (RFC 9110, section 13.1.5).
@@ -168,8 +247,8 @@ fn send(
             return say(to, 416, &part, &reason(416), keep, false);
         }
     };
-    let kind = media_type::of(path);
-    let fields = format!("Content-Type: {kind}\r\nETag: {tag}\r\nAccept-Ranges: bytes\r\n{part}");
+    let own = [("Content-Type", media_type::of(&path)), ("ETag", &tag), ("Accept-Ranges", "bytes")];
+    let fields = with_fields(&own, request, rules) + &part;
     let length = bytes.end - bytes.start;
     head(to, status, &fields, Some(length), keep)?;
     if request.method == "HEAD" {
@@ -178,6 +257,13 @@ fn send(
     file.seek(SeekFrom::Start(bytes.start))?;
     let sent = io::copy(&mut file.take(length), to)?;
     if sent == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Lines of header fields: the server's own, unless the rules set others.
+fn with_fields(own: &[(&str, &str)], request: &Request, rules: &StaticRules) -> String {
+    let set = rules.fields(&decode(&request.path).unwrap_or_default());
+    let own = own.iter().filter(|(name, _)| !set.contains_key(&name.to_ascii_lowercase()));
+    own.chain(set.values()).map(|(name, value)| format!("{name}: {value}\r\n")).collect()
 }
 
 /// Answers with a short text.
@@ -209,7 +295,11 @@ fn reason(status: u16) -> String {
         200 => "OK",
         206 => "Partial Content",
         301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
         304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
@@ -267,7 +357,7 @@ mod tests {
         }
         std::os::unix::fs::symlink("../secret", root.join("link")).expect("link");
 
-        assert!(matches!(find(&root, "/docs/"), Resource::File { .. }));
+        assert!(matches!(find(&root, "/docs/"), Resource::File(_)));
         assert!(matches!(find(&root, "//docs"), Resource::Folder { location } if location == "/docs/"));
         for hidden in ["/link", "/.git/config", "/Procfile", "/docs/none", "/"] {
             assert!(matches!(find(&root, hidden), Resource::Nothing), "{hidden}");

@@ -18,6 +18,9 @@ pub struct Request {
     pub if_none_match: Option<String>,
     pub range: Option<String>,
     pub if_range: Option<String>,
+    pub host: Option<String>,
+    /// Scheme of the client, where the edge says it.
+    pub forwarded_proto: Option<String>,
 }
 
 /// End of a connection without a request.
@@ -52,6 +55,8 @@ pub fn read(from: &mut impl BufRead) -> Result<Request, NoRequest> {
         if_none_match: None,
         range: None,
         if_range: None,
+        host: None,
+        forwarded_proto: None,
     };
     loop {
         let line = read_line(&mut from)?;
@@ -69,6 +74,8 @@ impl Request {
             "connection" => self.keep_alive &= !value.to_ascii_lowercase().contains("close"),
             "if-none-match" => self.if_none_match = Some(value.to_owned()),
             "range" => self.range = Some(value.to_owned()),
+            "host" => self.host = Some(value.to_owned()),
+            "x-forwarded-proto" => self.forwarded_proto = Some(value.to_ascii_lowercase()),
             "if-range" => self.if_range = Some(value.to_owned()),
             // A body is not read, so nothing can follow it.
             "transfer-encoding" => self.keep_alive = false,

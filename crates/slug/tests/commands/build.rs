@@ -197,6 +197,21 @@ fn hooks_of_the_app_run_before_and_after_compile_in_the_build_folder() {
 }
 
 #[test]
+fn hooks_as_heroku_spells_them_run_too_executable_or_not() {
+    let world = World::new();
+    world.file("workspace/source/bin/pre_compile", "#!/usr/bin/env bash\necho pre\n");
+    world.file("workspace/source/bin/post_compile", "#!/usr/bin/env bash\necho post\n");
+
+    let done = world.build().good();
+
+    assert!(done.has_line("-----> Running bin/pre_compile hook") && done.has_line("       pre"), "{done:#?}");
+    assert!(
+        done.has_line("-----> Running bin/post_compile hook") && done.has_line("       post"),
+        "{done:#?}"
+    );
+}
+
+#[test]
 fn slugignore_concerns_what_was_pushed_and_not_what_packs_install() {
     let world = World::new();
     world.file("workspace/source/.slugignore", "\u{feff}*.psd\r\n/docs\nsrc\n!negated\n");

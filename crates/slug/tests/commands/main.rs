@@ -4,6 +4,7 @@ mod build;
 mod custom_buildpack;
 #[path = "../git_over_https/mod.rs"]
 mod git_over_https;
+mod packs;
 mod run;
 mod serve;
 mod submodules;

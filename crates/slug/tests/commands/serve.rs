@@ -187,3 +187,81 @@ fn term_closes_idle_connections_and_ends_the_server() {
     assert!(idle.is_closed());
     assert!(server.child.wait().expect("status").success());
 }
+
+#[test]
+fn the_rules_of_static_json_are_obeyed() {
+    let world = site();
+    world.file("public/about.html", "about");
+    world.file("public/errors/lost.html", "lost");
+    world.file("public/app/index.html", "app");
+    world.file(
+        "static.json",
+        r#"{"clean_urls": true, "https_only": true, "error_page": "errors/lost.html",
+            "routes": {"/app/**": "app/index.html"},
+            "redirects": {"/old": {"url": "/about", "status": 302}},
+            "headers": {"/**": {"Cache-Control": "no-cache"}, "/a*": {"Content-Type": "text/x-own"}}}"#,
+    );
+    let config = world.path("static.json").display().to_string();
+    let server = Server::start_with(&world, &["--config", &config]);
+    let by = |scheme: &str, path: &str| {
+        let head = format!("Host: site.example\r\nX-Forwarded-Proto: {scheme}\r\n");
+        server.connect().ask(&format!("GET {path} HTTP/1.1\r\n{head}\r\n"))
+    };
+
+    let about = by("https", "/about");
+    assert_eq!((about.0, about.2.as_str()), (200, "about"));
+    assert!(
+        about.1.contains("cache-control: no-cache") && about.1.contains("content-type: text/x-own"),
+        "{about:?}"
+    );
+    let plain = by("http", "/about?a=1");
+    assert!(plain.0 == 301 && plain.1.contains("location: https://site.example/about?a=1\r\n"), "{plain:?}");
+    assert_eq!(server.get("/about").0, 200);
+    let old = by("https", "/old/?b=2");
+    assert!(old.0 == 302 && old.1.contains("location: /about?b=2\r\n"), "{old:?}");
+    assert_eq!(server.get("/app/users/7").2, "app");
+    assert_eq!((server.get("/none").0, server.get("/none").2.as_str()), (404, "lost"));
+}
+
+#[test]
+fn lines_of_redirects_are_obeyed_where_there_is_no_file() {
+    let world = site();
+    world.file("public/app.html", "app");
+    world.file(
+        "public/_redirects",
+        "/docs/ /elsewhere\n/blog/:year/* /news/:year-:splat 308\n/index.html /new 302!\n/* /app.html 200\n",
+    );
+    let server = Server::start(&world);
+
+    assert_eq!(server.get("/docs/").2, "docs");
+    let moved = server.get("/blog/2024/a%20b?c");
+    assert!(moved.0 == 308 && moved.1.contains("location: /news/2024-a%20b?c\r\n"), "{moved:?}");
+    assert!(server.get("/index.html").1.contains("location: /new\r\n"));
+    assert_eq!((server.get("/any/path").0, server.get("/any/path").2.as_str()), (200, "app"));
+    assert_eq!(server.get("/_redirects").2, "app");
+}
+
+#[test]
+fn rules_are_checked_without_serving() {
+    let world = site();
+    let check = |config: Option<&str>| {
+        let mut command = world.slug("static");
+        command.arg("--check").arg(world.path("public"));
+        if let Some(config) = config {
+            world.file("static.json", config);
+            command.arg("--config").arg(world.path("static.json"));
+        }
+        let output = command.output().expect("slug starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+
+    assert_eq!(check(None), (Some(0), String::new()));
+    let refused = check(Some(r#"{"proxies": {}}"#));
+    assert!(
+        refused.0 == Some(65) && refused.1.contains("Proxies and passwords are not served"),
+        "{refused:?}"
+    );
+    world.file("public/_redirects", "/a\n");
+    let refused = check(None);
+    assert!(refused.0 == Some(65) && refused.1.contains("_redirects line 1: "), "{refused:?}");
+}
