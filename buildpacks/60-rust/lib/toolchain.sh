@@ -55,7 +55,7 @@ use_rustup() {
             cannot_have "$@" "$(without_secret "$place")" "${reason:-$sha256}"
         [[ "$(sha256sum "$program" | cut -d ' ' -f 1)" == "$sha256" ]] || fail "$(without_secret "$place") does not have its checksum: nothing of it is used"
         chmod +x "$program"
-        "$program" -y --quiet --no-modify-path --profile minimal --default-toolchain none || fail "rustup cannot be installed"
+        reason=$("$program" -y --quiet --no-modify-path --profile minimal --default-toolchain none 2>&1) || fail "rustup cannot be installed: $reason"
         rm "$program"
     fi
     export PATH="$CARGO_HOME/bin:$PATH"
