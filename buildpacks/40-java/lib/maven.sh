@@ -37,7 +37,7 @@ choose_maven() {
         command -v mvn >/dev/null || fail "the Maven of mvnw cannot be downloaded, and the stack has none"
         url=$(property .mvn/wrapper/maven-wrapper.properties distributionUrl)
         MAVEN=mvn MAVEN_VERSION=$(version_of_maven mvn)
-        say "mvnw cannot get its Maven (${url:-no distributionUrl}): $(tail -n 1 "$SCRATCH/wrapper")"
+        say "mvnw cannot get its Maven (${url:-no distributionUrl}): $(grep -vE '^[[:space:]]+at |^Picked up ' "$SCRATCH/wrapper" | tail -n 1 || true)"
         say "using Maven $MAVEN_VERSION of the stack instead; MAVEN_MIRROR names another place for it"
         return
     else
