@@ -59,6 +59,80 @@ fn go() {
 }
 
 #[test]
+#[ignore = "a further form of Go; `go` is the one for every run"]
+fn a_go_workspace() {
+    pushes_and_answers(
+        "go-workspace",
+        "Go app detected",
+        "go-workspace example, powered by Deis Workflow on go",
+    );
+}
+
+#[test]
+#[ignore = "a further form of Go; `go` is the one for every run"]
+fn go_before_modules() {
+    pushes_and_answers("go-gopath", "building example.org/go-gopath below a GOPATH", "go-gopath example");
+}
+
+#[test]
+#[ignore = "needs a stack with the tool chain java"]
+fn java_with_spring() {
+    pushes_and_answers(
+        "java-spring",
+        "Java app detected",
+        "java-spring example, powered by Deis Workflow on Java",
+    );
+}
+
+#[test]
+#[ignore = "needs a stack with the tool chain java"]
+fn java_without_a_framework() {
+    pushes_and_answers("java-jdk", "Java app detected", "java-jdk example, powered by Deis Workflow on Java");
+}
+
+#[test]
+#[ignore = "needs a stack with the tool chain java"]
+fn kotlin_by_maven() {
+    pushes_and_answers("kotlin-maven", "Java app detected", "kotlin-maven example");
+}
+
+#[test]
+#[ignore = "needs a stack with the tool chain php"]
+fn php_behind_apache() {
+    pushes_and_answers(
+        "php-apache",
+        "PHP app detected",
+        "php-apache example, powered by Deis Workflow on PHP",
+    );
+}
+
+#[test]
+#[ignore = "needs a stack with the tool chain php"]
+fn php_behind_nginx() {
+    pushes_and_answers("php-nginx", "PHP app detected", "php-nginx example, powered by Deis Workflow on PHP");
+}
+
+#[test]
+#[ignore = "needs a stack with the tool chain ruby"]
+fn ruby_without_gems() {
+    pushes_and_answers(
+        "ruby-socket",
+        "Ruby app detected",
+        "ruby-socket example, powered by Deis Workflow on Ruby",
+    );
+}
+
+#[test]
+#[ignore = "needs a stack with the tool chain rust"]
+fn rust_with_axum() {
+    pushes_and_answers(
+        "rust-axum",
+        "Rust app detected",
+        "rust-axum example, powered by Deis Workflow on Rust",
+    );
+}
+
+#[test]
 fn static_files() {
     pushes_and_answers("static", "app detected", "static example, powered by Deis Workflow");
 }

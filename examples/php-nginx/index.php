@@ -1,0 +1,1 @@
+<?php // Makes this a PHP app; what is served is in public/.
