@@ -55,7 +55,10 @@ impl PrivateRegistry {
     pub fn push_stack(&self) -> String {
         let name = format!("{}/team/shop:v1", self.host);
         match std::env::var_os("WORKFLOW_E2E_IMAGES") {
-            Some(images) => self.push_archive(&PathBuf::from(images).join("stack.tar"), &name),
+            Some(images) => {
+                let tag = std::env::var("WORKFLOW_E2E_TAG").expect("it is told");
+                self.push_archive(&PathBuf::from(images).join(format!("stack-trixie-{tag}.tar")), &name);
+            }
             None => self.push_from_docker(&name),
         }
         name

@@ -574,7 +574,8 @@ fn policies_keep_apps_and_builds_from_metadata_api_servers_the_database_and_apps
     // Without policies all of them can be reached: otherwise this test would show nothing.
     let open = platform.namespace_of("open");
     platform.kubectl(&["create", "namespace", &open]);
-    let image = format!("--image=deis/stack:{}", std::env::var("WORKFLOW_E2E_TAG").expect("it is told"));
+    let image =
+        format!("--image=deis/stack:trixie-{}", std::env::var("WORKFLOW_E2E_TAG").expect("it is told"));
     let said = platform.kubectl(&[
         "run",
         "probe",

@@ -65,11 +65,13 @@ fn script(page: &str) -> String {
     let images = std::env::var("WORKFLOW_E2E_IMAGES");
     let images = images.unwrap_or_else(|_| programs().with_file_name("images").display().to_string());
     let tag = std::env::var("WORKFLOW_E2E_TAG").unwrap_or_else(|_| "latest".to_owned());
+    let suffix = if tag == "latest" { String::new() } else { format!("-{tag}") };
     script
         .replace("deis logs\n", &format!("{FIRST_LINE}deis logs\n"))
         .replace("target/images/", &format!("{images}/"))
         .replace("mage.tag=latest", &format!("mage.tag={tag}"))
-        .replace("deis/stack:latest", &format!("deis/stack:{tag}"))
+        .replace("stack-trixie", &format!("stack-trixie{suffix}"))
+        .replace("deis/stack:trixie", &format!("deis/stack:trixie{suffix}"))
 }
 
 /// Info string and lines of each fenced block.

@@ -16,7 +16,8 @@ use serde_json::json;
 use crate::binaries::{self, Profile};
 use crate::cluster::{Cluster, DATABASE_ADDRESS};
 use crate::images::files::Files;
-use crate::images::{self, BUILDER, BuildKit, Image, STACK, WORKFLOW, WorkflowFiles};
+use crate::images::stacks::{self, Stack, Use};
+use crate::images::{self, BUILDER, BuildKit, Image, WORKFLOW, WorkflowFiles};
 use crate::postgres::Postgres;
 use crate::test::TestRun;
 use crate::{packages, paths, progress};
@@ -100,7 +101,7 @@ pub struct Stage {
     tag: &'static str,
     cluster: Cluster,
     deis: PathBuf,
-    stack_files: Files,
+    slug: PathBuf,
     /// CNCF Distribution's program.
     distribution: PathBuf,
     values: PathBuf,
@@ -128,7 +129,6 @@ impl Stage {
         let distribution = images::distribution()?;
         let programs = WorkflowFiles { workflow: &binaries.workflow, registry: &distribution };
         let files = programs.files()?;
-        let stack_files = images::stack_files(&binaries.slug)?;
         let archives = folder(tag);
         let workflow = Image::make(&WORKFLOW, format!("deis/workflow:{tag}"), &files)?;
         bring(&cluster, &workflow, &archives)?;
@@ -136,15 +136,27 @@ impl Stage {
         let builder = Image::make(&BUILDER, format!("deis/builder:{tag}"), &files)?;
         bring(&cluster, &builder, &archives)?;
         // As a user's registry would have it, and as docs/install.md names it.
-        let users = Image::make(&STACK, registry.name("stack", tag), &stack_files)?;
-        let plain = Image::make(&STACK, format!("deis/stack:{tag}"), &stack_files)?;
-        bring(&cluster, &users, &archives)?;
-        registry.push(&cluster, &users, &archives)?;
-        bring(&cluster, &plain, &archives)?;
+        let stack = stack_tag(tag);
+        for image in stacks::images(stacks::DEFAULT, &[], &binaries.slug, &registry.name("stack", &stack))? {
+            bring(&cluster, &image, &archives)?;
+            registry.push(&cluster, &image, &archives)?;
+        }
+        for image in stacks::images(stacks::DEFAULT, &[], &binaries.slug, &format!("deis/stack:{stack}"))? {
+            bring(&cluster, &image, &archives)?;
+        }
         let values = write_values(&registry, tag)?;
         let postgres =
             Postgres::start_at(DATABASE_ADDRESS, postgres_port, &|program| cluster.command(program))?;
-        Ok(Self { tag, cluster, deis: binaries.deis, stack_files, distribution, values, registry, postgres })
+        Ok(Self {
+            tag,
+            cluster,
+            deis: binaries.deis,
+            slug: binaries.slug,
+            distribution,
+            values,
+            registry,
+            postgres,
+        })
     }
 
     /// Tests of the engine on a cluster: the conformance suite.
@@ -159,7 +171,7 @@ impl Stage {
             .env("WORKFLOW_TEST_REGISTRY", &self.distribution)
             .env("WORKFLOW_TEST_IMAGE", format!("deis/workflow:{}", self.tag))
             .env("WORKFLOW_TEST_BUILDER", format!("deis/builder:{}", self.tag))
-            .env("WORKFLOW_TEST_STACK", folder(self.tag).join("stack.tar")))
+            .env("WORKFLOW_TEST_STACK", folder(self.tag).join(format!("stack-{}.tar", stack_tag(self.tag)))))
     }
 
     /// Tests of the chart, rendered by Helm.
@@ -219,9 +231,10 @@ impl Stage {
 
     /// Pushes an image like the stack, but with one more file, to the user's registry; returns its name there.
     pub fn push_other_image(&self) -> anyhow::Result<String> {
-        let mut files = self.stack_files.clone();
-        files.insert(PathBuf::from("usr/share/other"), paths::checkout().join("Cargo.toml"));
-        let other = Image::make(&STACK, self.registry.name("other", self.tag), &files)?;
+        let stack = Stack::named(stacks::DEFAULT)?;
+        let file = Files::from([("usr/share/other".into(), paths::checkout().join("Cargo.toml"))]);
+        let other =
+            stack.make(&self.slug)?.image(Use::Run, self.registry.name("other", self.tag)).with(&file)?;
         let archives = folder(self.tag);
         other.save(&archives)?;
         self.registry.push(&self.cluster, &other, &archives)?;
@@ -234,7 +247,7 @@ impl Stage {
             ("WORKFLOW_E2E_CLUSTER", "1".into()),
             ("WORKFLOW_E2E_VALUES", self.values.clone().into()),
             ("WORKFLOW_E2E_POSTGRES", self.postgres.url().into()),
-            ("WORKFLOW_E2E_STACK_IMAGE", self.registry.name("stack", self.tag).into()),
+            ("WORKFLOW_E2E_STACK_IMAGE", self.registry.name("stack", &stack_tag(self.tag)).into()),
             ("WORKFLOW_E2E_IMAGES", folder(self.tag).into()),
             ("WORKFLOW_E2E_DISTRIBUTION", self.distribution.clone().into()),
             ("WORKFLOW_E2E_INSECURE_REGISTRY", self.registry.host().into()),
@@ -262,6 +275,11 @@ fn bring(cluster: &Cluster, image: &Image, archives: &Path) -> anyhow::Result<()
     let archive = image.save(archives)?;
     progress::step(&format!("Load {} on all nodes", image.name), || cluster.load_image(&archive))?;
     std::fs::write(&stamp, digest).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+/// Tag of the run image of the default stack.
+fn stack_tag(tag: &str) -> String {
+    format!("{}-{tag}", stacks::DEFAULT)
 }
 
 /// Values of the chart that are the same for all scenarios.

@@ -1,17 +1,20 @@
-//! `cargo xtask stack`: the images of builds in Docker, the stack's and the one that builds Dockerfiles.
+//! `cargo xtask stack`: the images of builds in Docker, the stacks' and the one that builds Dockerfiles.
 //!
-//! If Docker has the lower layer, only the upper one is sent.
+//! Layers that Docker has below the others are not sent again.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
-use crate::images::{self, BUILDER, BuildKit, Image, Layer, archive};
+use crate::images::{BUILDER, BuildKit, Image, Layer, archive, stacks};
 use crate::{binaries, progress};
 
-/// Name under which the platform finds the stack.
-pub const STACK_IMAGE: &str = "deis/stack:latest";
+/// Repository of the stacks' images: `deis/stack:<stack>`, `...-build`, `...-<toolchain>`, `...-<toolchain>-build`.
+const STACK_REPOSITORY: &str = "deis/stack";
+/// Another name of the run image of the default stack, for Dockerfiles.
+const STACK_IMAGE: &str = "deis/stack:latest";
 
 /// Name under which the platform finds the image that builds Dockerfiles.
 pub const BUILDER_IMAGE: &str = "deis/builder:latest";
@@ -21,6 +24,14 @@ const BASES_LABEL: &str = "io.deis.base-image";
 /// `cargo xtask stack`
 #[derive(Debug, clap::Args)]
 pub struct Stack {
+    /// Stacks to make [default: trixie].
+    #[arg(long = "stack", value_name = "STACK")]
+    stacks: Vec<String>,
+
+    /// Toolchains of these stacks to make, such as `ruby`; all with `all`.
+    #[arg(long = "toolchain", value_name = "NAME")]
+    toolchains: Vec<String>,
+
     /// Use this `slug` instead of building it.
     #[arg(long)]
     slug: Option<PathBuf>,
@@ -29,29 +40,37 @@ pub struct Stack {
 impl Stack {
     pub fn run(self) -> anyhow::Result<()> {
         let slug = self.slug.map_or_else(binaries::build_slug, Ok)?;
-        ensure(&StackOptions::standard(slug))
+        ensure(&StackOptions { stacks: stacks::chosen(&self.stacks), toolchains: self.toolchains, slug })
     }
 }
 
-/// Parts of the image.
+/// Images to make.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
-    pub image: String,
+    pub stacks: Vec<String>,
+    pub toolchains: Vec<String>,
     /// The static `slug` program.
     pub slug: PathBuf,
 }
 
 impl StackOptions {
-    /// The image of this checkout with the given `slug`.
+    /// The default stack without a toolchain, with the given `slug`.
     pub fn standard(slug: PathBuf) -> Self {
-        Self { image: STACK_IMAGE.to_owned(), slug }
+        Self { stacks: stacks::chosen(&[]), toolchains: Vec::new(), slug }
     }
 }
 
-/// Makes both images unless Docker has these very images.
+/// Makes the images unless Docker has these very images.
 pub fn ensure(options: &StackOptions) -> anyhow::Result<()> {
-    let files = images::stack_files(&options.slug)?;
-    ensure_image(&Image::make(&images::STACK, options.image.clone(), &files)?)?;
+    for stack in &options.stacks {
+        let prefix = format!("{STACK_REPOSITORY}:{stack}");
+        for image in stacks::images(stack, &options.toolchains, &options.slug, &prefix)? {
+            ensure_image(&image)?;
+        }
+        if stack == stacks::DEFAULT {
+            progress::output(Command::new("docker").args(["tag", &prefix, STACK_IMAGE]))?;
+        }
+    }
     let files = BuildKit::ensure()?.builder_files(&options.slug, None)?;
     ensure_image(&Image::make(&BUILDER, BUILDER_IMAGE.to_owned(), &files)?)
 }
@@ -62,22 +81,25 @@ fn ensure_image(image: &Image) -> anyhow::Result<()> {
         println!("    the image {} is up to date", image.name);
         return Ok(());
     }
-    let has_base = stored.as_ref().is_some_and(|stored| stored.layers.contains(&image.base.digest));
-    let sent = has_base
-        && progress::step(&format!("Update the upper layer of the image {}", image.name), || {
-            load(image, &[&image.top])
+    let mut there = stored.as_ref().map_or(0, |stored| image.layers_below(&stored.layers));
+    if there == 0 {
+        // The other images of a stack begin with the layers of its run image, which was sent first.
+        let run = image.name.split('-').next().unwrap_or_default();
+        there = Stored::find(run)?.map_or(0, |run| image.layers_below(&run.layers));
+    }
+    let sent = there > 0
+        && progress::step(&format!("Update the upper layers of the image {}", image.name), || {
+            load(image, &image.layers[there..])
         })
         .is_ok();
     if !sent {
-        progress::step(&format!("Load the image {}", image.name), || {
-            load(image, &[&image.base, &image.top])
-        })?;
+        progress::step(&format!("Load the image {}", image.name), || load(image, &image.layers))?;
     }
     stored.map_or(Ok(()), |old| old.forget_if_unnamed())
 }
 
 /// Loads the image; layers that are not `sent` must be in Docker already. No file is written.
-fn load(image: &Image, sent: &[&Layer]) -> anyhow::Result<()> {
+pub fn load(image: &Image, sent: &[Arc<Layer>]) -> anyhow::Result<()> {
     let mut docker = Command::new("docker")
         .args(["load", "--quiet"])
         .stdin(Stdio::piped())
@@ -102,7 +124,9 @@ pub fn remove() -> anyhow::Result<()> {
     for volume in volumes.lines() {
         progress::output(Command::new("docker").args(["volume", "rm", "--force", volume]))?;
     }
-    for image in [STACK_IMAGE, BUILDER_IMAGE] {
+    let named = ["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", STACK_REPOSITORY];
+    let stacks = progress::output(Command::new("docker").args(named))?;
+    for image in stacks.lines().chain([BUILDER_IMAGE]) {
         if Stored::find(image)?.is_some() {
             progress::output(Command::new("docker").args(["image", "rm", image]))?;
         }

@@ -56,8 +56,9 @@
 {{- end }}
 {{- end }}
 
-{{- define "workflow.stackImage" -}}
-{{ include "workflow.reference" (dict "root" . "image" .Values.stackImage) }}
+{{- define "workflow.stackImages" -}}
+{{- $tag := .Values.stackImage.tag | default .Chart.AppVersion -}}
+{{ .Values.stackImage.repository }}:{stack}{{ if ne $tag "latest" }}-{{ $tag }}{{ end }}
 {{- end }}
 
 {{- define "workflow.builderImage" -}}
@@ -173,7 +174,10 @@ readinessProbe:
 {{ include "workflow.namespaceEnv" . }}
 - { name: WORKFLOW_BUILDS_NAMESPACE, value: {{ .Values.builds.namespace | quote }} }
 - { name: WORKFLOW_IMAGE, value: {{ include "workflow.image" . | quote }} }
-- { name: WORKFLOW_STACK_IMAGE, value: {{ include "workflow.stackImage" . | quote }} }
+- { name: WORKFLOW_STACK_IMAGES, value: {{ include "workflow.stackImages" . | quote }} }
+{{- with .Values.stacks }}
+- { name: WORKFLOW_STACKS, value: {{ toJson . | quote }} }
+{{- end }}
 - { name: WORKFLOW_BUILDER_IMAGE, value: {{ include "workflow.builderImage" . | quote }} }
 - { name: IMAGE_PULL_POLICY, value: {{ .Values.apps.imagePullPolicy | quote }} }
 - { name: WORKFLOW_PRE_STOP_SLEEP, value: {{ .Values.apps.preStopSleepSeconds | quote }} }

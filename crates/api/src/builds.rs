@@ -22,6 +22,9 @@ pub struct Build {
     pub procfile: BTreeMap<String, String>,
     /// `"true"` for a Dockerfile build, else empty.
     pub dockerfile: String,
+    /// Stack of a build with buildpacks; null for other kinds, and for builds from before there was a choice.
+    #[serde(default)]
+    pub stack: Option<String>,
     pub created: String,
     pub updated: String,
     pub uuid: String,

@@ -19,6 +19,7 @@ mod pods;
 mod releases;
 mod services;
 mod settings;
+mod stacks;
 #[cfg(feature = "terminal")]
 mod terminal;
 mod users;

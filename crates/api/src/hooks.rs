@@ -53,6 +53,9 @@ pub struct RepositoryAccess {
     /// Kind of the app's builds, `buildpack` or `dockerfile`, where one was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_kind: Option<String>,
+    /// Stack of the next build with buildpacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<String>,
 }
 
 /// Body of `POST /v2/hooks/config/`; the answer is [`crate::config::Config`].
@@ -86,6 +89,9 @@ pub struct BuildDone {
     /// The branch that was pushed; an app that has no deploy branch keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
+    /// Stack of a build with buildpacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<String>,
 }
 
 /// Image of a process type.

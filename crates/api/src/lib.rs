@@ -22,6 +22,7 @@ pub mod releases;
 pub mod run;
 pub mod services;
 pub mod settings;
+pub mod stacks;
 pub mod terminal;
 pub mod tls;
 pub mod users;

@@ -34,6 +34,9 @@ pub struct Settings {
     /// Kind of the app's builds, `buildpack` or `dockerfile`; null where each push decides.
     #[serde(default)]
     pub build_kind: Option<String>,
+    /// Stack of the next build with buildpacks.
+    #[serde(default)]
+    pub stack: Option<String>,
 }
 
 /// Body of `POST …/settings/`: settings to change; null removes an entry of an object.
@@ -62,4 +65,8 @@ pub struct SettingsChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub build_kind: Option<String>,
+    /// Name of a stack of `GET /v2/stacks/`; takes effect at the next build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
+    pub stack: Option<String>,
 }

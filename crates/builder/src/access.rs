@@ -10,6 +10,7 @@ use api::hooks::{BuildDone, BuildOutcome, RepositoryAccess};
 use backon::{ExponentialBuilder, Retryable as _};
 use domain::AppName;
 use domain::branch::DeployBranch;
+use domain::stacks::StackName;
 use tokio::sync::Semaphore;
 
 use crate::{BuilderError, BuilderSettings};
@@ -134,6 +135,15 @@ impl HooksClient {
 pub(crate) fn deploy_branch(access: &RepositoryAccess) -> Result<Option<DeployBranch>, AccessError> {
     access.branch.as_deref().map(DeployBranch::parse).transpose().map_err(|error| {
         tracing::warn!(%error, "the controller's answer names no branch");
+        AccessError::Unreachable
+    })
+}
+
+/// The stack of the app; a controller from before there was a choice says none.
+pub(crate) fn stack(access: &RepositoryAccess) -> Result<StackName, AccessError> {
+    let Some(name) = &access.stack else { return Ok(StackName::bookworm()) };
+    StackName::parse(name).map_err(|error| {
+        tracing::warn!(%error, "the controller's answer names no stack");
         AccessError::Unreachable
     })
 }

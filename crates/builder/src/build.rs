@@ -138,6 +138,8 @@ async fn build_and_release(
         app: push.app.clone(),
         sha: sha.to_owned(),
         kind: found.plan.kind,
+        stack: push.stack.clone(),
+        toolchains: found.plan.toolchains(&config),
         submodules,
         cache: !config.contains_key(DISABLE_CACHE),
         dockerfile: choices.dockerfile,
@@ -332,6 +334,7 @@ fn done(
         ports: ports.clone(),
         images,
         branch: Some(branch.to_owned()),
+        stack: (!is_dockerfile).then(|| push.stack.to_string()),
     })
 }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 use domain::AppName;
 use domain::branch::DeployBranch;
 use domain::build::BuildKind;
+use domain::stacks::StackName;
 use tokio_util::sync::CancellationToken;
 
 use crate::locks::AppLock;
@@ -22,6 +23,8 @@ pub(crate) struct Push {
     pub branch: Option<DeployBranch>,
     /// Kind that was chosen for the app's builds.
     pub build_kind: Option<BuildKind>,
+    /// Stack of a build with buildpacks.
+    pub stack: StackName,
     pub started: Instant,
     /// Set when git has taken the pack in and has started the hook.
     pub received: CancellationToken,

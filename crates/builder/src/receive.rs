@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use domain::AppName;
 use domain::branch::DeployBranch;
 use domain::build::BuildKind;
+use domain::stacks::StackName;
 use tokio_util::sync::CancellationToken;
 
 use crate::Builder;
-use crate::access::{AccessError, deploy_branch};
+use crate::access::{AccessError, deploy_branch, stack};
 use crate::hook::{SOCKET_VARIABLE, TOKEN_VARIABLE};
 use crate::limits::{DISK_FULL, GitTask, broken_limit};
 use crate::locks::AppLock;
@@ -65,7 +66,7 @@ enum CommandRefusal {
 pub(crate) async fn receive_pack(builder: &Builder, user: &str, app: &AppName, wire: &mut SshChannel) -> u32 {
     let started = Instant::now();
     match prepare_push(builder, user, app).await {
-        Ok(PreparedPush { lock, repository, branch, build_kind, turn, _push }) => {
+        Ok(PreparedPush { lock, repository, branch, build_kind, stack, turn, _push }) => {
             let (app, user) = (app.clone(), user.to_owned());
             let received = CancellationToken::new();
             let accepted = AtomicBool::new(false);
@@ -75,6 +76,7 @@ pub(crate) async fn receive_pack(builder: &Builder, user: &str, app: &AppName, w
                 repository,
                 branch,
                 build_kind,
+                stack,
                 started,
                 received,
                 accepted,
@@ -121,6 +123,7 @@ struct PreparedPush {
     repository: PathBuf,
     branch: Option<DeployBranch>,
     build_kind: Option<BuildKind>,
+    stack: StackName,
     /// Until git has unpacked it.
     turn: SharePermit,
     _push: SharePermit,
@@ -140,7 +143,15 @@ async fn prepare_push(builder: &Builder, user: &str, app: &AppName) -> Result<Pr
     let turn = builder.unpacking.take(user, TURN_MAX).await;
     let turn = turn.map_err(|full| refused(full, "pushes that are being received", by_user_max))?;
     let build_kind = access.build_kind.as_deref().and_then(BuildKind::parse);
-    Ok(PreparedPush { lock, repository, branch: deploy_branch(&access)?, build_kind, turn, _push })
+    Ok(PreparedPush {
+        lock,
+        repository,
+        branch: deploy_branch(&access)?,
+        build_kind,
+        stack: stack(&access)?,
+        turn,
+        _push,
+    })
 }
 
 async fn prepare(

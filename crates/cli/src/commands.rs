@@ -22,6 +22,7 @@ pub mod releases;
 pub mod routing;
 pub mod services;
 pub mod shortcuts;
+pub mod stacks;
 pub mod tags;
 pub mod timeouts;
 pub mod tls;
@@ -58,6 +59,7 @@ pub static GROUPS: LazyLock<Vec<CommandGroup>> = LazyLock::new(|| {
         routing::commands(),
         services::commands(),
         shortcuts::commands(),
+        stacks::commands(),
         tags::commands(),
         timeouts::commands(),
         tls::commands(),

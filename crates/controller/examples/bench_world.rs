@@ -10,6 +10,7 @@ use controller::{Controller, ControllerParts, ControllerSettings, Secret};
 use domain::AppName;
 use domain::config::{Config, ConfigPatch, Texts};
 use domain::sealing::SealingKey;
+use domain::stacks::StackName;
 use domain::users::AddCondition;
 use engine::fake::FakeEngine;
 use jiff::Timestamp;
@@ -60,7 +61,15 @@ async fn seed(store: &Store, apps: usize) -> Result<(), Failure> {
     store.add_token("alice", &hex::encode(Sha256::digest(TOKEN)), now).await?;
     for number in 0..apps {
         let id = AppName::parse(&format!("app-{number:05}"))?;
-        store.create_app(NewApp { id, owner: "alice".to_owned(), config: Config::default(), now }).await?;
+        store
+            .create_app(NewApp {
+                id,
+                owner: "alice".to_owned(),
+                config: Config::default(),
+                stack: StackName::bookworm(),
+                now,
+            })
+            .await?;
     }
     let first = AppName::parse("app-00000")?;
     for number in 1..RELEASES {

@@ -17,7 +17,8 @@ impl Controller {
     /// Makes an app with its first release and its own domain, and lets routers know of it.
     pub async fn create_app(&self, id: AppName, owner: &str) -> Result<CreatedApp, StoreError> {
         let config = Config::initial(&self.settings.default_tags);
-        let new = NewApp { id: id.clone(), owner: owner.to_owned(), config, now: Timestamp::now() };
+        let stack = self.settings.stacks.default_name().clone();
+        let new = NewApp { id: id.clone(), owner: owner.to_owned(), config, stack, now: Timestamp::now() };
         let created = self.store.create_app(new).await?;
         self.say(&id, format!("config {id}-{} updated", short(&created.config.uuid)));
         self.say(&id, created.release.summary.as_str());

@@ -35,6 +35,7 @@ mod scale;
 mod services;
 mod sessions;
 mod settings;
+mod stacks;
 mod tls;
 mod url;
 mod users;
@@ -67,6 +68,7 @@ const RESOURCES: &[fn() -> Vec<Operation>] = &[
     perms::operations,
     domains::operations,
     settings::operations,
+    stacks::operations,
     whitelist::operations,
     tls::operations,
     auto_certs::operations,

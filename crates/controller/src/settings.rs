@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::auto_certs::ChallengeKind;
 use domain::domains::DOMAINS_PER_APP;
+use domain::stacks::Stacks;
 pub use domain::users::RegistrationMode;
 
 use crate::directory::Directory;
@@ -52,6 +53,8 @@ pub struct ControllerSettings {
     pub domain_proof: Option<DnsServers>,
     /// Apps are reached as `<app>.<platform_domain>`.
     pub platform_domain: String,
+    /// Stacks that apps can choose, and that of new apps.
+    pub stacks: Stacks,
     /// Shared with the builder, for the internal listener.
     pub builder_key: Secret,
     /// URL of the logger, such as `http://127.0.0.1:9002`.
@@ -131,6 +134,7 @@ impl ControllerSettings {
             domains_per_app: DOMAINS_PER_APP,
             domain_proof: None,
             platform_domain: platform_domain.into(),
+            stacks: Stacks::default(),
             builder_key,
             logger_url: None,
             logger_key: None,

@@ -2,7 +2,7 @@
 
 mod record;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use crate::build_plan::DockerfileOptions;
 use crate::image::Image;
 use crate::names::{AppName, ProcessType};
 use crate::slug_image::SLUG_USER_ID;
+use crate::stacks::StackName;
 use crate::submodules::Submodule;
 
 pub use crate::build_plan::BuildKind;
@@ -26,6 +27,9 @@ pub struct BuildJob {
     /// First eight characters of the commit.
     pub sha: String,
     pub kind: BuildKind,
+    /// Stack of a build with buildpacks, and its toolchains that the source needs.
+    pub stack: StackName,
+    pub toolchains: BTreeSet<String>,
     /// Fetched into the source before the build begins.
     pub submodules: Vec<Submodule>,
     /// The app's config; reaches user code as files (buildpack), or as secrets and build arguments (Dockerfile), never as
@@ -64,6 +68,8 @@ pub struct Build {
     pub procfile: BTreeMap<ProcessType, String>,
     /// Launch of all process types but those in `launches`, and of one-off processes.
     pub launch: Launch,
+    /// Stack that a slug stands on; builds from before there was a choice say none.
+    pub stack: Option<StackName>,
     /// Process types that are launched in a way of their own, such as from an image of their own.
     pub launches: BTreeMap<ProcessType, Launch>,
 }

@@ -42,6 +42,7 @@ pub mod settings;
 pub mod shell;
 pub mod slug_archive;
 pub mod slug_image;
+pub mod stacks;
 pub mod structure;
 pub mod terminal;
 pub mod throttle;

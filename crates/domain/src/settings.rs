@@ -11,6 +11,7 @@ use crate::build::BuildKind;
 use crate::edge::EdgeSettings;
 use crate::names::ProcessType;
 use crate::schema::{integer, object, required};
+use crate::stacks::StackName;
 use crate::structure::REPLICAS_MAX;
 use crate::whitelist::{self, WhitelistError};
 
@@ -19,6 +20,7 @@ const BUILD_KIND: &str = "build_kind";
 /// Value of the API that ends a choice.
 const AUTO: &str = "auto";
 const GIT_BRANCH: &str = "git_branch";
+const STACK: &str = "stack";
 const LABEL: &str = "label";
 const WHITELIST: &str = "whitelist";
 /// Highest share of the requested CPU that a rule can aim at, in percent.
@@ -48,9 +50,17 @@ pub struct AppSettings {
     /// Kind of the app's builds. `None` lets each push decide ([`crate::build_plan`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build_kind: Option<BuildKind>,
+    /// Stack of builds with buildpacks; `None` only for apps from before there was a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stack: Option<StackName>,
 }
 
 impl AppSettings {
+    /// Stack of the next build with buildpacks.
+    pub fn stack(&self) -> StackName {
+        self.stack.clone().unwrap_or_else(StackName::bookworm)
+    }
+
     /// The part that the edge needs; `https_enforced` is a resource of its own.
     pub fn edge(&self, https_enforced: bool) -> EdgeSettings {
         let (maintenance, access_log) = (self.maintenance, self.access_log);
@@ -80,6 +90,7 @@ impl Default for AppSettings {
             label: Map::new(),
             git_branch: None,
             build_kind: None,
+            stack: None,
         }
     }
 }
@@ -113,6 +124,7 @@ pub struct SettingsPatch {
     git_branch: Option<DeployBranch>,
     /// `Some(None)` ends a choice.
     build_kind: Option<Option<BuildKind>>,
+    stack: Option<StackName>,
 }
 
 /// A change of the settings.
@@ -178,6 +190,7 @@ impl AppSettings {
             label,
             git_branch,
             build_kind,
+            stack,
         } = patch;
         let mut next = self.clone();
         next.maintenance = maintenance.unwrap_or(self.maintenance);
@@ -186,6 +199,11 @@ impl AppSettings {
         next.build_kind = build_kind.unwrap_or(self.build_kind);
         if git_branch.is_some() {
             next.git_branch.clone_from(git_branch);
+        }
+        if let Some(stack) = stack
+            && *stack != self.stack()
+        {
+            next.stack = Some(stack.clone());
         }
         if let Some(whitelist) = whitelist {
             next.whitelist.clone_from(whitelist);
@@ -223,12 +241,18 @@ impl AppSettings {
             label: _,
             git_branch: _,
             build_kind: _,
+            stack: _,
         } = self;
         RunSettings { routable: *routable, autoscale: autoscale.clone(), services }
     }
 }
 
 impl SettingsPatch {
+    /// The stack that is chosen; the platform may have no such stack.
+    pub fn stack(&self) -> Option<&StackName> {
+        self.stack.as_ref()
+    }
+
     /// Reads a patch as the API takes it; unknown members are ignored.
     ///
     /// # Errors
@@ -274,6 +298,14 @@ impl SettingsPatch {
                     format!("use `buildpack`, `dockerfile`, or `{AUTO}` to let each push decide"),
                 ));
             }
+        }
+        match body.get(STACK) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(text)) => match StackName::parse(text) {
+                Ok(stack) => patch.stack = Some(stack),
+                Err(error) => faults.push((STACK, error.to_string())),
+            },
+            Some(_) => faults.push((STACK, "Not a valid string.".to_owned())),
         }
         match body.get(LABEL) {
             None => {}

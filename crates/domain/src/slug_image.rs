@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::image::Digest;
 use crate::names::ProcessType;
@@ -27,6 +27,8 @@ pub const SLUG_PORT: u16 = 5000;
 pub const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER_MEDIA_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
+const SLUG_PROGRAM: &str = "/usr/bin/slug";
+const SLUG_FOLDER: &str = "/app";
 /// The time is no part of a slug's identity.
 const CREATED: &str = "1970-01-01T00:00:00Z";
 
@@ -36,6 +38,36 @@ pub struct Layer {
     pub digest: Digest,
     #[serde(rename = "size")]
     pub size_bytes: u64,
+}
+
+/// Part of a stack's image that other images are put together with; the label names it beside the layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerPart {
+    /// `slug` and its folders.
+    Platform,
+    /// The packs, which only builds need.
+    Packs,
+    Toolchain,
+}
+
+/// A layer as the label describes it.
+#[derive(Debug, Serialize, Deserialize)]
+struct LabelLayer {
+    #[serde(flatten)]
+    layer: Layer,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<LayerPart>,
+}
+
+/// Layers of a stack's image, by its label, that are this part.
+///
+/// # Errors
+///
+/// [`StackError::OtherLayers`] for a text that is no such label.
+pub fn part_layers(layers_label: &str, part: LayerPart) -> Result<Vec<Layer>, StackError> {
+    let layers: Vec<LabelLayer> = serde_json::from_str(layers_label).map_err(|_| StackError::OtherLayers)?;
+    Ok(layers.into_iter().filter(|it| it.part == Some(part)).map(|it| it.layer).collect())
 }
 
 /// Parts of the stack image that a slug image inherits.
@@ -69,11 +101,7 @@ impl Stack {
     ///
     /// [`StackError::Malformed`], or those of [`Stack::from_parts`].
     pub fn from_config(config_json: &[u8]) -> Result<Self, StackError> {
-        let config: ImageConfig =
-            serde_json::from_slice(config_json).map_err(|error| StackError::Malformed(error.to_string()))?;
-        let ImageConfig { architecture, os, config, rootfs, .. } = config;
-        let label = config.labels.get(STACK_LAYERS_LABEL).map(String::as_str);
-        Self::from_parts(architecture, os, config.env, label, &rootfs.diff_ids)
+        StackConfig::parse(config_json)?.stack()
     }
 
     /// Reads a stack from what an engine says about a stored image; `layers_label` is the value of
@@ -97,6 +125,103 @@ impl Stack {
         }
         Ok(Self { architecture, os, env, layers })
     }
+
+    /// The stack with these layers on top, each once.
+    #[must_use]
+    pub fn with_layers(mut self, layers: impl IntoIterator<Item = Layer>) -> Self {
+        for layer in layers {
+            if !self.layers.contains(&layer) {
+                self.layers.push(layer);
+            }
+        }
+        self
+    }
+
+    /// The environment that slugs expect, of an image that was not made for them.
+    #[must_use]
+    pub fn with_slug_environment(mut self) -> Self {
+        self.set("HOME", SLUG_FOLDER);
+        if !self.env.iter().any(|pair| pair.starts_with("LANG=")) {
+            self.set("LANG", "C.UTF-8");
+        }
+        self
+    }
+
+    /// The stack with this value of `STACK`.
+    #[must_use]
+    pub fn with_variable(mut self, value: Option<&str>) -> Self {
+        if let Some(value) = value {
+            self.set("STACK", value);
+        }
+        self
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        self.env.retain(|pair| pair.split('=').next() != Some(name));
+        self.env.push(format!("{name}={value}"));
+    }
+
+    /// Describes the image of the stack itself, for one that was put together of others.
+    pub fn image(&self) -> SlugImage {
+        let label = serde_json::to_string(&self.layers).expect("layers are JSON");
+        let history = History { created: CREATED.to_owned(), created_by: "stack".to_owned() };
+        let mut config = config(self, &self.layers, &BTreeMap::new());
+        config.history = vec![history; self.layers.len()];
+        config.config.cmd = Vec::new();
+        config.config.entrypoint = vec![SLUG_PROGRAM.to_owned()];
+        config.config.labels = BTreeMap::from([(STACK_LAYERS_LABEL.to_owned(), label)]);
+        described(&config, self.layers.clone())
+    }
+}
+
+/// Parts of an image's OCI config that a stack is read from; an image of others has no label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackConfig {
+    pub architecture: String,
+    pub os: String,
+    pub env: Vec<String>,
+    /// Value of [`STACK_LAYERS_LABEL`].
+    pub layers_label: Option<String>,
+    /// Digests of the uncompressed layers, from the lowest up.
+    pub diff_ids: Vec<String>,
+}
+
+impl StackConfig {
+    /// # Errors
+    ///
+    /// [`StackError::Malformed`]
+    pub fn parse(config_json: &[u8]) -> Result<Self, StackError> {
+        let ImageConfig { architecture, os, config, rootfs, .. } =
+            serde_json::from_slice(config_json).map_err(|error| StackError::Malformed(error.to_string()))?;
+        let RunConfig { env, mut labels, .. } = config;
+        let layers_label = labels.remove(STACK_LAYERS_LABEL);
+        Ok(Self { architecture, os, env, layers_label, diff_ids: rootfs.diff_ids })
+    }
+
+    /// # Errors
+    ///
+    /// Those of [`Stack::from_parts`].
+    pub fn stack(&self) -> Result<Stack, StackError> {
+        let Self { architecture, os, env, layers_label, diff_ids } = self.clone();
+        Stack::from_parts(architecture, os, env, layers_label.as_deref(), &diff_ids)
+    }
+
+    /// Digests of the layers above those of `base`, or, on another version of the same base, of those that are a
+    /// toolchain by the label; `None` if the image stands on another one.
+    pub fn layers_above(&self, base: &Self) -> Option<Vec<String>> {
+        if let Some(above) = self.diff_ids.strip_prefix(&base.diff_ids[..]) {
+            return Some(above.to_vec());
+        }
+        let label = self.layers_label.as_ref()?;
+        self.stack().ok().filter(|_| self.diff_ids.first() == base.diff_ids.first())?;
+        let layers = part_layers(label, LayerPart::Toolchain).ok()?;
+        Some(layers.into_iter().map(|layer| layer.digest.to_string()).collect())
+    }
+
+    /// An image that was made as one of a stack; what others made of it has a label that does not describe it.
+    pub fn is_stack(&self) -> bool {
+        self.stack().is_ok()
+    }
 }
 
 /// Config and manifest of a slug image, ready to be sent to an engine or a registry.
@@ -115,7 +240,11 @@ pub struct SlugImage {
 pub fn slug_image(stack: &Stack, slug: Layer, process_types: &BTreeMap<ProcessType, String>) -> SlugImage {
     let mut layers = stack.layers.clone();
     layers.push(slug);
-    let config = to_json(&config(stack, &layers, process_types));
+    described(&config(stack, &layers, process_types), layers)
+}
+
+fn described(config: &ImageConfig, layers: Vec<Layer>) -> SlugImage {
+    let config = to_json(config);
     let config_digest = Digest::of(&config);
     let manifest = to_json(&manifest(&config, &config_digest, &layers));
     let digest = Digest::of(&manifest);
@@ -138,9 +267,9 @@ fn config(stack: &Stack, layers: &[Layer], process_types: &BTreeMap<ProcessType,
             user: SLUG_USER.to_owned(),
             exposed_ports: BTreeMap::from([(format!("{SLUG_PORT}/tcp"), Empty {})]),
             env: stack.env.clone(),
-            entrypoint: vec!["/usr/bin/slug".to_owned(), "run".to_owned()],
+            entrypoint: vec![SLUG_PROGRAM.to_owned(), "run".to_owned()],
             cmd: vec!["web".to_owned()],
-            working_dir: "/app".to_owned(),
+            working_dir: SLUG_FOLDER.to_owned(),
             labels: BTreeMap::from([(PROCESS_TYPES_LABEL.to_owned(), types)]),
         },
         rootfs: RootFs {
@@ -193,12 +322,22 @@ struct ImageConfig {
 #[derive(Default)]
 struct RunConfig {
     user: String,
+    #[serde(deserialize_with = "null_as_none")]
     exposed_ports: BTreeMap<String, Empty>,
+    #[serde(deserialize_with = "null_as_none")]
     env: Vec<String>,
+    #[serde(deserialize_with = "null_as_none")]
     entrypoint: Vec<String>,
+    #[serde(deserialize_with = "null_as_none")]
     cmd: Vec<String>,
     working_dir: String,
+    #[serde(deserialize_with = "null_as_none")]
     labels: BTreeMap<String, String>,
+}
+
+/// Other programs write `null` for an empty list.
+fn null_as_none<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(input: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(input)?.unwrap_or_default())
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -211,7 +350,7 @@ struct RootFs {
     diff_ids: Vec<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct History {
     #[serde(default)]
     created: String,
@@ -303,5 +442,33 @@ mod tests {
         assert_eq!(Stack::from_config(&config("other", &ids)), Err(StackError::NoLayersLabel));
         assert_eq!(Stack::from_config(&config(STACK_LAYERS_LABEL, &ids[..1])), Err(StackError::OtherLayers));
         assert!(matches!(Stack::from_config(b"{"), Err(StackError::Malformed(_))));
+    }
+    #[test]
+    fn an_image_that_was_put_together_is_a_stack_with_the_layers_of_all() {
+        let java = Layer { digest: Digest::of(b"java"), size_bytes: 512 };
+
+        let whole = stack()
+            .with_layers([java.clone(), java.clone()])
+            .with_slug_environment()
+            .with_variable(Some("heroku-24"));
+
+        assert_eq!(whole.layers.last(), Some(&java));
+        assert_eq!(whole.layers.len(), 3, "a layer is there once");
+        assert_eq!(whole.env[1..], ["HOME=/app", "LANG=C.UTF-8", "STACK=heroku-24"]);
+        assert_eq!(Stack::from_config(&whole.image().config), Ok(whole));
+    }
+
+    #[test]
+    fn the_label_says_which_layers_others_are_put_together_with() {
+        let layer = |text: &[u8]| serde_json::json!({ "digest": Digest::of(text), "size": 9 });
+        let mut ruby = layer(b"ruby");
+        ruby["part"] = "toolchain".into();
+        let label = serde_json::json!([layer(b"base"), ruby]).to_string();
+
+        let found = part_layers(&label, LayerPart::Toolchain);
+
+        assert_eq!(found, Ok(vec![Layer { digest: Digest::of(b"ruby"), size_bytes: 9 }]));
+        assert_eq!(part_layers(&label, LayerPart::Packs), Ok(Vec::new()));
+        assert_eq!(part_layers("{", LayerPart::Packs), Err(StackError::OtherLayers));
     }
 }

@@ -122,7 +122,7 @@ async fn measure_volumes(
 ) -> Result<u64, Error> {
     let place = DockerHost { docker: &docker, settings: &settings };
     let volumes: Vec<_> = volumes.iter().map(String::as_str).collect();
-    let measured = volume_bytes(&place, &settings.stack_image, &volumes).await;
+    let measured = volume_bytes(&place, settings.stacks.default_run_image(), &volumes).await;
     remove_orphans(&place, &container, &volumes).await?;
     measured
 }

@@ -18,6 +18,7 @@ pub(super) mod one_off;
 mod outward_links;
 mod saved;
 mod slug;
+mod stack;
 mod volume_size;
 
 use std::time::Duration;

@@ -51,6 +51,7 @@ use domain::build_caches::BuildCaches;
 use domain::certs::Pair;
 use domain::edge::{AppRules, RouterRules};
 use domain::sealing::SealingKeys;
+use domain::stacks::Stacks;
 use outbound::OutboundPolicy;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
@@ -92,8 +93,8 @@ pub struct DockerSettings {
     pub network_range: String,
     /// Labels of this one node, which an app's tags must match.
     pub node_labels: BTreeMap<String, String>,
-    /// Name of the stack image.
-    pub stack_image: String,
+    /// Images of all stacks.
+    pub stacks: Stacks,
     /// PEM bundle that builds trust instead of the stack's own.
     pub build_ca_bundle: Option<PathBuf>,
     /// Proxy and mirror variables of builds.

@@ -48,8 +48,8 @@ pub struct KubernetesJobs {
     /// Name of the pod that this process runs in.
     owner: String,
     transport: Transport,
-    /// Location of the stack's layers, once it is known.
-    stack: Arc<Mutex<Option<stack::StackImage>>>,
+    /// Locations of the stacks' images that are known.
+    stacks: Arc<Mutex<stack::KnownImages>>,
     caches: Arc<caches::SharedCaches>,
 }
 
@@ -63,7 +63,7 @@ impl KubernetesJobs {
             settings,
             owner,
             transport: Transport::new(),
-            stack: Arc::default(),
+            stacks: Arc::default(),
             caches: Arc::default(),
         }
     }

@@ -38,6 +38,7 @@ use std::sync::{Arc, Mutex};
 
 use domain::AppName;
 use domain::build_caches::BuildCaches;
+use domain::stacks::Stacks;
 use kube::Client;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -67,8 +68,8 @@ pub struct KubernetesSettings {
     /// Apps answer at `<app>.<platform_domain>`.
     pub platform_domain: String,
     pub registry: ImageRegistrySettings,
-    /// Reference of the stack image, as nodes pull it.
-    pub stack_image: String,
+    /// Images of all stacks, by references that nodes can pull.
+    pub stacks: Stacks,
     /// Reference of the image that Dockerfiles are built in, as nodes pull it.
     pub builder_image: String,
     /// Reference of the platform's own image, as nodes pull it.
@@ -146,7 +147,7 @@ impl KubernetesSettings {
                 insecure_hosts: Vec::new(),
                 outbound: outbound::OutboundPolicy::default(),
             },
-            stack_image: "deis/stack:latest".to_owned(),
+            stacks: Stacks::default(),
             builder_image: "deis/builder:latest".to_owned(),
             workflow_image: "deis/workflow:latest".to_owned(),
             image_pull_policy: "IfNotPresent".to_owned(),

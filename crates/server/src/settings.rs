@@ -16,6 +16,7 @@ mod ldap;
 mod lines;
 mod outbound;
 mod secret;
+mod stacks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ pub use ldap::LdapSettings;
 pub use lines::{LinesSettings, OptionalLines};
 pub use outbound::OutboundSettings;
 pub use secret::{DatabaseFlags, given_or_in, key_in, sealing_keys_in};
+pub use stacks::StackSettings;
 
 /// Least bound of a container's disk.
 const DISK_BYTES_MIN: u64 = 16 << 20;

@@ -32,6 +32,8 @@ use crate::settings::{UpSettings, disk_bytes};
 /// Folder of the engine's state, below the data folder.
 pub const ENGINE_FOLDER: &str = "engine";
 
+/// Name by which Dockerfiles have the run image of the default stack.
+const STACK_IMAGE: &str = "deis/stack:latest";
 /// File of the last routes, below the data folder, for a router that starts while Docker does not answer.
 const ROUTES_FILE: &str = "routes";
 /// Folder of request bodies that are still arriving, below the data folder.
@@ -230,6 +232,7 @@ fn docker_settings(
     data_dir: &DataDir,
     addresses: &Addresses,
 ) -> anyhow::Result<DockerSettings> {
+    let stacks = settings.build.stacks.read()?;
     let labels = settings.node_labels.iter().filter_map(|label| label.split_once('='));
     Ok(DockerSettings {
         instance: data_dir.instance()?,
@@ -242,7 +245,7 @@ fn docker_settings(
         app_rules: settings.edge.app_rules()?,
         network_range: settings.network_range.clone(),
         node_labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        stack_image: settings.build.stack_image.clone(),
+        stacks: stacks.clone(),
         build_ca_bundle: settings.build_ca_bundle()?,
         build_env: settings.build.variables()?,
         build_memory_bytes: settings.build.memory_mib << 20,
@@ -250,10 +253,10 @@ fn docker_settings(
         build_disk_bytes: settings.build.disk_mib << 20,
         builder_image: settings.build.builder_image.clone(),
         // The stack's image is on every platform, for builds that need no other base.
-        base_images: [&settings.build.stack_image]
+        base_images: [STACK_IMAGE, stacks.default_run_image()]
+            .map(str::to_owned)
             .into_iter()
-            .chain(&settings.base_images)
-            .cloned()
+            .chain(settings.base_images.iter().cloned())
             .collect(),
         build_frontends: settings.build.frontends,
         build_caches: BuildCaches {
@@ -328,7 +331,8 @@ fn controller_settings(
     let builder_key = Secret::new(hex(&data_dir.secret("builder-key")?));
     let logger_url = Some(format!("http://{logger}"));
     let logger_key = Some(Secret::new(logger_key(data_dir)?));
-    Ok(ControllerSettings { logger_url, logger_key, ..settings.api.controller(builder_key)? })
+    let stacks = settings.build.stacks.read()?;
+    Ok(ControllerSettings { logger_url, logger_key, stacks, ..settings.api.controller(builder_key)? })
 }
 
 fn logger_settings(

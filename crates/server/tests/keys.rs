@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use domain::AppName;
 use domain::config::{Config, ConfigPatch, Texts};
 use domain::sealing::SealingKeys;
+use domain::stacks::StackName;
 use domain::users::AddCondition;
 use jiff::Timestamp;
 use store::{NewApp, NewUser, ReleaseChange, Store};
@@ -36,7 +37,13 @@ async fn stopped_platform(folder: &Path) {
     let now = Timestamp::now();
     let user = NewUser::named("alice", "hash", now);
     store.add_user(user, AddCondition::Anyhow).await.expect("a new user");
-    let new = NewApp { id: app(), owner: "alice".to_owned(), config: Config::default(), now };
+    let new = NewApp {
+        id: app(),
+        owner: "alice".to_owned(),
+        config: Config::default(),
+        stack: StackName::bookworm(),
+        now,
+    };
     store.create_app(new).await.expect("a new app");
     for number in 0..RELEASES {
         let body = serde_json::json!({"values": {"SECRET": format!("planted-{number}")}});

@@ -114,7 +114,8 @@ impl<'a> BuildRun<'a> {
         let env_dir = scratch.join("environment");
         source::place_config(&paths.workspace.join("env"), &env_dir)?;
         let wanted = source::config_value(&env_dir, "DEIS_DISABLE_CACHE").is_none();
-        let cache = CacheDir::open(&paths.workspace.join("cache"), scratch, wanted)?;
+        let stack = std::env::var("STACK").ok();
+        let cache = CacheDir::open(&paths.workspace.join("cache"), scratch, wanted, stack.as_deref())?;
         source::place(&source, &paths.build_dir)?;
         ignore.remove_from(&paths.build_dir).or_fail("leave out what .slugignore names")?;
         let listing = source::listing(&paths.build_dir)?;

@@ -1,7 +1,7 @@
 //! Choice of the kind of a build, made before it begins (docs/spec/components.md 1.7). Pure: the builder decides by it
 //! about a push, and the client shows what a push would do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ const TARGET_BYTES_MAX: usize = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BuildKind {
-    /// `slug build` in the stack image; the result is the stack plus one layer.
+    /// `slug build` in the stack's build image; the result is its run image plus one layer.
     Buildpack,
     /// The Dockerfile of the source.
     Dockerfile,
@@ -262,6 +262,24 @@ impl BuildPlan {
     }
 }
 
+impl BuildPlan {
+    /// Tool chains of the stack that the packs of this build need: the one that the config names, all that fit a source
+    /// with a list of its own, else the first that fits. Packs by URL bring theirs.
+    pub fn toolchains(&self, config: &BTreeMap<String, String>) -> BTreeSet<String> {
+        if self.kind == BuildKind::Dockerfile {
+            return BTreeSet::new();
+        }
+        let url = config.get(BUILDPACK_URL).map(|url| url.trim()).filter(|url| !url.is_empty());
+        let fitting = self.packs.iter().map(|detected| detected.pack);
+        let packs: Vec<_> = match url {
+            Some(url) => packs::find(packs::own_name(url)).into_iter().collect(),
+            None if self.names_pack => fitting.collect(),
+            None => fitting.take(1).collect(),
+        };
+        packs.iter().flat_map(|pack| pack.toolchains).map(|name| (*name).to_owned()).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -348,5 +366,22 @@ mod tests {
         assert_eq!(other(&[], true), Some("python"));
         assert_eq!(other(&[], false), None);
         assert_eq!(other(&[("DOCKERFILE_PATH", "Dockerfile")], true), None);
+    }
+    #[test]
+    fn a_build_needs_the_tool_chains_of_the_packs_that_build_it() {
+        let toolchains = |values: &[(&str, &str)], has_dockerfile, paths: &[&str]| {
+            let config = config(values);
+            let choices = BuildChoices::read(None, &config).expect("good");
+            let plan = choices.plan(has_dockerfile, &listing(paths)).expect("a plan");
+            plan.toolchains(&config).into_iter().collect::<Vec<_>>().join(" ")
+        };
+        let several = ["Gemfile", "pom.xml", "package.json"];
+
+        assert_eq!(toolchains(&[], false, &several), "ruby");
+        assert_eq!(toolchains(&[], true, &several), "");
+        assert_eq!(toolchains(&[("BUILDPACK_URL", "heroku/gradle")], false, &several), "java");
+        assert_eq!(toolchains(&[("BUILDPACK_URL", "https://example.com/pack.git")], false, &several), "");
+        assert_eq!(toolchains(&[], false, &[&several[..], &[".buildpacks"]].concat()), "java ruby");
+        assert_eq!(toolchains(&[], false, &["package.json"]), "");
     }
 }

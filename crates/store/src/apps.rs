@@ -7,6 +7,7 @@ use domain::AppName;
 use domain::config::Config;
 use domain::release::initial_summary;
 use domain::settings::AppSettings;
+use domain::stacks::StackName;
 use domain::structure::Structure;
 use domain::times;
 use jiff::Timestamp;
@@ -58,6 +59,8 @@ pub struct NewApp {
     pub owner: String,
     /// Its first config.
     pub config: Config,
+    /// Stack of its builds.
+    pub stack: StackName,
     pub now: Timestamp,
 }
 
@@ -92,7 +95,7 @@ impl Store {
     /// [`StoreError::Conflict`] about `id` for a taken name, about `domain` for one that another app has as a
     /// domain.
     pub async fn create_app(&self, new: NewApp) -> Result<CreatedApp, StoreError> {
-        let NewApp { id, owner, config, now } = new;
+        let NewApp { id, owner, config, stack, now } = new;
         let now = rows::kept(now);
         let mut write = self.write().await?;
         if rows::any(sqlx::query("SELECT 1 FROM apps WHERE id = $1").bind(id.as_str()), &mut write).await? {
@@ -121,7 +124,8 @@ impl Store {
         };
         let release = releases::insert(&id, &owner, release, now, &mut write).await?;
         let by = ChangeContext { store: self, app: &id, owner: &owner, now };
-        let settings = settings::replace(&by, AppSettings::default(), &mut write).await?;
+        let settings = AppSettings { stack: Some(stack), ..AppSettings::default() };
+        let settings = settings::replace(&by, settings, &mut write).await?;
         tls::replace(&by, None, &mut write).await?;
         let domain = NewDomain { domain: id.to_string(), app: id, owner, now };
         let domain = domains::insert(domain, &mut write).await?;

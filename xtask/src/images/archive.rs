@@ -3,6 +3,7 @@
 //! One tar with an OCI layout for stores of containerd's kind and a `manifest.json` for Docker's classic one.
 
 use std::io::{Read, Seek as _, Write};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -10,16 +11,16 @@ use sha2::Digest as _;
 
 use super::{Content, Image, Layer};
 
-/// Engines read sizes of the stack's layers from this label: `docker image inspect` does not show them.
+/// Engines read sizes and parts of the stack's layers from this label: `docker image inspect` does not show them.
 const LAYERS_LABEL: &str = "io.deis.stack.layers";
 const CREATED: &str = "1970-01-01T00:00:00Z";
 
 /// Default start of the image's programs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Start {
     /// `uid:gid`
     pub user: &'static str,
-    pub env: &'static [&'static str],
+    pub env: Vec<String>,
     pub entrypoint: &'static str,
     pub folder: &'static str,
 }
@@ -43,10 +44,15 @@ impl Described {
 }
 
 /// Describes the image of these layers, the lowest first.
-pub fn describe(start: &Start, layers: &[&Layer]) -> Described {
-    let sizes: Vec<_> =
-        layers.iter().map(|layer| json!({ "digest": layer.digest, "size": layer.size_bytes })).collect();
-    let sizes = serde_json::Value::Array(sizes).to_string();
+pub fn describe(start: &Start, layers: &[Arc<Layer>]) -> Described {
+    let of_label = |layer: &Arc<Layer>| {
+        let mut described = json!({ "digest": layer.digest, "size": layer.size_bytes });
+        if let Some(part) = layer.part {
+            described["part"] = part.into();
+        }
+        described
+    };
+    let sizes = serde_json::Value::Array(layers.iter().map(of_label).collect()).to_string();
     let config = json!({
         "created": CREATED,
         "architecture": go_architecture(),
@@ -62,15 +68,12 @@ pub fn describe(start: &Start, layers: &[&Layer]) -> Described {
             "type": "layers",
             "diff_ids": layers.iter().map(|layer| layer.digest.as_str()).collect::<Vec<_>>(),
         },
-        "history": [
-            { "created": CREATED, "created_by": "debian packages" },
-            { "created": CREATED, "created_by": "programs of the platform" },
-        ],
+        "history": layers.iter().map(|_| json!({ "created": CREATED, "created_by": "workflow" })).collect::<Vec<_>>(),
     });
     let config = config.to_string().into_bytes();
     let blob = |media_type: &str, digest: &str, size: u64| json!({ "mediaType": media_type, "digest": digest, "size": size });
     let layer =
-        |layer: &&Layer| blob("application/vnd.oci.image.layer.v1.tar", &layer.digest, layer.size_bytes);
+        |layer: &Arc<Layer>| blob("application/vnd.oci.image.layer.v1.tar", &layer.digest, layer.size_bytes);
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -81,13 +84,13 @@ pub fn describe(start: &Start, layers: &[&Layer]) -> Described {
 }
 
 /// Writes the image; layers that are not `sent` must be at its destination already.
-pub fn write(target: impl Write, image: &Image, sent: &[&Layer]) -> anyhow::Result<()> {
-    let Image { name, described, base, top } = image;
+pub fn write(target: impl Write, image: &Image, sent: &[Arc<Layer>]) -> anyhow::Result<()> {
+    let Image { name, start: _, described, layers } = image;
     let mut archive = tar::Builder::new(std::io::BufWriter::with_capacity(1 << 20, target));
     let config = digest_of(&described.config);
     append(&mut archive, "oci-layout", 30, &br#"{"imageLayoutVersion":"1.0.0"}"#[..])?;
     append_bytes(&mut archive, "index.json", &index(described, name))?;
-    append_bytes(&mut archive, "manifest.json", &docker_manifest(&[base, top], &config, name))?;
+    append_bytes(&mut archive, "manifest.json", &docker_manifest(layers, &config, name))?;
     append_bytes(&mut archive, &blob_path(&config), &described.config)?;
     append_bytes(&mut archive, &blob_path(&described.digest()), &described.manifest)?;
     for layer in sent {
@@ -138,7 +141,7 @@ fn index(image: &Described, name: &str) -> Vec<u8> {
     index.to_string().into_bytes()
 }
 
-fn docker_manifest(layers: &[&Layer], config: &str, name: &str) -> Vec<u8> {
+fn docker_manifest(layers: &[Arc<Layer>], config: &str, name: &str) -> Vec<u8> {
     let layers: Vec<_> = layers.iter().map(|layer| blob_path(&layer.digest)).collect();
     json!([{ "Config": blob_path(config), "RepoTags": [name], "Layers": layers }]).to_string().into_bytes()
 }
@@ -174,22 +177,21 @@ mod tests {
 
     #[test]
     fn the_same_layers_give_the_same_image_and_its_label_tells_their_sizes() {
-        let layer = |bytes: &[u8], size_bytes| Layer {
-            digest: digest_of(bytes),
-            size_bytes,
-            content: Content::Bytes(bytes.to_vec()),
+        let layer = |bytes: &[u8], size_bytes| {
+            let content = Content::Bytes(bytes.to_vec());
+            Layer::new(digest_of(bytes), size_bytes, content)
         };
-        let (base, packs) = (layer(b"base", 10), layer(b"packs", 20));
-        let start = Start { user: "2000:2000", env: &[], entrypoint: "/usr/bin/slug", folder: "/app" };
+        let layers = [layer(b"base", 10), layer(b"packs", 20).as_part("packs")].map(Arc::new);
+        let start = Start { user: "2000:2000", env: Vec::new(), entrypoint: "/usr/bin/slug", folder: "/app" };
 
-        let image = describe(&start, &[&base, &packs]);
+        let image = describe(&start, &layers);
 
-        assert_eq!(describe(&start, &[&base, &packs]).manifest, image.manifest);
+        assert_eq!(describe(&start, &layers).manifest, image.manifest);
         assert!(image.is_stored_as(&digest_of(&image.config)));
         assert!(!image.is_stored_as(&digest_of(b"another")));
         let config: serde_json::Value = serde_json::from_slice(&image.config).expect("config is JSON");
         let label = config["config"]["Labels"][LAYERS_LABEL].as_str().expect("the label is a text");
         let label: serde_json::Value = serde_json::from_str(label).expect("the label is JSON");
-        assert_eq!(label[1], json!({ "digest": packs.digest, "size": 20 }));
+        assert_eq!(label[1], json!({ "digest": layers[1].digest, "size": 20, "part": "packs" }));
     }
 }

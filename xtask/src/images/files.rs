@@ -21,13 +21,21 @@ pub fn add_folder(files: &mut Files, path: &str, folder: &Path) -> anyhow::Resul
 
 /// Packs the files; folders come before what is in them.
 pub fn layer(files: &Files) -> anyhow::Result<Layer> {
+    layer_with_folders(files, &[], 0)
+}
+
+/// Packs empty folders of a user, whose group has the same number, and then the files.
+pub fn layer_with_folders(files: &Files, folders: &[&str], user_id: u64) -> anyhow::Result<Layer> {
     let mut archive = tar::Builder::new(Vec::new());
+    for folder in folders {
+        append_folder(&mut archive, &format!("{folder}/"), user_id)?;
+    }
     for (path, file) in files {
         append(&mut archive, path, file).with_context(|| format!("cannot pack {}", file.display()))?;
     }
     let content = archive.into_inner()?;
     let (digest, size_bytes) = (digest_of(&content), content.len() as u64);
-    Ok(Layer { digest, size_bytes, content: Content::Bytes(content) })
+    Ok(Layer::new(digest, size_bytes, Content::Bytes(content)))
 }
 
 fn find(folder: &Path, path: &Path, files: &mut Files) -> std::io::Result<()> {
@@ -45,7 +53,7 @@ fn find(folder: &Path, path: &Path, files: &mut Files) -> std::io::Result<()> {
 fn append(archive: &mut tar::Builder<Vec<u8>>, path: &Path, file: &Path) -> std::io::Result<()> {
     let metadata = std::fs::symlink_metadata(file)?;
     if metadata.is_dir() {
-        return append_folder(archive, &format!("{}/", path.display()));
+        return append_folder(archive, &format!("{}/", path.display()), 0);
     }
     let mut header = tar::Header::new_gnu();
     if metadata.is_symlink() {
@@ -60,9 +68,11 @@ fn append(archive: &mut tar::Builder<Vec<u8>>, path: &Path, file: &Path) -> std:
     archive.append_data(&mut header, path, &content[..])
 }
 
-fn append_folder(archive: &mut tar::Builder<Vec<u8>>, path: &str) -> std::io::Result<()> {
+fn append_folder(archive: &mut tar::Builder<Vec<u8>>, path: &str, user_id: u64) -> std::io::Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Directory);
+    header.set_uid(user_id);
+    header.set_gid(user_id);
     header.set_mode(0o755);
     archive.append_data(&mut header, path, std::io::empty())
 }

@@ -6,28 +6,11 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use super::Recipe;
-use super::archive::Start;
-use super::files::{self, Files};
+use super::files::Files;
 use crate::cluster::{BUILDKIT, Programs};
-use crate::{paths, progress};
+use crate::progress;
 
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The image for buildpack builds and the apps that they make.
-pub const STACK: Recipe = Recipe {
-    folder: "stack",
-    prepare: "groupadd --gid 2000 slug \
-        && useradd --uid 2000 --gid 2000 --home-dir /app --no-create-home --shell /bin/bash slug \
-        && install -d -o 2000 -g 2000 -m 0755 /app /workspace /workspace/source /workspace/env \
-           /workspace/cache /workspace/out",
-    unused: &[],
-    start: Start {
-        user: "2000:2000",
-        env: &[PATH, "HOME=/app", "STACK=bookworm", "LANG=C.UTF-8"],
-        entrypoint: "/usr/bin/slug",
-        folder: "/app",
-    },
-};
+pub const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// BuildKit's daemon is started as root with the two capabilities that mapping ids takes and needs no program
 /// with the set-user-id bit; the ranges of subordinate ids are those of its user.
@@ -57,12 +40,7 @@ pub const WORKFLOW: Recipe = Recipe {
     folder: "workflow",
     prepare: PREPARE_WORKFLOW,
     unused: UNUSED_IN_WORKFLOW,
-    start: Start {
-        user: "1000:1000",
-        env: &[PATH, "HOME=/var/lib/workflow", "LANG=C.UTF-8"],
-        entrypoint: "/usr/local/bin/workflow",
-        folder: "/var/lib/workflow",
-    },
+    entrypoint: "/usr/local/bin/workflow",
 };
 
 /// The image in which Dockerfiles are built. Its base is that of the workflow image; on top are BuildKit, `slug`, which
@@ -71,12 +49,7 @@ pub const BUILDER: Recipe = Recipe {
     folder: "workflow",
     prepare: PREPARE_WORKFLOW,
     unused: UNUSED_IN_WORKFLOW,
-    start: Start {
-        user: "1000:1000",
-        env: &[PATH, "HOME=/var/lib/workflow", "LANG=C.UTF-8"],
-        entrypoint: "/usr/local/bin/buildkitd",
-        folder: "/var/lib/workflow",
-    },
+    entrypoint: "/usr/local/bin/buildkitd",
 };
 
 /// BuildKit's programs.
@@ -107,13 +80,6 @@ impl BuildKit {
 
 fn placed((name, file): (&str, &Path)) -> (PathBuf, PathBuf) {
     (Path::new("usr/local/bin").join(name), file.to_owned())
-}
-
-/// `slug` and the buildpacks.
-pub fn stack_files(slug: &Path) -> anyhow::Result<Files> {
-    let mut files = Files::from([(PathBuf::from("usr/bin/slug"), slug.to_owned())]);
-    files::add_folder(&mut files, "buildpacks", &paths::checkout().join("buildpacks"))?;
-    Ok(files)
 }
 
 /// The platform's program and those that it starts.

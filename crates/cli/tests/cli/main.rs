@@ -16,6 +16,7 @@ mod processes;
 mod releases;
 mod sessions;
 mod settings;
+mod stacks;
 mod terminal;
 mod users;
 mod world;

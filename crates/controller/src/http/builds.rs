@@ -14,6 +14,7 @@ use domain::branch::{DeployBranch, REF_NAME_BYTES_MAX};
 use domain::build::{Build, Launch, Origin};
 use domain::image_reference::ImageReference;
 use domain::release::ProcfileRules;
+use domain::stacks::{STACK_NAME_LENGTH_MAX, StackName};
 use domain::{AppName, Digest, Image, ProcessType};
 use engine::{ImageError, RegistryCredentials};
 use jiff::Timestamp;
@@ -105,7 +106,9 @@ async fn pushed(
     let ports = ports(&mut fields);
     let images = images(&mut fields);
     let branch = fields.text_or_blank("branch", REF_NAME_BYTES_MAX);
+    let stack = fields.text_or_blank("stack", STACK_NAME_LENGTH_MAX);
     fields.finish()?;
+    let stack = if stack.is_empty() { None } else { Some(parse_stack(&stack)?) };
     let branch = if branch.is_empty() { None } else { Some(parse_branch(&branch)?) };
     let digest = Digest::parse(&image).map_err(|wrong| ApiError::field("image", wrong.to_string()))?;
     let (caller, app) = receiver.admitted(&controller).await?;
@@ -121,7 +124,8 @@ async fn pushed(
         launches.insert(process, launch_of(digest, &ports));
     }
     launches.retain(|_, own| *own != launch);
-    let build = Build { origin, reference, sha, procfile, launch, launches };
+    let stack = stack.filter(|_| origin == Origin::Buildpack);
+    let build = Build { origin, reference, sha, procfile, launch, stack, launches };
     let recorded = record(&controller, &caller, &app, build).await?;
     outcome::of_release(&controller, recorded.deploy).await?;
     if let Some(branch) = branch {
@@ -133,6 +137,10 @@ async fn pushed(
     };
     let release = api::hooks::ReleasedVersion { version: recorded.release.version };
     Ok(Json(api::hooks::BuildOutcome { release, warning }))
+}
+
+fn parse_stack(text: &str) -> Result<StackName, ApiError> {
+    StackName::parse(text).map_err(|wrong| ApiError::field("stack", wrong.to_string()))
 }
 
 fn parse_branch(text: &str) -> Result<DeployBranch, ApiError> {
@@ -166,7 +174,7 @@ async fn external(
     let found = controller.images.resolve(&reference, credentials.as_ref()).await.map_err(refused)?;
     let launch = Launch::of(Origin::Image, found.image, &found.ports);
     let (sha, launches) = (String::new(), BTreeMap::new());
-    Ok(Build { origin: Origin::Image, reference, sha, procfile, launch, launches })
+    Ok(Build { origin: Origin::Image, reference, sha, procfile, launch, stack: None, launches })
 }
 
 /// Keeps the image first: a release must not name one that may vanish. The engine refuses other apps'.
@@ -259,7 +267,7 @@ fn ports(fields: &mut Fields) -> Vec<u16> {
 
 fn show(record: BuildRecord) -> api::builds::Build {
     let BuildRecord { uuid, app, owner, build, created } = record;
-    let Build { origin, reference, sha, procfile, launch: _, launches: _ } = build;
+    let Build { origin, reference, sha, procfile, launch: _, stack, launches: _ } = build;
     let created = wire_time(created);
     api::builds::Build {
         owner,
@@ -268,6 +276,7 @@ fn show(record: BuildRecord) -> api::builds::Build {
         sha,
         procfile: procfile.into_iter().map(|(process, command)| (process.to_string(), command)).collect(),
         dockerfile: if origin == Origin::Dockerfile { "true".to_owned() } else { String::new() },
+        stack: stack.map(String::from),
         updated: created.clone(),
         created,
         uuid,

@@ -58,9 +58,11 @@ async fn access(
     let (_, app) = who.admitted(&controller).await?;
     let record = controller.store.app(&app).await?.ok_or_else(|| ApiError::missing("App"))?;
     let settings = controller.store.settings(&app).await?.settings;
+    let stack = Some(settings.stack().into());
     let branch = settings.git_branch.map(String::from);
     let build_kind = settings.build_kind.map(|kind| kind.as_str().to_owned());
-    Ok(Json(api::hooks::RepositoryAccess { app: app.to_string(), uuid: record.uuid, branch, build_kind }))
+    let (app, uuid) = (app.to_string(), record.uuid);
+    Ok(Json(api::hooks::RepositoryAccess { app, uuid, branch, build_kind, stack }))
 }
 
 /// `POST /v2/hooks/config/`: config for a build of the app. A locked app is refused before it is built.

@@ -1,5 +1,5 @@
 //! App settings: maintenance, routability, access log, whitelist, autoscale rules, labels (docs/spec/api.md 4.16), the
-//! branch that deploys. The rules are in `domain::settings`; no release is made.
+//! branch that deploys, the stack. The rules are in `domain::settings`; no release is made.
 
 use api::settings::SETTINGS_PATH;
 use axum::Json;
@@ -51,6 +51,10 @@ async fn change(
     body: RawBody,
 ) -> Result<(StatusCode, Json<api::settings::Settings>), ApiError> {
     let patch = SettingsPatch::parse(body.fields()?.object())?;
+    if let Some(stack) = patch.stack() {
+        let found = controller.settings.stacks.get(stack);
+        found.map_err(|unknown| ApiError::field("stack", unknown.to_string()))?;
+    }
     let record = carried_out(&controller, &app, caller.name(), SettingsChange::Patched(&patch)).await?;
     Ok((StatusCode::CREATED, Json(show(record))))
 }
@@ -74,6 +78,7 @@ pub(super) async fn carried_out(
 
 fn show(record: SettingsRecord) -> api::settings::Settings {
     let SettingsRecord { uuid, app, owner, settings, created } = record;
+    let stack = Some(settings.stack().into());
     let AppSettings {
         maintenance,
         routable,
@@ -83,6 +88,7 @@ fn show(record: SettingsRecord) -> api::settings::Settings {
         label,
         git_branch,
         build_kind,
+        stack: _,
     } = settings;
     let created = wire_time(created);
     api::settings::Settings {
@@ -99,5 +105,6 @@ fn show(record: SettingsRecord) -> api::settings::Settings {
         access_log: Some(access_log),
         git_branch: git_branch.map(String::from),
         build_kind: build_kind.map(|kind| kind.as_str().to_owned()),
+        stack,
     }
 }

@@ -44,6 +44,7 @@ mod services;
 mod sessions;
 mod settings;
 mod slapd;
+mod stacks;
 mod tls;
 mod tokens;
 mod users;

@@ -68,6 +68,7 @@ const OWN: &[Row] = &[
     ("DELETE", "/v2/certs/foo-com", "", 204),
     ("DELETE", "/v2/apps/blog/domains/www.foo.com", "", 204),
     ("GET", "/v2/apps/blog/settings/", "", 200),
+    ("GET", "/v2/stacks/", "", 200),
     ("POST", "/v2/apps/blog/settings/", r#"{"maintenance":true}"#, 201),
     ("POST", "/v2/apps/blog/whitelist/", r#"{"addresses":["1.2.3.4"]}"#, 201),
     ("GET", "/v2/apps/blog/whitelist/", "", 200),

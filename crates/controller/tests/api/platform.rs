@@ -16,6 +16,7 @@ use domain::crashes::Exit;
 use domain::deployment::Workload;
 use domain::routing::AppRouting;
 use domain::sealing::SealingKey;
+use domain::stacks::StackName;
 use domain::users::AddCondition;
 use domain::{AppName, Digest, Image};
 use engine::fake::FakeEngine;
@@ -121,7 +122,13 @@ impl TestPlatform {
     /// Adds an app without the API's detours.
     pub async fn app(&self, app: &str, owner: &str) {
         let id = AppName::parse(app).expect("a good name");
-        let new = NewApp { id, owner: owner.to_owned(), config: Config::default(), now: Timestamp::now() };
+        let new = NewApp {
+            id,
+            owner: owner.to_owned(),
+            config: Config::default(),
+            stack: StackName::bookworm(),
+            now: Timestamp::now(),
+        };
         self.controller.store.create_app(new).await.expect("a new app");
     }
 

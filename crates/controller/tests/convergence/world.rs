@@ -209,6 +209,7 @@ fn build(name: &str, types: &str) -> Build {
         sha: "1a2b3c4d".to_owned(),
         procfile: types.split_whitespace().map(command).collect(),
         launch: Launch::of(Origin::Buildpack, image, &[]),
+        stack: None,
         launches: BTreeMap::new(),
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Build, Launch, Origin};
 use crate::image::Image;
 use crate::names::ProcessType;
+use crate::stacks::StackName;
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct BuildRecord {
@@ -21,13 +22,15 @@ pub(super) struct BuildRecord {
     ports: Vec<u16>,
     origin: Option<Origin>,
     launch: Option<Launch>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stack: Option<StackName>,
     #[serde(default)]
     launches: BTreeMap<ProcessType, Launch>,
 }
 
 impl From<Build> for BuildRecord {
     fn from(build: Build) -> Self {
-        let Build { origin, reference, sha, procfile, launch, launches } = build;
+        let Build { origin, reference, sha, procfile, launch, stack, launches } = build;
         Self {
             image: launch.image.clone(),
             reference,
@@ -37,6 +40,7 @@ impl From<Build> for BuildRecord {
             ports: launch.port.into_iter().collect(),
             origin: Some(origin),
             launch: Some(launch),
+            stack,
             launches,
         }
     }
@@ -44,15 +48,25 @@ impl From<Build> for BuildRecord {
 
 impl From<BuildRecord> for Build {
     fn from(record: BuildRecord) -> Self {
-        let BuildRecord { image, reference, sha, procfile, dockerfile, ports, origin, launch, launches } =
-            record;
+        let BuildRecord {
+            image,
+            reference,
+            sha,
+            procfile,
+            dockerfile,
+            ports,
+            origin,
+            launch,
+            stack,
+            launches,
+        } = record;
         let origin = origin.unwrap_or(match (dockerfile, sha.is_empty()) {
             (true, _) => Origin::Dockerfile,
             (false, false) => Origin::Buildpack,
             (false, true) => Origin::Image,
         });
         let launch = launch.unwrap_or_else(|| Launch::of(origin, image, &ports));
-        Self { origin, reference, sha, procfile, launch, launches }
+        Self { origin, reference, sha, procfile, launch, stack, launches }
     }
 }
 

@@ -77,6 +77,7 @@ fn faults_are_told_by_field() {
             "use `buildpack`, `dockerfile`, or `auto` to let each push decide",
         ),
         (json!({"git_branch": 7}), "git_branch", "Not a valid string."),
+        (json!({"stack": 7}), "stack", "Not a valid string."),
         (
             json!({"git_branch": "a b"}),
             "git_branch",
@@ -131,4 +132,17 @@ fn addresses_join_and_leave_the_whitelist() {
         left.changed("alice", SettingsChange::Dismissed(&one)),
         Err(SettingsError::Whitelist(WhitelistError::NotListed(_)))
     ));
+}
+
+#[test]
+fn an_app_from_before_there_was_a_choice_is_on_bookworm_until_it_chooses() {
+    let old: AppSettings =
+        serde_json::from_str(r#"{"maintenance":false}"#).expect("settings of earlier versions");
+    let choose = |stack: &str| {
+        old.changed("alice", SettingsChange::Patched(&patch(&json!({"stack": stack})).expect("good")))
+    };
+
+    assert_eq!(old.stack().as_str(), "bookworm");
+    assert_eq!(choose("trixie").map(|next| next.stack().to_string()), Ok("trixie".to_owned()));
+    assert!(matches!(choose("bookworm"), Err(SettingsError::Unchanged { .. })));
 }

@@ -15,6 +15,7 @@ pub(crate) fn build(origin: Origin, procfile: &[&str]) -> Build {
         sha: if origin == Origin::Image { String::new() } else { "1a2b3c4d".to_owned() },
         procfile: procfile.iter().map(process).collect(),
         launch: Launch::of(origin, image, &[8080]),
+        stack: None,
         launches: BTreeMap::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! Buildpack builds: `slug build` in a container of the stack image, and the slug image from its layer.
+//! Buildpack builds: `slug build` in a container of the stack's build image, and the slug image from its layer.
 //!
 //! The container gets the source, the config as files and nothing of the platform: no socket, no
 //! secret, no network but the builds' own. What it leaves in `/workspace/out` is read after its end, so
@@ -10,7 +10,7 @@ use bollard::models::{ContainerCreateBody, HostConfig};
 use bytes::Bytes;
 use domain::build::{BuildJob, BuiltImage};
 use domain::image_reference::kept_name;
-use domain::slug_image::{SLUG_PORT, SLUG_USER, STACK_LAYERS_LABEL, Stack, slug_image};
+use domain::slug_image::{SLUG_PORT, SLUG_USER, slug_image};
 use domain::submodules::SUBMODULES_FILE;
 use domain::{Image, ProcessType};
 use serde::Deserialize;
@@ -23,7 +23,8 @@ use super::container::{JobContainer, bounded};
 use super::docker_host::remove_volume;
 use super::failure::{self, file_error, job_error};
 use super::slug::SlugFile;
-use super::{DockerHost, forward};
+use super::stack::BuildImages;
+use super::{DockerHost, forward, stack};
 use crate::DockerEngine;
 use engine::job::{CA_BUNDLE, CA_VARIABLES, submodule_list};
 use engine::{JobError, SourceStream};
@@ -47,16 +48,16 @@ pub async fn build(
     source: SourceStream,
     output: &mpsc::Sender<Bytes>,
 ) -> Result<BuiltImage, JobError> {
-    let stack = stack(place).await?;
+    let BuildImages { build: build_image, run: stack } = stack::images(place, job).await?;
     let volume = prepare_cache(place, job).await?;
-    let of_stack = |volume| CacheUse::new(&engine.inner, &job.app, volume, &place.settings.stack_image);
+    let of_stack = |volume| CacheUse::new(&engine.inner, &job.app, volume, &build_image);
     let cache = volume.clone().map(of_stack);
-    let container = create(place, job, volume.clone()).await?;
+    let container = create(place, job, &build_image, volume.clone()).await?;
     container.put("/", given_files(place, job).await?).await.map_err(|error| job_error(WHAT_FILL, error))?;
     container.put_source("/workspace/source", source, SLUG_OWNER).await?;
     tokio::select! {
         compiled = compile(place, &container, output) => compiled?,
-        beyond = caches::beyond_bound(place, &container, volume.as_deref(), &place.settings.stack_image) => {
+        beyond = caches::beyond_bound(place, &container, volume.as_deref(), &build_image) => {
             return Err(beyond);
         }
     }
@@ -89,27 +90,6 @@ pub async fn build(
 
 const WHAT_FILL: &str = "fill the build's container";
 
-/// Reads the stack from what Docker says about its image.
-async fn stack(place: &DockerHost<'_>) -> Result<Stack, JobError> {
-    let name = &place.settings.stack_image;
-    let image = place.docker.inspect_image(name).await.map_err(|error| stack_error(name, error))?;
-    let config = image.config.unwrap_or_default();
-    let label = config.labels.unwrap_or_default().remove(STACK_LAYERS_LABEL);
-    let layers = image.root_fs.and_then(|files| files.layers).unwrap_or_default();
-    let architecture = image.architecture.unwrap_or_default();
-    let os = image.os.unwrap_or_default();
-    Stack::from_parts(architecture, os, config.env.unwrap_or_default(), label.as_deref(), &layers)
-        .map_err(|error| JobError::Refused { reason: error.to_string() })
-}
-
-fn stack_error(name: &str, error: bollard::errors::Error) -> JobError {
-    if failure::status(&error) == Some(404) {
-        let reason = format!("Docker has no stack image {name}; make it with `cargo xtask stack`");
-        return JobError::Refused { reason };
-    }
-    job_error("look for the stack image", error)
-}
-
 /// Name of the cache's volume; without a cache, the volume of earlier builds is removed.
 async fn prepare_cache(place: &DockerHost<'_>, job: &BuildJob) -> Result<Option<String>, JobError> {
     let name = place.cache_volume(&job.app);
@@ -123,6 +103,7 @@ async fn prepare_cache(place: &DockerHost<'_>, job: &BuildJob) -> Result<Option<
 async fn create(
     place: &DockerHost<'_>,
     job: &BuildJob,
+    image: &str,
     cache: Option<String>,
 ) -> Result<JobContainer, JobError> {
     let settings = place.settings;
@@ -130,7 +111,7 @@ async fn create(
     let labels = place.labels(&job.app, "build");
     let volume = cache.map(|volume| mount(&volume, "/workspace/cache", false, Some(labels.clone())));
     let body = ContainerCreateBody {
-        image: Some(settings.stack_image.clone()),
+        image: Some(image.to_owned()),
         entrypoint: Some(vec!["/usr/bin/slug".to_owned(), "build".to_owned()]),
         cmd: Some(Vec::new()),
         user: Some(SLUG_USER.to_owned()),

@@ -6,13 +6,13 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use domain::Digest;
 use serde::Deserialize;
 use serde_json::json;
 use sha2::Digest as _;
 use tar::{EntryType, Header};
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::archive::{Entries, Sink};
 
@@ -25,6 +25,7 @@ const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
 const BLOCK_BYTES: usize = 512;
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// One entry of the archive's `manifest.json`.
 #[derive(Deserialize)]
@@ -220,6 +221,26 @@ pub async fn send_blob(
         sink.send(chunk).await?;
     }
     entries.drain().await
+}
+
+/// Sends the whole of a file of this size under another name.
+pub async fn send_content(
+    sink: &Sink,
+    path: &str,
+    size_bytes: u64,
+    mut content: impl AsyncRead + Unpin,
+) -> io::Result<()> {
+    sink.send(Bytes::from(file_header(path, size_bytes)?)).await?;
+    let mut left_bytes = size_bytes;
+    while left_bytes > 0 {
+        let wanted = left_bytes.min(CHUNK_BYTES as u64) as usize;
+        let mut chunk = BytesMut::zeroed(wanted);
+        content.read_exact(&mut chunk).await?;
+        left_bytes -= wanted as u64;
+        sink.send(chunk.freeze()).await?;
+    }
+    let padding = (BLOCK_BYTES - (size_bytes % BLOCK_BYTES as u64) as usize) % BLOCK_BYTES;
+    sink.send(Bytes::from(vec![0; padding])).await
 }
 
 async fn send_link(sink: &Sink, path: &str, target: &str) -> io::Result<()> {

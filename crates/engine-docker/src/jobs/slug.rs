@@ -135,17 +135,21 @@ fn too_large(size_bytes: u64, size_bytes_max: u64) -> JobError {
 }
 
 /// A file with a name of its own that is removed when this goes out of scope.
-struct TemporaryFile {
+pub struct TemporaryFile {
     path: PathBuf,
 }
 
 impl TemporaryFile {
-    async fn create(folder: &Path) -> std::io::Result<(Self, File)> {
+    pub async fn create(folder: &Path) -> std::io::Result<(Self, File)> {
         tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await?;
         let file = Self { path: folder.join(format!("{:016x}.tar", rand::random::<u64>())) };
         let mut options = tokio::fs::OpenOptions::new();
         let writer = options.write(true).create_new(true).mode(0o600).open(&file.path).await?;
         Ok((file, writer))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 

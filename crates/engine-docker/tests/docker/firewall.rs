@@ -149,6 +149,8 @@ async fn network_of_builds(world: &World) -> String {
         app: app(),
         sha: "0123abcd".to_owned(),
         kind: BuildKind::Dockerfile,
+        stack: domain::stacks::StackName::parse("trixie").expect("a good name"),
+        toolchains: std::collections::BTreeSet::new(),
         submodules: Vec::new(),
         env: std::collections::BTreeMap::new(),
         cache: true,

@@ -8,6 +8,7 @@ mod images;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod registry;
+mod stacks;
 mod submodules;
 mod world;
 

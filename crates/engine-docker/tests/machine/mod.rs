@@ -62,7 +62,7 @@ impl Instance {
             app_rules: BTreeMap::new(),
             network_range: format!("10.{}.0.0/16", 100 + rand::random::<u8>() % 100),
             node_labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
-            stack_image: STACK_IMAGE.to_owned(),
+            stacks: domain::stacks::Stacks::default(),
             build_ca_bundle: None,
             build_env: BTreeMap::new(),
             build_memory_bytes: 1 << 30,

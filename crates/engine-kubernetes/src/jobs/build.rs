@@ -21,6 +21,7 @@ use super::caches::CacheUse;
 use super::failure::{job_error, refused, size};
 use super::guard::DeleteGuard;
 use super::output::{BoundedOutput, OutputSink};
+use super::stack::BuildImages;
 use super::state::{self, ContainerState, ContainerTermination};
 use super::step_output::StepOutput;
 use super::watching::PodWatch;
@@ -42,14 +43,20 @@ pub async fn build(
     output: &mpsc::Sender<Bytes>,
 ) -> Result<BuiltImage, JobError> {
     let _cache_use = CacheUse::new(jobs, job);
-    let stack = jobs.stack_image().await?;
+    let (image, stack) = match job.kind {
+        BuildKind::Buildpack => {
+            let BuildImages { build, run } = jobs.build_images(job).await?;
+            (build, run)
+        }
+        BuildKind::Dockerfile => (jobs.settings.builder_image.clone(), jobs.default_stack_image().await?),
+    };
     if !job.cache {
         remove_cache(jobs, job).await;
     }
     let until = Timestamp::now() + SignedDuration::from_secs(i64::from(job.deadline_seconds) + 60);
     let credential = jobs.settings.registry.build_credential(&job.app, until);
     let spec = jobs.spec(job, &stack, &credential.username);
-    let running = start(jobs, job, &spec, &credential.password).await?;
+    let running = start(jobs, job, &image, &spec, &credential.password).await?;
     let built = watch(jobs, job, &running, source, output).await;
     running.guard.remove().await;
     let BuildOutput { image_digest, ports, user, process_types } = built?;
@@ -67,6 +74,7 @@ struct BuildJobHandle {
 async fn start(
     jobs: &KubernetesJobs,
     job: &BuildJob,
+    image: &str,
     spec: &Spec,
     password: &str,
 ) -> Result<BuildJobHandle, JobError> {
@@ -77,7 +85,7 @@ async fn start(
     let (config, credential) = (format!("{name}-config"), format!("{name}-push"));
     let names = BuildSecretNames { config: &config, credential: &credential };
     let spec_json = serde_json::to_string(spec).expect("texts and numbers are JSON");
-    let pod_spec = build_pod::pod_spec(settings, job, &names, &spec_json);
+    let pod_spec = build_pod::pod_spec(settings, job, image, &names, &spec_json);
 
     let guard = DeleteGuard::new(&jobs.client, space, &name);
     let api: Api<Job> = Api::namespaced(jobs.client.clone(), space);

@@ -91,10 +91,12 @@ mod tests {
             app: AppName::parse(&format!("a{}b", "-".repeat(61))).expect("a name"),
             sha: "0123abcd".to_owned(),
             kind: BuildKind::Dockerfile,
+            stack: domain::stacks::StackName::parse("trixie").expect("a good name"),
+            toolchains: std::collections::BTreeSet::new(),
             submodules: Vec::new(),
             env: BTreeMap::new(),
             cache: true,
-            dockerfile: DockerfileOptions::default(),
+            dockerfile: domain::build_plan::DockerfileOptions::default(),
             deadline_seconds: 1,
         };
         assert_eq!(name(&job, 7), "dockerbuild-a-0123abcd-00000007");

@@ -44,14 +44,15 @@ pub struct BuildSecretNames<'a> {
     pub credential: &'a str,
 }
 
-/// The pod's spec; `spec_json` goes to the steps.
+/// The pod's spec; the user's code runs in `image`, and `spec_json` goes to the steps.
 pub fn pod_spec(
     settings: &KubernetesSettings,
     job: &BuildJob,
+    image: &str,
     names: &BuildSecretNames<'_>,
     spec_json: &str,
 ) -> PodSpec {
-    let parts = BuildPodParts { settings, job, names, spec_json };
+    let parts = BuildPodParts { settings, job, image, names, spec_json };
     PodSpec {
         containers: vec![parts.source(), parts.build(), parts.upload()],
         volumes: Some(parts.volumes()),
@@ -72,6 +73,7 @@ pub fn pod_spec(
 struct BuildPodParts<'a> {
     settings: &'a KubernetesSettings,
     job: &'a BuildJob,
+    image: &'a str,
     names: &'a BuildSecretNames<'a>,
     spec_json: &'a str,
 }
@@ -132,16 +134,16 @@ impl BuildPodParts<'_> {
         let mut mounts = vec![mount("workspace", WORKSPACE)];
         mounts.push(self.config_mount());
         mounts.extend(self.ca_mount());
-        let (image, command, rights) = if self.is_dockerfile() {
+        let (command, rights) = if self.is_dockerfile() {
             mounts.push(mount("buildkit", buildkit::STATE));
-            (&settings.builder_image, command(Step::Dockerfile), for_buildkit())
+            (command(Step::Dockerfile), for_buildkit())
         } else {
             let words = ["/usr/bin/slug", "build", "--fifos"].map(str::to_owned).to_vec();
-            (&settings.stack_image, words, restricted())
+            (words, restricted())
         };
         Container {
             name: BUILD.to_owned(),
-            image: Some(image.clone()),
+            image: Some(self.image.to_owned()),
             image_pull_policy: Some(settings.image_pull_policy.clone()),
             command: Some(command),
             env: Some(self.build_environment()),

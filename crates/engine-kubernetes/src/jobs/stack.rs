@@ -1,14 +1,18 @@
-//! The stack image in the platform's registry: slug images stand on its layers, so they must be there, and
-//! uncompressed, since a slug's manifest names them by what they unpack to.
+//! Images of a stack in the platform's registry: slug images stand on the layers of a run image, so they must be
+//! there, and uncompressed, since a slug's manifest names them by what they unpack to.
 //!
-//! A stack that lies elsewhere, or was pushed by a tool that compresses, is taken over once.
+//! An image that lies elsewhere, or was pushed by a tool that compresses, is taken over once. So is one that is put
+//! together: with the layers of several toolchains, or from an image of others and the platform's own layers.
 
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read as _};
 
 use bytes::Bytes;
+use domain::build::BuildJob;
 use domain::image_reference::ImageReference;
 use domain::registry_access::STACK_REPOSITORY;
-use domain::slug_image::{Layer, MANIFEST_MEDIA_TYPE, Stack};
+use domain::slug_image::{Layer, LayerPart, MANIFEST_MEDIA_TYPE, Stack, StackConfig, part_layers};
+use domain::stacks::{ImageParts, other_base};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -29,7 +33,10 @@ const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const CHUNK_BYTES: usize = 256 << 10;
 const CHUNKS_IN_FLIGHT_MAX: usize = 4;
 
-/// Location of the stack in the platform's registry.
+/// Most images that a process remembers; it finds others again.
+const KNOWN_MAX: usize = 200;
+
+/// Location of an image in the platform's registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackImage {
     pub repository: String,
@@ -37,27 +44,145 @@ pub struct StackImage {
     pub version: String,
 }
 
+/// Images by what they are put together of.
+pub type KnownImages = HashMap<String, StackImage>;
+
+/// Images of a build.
+pub struct BuildImages {
+    /// Reference of the image in which it runs, as nodes pull it.
+    pub build: String,
+    /// Image that its slug stands on.
+    pub run: StackImage,
+}
+
+/// Use of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Build,
+    Run,
+}
+
+/// An image of a stack, wherever it lies.
+struct Source {
+    reference: String,
+    /// Its repository in the platform's registry, if it is there.
+    own: Option<String>,
+    version: String,
+    origin: Repository,
+    manifest: Manifest,
+    config_json: Bytes,
+    config: StackConfig,
+}
+
+/// An uncompressed layer, and the place that has it, perhaps compressed.
+struct PlacedLayer<'a> {
+    layer: Layer,
+    origin: &'a Repository,
+    blob: &'a Descriptor,
+}
+
 impl KubernetesJobs {
-    /// Finds the stack, and copies it first if need be, one caller at a time.
-    pub(super) async fn stack_image(&self) -> Result<StackImage, JobError> {
-        let known = self.stack.lock().await.clone();
-        if let Some(stack) = known {
-            let own = self.settings.registry.repository(&self.transport, &stack.repository, Access::Pull);
-            let is_there = own.has_manifest(&stack.version).await;
+    /// Finds the images of a build with buildpacks, and puts them together first if need be.
+    pub(super) async fn build_images(&self, job: &BuildJob) -> Result<BuildImages, JobError> {
+        let stack = self.settings.stacks.get(&job.stack).map_err(|error| refused(error.to_string()))?;
+        let parts = stack.parts(&job.stack, &job.toolchains).map_err(|error| refused(error.to_string()))?;
+        let build = match self.direct_reference(&parts.0).await? {
+            Some(reference) => reference,
+            None => {
+                let StackImage { repository, version } = self.known_image(&parts.0, Use::Build).await?;
+                format!("{}/{repository}:{version}", self.settings.registry.node_host)
+            }
+        };
+        Ok(BuildImages { build, run: self.known_image(&parts.1, Use::Run).await? })
+    }
+
+    /// The run image of the default stack, which Dockerfiles name as their base.
+    pub(super) async fn default_stack_image(&self) -> Result<StackImage, JobError> {
+        let stacks = &self.settings.stacks;
+        let stack = stacks.get(stacks.default_name()).map_err(|error| refused(error.to_string()))?;
+        let (_, run) = stack
+            .parts(stacks.default_name(), &BTreeSet::new())
+            .map_err(|error| refused(error.to_string()))?;
+        self.known_image(&run, Use::Run).await
+    }
+
+    /// The image of a build that nodes can pull as it is.
+    async fn direct_reference(&self, parts: &ImageParts) -> Result<Option<String>, JobError> {
+        let ImageParts { stack: _, base, toolchains, variable } = parts;
+        if variable.is_some() || toolchains.len() > 1 {
+            return Ok(None);
+        }
+        let reference = toolchains.first().unwrap_or(base);
+        let is_whole = self.source(reference).await?.config.is_stack();
+        Ok(is_whole.then(|| reference.clone()))
+    }
+
+    /// Finds an image, and makes it first if need be, one caller at a time.
+    async fn known_image(&self, parts: &ImageParts, used_for: Use) -> Result<StackImage, JobError> {
+        let key = format!("{parts:?} {used_for:?}");
+        let known = self.stacks.lock().await.get(&key).cloned();
+        if let Some(image) = known {
+            let own = self.settings.registry.repository(&self.transport, &image.repository, Access::Pull);
+            let is_there = own.has_manifest(&image.version).await;
             let failed = |error| JobError::Engine(engine_error("look for the stack in the registry", error));
             // A registry that lost its volume starts empty.
             if is_there.map_err(failed)? {
-                return Ok(stack);
+                return Ok(image);
             }
         }
-        let mut known = self.stack.lock().await;
-        let stack = self.find_stack().await?;
-        *known = Some(stack.clone());
-        Ok(stack)
+        let mut known = self.stacks.lock().await;
+        let image = self.find_image(parts, used_for).await?;
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(key, image.clone());
+        Ok(image)
     }
 
-    async fn find_stack(&self) -> Result<StackImage, JobError> {
-        let text = &self.settings.stack_image;
+    async fn find_image(&self, parts: &ImageParts, used_for: Use) -> Result<StackImage, JobError> {
+        let ImageParts { stack, base, toolchains, variable } = parts;
+        let base = self.source(base).await?;
+        let mut sources = Vec::new();
+        for toolchain in toolchains {
+            sources.push(self.source(toolchain).await?);
+        }
+        let failed = |error| JobError::Engine(engine_error(&format!("take over the stack {stack}"), error));
+        let is_ours = base.config.is_stack();
+        let whole = sources.first().unwrap_or(&base);
+        if variable.is_none() && is_ours && sources.len() < 2 && whole.config.is_stack() {
+            let layers = whole.config.stack().map_err(|error| whole.refused(&error))?.layers;
+            if let Some(repository) = whole.own.clone().filter(|_| is_plain(&whole.manifest, &layers)) {
+                return Ok(StackImage { repository, version: whole.version.clone() });
+            }
+            let placed = whole.placed(layers)?;
+            return self.take_over(&placed, whole.config_json.clone()).await.map_err(failed);
+        }
+
+        let platform = if is_ours { Vec::new() } else { self.platform_layers(used_for).await? };
+        let mut placed = base.plain_layers().await?;
+        for (source, layers) in &platform {
+            placed.extend(source.placed(layers.iter().cloned())?);
+        }
+        for source in &sources {
+            let above = source.config.layers_above(&base.config);
+            let above = above.ok_or_else(|| source.refused(&other_base(&base.reference)))?;
+            let all = source.plain_layers().await?;
+            placed.extend(
+                all.into_iter().filter(|it| above.iter().any(|digest| it.layer.digest.as_str() == digest)),
+            );
+        }
+        let StackConfig { architecture, os, env, .. } = base.config.clone();
+        let mut whole = Stack { architecture, os, env, layers: Vec::new() };
+        if !is_ours {
+            whole = whole.with_slug_environment();
+        }
+        let whole = whole.with_layers(placed.iter().map(|it| it.layer.clone()));
+        let config = whole.with_variable(variable.as_deref()).image().config;
+        self.take_over(&placed, Bytes::from(config)).await.map_err(failed)
+    }
+
+    /// Finds an image in the platform's registry, else where its reference leads.
+    async fn source(&self, text: &str) -> Result<Source, JobError> {
         let reference = ImageReference::parse(text)
             .map_err(|error| refused(format!("stack image reference `{text}` is not valid: {error}")))?;
         let version = reference.digest.as_ref().map(ToString::to_string).or(reference.tag.clone());
@@ -65,25 +190,57 @@ impl KubernetesJobs {
         let failed =
             |error| JobError::Engine(engine_error(&format!("look for the stack image {text}"), error));
 
-        let own_name = self.settings.registry.own_repository(&reference).unwrap_or(STACK_REPOSITORY);
-        let own = self.settings.registry.repository(&self.transport, own_name, Access::Pull);
-        let (origin, manifest) = match image_manifest(&own, &version).await {
-            Ok(manifest) => (own, manifest),
-            Err(OciError::NotFound { .. }) => {
+        let (own, origin, manifest) = match self.in_own_registry(&reference, &version).await {
+            Ok(Some((own_name, own, manifest))) => (Some(own_name), own, manifest),
+            Ok(None) => {
                 let origin = self.stack_origin(&reference);
                 let manifest = image_manifest(&origin, &version).await.map_err(failed)?;
-                (origin, manifest)
+                (None, origin, manifest)
             }
             Err(error) => return Err(failed(error)),
         };
         let config = manifest.content.config.as_ref();
         let config = config.ok_or_else(|| refused(format!("stack image {text}: it has no config")))?;
-        let config = origin.blob(&config.digest, DOCUMENT_BYTES_MAX).await.map_err(failed)?;
-        let stack = Stack::from_config(&config).map_err(|error| refused(format!("{text}: {error}")))?;
-        if origin.name().ends_with(own_name) && is_plain(&manifest, &stack) {
-            return Ok(StackImage { repository: own_name.to_owned(), version });
+        let config_json = origin.blob(&config.digest, DOCUMENT_BYTES_MAX).await.map_err(failed)?;
+        let config = StackConfig::parse(&config_json).map_err(|error| refused(format!("{text}: {error}")))?;
+        if config.diff_ids.len() != manifest.content.layers.len() {
+            return Err(refused(format!("{text}: its config and its manifest have different layers")));
         }
-        self.take_over(&origin, &manifest, config, &stack).await.map_err(failed)
+        Ok(Source { reference: text.to_owned(), own, version, origin, manifest, config_json, config })
+    }
+
+    /// The image in the platform's registry, where the platform's own images may be pushed by their tags alone.
+    async fn in_own_registry(
+        &self,
+        reference: &ImageReference,
+        version: &str,
+    ) -> Result<Option<(String, Repository, Manifest)>, OciError> {
+        let is_ours = reference.path.rsplit('/').next() == STACK_REPOSITORY.rsplit('/').next();
+        let pushed = Some(STACK_REPOSITORY).filter(|_| is_ours);
+        let Some(name) = self.settings.registry.own_repository(reference).or(pushed) else { return Ok(None) };
+        let own = self.settings.registry.repository(&self.transport, name, Access::Pull);
+        match image_manifest(&own, version).await {
+            Ok(manifest) => Ok(Some((name.to_owned(), own, manifest))),
+            Err(OciError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Layers that an image of others lacks: `slug`, and for builds the packs.
+    async fn platform_layers(&self, used_for: Use) -> Result<Vec<(Source, Vec<Layer>)>, JobError> {
+        let own = self.settings.stacks.platform_images();
+        let mut wanted = vec![(&own.run, LayerPart::Platform)];
+        if used_for == Use::Build {
+            wanted.push((&own.build, LayerPart::Packs));
+        }
+        let mut found = Vec::new();
+        for (image, part) in wanted {
+            let source = self.source(image).await?;
+            let label = source.config.layers_label.as_deref().unwrap_or_default();
+            let layers = part_layers(label, part).map_err(|error| source.refused(&error))?;
+            found.push((source, layers));
+        }
+        Ok(found)
     }
 
     fn stack_origin(&self, reference: &ImageReference) -> Repository {
@@ -100,44 +257,90 @@ impl KubernetesJobs {
         )
     }
 
-    /// Copies the stack, its layers uncompressed.
-    async fn take_over(
-        &self,
-        origin: &Repository,
-        manifest: &Manifest,
-        config: Bytes,
-        stack: &Stack,
-    ) -> Result<StackImage, OciError> {
+    /// Copies an image, its layers uncompressed.
+    async fn take_over(&self, layers: &[PlacedLayer<'_>], config: Bytes) -> Result<StackImage, OciError> {
         let to = self.settings.registry.repository(&self.transport, STACK_REPOSITORY, Access::Push);
         let version = format!("stack-{}", domain::Digest::of(&config).hex());
         let taken = StackImage { repository: STACK_REPOSITORY.to_owned(), version };
         if to.has_manifest(&taken.version).await? {
             return Ok(taken);
         }
-        tracing::info!(stack = self.settings.stack_image, "taking the stack image over into the registry");
-        for (layer, source) in stack.layers.iter().zip(&manifest.content.layers) {
+        tracing::info!(image = taken.version, "taking an image of a stack over into the registry");
+        let mut descriptors: Vec<Descriptor> = Vec::new();
+        for PlacedLayer { layer, origin, blob } in layers {
+            if descriptors.iter().any(|known| known.digest == layer.digest) {
+                continue;
+            }
             if !to.has_blob(&layer.digest).await? {
-                let content = origin.blob_stream(source).await?;
-                let content = if gzip_layer_type(&source.media_type) { unzipped(content) } else { content };
+                let content = plain(origin, blob).await?;
                 to.push_blob(&layer.digest, layer.size_bytes, content).await?;
             }
+            descriptors.push(described(layer));
         }
         let config_bytes = config.len();
         let config_digest = to.push_bytes(config).await?;
-        let plain = json!({
+        let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST_MEDIA_TYPE,
             "config": { "mediaType": CONFIG_TYPE, "digest": config_digest, "size": config_bytes },
-            "layers": stack.layers.iter().map(described).collect::<Vec<_>>(),
+            "layers": descriptors,
         });
-        to.put_manifest(&taken.version, MANIFEST_MEDIA_TYPE, Bytes::from(plain.to_string())).await?;
+        to.put_manifest(&taken.version, MANIFEST_MEDIA_TYPE, Bytes::from(manifest.to_string())).await?;
         Ok(taken)
     }
 }
 
+impl Source {
+    fn refused(&self, error: &impl std::fmt::Display) -> JobError {
+        refused(format!("{}: {error}", self.reference))
+    }
+
+    /// These layers of the image with the blobs that hold them.
+    fn placed(&self, layers: impl IntoIterator<Item = Layer>) -> Result<Vec<PlacedLayer<'_>>, JobError> {
+        let place = |layer: Layer| {
+            let index = self.config.diff_ids.iter().position(|digest| digest == layer.digest.as_str());
+            let blob = index.and_then(|index| self.manifest.content.layers.get(index));
+            let blob = blob.ok_or_else(|| self.refused(&format!("it has no layer {}", layer.digest)))?;
+            Ok(PlacedLayer { layer, origin: &self.origin, blob })
+        };
+        layers.into_iter().map(place).collect()
+    }
+
+    /// All layers with their sizes, which an image of others tells only with their content.
+    async fn plain_layers(&self) -> Result<Vec<PlacedLayer<'_>>, JobError> {
+        if let Ok(stack) = self.config.stack() {
+            return self.placed(stack.layers);
+        }
+        let mut layers = Vec::new();
+        for (digest, blob) in self.config.diff_ids.iter().zip(&self.manifest.content.layers) {
+            let digest = domain::Digest::parse(digest).map_err(|error| self.refused(&error))?;
+            let size_bytes = plain_bytes(&self.origin, blob).await.map_err(|error| self.refused(&error))?;
+            layers.push(Layer { digest, size_bytes });
+        }
+        self.placed(layers)
+    }
+}
+
+/// Content of a layer as it unpacks.
+async fn plain(origin: &Repository, blob: &Descriptor) -> Result<BlobStream, OciError> {
+    let content = origin.blob_stream(blob).await?;
+    Ok(if gzip_layer_type(&blob.media_type) { unzipped(content) } else { content })
+}
+
+async fn plain_bytes(origin: &Repository, blob: &Descriptor) -> Result<u64, String> {
+    if !gzip_layer_type(&blob.media_type) {
+        return Ok(blob.size_bytes);
+    }
+    let content = plain(origin, blob).await.map_err(|error| error.to_string())?;
+    content
+        .try_fold(0, async |sum, chunk| Ok(sum + chunk.len() as u64))
+        .await
+        .map_err(|error| error.to_string())
+}
+
 /// Returns true if the manifest names the layers by their uncompressed digests.
-fn is_plain(manifest: &Manifest, stack: &Stack) -> bool {
+fn is_plain(manifest: &Manifest, layers: &[Layer]) -> bool {
     let named = manifest.content.layers.iter().map(|layer| &layer.digest);
-    manifest.media_type == MANIFEST_MEDIA_TYPE && named.eq(stack.layers.iter().map(|layer| &layer.digest))
+    manifest.media_type == MANIFEST_MEDIA_TYPE && named.eq(layers.iter().map(|layer| &layer.digest))
 }
 
 fn described(layer: &Layer) -> Descriptor {

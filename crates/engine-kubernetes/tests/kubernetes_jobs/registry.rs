@@ -52,10 +52,15 @@ impl Registry {
 
     async fn push_stack(&self) {
         let archive = std::env::var("WORKFLOW_TEST_STACK").expect(
-            "set WORKFLOW_TEST_STACK to the archive of the stack image that `cargo xtask images` made",
+            "set WORKFLOW_TEST_STACK to the archive of the run image of the stack that `cargo xtask images` made",
         );
         let stack = self.repository(STACK_REPOSITORY, Access::Push);
-        push_archive(archive.as_ref(), &stack, "latest").await.expect("the registry takes the stack");
+        let build = archive.strip_suffix(".tar").expect("it is an archive").to_owned() + "-build.tar";
+        for (archive, tags) in [(archive, &["latest", "trixie"][..]), (build, &["trixie-build"][..])] {
+            for tag in tags {
+                push_archive(archive.as_ref(), &stack, tag).await.expect("the registry takes the stack");
+            }
+        }
     }
 
     pub fn repository(&self, name: &str, access: Access) -> Repository {

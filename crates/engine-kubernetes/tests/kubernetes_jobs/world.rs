@@ -46,7 +46,8 @@ impl World {
                 insecure_hosts: Vec::new(),
                 outbound: OutboundPolicy::new(["127.0.0.0/8".parse().expect("a range")]),
             },
-            stack_image: format!("{}/deis/stack:latest", registry.node_host),
+            stacks: domain::stacks::Stacks::own(&format!("{}/deis/stack:{{stack}}", registry.node_host))
+                .expect("it names the stack"),
             builder_image: builder_image(),
             workflow_image: workflow_image(),
             build_memory_bytes: 512 << 20,
@@ -126,8 +127,10 @@ impl BuildSubject for World {
 
     async fn stack_of(&self, app: &AppName) -> Image {
         let images = KubernetesImages::new(self.settings.registry.clone());
-        let resolved =
-            images.resolve(&self.settings.stack_image, None).await.expect("the stack is in the registry");
+        let resolved = images
+            .resolve(self.settings.stacks.default_run_image(), None)
+            .await
+            .expect("the stack is in the registry");
         let Image::External { digest, .. } = resolved.image else { panic!("it was brought") };
         // Under a name that is no app's: what lies in the registry belongs to the app of that name.
         let stack = self.registry.repository(STACK_REPOSITORY, Access::Pull);

@@ -13,11 +13,12 @@ mod limits;
 mod one_off;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::build::{BuildJob, BuildKind, BuiltImage, OneOff};
 use domain::build_plan::DockerfileOptions;
 use domain::deployment::Limits;
+use domain::stacks::Stacks;
 use domain::{AppName, Image};
 use testkit::{WAIT_MAX, wait_until};
 
@@ -103,6 +104,8 @@ pub fn job<S: BuildSubject>(subject: &S, kind: BuildKind) -> BuildJob {
         app: subject.new_app(),
         sha: "0123abcd".to_owned(),
         kind,
+        stack: Stacks::default().default_name().clone(),
+        toolchains: BTreeSet::new(),
         submodules: Vec::new(),
         env: BTreeMap::new(),
         cache: true,

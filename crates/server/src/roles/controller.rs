@@ -163,6 +163,7 @@ impl ControllerRole {
             poll_interval: look_for_work_every,
             logger_url: Some(self.lines.logger_url.clone()),
             logger_key: Some(logger_key),
+            stacks: self.build.stacks.read()?,
             ..settings
         })
     }

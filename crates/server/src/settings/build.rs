@@ -1,10 +1,12 @@
-//! Settings of builds: the stack, limits, and a company's proxies or mirrors.
+//! Settings of builds: images, limits, and a company's proxies or mirrors.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
 use builder::BuilderSettings;
 use listener::Network;
+
+use super::StackSettings;
 
 /// git and the hook that it starts need that much for any push.
 const GIT_MEMORY_MIB_MIN: u64 = 128;
@@ -29,9 +31,8 @@ const HOST_BUILD_VARIABLES: [&str; 15] = [
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct BuildSettings {
-    /// Image that buildpack builds run in and that their apps stand on.
-    #[arg(long, env = "WORKFLOW_STACK_IMAGE", default_value = "deis/stack:latest")]
-    pub stack_image: String,
+    #[command(flatten)]
+    pub stacks: StackSettings,
 
     /// Image that Dockerfiles are built in.
     #[arg(long, env = "WORKFLOW_BUILDER_IMAGE", default_value = "deis/builder:latest")]
@@ -80,6 +81,7 @@ pub struct BuildSettings {
 impl BuildSettings {
     pub fn check(&self) -> anyhow::Result<()> {
         self.variables()?;
+        self.stacks.read()?;
         ensure!(self.memory_mib >= 64, "--build-memory {}: expected at least 64 MiB", self.memory_mib);
         ensure!(self.timeout >= 10, "--build-timeout {}: expected at least 10 seconds", self.timeout);
         ensure!(self.disk_mib >= 64, "--build-disk {}: expected at least 64 MiB", self.disk_mib);

@@ -198,7 +198,7 @@ impl ClusterSettings {
             builds_namespace: self.builds_namespace.clone(),
             platform_domain: domain.to_owned(),
             registry: self.registry.settings()?,
-            stack_image: build.stack_image.clone(),
+            stacks: build.stacks.read()?,
             builder_image: build.builder_image.clone(),
             workflow_image: self.workflow_image.clone(),
             image_pull_policy: self.image_pull_policy.clone(),

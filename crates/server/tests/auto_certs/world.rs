@@ -12,6 +12,7 @@ use domain::build::{Build, Launch, Origin};
 use domain::config::Config;
 use domain::release::ProcfileRules;
 use domain::sealing::SealingKey;
+use domain::stacks::StackName;
 use domain::users::AddCondition;
 use domain::{AppName, Digest, Image, ProcessType};
 use engine::Routes;
@@ -91,7 +92,13 @@ impl World {
     /// An app that wants certificates and has a release.
     pub async fn add_app(&self, name: &str) {
         let (id, now) = (app(name), Timestamp::now());
-        let new = NewApp { id: id.clone(), owner: "alice".to_owned(), config: Config::default(), now };
+        let new = NewApp {
+            id: id.clone(),
+            owner: "alice".to_owned(),
+            config: Config::default(),
+            stack: StackName::bookworm(),
+            now,
+        };
         self.store.create_app(new).await.expect("a new app");
         let image = Image::Built { app: id.clone(), digest: Digest::of(name.as_bytes()) };
         let build = Build {
@@ -100,6 +107,7 @@ impl World {
             sha: "1a2b3c4d".to_owned(),
             procfile: [(ProcessType::web(), "run".to_owned())].into(),
             launch: Launch::of(Origin::Buildpack, image, &[]),
+            stack: None,
             launches: BTreeMap::new(),
         };
         let rules = ProcfileRules { reject_if_missing: false, remove_if_missing: true };

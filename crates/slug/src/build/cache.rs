@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,13 @@ use nix::unistd::{AccessFlags, access};
 
 use super::output;
 use crate::failure::{OrFailure, SlugError};
+
+/// File of the cache with the value of `STACK` in the build that filled it.
+const STACK_FILE: &str = ".stack";
+/// Longest value that is read of it.
+const STACK_BYTES_MAX: u64 = 256;
+/// Stack of caches from before there was a choice.
+const FIRST_STACK: &str = "bookworm";
 
 /// `CACHE_DIR` of a build: the app's own, or a passing one where caching is off.
 pub struct CacheDir {
@@ -29,10 +36,10 @@ struct FolderSummary {
 
 impl CacheDir {
     /// Takes the kept folder if it is there and can be written, else a passing one in `scratch`.
-    pub fn open(kept: &Path, scratch: &Path, wanted: bool) -> Result<Self, SlugError> {
+    pub fn open(kept: &Path, scratch: &Path, wanted: bool, stack: Option<&str>) -> Result<Self, SlugError> {
         if wanted && kept.is_dir() {
             if access(kept, AccessFlags::W_OK | AccessFlags::X_OK).is_ok() {
-                return Self::restore(kept);
+                return Self::restore(kept, stack);
             }
             output::warning("the cache cannot be written, building without it");
         }
@@ -41,8 +48,14 @@ impl CacheDir {
         Ok(Self { dir, before: None })
     }
 
-    fn restore(kept: &Path) -> Result<Self, SlugError> {
+    fn restore(kept: &Path, stack: Option<&str>) -> Result<Self, SlugError> {
         output::title("Restoring cache");
+        if let Some(stack) = stack {
+            let former = empty_for(kept, stack).or_fail(format!("empty {}", kept.display()))?;
+            if let Some(former) = former {
+                output::line(&format!("emptied: it is of the stack {former}, this build is on {stack}"));
+            }
+        }
         let before = survey(kept).or_fail(format!("read {}", kept.display()))?;
         if before.files == 0 {
             output::line("nothing is kept yet: the first build fills it");
@@ -68,6 +81,31 @@ impl CacheDir {
     }
 }
 
+/// Empties a cache of another stack, whose programs and libraries do not fit; returns the name of that stack.
+fn empty_for(kept: &Path, stack: &str) -> io::Result<Option<String>> {
+    let file = kept.join(STACK_FILE);
+    let mut former = String::new();
+    match fs::File::open(&file) {
+        Ok(open) => drop(open.take(STACK_BYTES_MAX).read_to_string(&mut former)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => former.push_str(FIRST_STACK),
+        Err(error) => return Err(error),
+    }
+    let mut emptied = false;
+    if former != stack {
+        for entry in fs::read_dir(kept)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+            emptied = true;
+        }
+    }
+    fs::write(&file, stack)?;
+    Ok(emptied.then_some(former))
+}
+
 fn survey(root: &Path) -> io::Result<FolderSummary> {
     let mut survey = FolderSummary { fingerprint: 0, files: 0, bytes: 0 };
     let mut folders = vec![root.to_owned()];
@@ -77,6 +115,9 @@ fn survey(root: &Path) -> io::Result<FolderSummary> {
             let metadata = entry.metadata()?;
             if metadata.is_dir() {
                 folders.push(entry.path());
+                continue;
+            }
+            if entry.path() == root.join(STACK_FILE) {
                 continue;
             }
             let mut hasher = DefaultHasher::new();
@@ -111,10 +152,31 @@ mod tests {
     }
 
     #[test]
+    fn a_cache_of_another_stack_is_emptied_and_one_of_the_same_stays() {
+        let dir = tempfile::tempdir().expect("dir");
+        let fill = || {
+            fs::create_dir_all(dir.path().join("gems")).expect("folder");
+            fs::write(dir.path().join("gems/native.so"), "x").expect("file");
+        };
+        let empty_for = |stack| empty_for(dir.path(), stack).expect("it can be emptied");
+        let files = || survey(dir.path()).expect("survey").files;
+
+        fill();
+        assert_eq!(
+            (empty_for("bookworm"), files()),
+            (None, 1),
+            "caches from before the choice are of bookworm"
+        );
+        assert_eq!((empty_for("trixie"), files()), (Some("bookworm".to_owned()), 0));
+        fill();
+        assert_eq!((empty_for("trixie"), files()), (None, 1));
+    }
+
+    #[test]
     fn without_a_kept_folder_packs_get_a_passing_one() {
         let dir = tempfile::tempdir().expect("dir");
 
-        let cache = CacheDir::open(&dir.path().join("absent"), dir.path(), true).expect("cache");
+        let cache = CacheDir::open(&dir.path().join("absent"), dir.path(), true, None).expect("cache");
 
         assert!(cache.dir.is_dir());
         assert!(cache.before.is_none());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::build::{Build, Launch, Origin};
 use domain::config::{Config, ConfigPatch, Texts};
 use domain::release::ProcfileRules;
+use domain::stacks::StackName;
 use domain::structure::{Structure, in_words};
 use domain::{AppName, Digest, Image, ProcessType};
 use store::{
@@ -29,6 +30,7 @@ pub fn build(types: &str) -> Build {
         sha: "1a2b3c4d".to_owned(),
         procfile: types.split_whitespace().map(command).collect(),
         launch: Launch::of(Origin::Buildpack, image, &[]),
+        stack: None,
         launches: BTreeMap::new(),
     }
 }
@@ -62,7 +64,13 @@ fn structure(text: &str) -> Structure {
 impl World {
     pub async fn try_app(&self, name: &str, owner: &str) -> Result<CreatedApp, StoreError> {
         let owner = owner.to_owned();
-        let new = NewApp { id: app(name), owner, config: Config::default(), now: Timestamp::now() };
+        let new = NewApp {
+            id: app(name),
+            owner,
+            config: Config::default(),
+            stack: StackName::bookworm(),
+            now: Timestamp::now(),
+        };
         self.store.create_app(new).await
     }
 

@@ -11,20 +11,24 @@ use anyhow::Context as _;
 use super::{EXCLUDED, Recipe};
 use crate::progress;
 
-const IMAGE: &str = "debian:bookworm-slim";
 /// Longest pull of the 30 MB, after which the registry counts as absent.
 const PULL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Proxy variables, for a container behind a proxy that fetches Debian's packages.
-const PROXY_VARIABLES: &[&str] = &["http_proxy", "https_proxy", "no_proxy"];
+pub const PROXY_VARIABLES: &[&str] = &["http_proxy", "https_proxy", "no_proxy"];
+
+fn image(release: &str) -> String {
+    format!("debian:{release}-slim")
+}
 
 /// Returns true if Docker has Debian's image or can pull it in time.
-pub fn debian_is_here() -> anyhow::Result<bool> {
-    if progress::succeeds(Command::new("docker").args(["image", "inspect", IMAGE])) {
+pub fn debian_is_here(release: &str) -> anyhow::Result<bool> {
+    let image = image(release);
+    if progress::succeeds(Command::new("docker").args(["image", "inspect", &image])) {
         return Ok(true);
     }
-    println!("    asking the registry for {IMAGE} (at most {} s)", PULL_TIMEOUT.as_secs());
+    println!("    asking the registry for {image} (at most {} s)", PULL_TIMEOUT.as_secs());
     let mut pull = Command::new("docker")
-        .args(["pull", "--quiet", IMAGE])
+        .args(["pull", "--quiet", &image])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -69,5 +73,5 @@ fn install(container: &str, recipe: Recipe<'_>) -> anyhow::Result<()> {
     let mut command = Command::new("docker");
     command.args(["run", "--name", container]);
     command.args(PROXY_VARIABLES.iter().flat_map(|name| ["--env", name]));
-    progress::run(command.args([IMAGE, "sh", "-c", &script]))
+    progress::run(command.args([&image(recipe.release), "sh", "-c", &script]))
 }

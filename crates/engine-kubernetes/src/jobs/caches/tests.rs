@@ -119,10 +119,12 @@ fn job(app: &str) -> BuildJob {
         app: AppName::parse(app).expect("a good name"),
         sha: "0123abcd".to_owned(),
         kind: BuildKind::Buildpack,
+        stack: domain::stacks::StackName::parse("trixie").expect("a good name"),
+        toolchains: std::collections::BTreeSet::new(),
         submodules: Vec::new(),
         env: BTreeMap::new(),
         cache: true,
-        dockerfile: DockerfileOptions::default(),
+        dockerfile: domain::build_plan::DockerfileOptions::default(),
         deadline_seconds: 240,
     }
 }
