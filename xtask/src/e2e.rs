@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+use cluster::{Cluster, DATABASE_ADDRESS};
 use serde_json::json;
 
 use crate::binaries::{self, Profile};
-use crate::cluster::{Cluster, DATABASE_ADDRESS};
 use crate::images::files::Files;
 use crate::images::{self, BUILDER, BuildKit, Image, STACK, WORKFLOW, WorkflowFiles};
 use crate::postgres::Postgres;
@@ -252,7 +252,7 @@ fn chosen(only: Option<&str>) -> (Vec<&'static str>, Option<&str>) {
 
 /// Loads an image on the nodes, unless they have this very image.
 fn bring(cluster: &Cluster, image: &Image, archives: &Path) -> anyhow::Result<()> {
-    let loaded = crate::cluster::state_folder().join("loaded");
+    let loaded = cluster::state_folder().join("loaded");
     std::fs::create_dir_all(&loaded).with_context(|| format!("cannot make {}", loaded.display()))?;
     let stamp = loaded.join(image.name.replace(['/', ':'], "_"));
     let digest = image.described.digest().to_string();

@@ -15,9 +15,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use cluster::Programs;
 
 use crate::binaries::{self, Profile};
-use crate::cluster::Programs;
 use crate::{paths, progress};
 use archive::Described;
 use files::Files;

@@ -2,21 +2,18 @@
 
 mod bench;
 mod binaries;
-mod cluster;
 mod daemon;
 mod demo;
 mod e2e;
 mod fuzz;
 mod images;
-mod packages;
-mod paths;
 mod platform;
 mod postgres;
-mod progress;
 mod stack;
 mod test;
 mod wire;
 
+use chores::{packages, paths, progress};
 use clap::{Parser, Subcommand};
 
 /// Chores of the project.

@@ -8,9 +8,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use cluster::{Cluster, Programs};
 
 use crate::binaries::{Binaries, Profile};
-use crate::cluster::{Cluster, Programs};
 use crate::e2e::{SCENES, Stage};
 use crate::fuzz::FuzzApi;
 use crate::postgres::Postgres;

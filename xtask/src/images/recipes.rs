@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
+use cluster::{BUILDKIT, Programs};
 
 use super::Recipe;
 use super::archive::Start;
 use super::files::{self, Files};
-use crate::cluster::{BUILDKIT, Programs};
 use crate::{paths, progress};
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

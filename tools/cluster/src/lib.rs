@@ -10,7 +10,7 @@ mod addons;
 mod cgroups;
 mod control_plane;
 mod go;
-mod images;
+pub mod images;
 mod kubectl;
 mod layout;
 mod namespaces;
@@ -20,7 +20,7 @@ mod own;
 mod pins;
 mod pki;
 mod process;
-pub mod programs;
+mod programs;
 mod start;
 mod status;
 
@@ -31,7 +31,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::packages;
+use chores::packages;
 pub use layout::{DATABASE_ADDRESS, GATEWAY_ADDRESS, state as state_folder};
 use namespaces::Namespace;
 pub use pins::BUILDKIT;
@@ -106,7 +106,7 @@ fn print_status(status: &Status, output: Output) -> anyhow::Result<()> {
 /// Replaces this process by a program, so that its exit code, signals and terminal are the caller's.
 fn become_program(command: &mut Command) -> anyhow::Result<()> {
     let error = command.exec();
-    Err(error).with_context(|| format!("cannot run `{}`", crate::progress::shown(command)))
+    Err(error).with_context(|| format!("cannot run `{}`", chores::progress::shown(command)))
 }
 
 /// The cluster that chores and tests use.
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn an_image_cannot_be_loaded_into_a_cluster_of_others_and_the_error_says_why() {
         let cluster = Cluster::Given("/elsewhere".into());
-        let archive = crate::paths::checkout().join("Cargo.toml");
+        let archive = chores::paths::checkout().join("Cargo.toml");
 
         let error = cluster.load_image(&archive).expect_err("its nodes are not ours").to_string();
 

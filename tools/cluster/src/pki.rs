@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context as _;
+use chores::progress;
 use serde_json::json;
 
-use super::layout::{self, API_SERVICE, Node};
-use crate::progress;
+use crate::layout::{self, API_SERVICE, Node};
 
 /// Authority of everything but the front proxy.
 pub const AUTHORITY: &str = "ca";

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, ensure};
+use chores::{packages, paths, progress};
 
-use super::cgroups::{self, Hierarchies};
-use super::layout::{self, NODES_MAX, Node};
-use super::namespaces::Namespace;
-use super::process::Process;
-use super::programs::Programs;
-use super::{images, kubectl, node, start};
-use crate::{packages, paths, progress};
+use crate::cgroups::{self, Hierarchies};
+use crate::layout::{self, NODES_MAX, Node};
+use crate::namespaces::Namespace;
+use crate::process::Process;
+use crate::programs::Programs;
+use crate::{images, kubectl, node, start};
 
 const NODES_DEFAULT: u8 = 2;
 /// Longest wait for the lock: another chore may be building everything.
