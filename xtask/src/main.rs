@@ -2,6 +2,7 @@
 
 mod bench;
 mod binaries;
+mod cluster;
 mod daemon;
 mod demo;
 mod e2e;

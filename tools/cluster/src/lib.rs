@@ -1,10 +1,8 @@
-//! `cargo xtask cluster`: a real Kubernetes for tests, on a machine without a container registry.
+//! A real Kubernetes for tests, on a machine without a container registry: `cargo xtask cluster`.
 //!
 //! Its programs are built from pinned Go modules; containerd and other tools come from Debian.
 //! Nodes are namespaces of this machine with a network of their own, and nothing of the machine's network or
 //! firewall is touched. Where `KUBECONFIG` names a cluster, that one is used instead.
-//!
-//! Other chores use [`Cluster`].
 
 mod addons;
 mod cgroups;
@@ -25,89 +23,17 @@ mod start;
 mod status;
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail, ensure};
-
+use anyhow::{bail, ensure};
 use chores::packages;
+
 pub use layout::{DATABASE_ADDRESS, GATEWAY_ADDRESS, state as state_folder};
 use namespaces::Namespace;
 pub use pins::BUILDKIT;
 pub use programs::Programs;
-use status::Status;
-
-/// Start, look at, use and remove a Kubernetes for tests.
-#[derive(Debug, clap::Args)]
-pub struct ClusterChore {
-    #[command(subcommand)]
-    action: Action,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Action {
-    /// Build what is missing and start the cluster; with KUBECONFIG set, only check that it answers.
-    Up {
-        /// Number of nodes; two unless the cluster runs.
-        #[arg(long)]
-        nodes: Option<u8>,
-    },
-    /// Take the cluster down and remove all of it; built programs stay in the cache.
-    Down,
-    /// Show nodes and components.
-    Status {
-        /// `json` for scripts.
-        #[arg(short, long, value_enum, default_value = "text")]
-        output: Output,
-    },
-    /// Run kubectl against the cluster.
-    Kubectl {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<OsString>,
-    },
-    /// Run a program inside the cluster's network, with KUBECONFIG set and kubectl and helm in PATH.
-    Exec {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-        words: Vec<OsString>,
-    },
-    /// Load an image on every node, from an archive of OCI's or Docker's kind.
-    Load { archive: PathBuf },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    Text,
-    Json,
-}
-
-impl ClusterChore {
-    pub fn run(self) -> anyhow::Result<()> {
-        let cluster = Cluster::chosen();
-        match self.action {
-            Action::Up { nodes } => cluster.up(nodes),
-            Action::Down => cluster.down(),
-            Action::Status { output } => print_status(&cluster.status()?, output),
-            Action::Kubectl { arguments } => become_program(cluster.command("kubectl")?.args(arguments)),
-            Action::Exec { words } => become_program(cluster.command(&words[0])?.args(&words[1..])),
-            Action::Load { archive } => cluster.load_image(&archive),
-        }
-    }
-}
-
-fn print_status(status: &Status, output: Output) -> anyhow::Result<()> {
-    match output {
-        Output::Text => println!("{}", status.text()),
-        Output::Json => println!("{}", serde_json::to_string_pretty(status)?),
-    }
-    Ok(())
-}
-
-/// Replaces this process by a program, so that its exit code, signals and terminal are the caller's.
-fn become_program(command: &mut Command) -> anyhow::Result<()> {
-    let error = command.exec();
-    Err(error).with_context(|| format!("cannot run `{}`", chores::progress::shown(command)))
-}
+pub use status::Status;
 
 /// The cluster that chores and tests use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,7 +125,8 @@ impl Cluster {
         }
     }
 
-    fn status(&self) -> anyhow::Result<Status> {
+    /// State of the nodes, and of the processes of our own cluster.
+    pub fn status(&self) -> anyhow::Result<Status> {
         let kubeconfig = match self {
             Self::Own => layout::admin_kubeconfig(),
             Self::Given(kubeconfig) => PathBuf::from(kubeconfig),
