@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
-use cluster::{Cluster, DATABASE_ADDRESS};
+use cluster::{Cluster, DATABASE_ADDRESS, Programs};
 use serde_json::json;
 
 use crate::binaries::{self, Profile};
@@ -76,8 +76,7 @@ impl E2e {
             let ended = progress::run(&mut stage.scenarios(only)?.command()?);
             return stage.remove_platforms().and(ended);
         }
-        let scenarios = crate::test::scenarios(&crate::test::prepare_scenarios()?)?;
-        progress::run(&mut scenarios.arguments(only.as_slice()).command()?)
+        progress::run(&mut crate::test::scenarios()?.arguments(only.as_slice()).command()?)
     }
 }
 
@@ -162,11 +161,6 @@ impl Stage {
             .env("WORKFLOW_TEST_STACK", folder(self.tag).join("stack.tar")))
     }
 
-    /// Tests of the chart, rendered by Helm.
-    pub fn chart(&self) -> TestRun {
-        TestRun::on(&self.cluster, &["--package=xtask", "--features=cluster", "--test=chart"])
-    }
-
     /// The scenarios.
     pub fn scenarios(&self, only: Option<&str>) -> anyhow::Result<TestRun> {
         // An earlier run may have been stopped, with other programs.
@@ -242,6 +236,12 @@ impl Stage {
             ("DEIS_BIN", self.deis.clone().into()),
         ]
     }
+}
+
+/// Tests of the chart, rendered by Helm; no cluster is needed.
+pub fn chart() -> anyhow::Result<TestRun> {
+    let path = Programs::ensure_only(|program| program == "helm")?.search_path()?;
+    Ok(TestRun::new(&["--package=xtask", "--features=cluster", "--test=chart"]).env("PATH", path))
 }
 
 /// Files of scenarios, and a part of the names of those to run.
