@@ -116,7 +116,6 @@ impl Stage {
             packages::SSH,
             packages::SSH_KEYGEN,
             packages::CURL,
-            packages::OPENSSL,
             packages::MMDEBSTRAP,
             packages::POSTGRESQL,
         ])?;

@@ -129,8 +129,8 @@ fn require_root() -> anyhow::Result<()> {
 
 fn install() -> anyhow::Result<()> {
     use packages::{
-        C_COMPILER, CONNTRACK, CONTAINERD, IPROUTE, IPSET, IPTABLES, NETWORK_PLUGINS, NFTABLES, OPENSSL,
-        RUNC, SLIRP4NETNS,
+        C_COMPILER, CONNTRACK, CONTAINERD, IPROUTE, IPSET, IPTABLES, NETWORK_PLUGINS, NFTABLES, RUNC,
+        SLIRP4NETNS,
     };
     packages::ensure(&[
         CONTAINERD,
@@ -142,7 +142,6 @@ fn install() -> anyhow::Result<()> {
         IPSET,
         CONNTRACK,
         SLIRP4NETNS,
-        OPENSSL,
         C_COMPILER,
     ])
 }
