@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+use cluster::{Cluster, DATABASE_ADDRESS, Programs};
 use serde_json::json;
 
 use crate::binaries::{self, Profile};
-use crate::cluster::{Cluster, DATABASE_ADDRESS};
 use crate::images::files::Files;
 use crate::images::stacks::{self, Stack, Use};
 use crate::images::{self, BUILDER, BuildKit, Image, WORKFLOW, WorkflowFiles};
@@ -77,8 +77,7 @@ impl E2e {
             let ended = progress::run(&mut stage.scenarios(only)?.command()?);
             return stage.remove_platforms().and(ended);
         }
-        let scenarios = crate::test::scenarios(&crate::test::prepare_scenarios()?)?;
-        progress::run(&mut scenarios.arguments(only.as_slice()).command()?)
+        progress::run(&mut crate::test::scenarios()?.arguments(only.as_slice()).command()?)
     }
 }
 
@@ -118,7 +117,6 @@ impl Stage {
             packages::SSH,
             packages::SSH_KEYGEN,
             packages::CURL,
-            packages::OPENSSL,
             packages::MMDEBSTRAP,
             packages::POSTGRESQL,
         ])?;
@@ -172,11 +170,6 @@ impl Stage {
             .env("WORKFLOW_TEST_IMAGE", format!("deis/workflow:{}", self.tag))
             .env("WORKFLOW_TEST_BUILDER", format!("deis/builder:{}", self.tag))
             .env("WORKFLOW_TEST_STACK", folder(self.tag).join(format!("stack-{}.tar", stack_tag(self.tag)))))
-    }
-
-    /// Tests of the chart, rendered by Helm.
-    pub fn chart(&self) -> TestRun {
-        TestRun::on(&self.cluster, &["--package=xtask", "--features=cluster", "--test=chart"])
     }
 
     /// The scenarios.
@@ -257,6 +250,12 @@ impl Stage {
     }
 }
 
+/// Tests of the chart, rendered by Helm; no cluster is needed.
+pub fn chart() -> anyhow::Result<TestRun> {
+    let path = Programs::ensure_only(|program| program == "helm")?.search_path()?;
+    Ok(TestRun::new(&["--package=xtask", "--features=cluster", "--test=chart"]).env("PATH", path))
+}
+
 /// Files of scenarios, and a part of the names of those to run.
 fn chosen(only: Option<&str>) -> (Vec<&'static str>, Option<&str>) {
     let file = SCENARIOS.iter().find(|file| Some(**file) == only);
@@ -265,7 +264,7 @@ fn chosen(only: Option<&str>) -> (Vec<&'static str>, Option<&str>) {
 
 /// Loads an image on the nodes, unless they have this very image.
 fn bring(cluster: &Cluster, image: &Image, archives: &Path) -> anyhow::Result<()> {
-    let loaded = crate::cluster::state_folder().join("loaded");
+    let loaded = cluster::state_folder().join("loaded");
     std::fs::create_dir_all(&loaded).with_context(|| format!("cannot make {}", loaded.display()))?;
     let stamp = loaded.join(image.name.replace(['/', ':'], "_"));
     let digest = image.described.digest().to_string();

@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use cluster::Programs;
 
 use crate::binaries::{self, Profile};
-use crate::cluster::Programs;
 use crate::{paths, progress};
 use archive::Described;
 use files::Files;

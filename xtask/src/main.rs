@@ -8,15 +8,13 @@ mod demo;
 mod e2e;
 mod fuzz;
 mod images;
-mod packages;
-mod paths;
 mod platform;
 mod postgres;
-mod progress;
 mod stack;
 mod test;
 mod wire;
 
+use chores::{packages, paths, progress};
 use clap::{Parser, Subcommand};
 
 /// Chores of the project.
@@ -31,7 +29,7 @@ struct Arguments {
 enum Chore {
     /// Start the platform on this machine and push an app to it, step by step.
     Demo(demo::Demo),
-    /// Install what the tests need and run them all.
+    /// Run all tests that must pass, or some of them; what they need is installed and built.
     Test(test::Test),
     /// Run the scenarios, on this machine or on a cluster.
     E2e(e2e::E2e),

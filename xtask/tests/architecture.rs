@@ -56,8 +56,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // They run binaries. xtask makes the stack image by the same pure code as engines read it with.
     ("e2e", &["testkit"]),
+    // Paths, packages and commands, the same for chores and the tools below them.
+    ("chores", &[]),
+    // A Kubernetes for tests.
+    ("cluster", &["chores"]),
     // A bench on a cluster measures a platform that is installed as scenarios install it.
-    ("xtask", &["e2e"]),
+    ("xtask", &["chores", "cluster", "e2e"]),
 ];
 
 /// External crates that only one crate may use, so that nothing else knows what is underneath.

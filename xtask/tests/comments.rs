@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 const PAGES: [&str; 4] = ["api", "cli", "components", "journeys"];
-const FOLDERS: [&str; 8] = ["buildpacks", "charts", "crates", "docs", "e2e", "examples", "images", "xtask"];
+const FOLDERS: [&str; 9] =
+    ["buildpacks", "charts", "crates", "docs", "e2e", "examples", "images", "tools", "xtask"];
 const ENDINGS: [&str; 5] = ["md", "rs", "toml", "yaml", "yml"];
 /// This file shows citations that are wrong.
 const OWN: &str = "xtask/tests/comments.rs";

@@ -6,26 +6,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use domain::AppName;
 use domain::registry_access::bundle_repository;
-use futures_util::StreamExt as _;
-use serde_json::json;
-use tokio_util::io::ReaderStream;
 
 use super::ImageRegistrySettings;
 use super::images::engine_error;
-use engine::build_steps::digest_of_file;
 use engine::{Bundles, EngineError};
-use oci::{Access, Descriptor, OciError, Repository, Transport};
+use oci::{Access, FileArtifact, OciError, Repository, Transport, media_type};
 
 const TAG: &str = "latest";
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const ARTIFACT_TYPE: &str = "application/vnd.deis.git-bundle.v1";
 /// Annotation of the bundle: which app of this name it belongs to.
 const APP_ID: &str = "io.deis.app-id";
-const CHUNK_BYTES: usize = 256 << 10;
 /// Until a bundle has gone or come.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
@@ -70,32 +62,12 @@ async fn within<T>(transfer: impl Future<Output = Result<T, OciError>>) -> Resul
 }
 
 async fn store(push: &Repository, delete: &Repository, id: &str, bundle: &Path) -> Result<(), OciError> {
-    let unreadable = |source| OciError::Source { what: format!("read {}", bundle.display()), source };
-    let opened = || std::fs::File::open(bundle).map_err(unreadable);
-    let size_bytes = opened()?.metadata().map_err(unreadable)?.len();
-    let digest = digest_of_file(opened()?).await.map_err(unreadable)?;
-    if !push.has_blob(&digest).await? {
-        let content = ReaderStream::with_capacity(tokio::fs::File::from_std(opened()?), CHUNK_BYTES);
-        push.push_blob(&digest, size_bytes, content.boxed()).await?;
-    }
-    let config = push.push_bytes(Bytes::from_static(b"{}")).await?;
-    let described = |media_type: &str, digest, size_bytes, annotations| Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size_bytes,
-        platform: None,
-        annotations,
-    };
-    let owner = BTreeMap::from([(APP_ID.to_owned(), id.to_owned())]);
-    let manifest = json!({
-        "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "artifactType": ARTIFACT_TYPE,
-        "config": described(EMPTY_TYPE, config, 2, BTreeMap::new()),
-        "layers": [described(ARTIFACT_TYPE, digest, size_bytes, owner)],
-    });
-    let manifest = Bytes::from(manifest.to_string());
+    let annotations = BTreeMap::from([(APP_ID.to_owned(), id.to_owned())]);
+    let artifact = FileArtifact { artifact_type: ARTIFACT_TYPE, file_type: ARTIFACT_TYPE, annotations };
+    let manifest = artifact.push_file(push, bundle).await?;
     let new = domain::Digest::of(&manifest);
     let old = push.find_manifest(TAG).await?.map(|old| old.digest).filter(|old| *old != new);
-    push.put_manifest(TAG, MANIFEST_TYPE, manifest).await?;
+    push.put_manifest(TAG, media_type::MANIFEST, manifest).await?;
     match old {
         // So that the registry can give its space back.
         Some(old) => delete.remove_manifest(old.as_str()).await,

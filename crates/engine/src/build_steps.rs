@@ -22,11 +22,7 @@ use domain::build_steps::OUTPUT_END;
 use domain::registry_access::cache_repository;
 use domain::submodules::Submodule;
 use domain::{AppName, Digest, ProcessType};
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use sha2::Digest as _;
-use tokio::io::AsyncReadExt as _;
-use tokio_util::io::ReaderStream;
 
 use oci::{Access, Login, Repository, Transport};
 
@@ -235,22 +231,4 @@ impl BuildPod {
     fn cache_repository(&self, access: Access) -> Repository {
         self.repository(&cache_repository(&self.spec.app), access)
     }
-}
-
-/// The digest of a file's content, read piece by piece.
-pub async fn digest_of_file(file: std::fs::File) -> std::io::Result<Digest> {
-    digest_of(file, u64::MAX).await
-}
-
-/// The digest of what a file has from where it is read, up to a bound.
-async fn digest_of(file: std::fs::File, bytes_max: u64) -> std::io::Result<Digest> {
-    const CHUNK_BYTES: usize = 256 << 10;
-    let content = tokio::fs::File::from_std(file).take(bytes_max);
-    let mut content = ReaderStream::with_capacity(content, CHUNK_BYTES);
-    let mut hash = sha2::Sha256::new();
-    while let Some(chunk) = content.next().await {
-        hash.update(chunk?);
-    }
-    let hex = hex::encode(hash.finalize());
-    Ok(Digest::parse(&format!("sha256:{hex}")).expect("a SHA-256 in hex has 64 digits"))
 }

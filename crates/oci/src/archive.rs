@@ -19,15 +19,13 @@ use tokio_util::io::ReaderStream;
 
 use super::blobs::BlobStream;
 use super::{
-    DOCUMENT_BYTES_MAX, Descriptor, Manifest, OciError, Repository, architecture, is_index, layer_type,
+    DOCUMENT_BYTES_MAX, Descriptor, Manifest, OciError, Repository, architecture, is_index, media_type,
 };
 
 const CHUNK_BYTES: usize = 256 << 10;
 const BLOBS_AT_ONCE: usize = 3;
 /// Entries of an archive that are looked at.
 const ENTRIES_MAX: usize = 100_000;
-const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// An image file that was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -185,17 +183,17 @@ fn image_of_docker(source: &ImageSource) -> Result<Image, Failure> {
     let Some(DockerEntry { config, layers }) = saved.into_iter().next() else {
         return Err(Failure::NoImage("its manifest.json is empty".to_owned()));
     };
-    let mut blobs = vec![(described(source, &config, CONFIG_TYPE)?, config)];
+    let mut blobs = vec![(described(source, &config, media_type::CONFIG)?, config)];
     for layer in layers {
-        blobs.push((described(source, &layer, layer_type())?, layer));
+        blobs.push((described(source, &layer, media_type::LAYER)?, layer));
     }
     let descriptors: Vec<_> = blobs.iter().map(|(descriptor, _)| descriptor).collect();
     let manifest = json!({
-        "schemaVersion": 2, "mediaType": MANIFEST_TYPE,
+        "schemaVersion": 2, "mediaType": media_type::MANIFEST,
         "config": descriptors[0], "layers": descriptors[1..],
     });
     let manifest =
-        Manifest::parse(Bytes::from(manifest.to_string()), MANIFEST_TYPE).map_err(Failure::NoImage)?;
+        Manifest::parse(Bytes::from(manifest.to_string()), media_type::MANIFEST).map_err(Failure::NoImage)?;
     Ok(Image { manifest, blobs })
 }
 
@@ -212,8 +210,7 @@ fn described(source: &ImageSource, file: &str, media_type: &str) -> Result<Descr
     }
     let digest = Digest::parse(&format!("sha256:{}", hex::encode(hash.finalize())))
         .expect("a SHA-256 in hex has 64 digits");
-    let media_type = media_type.to_owned();
-    Ok(Descriptor { media_type, digest, size_bytes, platform: None, annotations: Default::default() })
+    Ok(Descriptor::new(media_type, digest, size_bytes))
 }
 
 /// Location of an image's files.
@@ -367,7 +364,7 @@ mod tests {
         };
 
         assert_eq!(image.manifest.content.layers[0].digest, Digest::of(b"layer"));
-        assert_eq!(image.manifest.content.layers[0].media_type, layer_type());
+        assert_eq!(image.manifest.content.layers[0].media_type, media_type::LAYER);
         assert_eq!(image.blobs[0].0.digest, Digest::of(b"{}"));
     }
 }

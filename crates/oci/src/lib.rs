@@ -4,6 +4,7 @@
 //! Ours and not a library, since a mount needs a token for two repositories and `remove` needs deletion.
 
 mod archive;
+mod artifact;
 mod auth;
 mod blobs;
 mod connector;
@@ -20,10 +21,11 @@ use http::{Method, StatusCode, header};
 use tokio::sync::Mutex;
 
 pub use archive::{ArchiveError, LayoutPush, open_beneath, push_archive, push_image};
+pub use artifact::{FileArtifact, digest_of_file};
 pub use blobs::BlobStream;
 pub use copy::{IMAGE_BYTES_MAX, copy_blobs, copy_image, image_bytes};
 pub use manifest::{
-    Descriptor, ImageConfig, Manifest, architecture, gzip_layer_type, is_index, layer_type, null_as_none,
+    Descriptor, ImageConfig, Manifest, architecture, gzip_layer_type, is_index, media_type, null_as_none,
 };
 pub use transport::Transport;
 

@@ -6,9 +6,18 @@ use bytes::Bytes;
 use domain::Digest;
 use serde::{Deserialize, Serialize};
 
-const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Media types of documents and layers that the platform writes.
+pub mod media_type {
+    pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+    pub const LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+    /// Of `{}`, the config of what is no image.
+    pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+}
+
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
 /// Platforms of an index that are named where ours is not among them.
@@ -65,6 +74,13 @@ pub struct Platform {
     pub os: String,
 }
 
+impl Descriptor {
+    pub fn new(media_type: &str, digest: Digest, size_bytes: u64) -> Self {
+        let media_type = media_type.to_owned();
+        Self { media_type, digest, size_bytes, platform: None, annotations: BTreeMap::new() }
+    }
+}
+
 impl Manifest {
     /// Reads what a registry sent with this content type.
     pub fn parse(bytes: Bytes, content_type: &str) -> Result<Self, String> {
@@ -73,7 +89,9 @@ impl Manifest {
         let named = content.media_type.clone();
         let media_type =
             named.unwrap_or_else(|| content_type.split(';').next().unwrap_or("").trim().to_owned());
-        if ![OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST].contains(&media_type.as_str()) {
+        if ![media_type::INDEX, DOCKER_LIST, media_type::MANIFEST, DOCKER_MANIFEST]
+            .contains(&media_type.as_str())
+        {
             return Err("its manifest is of a kind that is not known; push it anew".to_owned());
         }
         Ok(Self { media_type, digest: Digest::of(&bytes), bytes, content })
@@ -104,6 +122,19 @@ impl Manifest {
         }
     }
 
+    /// The `index.json` of an archive that has this image alone, under its full name: stores of containerd's kind know no
+    /// other.
+    pub fn archive_index(&self, name: &str) -> Vec<u8> {
+        let index = serde_json::json!({
+            "schemaVersion": 2, "mediaType": media_type::INDEX,
+            "manifests": [{
+                "mediaType": self.media_type, "digest": self.digest, "size": self.bytes.len(),
+                "annotations": { "io.containerd.image.name": name },
+            }],
+        });
+        index.to_string().into_bytes()
+    }
+
     /// The config and the layers, which a registry must have before the manifest.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         self.content.config.iter().chain(&self.content.layers)
@@ -111,11 +142,7 @@ impl Manifest {
 }
 
 pub fn is_index(manifest: &Manifest) -> bool {
-    matches!(manifest.media_type.as_str(), OCI_INDEX | DOCKER_LIST)
-}
-
-pub fn layer_type() -> &'static str {
-    "application/vnd.oci.image.layer.v1.tar"
+    matches!(manifest.media_type.as_str(), media_type::INDEX | DOCKER_LIST)
 }
 
 /// Returns true for the media type of a layer that is compressed with gzip.
@@ -178,11 +205,12 @@ mod tests {
     #[test]
     fn an_index_gives_the_image_of_a_platform_or_says_which_it_has() {
         let entry = |os: &str, architecture: &str| {
-            json!({ "mediaType": OCI_MANIFEST, "digest": Digest::of(architecture.as_bytes()), "size": 1,
+            json!({ "mediaType": media_type::MANIFEST, "digest": Digest::of(architecture.as_bytes()), "size": 1,
                 "platform": { "os": os, "architecture": architecture } })
         };
         let entries = [entry("windows", "arm64"), entry("linux", "amd64"), entry("unknown", "unknown")];
-        let index = manifest(&json!({ "mediaType": OCI_INDEX, "manifests": entries })).expect("an index");
+        let index =
+            manifest(&json!({ "mediaType": media_type::INDEX, "manifests": entries })).expect("an index");
 
         assert!(is_index(&index));
         assert_eq!(index.for_platform("amd64").expect("it is there").digest, Digest::of(b"amd64"));
@@ -194,7 +222,7 @@ mod tests {
     fn manifests_of_unknown_kinds_are_refused() {
         let old = manifest(&json!({ "schemaVersion": 1, "fsLayers": [] })).expect_err("schema 1");
         assert!(old.contains("not known"), "{old}");
-        assert!(Manifest::parse(Bytes::from_static(b"<html>"), OCI_MANIFEST).is_err());
+        assert!(Manifest::parse(Bytes::from_static(b"<html>"), media_type::MANIFEST).is_err());
     }
 
     #[test]

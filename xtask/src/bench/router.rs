@@ -54,8 +54,8 @@ impl Router {
             self.hosts.iter().all(|hosts| *hosts >= 10),
             "--hosts: expected at least 10, which are changed in turn"
         );
-        use packages::{AB, NGINX, OPENSSL, TASKSET, WRK};
-        packages::ensure(&[NGINX, WRK, AB, OPENSSL, TASKSET])?;
+        use packages::{AB, NGINX, TASKSET, WRK};
+        packages::ensure(&[NGINX, WRK, AB, TASKSET])?;
         let program = build(None)?;
         let peer = other.map_or(Ok(Peer::Nginx), |checkout| build(Some(checkout)).map(Peer::Build))?;
         pin_to_load_core()?;

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use cluster::Cluster;
 
-use crate::cluster::Cluster;
 use crate::images::Image;
 use crate::{packages, paths, progress};
 
@@ -24,7 +24,7 @@ impl UserRegistry {
     /// Starts the registry inside the cluster's network.
     pub fn start(cluster: &Cluster, port: u16) -> anyhow::Result<Self> {
         packages::ensure(&[packages::SKOPEO])?;
-        let host = format!("{}:{port}", crate::cluster::GATEWAY_ADDRESS);
+        let host = format!("{}:{port}", cluster::GATEWAY_ADDRESS);
         let config = write_config(port)?;
         // It ends with this process, also where that is killed: the next registry needs the port.
         let mut command = cluster.command("setpriv")?;

@@ -6,8 +6,8 @@ use std::io::{Read, Seek as _, Write};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+pub use cluster::images::{digest_of, go_architecture};
 use serde_json::json;
-use sha2::Digest as _;
 
 use super::{Content, Image, Layer};
 
@@ -148,20 +148,6 @@ fn docker_manifest(layers: &[Arc<Layer>], config: &str, name: &str) -> Vec<u8> {
 
 fn blob_path(digest: &str) -> String {
     format!("blobs/{}", digest.replace(':', "/"))
-}
-
-/// `sha256:<hex>` of these bytes.
-pub fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(sha2::Sha256::digest(bytes)))
-}
-
-/// The OCI name of this machine's architecture.
-pub fn go_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }
 
 /// The name with its registry, as containerd stores images: Docker Hub where none is named.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
+use cluster::{BUILDKIT, Programs};
 
 use super::Recipe;
 use super::files::Files;
-use crate::cluster::{BUILDKIT, Programs};
 use crate::progress;
 
 pub const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use cluster::Cluster;
 
 use super::results::{Counts, Failures, Results};
-use crate::cluster::Cluster;
 use crate::{paths, progress};
 
 /// Longest time of one test program, after which it counts as hanging.

@@ -4,9 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::ensure;
+use cluster::Programs;
 
 use super::edge::Edge;
-use crate::cluster::programs::Programs;
 use crate::progress;
 
 /// Longest run; it takes seconds.

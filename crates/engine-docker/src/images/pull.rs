@@ -161,17 +161,10 @@ async fn send(
     let layers = &manifest.content.layers;
     let paths: Vec<_> = layers.iter().map(|layer| blob_path(&layer.digest)).collect();
     let docker = json!([{ "Config": blob_path(&config.digest), "RepoTags": [name], "Layers": paths }]);
-    let index = json!({
-        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{
-            "mediaType": manifest.media_type, "digest": manifest.digest, "size": manifest.bytes.len(),
-            // Stores of containerd's kind know names only in full.
-            "annotations": { "io.containerd.image.name": format!("docker.io/{name}") },
-        }],
-    });
+    let index = manifest.archive_index(&format!("docker.io/{name}"));
     for (path, content) in [
         ("oci-layout".to_owned(), Bytes::from_static(br#"{"imageLayoutVersion":"1.0.0"}"#)),
-        ("index.json".to_owned(), index.to_string().into()),
+        ("index.json".to_owned(), index.into()),
         ("manifest.json".to_owned(), docker.to_string().into()),
         (blob_path(&manifest.digest), manifest.bytes.clone()),
         (blob_path(&config.digest), config_bytes),

@@ -19,11 +19,10 @@ use super::failure::{job_error, size};
 use super::{DockerHost, saved, slug};
 use crate::images::ports_and_user;
 use engine::JobError;
-use oci::{Descriptor, Manifest, is_index, null_as_none};
+use oci::{Descriptor, Manifest, is_index, media_type, null_as_none};
 
 const WHAT: &str = "load the built image";
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
-const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Used parts of an image's config.
 #[derive(Deserialize)]
@@ -67,7 +66,7 @@ pub async fn load(
 
 async fn read(container: &JobContainer, layout: &str) -> Result<LoadedImage, JobError> {
     let index = slug::read_small(container, &format!("{layout}/index.json"), DOCUMENT_BYTES_MAX).await?;
-    let index = Manifest::parse(Bytes::from(index), INDEX_TYPE).map_err(malformed)?;
+    let index = Manifest::parse(Bytes::from(index), media_type::INDEX).map_err(malformed)?;
     let [descriptor] = index.content.manifests.as_slice() else {
         return Err(malformed("its index does not name one image".to_owned()));
     };
@@ -151,17 +150,11 @@ async fn send_archive(
     sink: &Sink,
 ) -> io::Result<()> {
     let LoadedImage { manifest, config: (config, config_bytes), diff_ids: _ } = built;
-    let index = json!({
-        "schemaVersion": 2, "mediaType": INDEX_TYPE,
-        "manifests": [{
-            "mediaType": manifest.media_type, "digest": manifest.digest, "size": manifest.bytes.len(),
-            "annotations": { "io.containerd.image.name": format!("docker.io/{name}") },
-        }],
-    });
+    let index = manifest.archive_index(&format!("docker.io/{name}"));
     let layers: Vec<_> = manifest.content.layers.iter().map(path).collect();
     let docker = json!([{ "Config": path(config), "RepoTags": [name], "Layers": layers }]);
     saved::send_file(sink, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#).await?;
-    saved::send_file(sink, "index.json", index.to_string().as_bytes()).await?;
+    saved::send_file(sink, "index.json", &index).await?;
     saved::send_file(sink, "manifest.json", docker.to_string().as_bytes()).await?;
     saved::send_file(sink, &path(config), config_bytes).await?;
     saved::send_file(sink, &format!("blobs/sha256/{}", manifest.digest.hex()), &manifest.bytes).await?;

@@ -8,6 +8,7 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use domain::Digest;
+use oci::{Descriptor, media_type};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::Digest as _;
@@ -21,9 +22,6 @@ const ENTRIES_MAX: usize = 2_000;
 /// Configs and manifests are smaller.
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
 const BLOCK_BYTES: usize = 512;
 const CHUNK_BYTES: usize = 256 << 10;
 
@@ -74,25 +72,22 @@ pub async fn send_layout(input: impl AsyncRead + Unpin, sink: &Sink, folder: &st
     for path in &layers {
         let sent = content.file(path)?;
         let suffix = if sent.is_gzip { "+gzip" } else { "" };
-        described.push(json!({
-            "mediaType": format!("{LAYER_TYPE}{suffix}"), "digest": sent.digest, "size": sent.size_bytes,
-        }));
+        let layer_type = format!("{}{suffix}", media_type::LAYER);
+        described.push(Descriptor::new(&layer_type, sent.digest.clone(), sent.size_bytes));
         if linked.insert(sent.digest.as_str()) {
             send_link(sink, &blob(folder, &sent.digest), &numbered(folder, sent.number)).await?;
         }
     }
     let config_digest = Digest::of(config);
     let manifest = json!({
-        "schemaVersion": 2, "mediaType": MANIFEST_TYPE,
-        "config": { "mediaType": CONFIG_TYPE, "digest": config_digest, "size": config.len() },
+        "schemaVersion": 2, "mediaType": media_type::MANIFEST,
+        "config": Descriptor::new(media_type::CONFIG, config_digest.clone(), config.len() as u64),
         "layers": described,
     });
     let manifest = manifest.to_string();
     let digest = Digest::of(manifest.as_bytes());
-    let index = json!({
-        "schemaVersion": 2,
-        "manifests": [{ "mediaType": MANIFEST_TYPE, "digest": digest, "size": manifest.len() }],
-    });
+    let described = Descriptor::new(media_type::MANIFEST, digest.clone(), manifest.len() as u64);
+    let index = json!({ "schemaVersion": 2, "manifests": [described] });
     send_file(sink, &blob(folder, &config_digest), config).await?;
     send_file(sink, &blob(folder, &digest), manifest.as_bytes()).await?;
     send_file(sink, &format!("{folder}/oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#).await?;

@@ -26,10 +26,9 @@ use engine::JobError;
 use engine::origin::image_manifest;
 use oci::{
     Access, BlobStream, DOCUMENT_BYTES_MAX, Descriptor, Manifest, OciError, Repository, gzip_layer_type,
-    layer_type,
+    media_type,
 };
 
-const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const CHUNK_BYTES: usize = 256 << 10;
 const CHUNKS_IN_FLIGHT_MAX: usize = 4;
 
@@ -277,11 +276,11 @@ impl KubernetesJobs {
             }
             descriptors.push(described(layer));
         }
-        let config_bytes = config.len();
+        let config_bytes = config.len() as u64;
         let config_digest = to.push_bytes(config).await?;
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST_MEDIA_TYPE,
-            "config": { "mediaType": CONFIG_TYPE, "digest": config_digest, "size": config_bytes },
+            "config": Descriptor::new(media_type::CONFIG, config_digest, config_bytes),
             "layers": descriptors,
         });
         to.put_manifest(&taken.version, MANIFEST_MEDIA_TYPE, Bytes::from(manifest.to_string())).await?;
@@ -344,13 +343,7 @@ fn is_plain(manifest: &Manifest, layers: &[Layer]) -> bool {
 }
 
 fn described(layer: &Layer) -> Descriptor {
-    Descriptor {
-        media_type: layer_type().to_owned(),
-        digest: layer.digest.clone(),
-        size_bytes: layer.size_bytes,
-        platform: None,
-        annotations: Default::default(),
-    }
+    Descriptor::new(media_type::LAYER, layer.digest.clone(), layer.size_bytes)
 }
 
 /// Unpacks gzip in passing.

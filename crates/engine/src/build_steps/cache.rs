@@ -8,25 +8,20 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _};
-use serde_json::json;
-use tokio_util::io::{ReaderStream, StreamReader, SyncIoBridge};
+use futures_util::TryStreamExt as _;
+use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use super::{BuildPod, OrFailed as _, StepError, digest_of_file};
-use oci::{Access, Descriptor, Repository, gzip_layer_type};
-use pack::{PackedCache, folder_beneath};
+use super::{BuildPod, OrFailed as _, StepError};
+use oci::{Access, Descriptor, FileArtifact, Repository, gzip_layer_type, media_type};
+use pack::folder_beneath;
 
 /// The cache's folder below the workspace.
 const FOLDER: &str = "cache";
 /// Tag of the cache in its repository.
 pub const TAG: &str = "latest";
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const ARTIFACT_TYPE: &str = "application/vnd.deis.build-cache.v1";
 /// Annotation of the layer: hash over its files, without their times.
 const FINGERPRINT: &str = "io.deis.cache.fingerprint";
-const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 
 /// Fills the workspace's cache with what the build before kept.
 pub async fn fetch(pod: &BuildPod) -> Result<(), StepError> {
@@ -58,14 +53,14 @@ pub async fn keep(pod: &BuildPod) -> Result<(), StepError> {
             println!(" !     the cache is larger than {} MB and is not kept", bytes_max >> 20);
             Ok(())
         }
-        Packing::Packed(packed) => send(&repository, &path, packed).await,
+        Packing::Packed { fingerprint } => send(&repository, &path, fingerprint).await,
     }
 }
 
 enum Packing {
     Unchanged,
     TooLarge,
-    Packed(PackedCache),
+    Packed { fingerprint: String },
 }
 
 fn packed(
@@ -78,30 +73,13 @@ fn packed(
     if kept.is_some() && pack::fingerprint(folder, bytes_max)?.as_ref() == kept {
         return Ok(Packing::Unchanged);
     }
-    Ok(pack::pack(folder, file, bytes_max)?.map_or(Packing::TooLarge, Packing::Packed))
+    let packed = pack::pack(folder, file, bytes_max)?;
+    Ok(packed.map_or(Packing::TooLarge, |fingerprint| Packing::Packed { fingerprint }))
 }
 
-async fn send(repository: &Repository, path: &Path, packed: PackedCache) -> Result<(), StepError> {
-    let PackedCache { size_bytes, fingerprint } = packed;
-    let opened = || File::open(path).or_failed("read the packed cache");
-    let digest = digest_of_file(opened()?).await.or_failed("read the packed cache")?;
-    if !repository.has_blob(&digest).await? {
-        let content = ReaderStream::with_capacity(tokio::fs::File::from_std(opened()?), 256 << 10);
-        repository.push_blob(&digest, size_bytes, content.boxed()).await?;
-    }
-    let config = repository.push_bytes(Bytes::from_static(b"{}")).await?;
-    let described = |media_type: &str, digest, size_bytes, annotations| Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size_bytes,
-        platform: None,
-        annotations,
-    };
+async fn send(repository: &Repository, path: &Path, fingerprint: String) -> Result<(), StepError> {
     let annotations = BTreeMap::from([(FINGERPRINT.to_owned(), fingerprint)]);
-    let manifest = json!({
-        "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "artifactType": ARTIFACT_TYPE,
-        "config": described(EMPTY_TYPE, config, 2, BTreeMap::new()),
-        "layers": [described(LAYER_TYPE, digest, size_bytes, annotations)],
-    });
-    Ok(repository.put_manifest(TAG, MANIFEST_TYPE, Bytes::from(manifest.to_string())).await?)
+    let cache = FileArtifact { artifact_type: ARTIFACT_TYPE, file_type: media_type::LAYER_ZSTD, annotations };
+    let manifest = cache.push_file(repository, path).await?;
+    Ok(repository.put_manifest(TAG, media_type::MANIFEST, manifest).await?)
 }

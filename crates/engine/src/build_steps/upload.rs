@@ -16,9 +16,10 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
 use super::staging::{self, Staging};
-use super::{BuildOutput, BuildPod, OrFailed as _, StepError, cache, digest_of, fifos, layers};
+use super::{BuildOutput, BuildPod, OrFailed as _, StepError, cache, fifos, layers};
 use oci::{
-    Access, DOCUMENT_BYTES_MAX, ImageConfig, LayoutPush, OciError, Repository, is_index, open_beneath,
+    Access, DOCUMENT_BYTES_MAX, Descriptor, ImageConfig, LayoutPush, OciError, Repository, digest_of_file,
+    is_index, media_type, open_beneath,
 };
 
 const LAYER: &str = "out/layer.tar";
@@ -77,7 +78,7 @@ async fn slug(pod: &BuildPod, stack: &Stack) -> Result<BuildOutput, StepError> {
             pod.spec.slug_bytes_max >> 20
         )));
     }
-    let digest = digest_of(file.try_clone().or_failed(what)?, size_bytes).await.or_failed(what)?;
+    let digest = digest_of_file(file.try_clone().or_failed(what)?, size_bytes).await.or_failed(what)?;
     let layer = Layer { digest, size_bytes };
     let image = slug_image(stack, layer.clone(), &process_types);
     let to = app_of(pod);
@@ -139,13 +140,7 @@ async fn take_over(stack: &Repository, layer: &Layer, to: &Repository) -> Result
     if to.has_blob(&layer.digest).await? || to.mount_blob(&layer.digest, stack.name()).await? {
         return Ok(());
     }
-    let descriptor = oci::Descriptor {
-        media_type: String::new(),
-        digest: layer.digest.clone(),
-        size_bytes: layer.size_bytes,
-        platform: None,
-        annotations: BTreeMap::new(),
-    };
+    let descriptor = Descriptor::new(media_type::LAYER, layer.digest.clone(), layer.size_bytes);
     let content = stack.blob_stream(&descriptor).await?;
     to.push_blob(&layer.digest, layer.size_bytes, content).await
 }

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use chores::{paths, progress};
 
-use crate::{paths, progress};
-
-use super::kubectl;
-use super::namespaces::Namespace;
-use super::process::Process;
-use super::programs::Programs;
+use crate::kubectl;
+use crate::namespaces::Namespace;
+use crate::process::Process;
+use crate::programs::Programs;
 
 const ADDONS: &[&str] = &["coredns", "metrics-server"];
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -18,7 +17,7 @@ const READY_MAX: Duration = Duration::from_secs(60);
 pub fn apply(programs: &Programs, gateway: &Namespace) -> anyhow::Result<()> {
     let mut kubectl = kubectl::own(programs, gateway);
     kubectl.args(["apply", kubectl::CALL_MAX]);
-    let folder = paths::checkout().join("xtask/cluster/addons");
+    let folder = paths::checkout().join("tools/cluster/addons");
     for addon in ADDONS {
         kubectl.arg("--filename").arg(folder.join(format!("{addon}.yaml")));
     }

@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use chores::progress;
 use serde::{Deserialize, Serialize};
 
-use super::cgroups::Hierarchies;
-use super::layout;
-use crate::progress;
+use crate::cgroups::Hierarchies;
+use crate::layout;
 
 /// Lines of a log that are shown after a failure.
 const LOG_LINES_SHOWN: usize = 15;

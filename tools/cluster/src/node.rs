@@ -8,12 +8,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chores::progress;
 
-use super::layout::{self, NAMESERVER, Node, SERVICES};
-use super::namespaces::Namespace;
-use super::process::Process;
-use super::programs::Programs;
-use crate::progress;
+use crate::layout::{self, NAMESERVER, Node, SERVICES};
+use crate::namespaces::Namespace;
+use crate::process::Process;
+use crate::programs::Programs;
 
 const CONTAINERD_MAX: Duration = Duration::from_secs(30);
 

@@ -26,7 +26,6 @@ pub const IPSET: (&str, &str) = ("ipset", "ipset");
 pub const CONNTRACK: (&str, &str) = ("conntrack", "conntrack");
 pub const SLIRP4NETNS: (&str, &str) = ("slirp4netns", "slirp4netns");
 pub const SKOPEO: (&str, &str) = ("skopeo", "skopeo");
-pub const OPENSSL: (&str, &str) = ("openssl", "openssl");
 pub const HAPROXY: (&str, &str) = ("haproxy", "haproxy");
 pub const NODE: (&str, &str) = ("node", "nodejs");
 pub const PYTHON: (&str, &str) = ("python3", "python3");

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use crate::paths;
+use chores::paths;
 
 /// The network that joins the nodes; its first address is the gateway's.
 pub const GATEWAY_ADDRESS: &str = "10.240.0.1";

@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use chores::progress;
 
-use super::layout::{self, DATABASE_ADDRESS, GATEWAY_ADDRESS, Node, SERVICES};
-use super::namespaces::Namespace;
-use super::process::Process;
-use crate::progress;
+use crate::layout::{self, DATABASE_ADDRESS, GATEWAY_ADDRESS, Node, SERVICES};
+use crate::namespaces::Namespace;
+use crate::process::Process;
 
 const WAY_OUT: &str = "slirp4netns";
 const WAY_OUT_MAX: Duration = Duration::from_secs(10);

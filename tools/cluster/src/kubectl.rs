@@ -3,13 +3,13 @@
 use std::process::Command;
 
 use anyhow::Context as _;
+use chores::progress;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::layout;
-use super::namespaces::Namespace;
-use super::programs::Programs;
-use crate::progress;
+use crate::layout;
+use crate::namespaces::Namespace;
+use crate::programs::Programs;
 
 /// Longest that one call may take.
 pub const CALL_MAX: &str = "--request-timeout=10s";

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::kubectl;
-use super::layout::{self, API_PORT, Node, PODS, SERVICES};
-use super::namespaces::Namespace;
-use super::pki::{self, AUTHORITY, FRONT_AUTHORITY, SERVICE_ACCOUNTS};
-use super::process::Process;
-use super::programs::Programs;
+use crate::kubectl;
+use crate::layout::{self, API_PORT, Node, PODS, SERVICES};
+use crate::namespaces::Namespace;
+use crate::pki::{self, AUTHORITY, FRONT_AUTHORITY, SERVICE_ACCOUNTS};
+use crate::process::Process;
+use crate::programs::Programs;
 
 const ETCD: &str = "127.0.0.1:2379";
 const ETCD_PEERS: &str = "http://127.0.0.1:2380";

@@ -14,8 +14,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use nix::sched::{CloneFlags, setns};
 
-use super::layout::Node;
-use super::process::Process;
+use crate::layout::Node;
+use crate::process::Process;
 
 pub const GATEWAY: &str = "gateway";
 

@@ -1,15 +1,20 @@
 //! Certificates of the cluster's components and users, and the kubeconfigs that name them.
 //!
-//! OpenSSL makes them, one call and some milliseconds each. They are valid as long as the cluster exists.
+//! They are valid as long as the cluster exists.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::Context as _;
+use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+use rcgen::KeyUsagePurpose::{CrlSign, DigitalSignature, KeyCertSign};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair,
+};
 use serde_json::json;
 
-use super::layout::{self, API_SERVICE, Node};
-use crate::progress;
+use crate::layout::{self, API_SERVICE, Node};
 
 /// Authority of everything but the front proxy.
 pub const AUTHORITY: &str = "ca";
@@ -18,17 +23,15 @@ pub const FRONT_AUTHORITY: &str = "front-ca";
 /// Key that signs the tokens of pods.
 pub const SERVICE_ACCOUNTS: &str = "service-accounts";
 
-const CLIENT: &str = "clientAuth";
-const SERVER: &str = "serverAuth";
 /// Group of Kubernetes whose members are administrators.
 const ADMINISTRATORS: Option<&str> = Some("system:masters");
 const API_NAMES: &[&str] = &[
-    "DNS:kubernetes",
-    "DNS:kubernetes.default",
-    "DNS:kubernetes.default.svc",
-    "DNS:kubernetes.default.svc.cluster.local",
-    "DNS:localhost",
-    "IP:127.0.0.1",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "localhost",
+    "127.0.0.1",
 ];
 /// Users with a kubeconfig, nodes aside: name, and common name and group in Kubernetes.
 const USERS: &[(&str, &str, Option<&str>)] = &[
@@ -46,8 +49,8 @@ struct Subject {
     organization: Option<&'static str>,
     /// The authority that signs it; an authority signs itself.
     signer: Option<&'static str>,
-    usages: Vec<&'static str>,
-    /// Like `DNS:localhost` and `IP:127.0.0.1`.
+    usages: Vec<ExtendedKeyUsagePurpose>,
+    /// Names and IP addresses.
     addresses: Vec<String>,
 }
 
@@ -60,24 +63,39 @@ impl Subject {
 
     fn client(name: &str, common_name: &str, organization: Option<&'static str>) -> Self {
         let (name, common_name) = (name.to_owned(), common_name.to_owned());
-        let (signer, usages, addresses) = (Some(AUTHORITY), vec![CLIENT], Vec::new());
+        let (signer, usages, addresses) = (Some(AUTHORITY), vec![ClientAuth], Vec::new());
         Self { name, common_name, organization, signer, usages, addresses }
     }
 
     fn api_server() -> Self {
-        let own = [API_SERVICE, &Node(1).address()].map(|address| format!("IP:{address}"));
+        let own = [API_SERVICE.to_owned(), Node(1).address()];
         let addresses = API_NAMES.iter().map(|name| (*name).to_owned()).chain(own).collect();
-        Self { usages: vec![SERVER], addresses, ..Self::client("apiserver", "kube-apiserver", None) }
+        Self { usages: vec![ServerAuth], addresses, ..Self::client("apiserver", "kube-apiserver", None) }
     }
 
     /// A kubelet is a client of the API server and a server of logs and metrics.
     fn kubelet(node: Node) -> Self {
         let name = node.name();
         Self {
-            usages: vec![CLIENT, SERVER],
-            addresses: vec![format!("DNS:{name}"), format!("IP:{}", node.address())],
+            usages: vec![ClientAuth, ServerAuth],
+            addresses: vec![name.clone(), node.address()],
             ..Self::client(&name, &format!("system:node:{name}"), Some("system:nodes"))
         }
+    }
+
+    fn params(&self) -> Result<CertificateParams, rcgen::Error> {
+        let mut params = CertificateParams::new(self.addresses.clone())?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, &*self.common_name);
+        if let Some(organization) = self.organization {
+            params.distinguished_name.push(DnType::OrganizationName, organization);
+        }
+        (params.is_ca, params.key_usages) = match self.signer {
+            None => (IsCa::Ca(BasicConstraints::Unconstrained), vec![KeyCertSign, CrlSign, DigitalSignature]),
+            Some(_) => (IsCa::ExplicitNoCa, vec![DigitalSignature]),
+        };
+        params.extended_key_usages.clone_from(&self.usages);
+        Ok(params)
     }
 }
 
@@ -91,8 +109,10 @@ pub fn key(name: &str) -> PathBuf {
 
 /// Makes all certificates and kubeconfigs.
 pub fn make(nodes: &[Node]) -> anyhow::Result<()> {
+    let mut authorities = BTreeMap::new();
     for subject in subjects(nodes) {
-        certify(&subject).with_context(|| format!("cannot make the certificate of {}", subject.name))?;
+        certify(&subject, &mut authorities)
+            .with_context(|| format!("cannot make the certificate of {}", subject.name))?;
     }
     let users = USERS.iter().map(|(user, ..)| (*user).to_owned());
     for user in users.chain(nodes.iter().map(|node| node.name())) {
@@ -118,42 +138,24 @@ fn subjects(nodes: &[Node]) -> Vec<Subject> {
     all
 }
 
-fn certify(subject: &Subject) -> anyhow::Result<()> {
-    let name = &subject.name;
-    let request = layout::pki().join(format!("{name}.request"));
-    std::fs::write(&request, request_of(subject))?;
-    let mut command = Command::new("openssl");
-    command.args(["req", "-x509", "-batch", "-noenc", "-days", "3650"]);
-    command.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-config"]).arg(&request);
-    command.arg("-keyout").arg(key(name)).arg("-out").arg(certificate(name));
-    if let Some(signer) = subject.signer {
-        command.arg("-CA").arg(certificate(signer)).arg("-CAkey").arg(key(signer));
-    }
-    progress::output(&mut command).map(drop)
-}
-
-/// A request as OpenSSL reads it.
-fn request_of(subject: &Subject) -> String {
-    let mut lines = vec!["[req]", "prompt = no", "distinguished_name = name", "x509_extensions = extensions"]
-        .into_iter()
-        .map(str::to_owned)
-        .collect::<Vec<_>>();
-    lines.push("[name]".to_owned());
-    lines.extend(subject.organization.map(|organization| format!("O = {organization}")));
-    lines.push(format!("CN = {}", subject.common_name));
-    lines.push("[extensions]".to_owned());
+/// Writes a key and its certificate; an authority is kept for what it signs.
+fn certify(
+    subject: &Subject,
+    authorities: &mut BTreeMap<String, Issuer<'static, KeyPair>>,
+) -> anyhow::Result<()> {
+    let (params, pair) = (subject.params()?, KeyPair::generate()?);
+    let signed = match subject.signer {
+        Some(signer) => {
+            params.signed_by(&pair, authorities.get(signer).context("its signer comes first")?)?
+        }
+        None => params.self_signed(&pair)?,
+    };
+    std::fs::write(certificate(&subject.name), signed.pem())?;
+    std::fs::write(key(&subject.name), pair.serialize_pem())?;
     if subject.signer.is_none() {
-        lines.push("basicConstraints = critical, CA:TRUE".to_owned());
-        lines.push("keyUsage = critical, keyCertSign, cRLSign, digitalSignature".to_owned());
-    } else {
-        lines.push("basicConstraints = critical, CA:FALSE".to_owned());
-        lines.push("keyUsage = critical, digitalSignature".to_owned());
-        lines.push(format!("extendedKeyUsage = {}", subject.usages.join(", ")));
+        authorities.insert(subject.name.clone(), Issuer::new(params, pair));
     }
-    if !subject.addresses.is_empty() {
-        lines.push(format!("subjectAltName = {}", subject.addresses.join(", ")));
-    }
-    lines.join("\n") + "\n"
+    Ok(())
 }
 
 fn kubeconfig(user: &str) -> serde_json::Value {
@@ -171,23 +173,37 @@ fn kubeconfig(user: &str) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::SanType;
+
     use super::*;
 
     #[test]
     fn a_kubelet_is_known_as_its_node_and_serves_at_its_address() {
-        let request = request_of(&Subject::kubelet(Node(2)));
+        let params = Subject::kubelet(Node(2)).params().expect("it can be certified");
 
-        assert!(request.contains("O = system:nodes\nCN = system:node:node-2\n"), "{request}");
-        assert!(request.contains("extendedKeyUsage = clientAuth, serverAuth\n"), "{request}");
-        assert!(request.contains("subjectAltName = DNS:node-2, IP:10.240.0.12\n"), "{request}");
+        let named = |kind| params.distinguished_name.get(&kind).cloned();
+        assert_eq!(named(DnType::OrganizationName), Some("system:nodes".into()));
+        assert_eq!(named(DnType::CommonName), Some("system:node:node-2".into()));
+        assert_eq!(params.extended_key_usages, [ClientAuth, ServerAuth]);
+        let address = SanType::IpAddress([10, 240, 0, 12].into());
+        assert_eq!(
+            params.subject_alt_names,
+            [SanType::DnsName("node-2".try_into().expect("a name")), address]
+        );
     }
 
     #[test]
     fn only_authorities_may_sign() {
         for subject in subjects(&[Node(1)]) {
-            let request = request_of(&subject);
+            let params = subject.params().expect("it can be certified");
 
-            assert_eq!(request.contains("CA:TRUE"), subject.signer.is_none(), "{request}");
+            assert_eq!(
+                params.key_usages.contains(&KeyCertSign),
+                subject.signer.is_none(),
+                "{}",
+                subject.name
+            );
+            assert_eq!(params.is_ca == IsCa::ExplicitNoCa, subject.signer.is_some(), "{}", subject.name);
         }
     }
 

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use chores::progress;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-
-use crate::progress;
 
 /// The group of the whole cluster; a machine has one cluster.
 pub const ROOT: &str = "workflow-cluster";

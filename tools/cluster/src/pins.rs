@@ -1,14 +1,15 @@
 //! Programs of the cluster and their versions, and other programs that tests need, built in the same way.
 //!
-//! The pins are Go modules in `xtask/cluster/`, one a group, with `go.mod` and `go.sum`: a version is raised
+//! The pins are Go modules in `tools/cluster/programs/`, one a group, with `go.mod` and `go.sum`: a version is raised
 //! there with `go get`, and nothing here has to change.
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use chores::paths;
 use sha2::Digest as _;
 
-use crate::{images::archive, paths};
+use crate::images::go_architecture;
 
 /// Programs of one Go module.
 #[derive(Debug)]
@@ -136,7 +137,7 @@ pub const PEBBLE: Group = Group {
 impl Group {
     /// Folder with `go.mod` and `go.sum`.
     pub fn folder(&self) -> PathBuf {
-        paths::checkout().join("xtask/cluster").join(self.name)
+        paths::checkout().join("tools/cluster/programs").join(self.name)
     }
 
     /// The pins, as far as they change the programs.
@@ -188,7 +189,7 @@ fn linker_flags(stamp: &str, version: &str) -> String {
 
 fn key(inputs: &[&str]) -> String {
     let mut hash = sha2::Sha256::new();
-    for input in [archive::go_architecture()].iter().chain(inputs) {
+    for input in [go_architecture()].iter().chain(inputs) {
         hash.update(input.len().to_be_bytes());
         hash.update(input);
     }

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, ensure};
+use chores::{packages, paths, progress};
 
-use super::cgroups::{self, Hierarchies};
-use super::layout::{self, NODES_MAX, Node};
-use super::namespaces::Namespace;
-use super::process::Process;
-use super::programs::Programs;
-use super::{images, kubectl, node, start};
-use crate::{packages, paths, progress};
+use crate::cgroups::{self, Hierarchies};
+use crate::layout::{self, NODES_MAX, Node};
+use crate::namespaces::Namespace;
+use crate::process::Process;
+use crate::programs::Programs;
+use crate::{images, kubectl, node, start};
 
 const NODES_DEFAULT: u8 = 2;
 /// Longest wait for the lock: another chore may be building everything.
@@ -129,8 +129,8 @@ fn require_root() -> anyhow::Result<()> {
 
 fn install() -> anyhow::Result<()> {
     use packages::{
-        C_COMPILER, CONNTRACK, CONTAINERD, IPROUTE, IPSET, IPTABLES, NETWORK_PLUGINS, NFTABLES, OPENSSL,
-        RUNC, SLIRP4NETNS,
+        C_COMPILER, CONNTRACK, CONTAINERD, IPROUTE, IPSET, IPTABLES, NETWORK_PLUGINS, NFTABLES, RUNC,
+        SLIRP4NETNS,
     };
     packages::ensure(&[
         CONTAINERD,
@@ -142,7 +142,6 @@ fn install() -> anyhow::Result<()> {
         IPSET,
         CONNTRACK,
         SLIRP4NETNS,
-        OPENSSL,
         C_COMPILER,
     ])
 }

@@ -6,13 +6,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chores::{paths, progress};
 use serde_json::json;
+use sha2::Digest as _;
 
-use super::layout::Node;
-use super::node;
-use super::programs::Programs;
-use crate::images::archive::{digest_of, go_architecture};
-use crate::{paths, progress};
+use crate::layout::Node;
+use crate::node;
+use crate::programs::Programs;
 
 /// Image of the container that keeps a pod's namespaces open.
 pub const PAUSE: &str = "localhost/workflow-cluster/pause:1";
@@ -55,7 +55,7 @@ fn ensure_image(name: &str, program: &Path) -> anyhow::Result<PathBuf> {
 
 /// Compiles `pause.c`; its folder is named after its content.
 fn ensure_pause() -> anyhow::Result<PathBuf> {
-    let source = paths::checkout().join("xtask/cluster/pause.c");
+    let source = paths::checkout().join("tools/cluster/pause.c");
     let text = std::fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
     let folder = paths::cache().join("cluster/bin").join(format!("pause-{}", &digest_of(&text)[7..23]));
     let program = folder.join("pause");
@@ -118,6 +118,20 @@ fn append(
     header.set_size(content.len() as u64);
     header.set_mode(mode);
     archive.append_data(&mut header, path, content)
+}
+
+/// `sha256:<hex>` of these bytes.
+pub fn digest_of(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(sha2::Sha256::digest(bytes)))
+}
+
+/// The OCI name of this machine's architecture.
+pub fn go_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 /// Imports an archive of OCI's or Docker's kind into a node.

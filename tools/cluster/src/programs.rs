@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use chores::{paths, progress};
 
-use super::go;
-use super::pins::{GROUPS, Group, Pinned, TOOLS};
-use crate::{paths, progress};
+use crate::go;
+use crate::pins::{GROUPS, Group, Pinned, TOOLS};
 
 /// Longest build of one program; the largest takes six minutes on two busy cores.
 const BUILD_MAX: Duration = Duration::from_secs(60 * 60);

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::kubectl::NodeState;
-use super::layout;
-use super::process::Process;
+use crate::kubectl::NodeState;
+use crate::layout;
+use crate::process::Process;
 
 /// All of it, as `-o json` prints it.
 #[derive(Debug, Serialize)]

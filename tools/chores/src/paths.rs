@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// Root of the checkout.
 pub fn checkout() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().expect("xtask lies in the checkout").to_owned()
+    manifest.ancestors().nth(2).expect("tools/chores lies in the checkout").to_owned()
 }
 
 /// Cargo's target folder.
