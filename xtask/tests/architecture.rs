@@ -122,7 +122,6 @@ fn libraries_of_the_edge_stay_in_their_crate() {
 const CONNECTING: &[(&str, &str)] = &[
     ("api/src/client/terminal/connection.rs", "the controller, as its client names it"),
     ("controller/src/auto_certs/transport.rs", "the certificate authority of the operator"),
-    ("controller/src/logger.rs", "the logger"),
     ("engine/src/conformance/load.rs", "a workload of the suite"),
     ("engine-docker/src/probe.rs", "a container that is probed"),
     ("engine-docker/src/sessions/wire.rs", "Docker"),
