@@ -81,6 +81,7 @@ fn labels(job: &BuildJob) -> BTreeMap<String, String> {
 mod tests {
     use domain::AppName;
     use domain::build::BuildKind;
+    use domain::build_plan::DockerfileOptions;
 
     use super::*;
 
