@@ -74,7 +74,7 @@ async fn answer(builder: Arc<Builder>, stream: UnixStream) {
         return;
     };
     push.received.cancel();
-    let mut pusher = Pusher::new(write, Arc::clone(&builder.logs), push.app.clone());
+    let mut pusher = Pusher::new(write, Arc::clone(&builder.log_sink), push.app.clone());
     let ended = build::run(&builder, &push, &question, &mut pusher).await;
     if let Err(stop) = &ended {
         pusher.fail(&stop.to_string()).await;

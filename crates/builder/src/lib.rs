@@ -40,7 +40,7 @@ mod tree;
 
 use std::sync::Arc;
 
-use engine::{Bundles, Jobs, Logs};
+use engine::{Bundles, Jobs, LogSink};
 use listener::{ConnectionLimit, ConnectionLimits};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -77,7 +77,7 @@ struct Builder {
     unpacking: Shares,
     fetching: Shares,
     jobs: Arc<dyn Jobs>,
-    logs: Arc<dyn Logs>,
+    log_sink: Arc<dyn LogSink>,
     /// Copies of what was pushed, where this disk is only a cache.
     bundles: Option<Arc<dyn Bundles>>,
     /// Commands and builds under way; shutdown waits for them.
@@ -93,7 +93,7 @@ pub async fn run(
     mut settings: BuilderSettings,
     listener: Option<TcpListener>,
     jobs: Arc<dyn Jobs>,
-    logs: Arc<dyn Logs>,
+    log_sink: Arc<dyn LogSink>,
     bundles: Option<Arc<dyn Bundles>>,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), BuilderError> {
@@ -107,8 +107,8 @@ pub async fn run(
         None => host_keys::load_or_make(&settings.data_dir.join("ssh"))?,
     };
     let control = control::bind(&settings.data_dir)?;
-    let builder = Arc::new(Builder::new(settings, control.path.clone(), jobs, logs, bundles)?);
-    builder.records.report_interrupted(&*builder.logs);
+    let builder = Arc::new(Builder::new(settings, control.path.clone(), jobs, log_sink, bundles)?);
+    builder.records.report_interrupted(&*builder.log_sink);
 
     let drain_timeout = builder.settings.drain_timeout;
     let closing = CancellationToken::new();
@@ -153,7 +153,7 @@ impl Builder {
         settings: BuilderSettings,
         control_path: std::path::PathBuf,
         jobs: Arc<dyn Jobs>,
-        logs: Arc<dyn Logs>,
+        log_sink: Arc<dyn LogSink>,
         bundles: Option<Arc<dyn Bundles>>,
     ) -> Result<Self, BuilderError> {
         let hooks = HooksClient::new(&settings)?;
@@ -179,7 +179,7 @@ impl Builder {
             locks: AppLocks::default(),
             pushes: Pushes::default(),
             jobs,
-            logs,
+            log_sink,
             bundles,
             work: TaskTracker::new(),
             stopping: CancellationToken::new(),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use api::visible::{Color, visible_line};
 use domain::AppName;
-use domain::logs::{LogLine, LogSource};
-use engine::Logs;
+use domain::logs::{LogLine, LogOrigin};
+use engine::LogSink;
 use jiff::Timestamp;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::OwnedWriteHalf;
@@ -26,14 +26,14 @@ const WRITE_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Pusher {
     /// `None` once the hook is gone.
     hook: Option<OwnedWriteHalf>,
-    logs: Arc<dyn Logs>,
+    log_sink: Arc<dyn LogSink>,
     app: AppName,
     logged_lines: usize,
 }
 
 impl Pusher {
-    pub(crate) fn new(hook: OwnedWriteHalf, logs: Arc<dyn Logs>, app: AppName) -> Self {
-        Self { hook: Some(hook), logs, app, logged_lines: 0 }
+    pub(crate) fn new(hook: OwnedWriteHalf, log_sink: Arc<dyn LogSink>, app: AppName) -> Self {
+        Self { hook: Some(hook), log_sink, app, logged_lines: 0 }
     }
 
     /// A line for the pusher alone. What a build or a file of the user's put into it is shown, not obeyed: others push
@@ -64,7 +64,7 @@ impl Pusher {
     }
 
     pub(crate) fn log(&self, level: &str, text: &str) {
-        write_log(&*self.logs, &self.app, level, text);
+        write_log(&*self.log_sink, &self.app, level, text);
     }
 
     /// Ends the hook, and with it the push.
@@ -84,16 +84,16 @@ impl Pusher {
 }
 
 /// Adds a line of the builder to the app's log.
-pub(crate) fn write_log(logs: &dyn Logs, app: &AppName, level: &str, text: &str) {
-    let source = LogSource::Platform { component: "builder".to_owned(), level: level.to_owned() };
+pub(crate) fn write_log(log_sink: &dyn LogSink, app: &AppName, level: &str, text: &str) {
+    let origin = LogOrigin::Platform { component: "builder".to_owned(), level: level.to_owned() };
     for line in text.lines() {
         let line = LogLine {
             time: Timestamp::now(),
             app: app.clone(),
-            source: source.clone(),
+            origin: origin.clone(),
             text: line.to_owned(),
         };
-        logs.write(line);
+        log_sink.write(line);
     }
 }
 
@@ -151,7 +151,8 @@ mod tests {
 
         let (hook, mut client) = tokio::net::UnixStream::pair().expect("a pair of sockets");
         let app = AppName::parse("blog").expect("a good name");
-        let mut pusher = Pusher::new(hook.into_split().1, Arc::new(engine::fake::FakeEngine::new()), app);
+        let mut pusher =
+            Pusher::new(hook.into_split().1, Arc::new(engine::log_queue::LogQueue::default()), app);
 
         pusher.build_output("\u{1b}[32mok\u{1b}[0m \u{1b}[2J\u{9b}H\u{202e}").await;
         pusher.fail("no \u{1b}]0;title\u{7}").await;

@@ -217,7 +217,7 @@ async fn receive(builder: &Builder, push: &Arc<Push>, turn: SharePermit, wire: &
                 && let Some(reason) = why_not_received(builder, push, &wire.last_words()).await
             {
                 write_log(
-                    &*builder.logs,
+                    &*builder.log_sink,
                     &push.app,
                     "ERROR",
                     &format!("a push of {} was refused: {reason}", push.user),

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use domain::AppName;
-use engine::Logs;
+use engine::LogSink;
 use serde::{Deserialize, Serialize};
 
 use crate::BuilderError;
@@ -54,11 +54,11 @@ impl Records {
     }
 
     /// Logs the builds that were under way when the platform stopped.
-    pub(crate) fn report_interrupted(&self, logs: &dyn Logs) {
+    pub(crate) fn report_interrupted(&self, log_sink: &dyn LogSink) {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         for entry in entries.flatten() {
             if let Some(record) = read(&entry.path()) {
-                write_log(logs, &record.app, "ERROR", &record.report());
+                write_log(log_sink, &record.app, "ERROR", &record.report());
             }
             let _ = fs::remove_file(entry.path());
         }

@@ -13,6 +13,7 @@ use domain::sealing::SealingKey;
 use domain::stacks::StackName;
 use domain::users::AddCondition;
 use engine::fake::FakeEngine;
+use engine::log_queue::LogQueue;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use store::{NewApp, NewUser, ReleaseChange, Store};
@@ -37,8 +38,8 @@ async fn main() -> Result<(), Failure> {
         engine: engine.clone(),
         jobs: engine.clone(),
         terminals: engine.clone(),
-        images: engine.clone(),
-        logs: engine,
+        images: engine,
+        log_sink: Arc::<LogQueue>::default(),
         settings: ControllerSettings::new("example.com", Secret::new("builder-key")),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -13,7 +13,6 @@ pub mod deployer;
 pub mod directory;
 pub mod dns;
 mod http;
-mod logger;
 mod logins;
 mod password_policy;
 mod passwords;
@@ -29,9 +28,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use domain::AppName;
-use domain::logs::{LogLine, LogSource};
-use engine::{Engine, Images, Jobs, Logs, Terminals};
+use domain::logs::{LogLine, LogOrigin};
+use engine::{Engine, Images, Jobs, LogSink, Terminals};
 use jiff::Timestamp;
+use logger::LoggerClient;
 use store::Store;
 use tokio::sync::{Notify, watch};
 
@@ -43,7 +43,6 @@ pub use settings::{AcmeSettings, ControllerSettings, RegistrationMode, Secret};
 use concurrency_limits::ConcurrencyLimits;
 use deploy_hooks::DeployHooks;
 use http::AccessVersion;
-use logger::Logger;
 use logins::Logins;
 use passwords::Passwords;
 
@@ -54,7 +53,7 @@ pub struct ControllerParts {
     pub jobs: Arc<dyn Jobs>,
     pub terminals: Arc<dyn Terminals>,
     pub images: Arc<dyn Images>,
-    pub logs: Arc<dyn Logs>,
+    pub log_sink: Arc<dyn LogSink>,
     pub settings: ControllerSettings,
 }
 
@@ -66,7 +65,7 @@ pub struct Controller {
     pub jobs: Arc<dyn Jobs>,
     pub terminals: Arc<dyn Terminals>,
     pub images: Arc<dyn Images>,
-    pub logs: Arc<dyn Logs>,
+    pub log_sink: Arc<dyn LogSink>,
     pub settings: Arc<ControllerSettings>,
     /// Wakes the deployer: something was recorded that may have to be carried out.
     pub wake: Arc<Notify>,
@@ -85,21 +84,22 @@ pub struct Controller {
     /// Notifies long requests that a user lost access.
     pub(crate) access_version: AccessVersion,
     /// `None` on a platform without one.
-    pub(crate) logger: Option<Logger>,
+    pub(crate) logger: Option<LoggerClient>,
 }
 
 impl Controller {
     pub fn new(parts: ControllerParts) -> Self {
-        let ControllerParts { store, engine, jobs, terminals, images, logs, settings } = parts;
+        let ControllerParts { store, engine, jobs, terminals, images, log_sink, settings } = parts;
         let deploy_hooks = DeployHooks::new(&settings.deploy_hook_urls);
-        let logger = settings.logger_url.as_deref().map(|url| Logger::new(url, settings.logger_key.clone()));
+        let logger_key = settings.logger_key.as_ref().map(|key| key.expose().to_owned());
+        let logger = settings.logger_url.as_deref().map(|url| LoggerClient::new(url, logger_key));
         Self {
             store,
             engine,
             jobs,
             terminals,
             images,
-            logs,
+            log_sink,
             settings: Arc::new(settings),
             wake: Arc::new(Notify::new()),
             certs_wanted: Arc::new(Notify::new()),
@@ -126,10 +126,10 @@ impl Controller {
     }
 
     fn log(&self, app: &AppName, level: &str, text: String) {
-        self.logs.write(LogLine {
+        self.log_sink.write(LogLine {
             time: Timestamp::now(),
             app: app.clone(),
-            source: LogSource::Platform { component: "controller".to_owned(), level: level.to_owned() },
+            origin: LogOrigin::Platform { component: "controller".to_owned(), level: level.to_owned() },
             text,
         });
     }

@@ -18,7 +18,8 @@ const ROUTER: &str = "router";
 pub struct LogLine {
     pub time: Timestamp,
     pub app: AppName,
-    pub source: LogSource,
+    #[serde(rename = "source")]
+    pub origin: LogOrigin,
     /// Without the line break.
     pub text: String,
 }
@@ -26,7 +27,7 @@ pub struct LogLine {
 /// Origin of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LogSource {
+pub enum LogOrigin {
     /// A process of the app; `pod` is the last part of the pod's name.
     Process { process: ProcessType, release: u64, pod: String },
     /// A part of the platform (`controller`, `builder`, `router`) and a level (`INFO`, `WARN`, `ERROR`; empty where
@@ -107,7 +108,7 @@ impl PartialLine {
     }
 }
 
-impl LogSource {
+impl LogOrigin {
     /// A line of a request or of a release that left, said by a router.
     pub fn router(level: &str) -> Self {
         Self::Platform { component: ROUTER.to_owned(), level: level.to_owned() }
@@ -123,16 +124,16 @@ impl LogLine {
     /// The line as users see it (docs/spec/components.md 7.2):
     /// `2026-01-02T03:04:05+00:00 foo[web.v2.2ggow]: hello`.
     pub fn render(&self) -> String {
-        let Self { time, app, source, text } = self;
+        let Self { time, app, origin, text } = self;
         let time = time.strftime("%Y-%m-%dT%H:%M:%S+00:00");
-        match source {
-            LogSource::Process { process, release, pod } => {
+        match origin {
+            LogOrigin::Process { process, release, pod } => {
                 format!("{time} {app}[{process}.v{release}.{pod}]: {text}")
             }
-            LogSource::Platform { component, level } if level.is_empty() => {
+            LogOrigin::Platform { component, level } if level.is_empty() => {
                 format!("{time} deis[{component}]: {text}")
             }
-            LogSource::Platform { component, level } => format!("{time} deis[{component}]: {level} {text}"),
+            LogOrigin::Platform { component, level } => format!("{time} deis[{component}]: {level} {text}"),
         }
     }
 }
@@ -186,15 +187,15 @@ mod tests {
 
     #[test]
     fn a_line_that_says_its_level_itself_has_no_other() {
-        let line = |source| LogLine {
+        let line = |origin| LogLine {
             time: Timestamp::UNIX_EPOCH,
             app: AppName::parse("blog").expect("a good name"),
-            source,
+            origin,
             text: "at=info".to_owned(),
         };
 
-        assert_eq!(line(LogSource::router("")).render(), "1970-01-01T00:00:00+00:00 deis[router]: at=info");
-        let plain = line(LogSource::router("INFO")).render();
+        assert_eq!(line(LogOrigin::router("")).render(), "1970-01-01T00:00:00+00:00 deis[router]: at=info");
+        let plain = line(LogOrigin::router("INFO")).render();
         assert_eq!(plain, "1970-01-01T00:00:00+00:00 deis[router]: INFO at=info");
     }
 }

@@ -11,7 +11,7 @@ use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::MountPoint;
 use bollard::query_parameters::InspectContainerOptionsBuilder;
-use domain::logs::{LogLine, LogSource};
+use domain::logs::{LogLine, LogOrigin};
 use jiff::Timestamp;
 use tokio::time::sleep;
 
@@ -52,7 +52,7 @@ async fn pass(inner: &Inner, app: &AppHandle, bytes_max: u64) {
     for (id, name) in running {
         match written_bytes(&place, &id).await {
             Ok(bytes) if bytes > bytes_max => {
-                inner.lines.write(line(app, &name, bytes_max));
+                inner.log_sink.write(line(app, &name, bytes_max));
                 app.state().condemned.insert(id);
                 app.wake();
             }
@@ -69,7 +69,7 @@ fn line(app: &AppHandle, pod: &str, bytes_max: u64) -> LogLine {
     LogLine {
         time: Timestamp::now(),
         app: app.name.clone(),
-        source: LogSource::Platform { component: "controller".to_owned(), level: "WARN".to_owned() },
+        origin: LogOrigin::Platform { component: "controller".to_owned(), level: "WARN".to_owned() },
         text: format!(
             "{pod} wrote more than {size} to its disk and is replaced; what it keeps belongs elsewhere"
         ),

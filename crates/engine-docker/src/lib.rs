@@ -65,10 +65,9 @@ use self::orphans::Orphans;
 use self::routes::RoutePublisher;
 use self::tasks::AppHandle;
 use self::triggers::ContainerEvent;
-use engine::EngineError;
-use engine::lines::LineHub;
 use engine::origin::Origins;
 use engine::rollout::crashes::CrashSender;
+use engine::{EngineError, LogSink};
 
 /// Settings of the engine.
 #[derive(Debug, Clone)]
@@ -163,7 +162,7 @@ struct Inner {
     firewall: Arc<tokio::sync::Mutex<Option<Firewall>>>,
     routes: RoutePublisher,
     events: broadcast::Sender<ContainerEvent>,
-    lines: LineHub,
+    log_sink: Arc<dyn LogSink>,
     crashes: CrashSender,
     bases: jobs::KnownBases,
     caches: jobs::KnownCaches,

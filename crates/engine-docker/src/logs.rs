@@ -1,4 +1,4 @@
-//! Lines of the apps' processes, read from Docker's log files, and those that the platform writes.
+//! Lines of the apps' processes, read from Docker's log files.
 //!
 //! A reader has a task that follows each container. When a stream ends (the process exited, the daemon stopped) it
 //! resumes after the last line that was read.
@@ -11,9 +11,9 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::query_parameters::LogsOptionsBuilder;
-use domain::logs::{LogLine, LogSource};
+use domain::logs::{LogLine, LogOrigin};
 use domain::{AppName, ProcessType};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
@@ -21,18 +21,18 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::jobs::status;
 use super::{DockerEngine, Inner, names, replicas};
-use engine::Logs;
-use engine::lines::{self, LineQueue};
+use engine::log_queue::LogQueue;
 use engine::log_text::ContainerLogReader;
+use engine::{LogSink as _, LogSource};
 
 /// Pause before a stream that ended is resumed.
 const PAUSE: Duration = Duration::from_millis(200);
 /// A silent stream is opened anew after this time.
 const STREAM_SECONDS_MAX: i64 = 3600;
 
-impl Logs for DockerEngine {
+impl LogSource for DockerEngine {
     fn follow(&self, since: BTreeMap<AppName, Timestamp>) -> Pin<Box<dyn Stream<Item = LogLine> + Send>> {
-        let queue = self.inner.lines.read(&since);
+        let queue = Arc::<LogQueue>::default();
         let session = LogReader {
             inner: Arc::clone(&self.inner),
             queue: Arc::clone(&queue),
@@ -42,18 +42,16 @@ impl Logs for DockerEngine {
         };
         // The task goes with the stream, and with the engine.
         let task = AbortOnDropHandle::new(self.inner.spawn(session.run()));
-        lines::stream(queue, task)
-    }
-
-    fn write(&self, line: LogLine) {
-        self.inner.lines.write(line);
+        Box::pin(stream::unfold((queue, task), async |(queue, task)| {
+            Some((queue.next().await, (queue, task)))
+        }))
     }
 }
 
 /// One reader.
 struct LogReader {
     inner: Arc<Inner>,
-    queue: Arc<LineQueue>,
+    queue: Arc<LogQueue>,
     since: BTreeMap<AppName, Timestamp>,
     begun: Timestamp,
     /// By container.
@@ -102,12 +100,12 @@ impl LogReader {
 /// Follows one container until it is removed.
 async fn follow(
     inner: Arc<Inner>,
-    queue: Arc<LineQueue>,
+    queue: Arc<LogQueue>,
     id: String,
     since: BTreeMap<AppName, Timestamp>,
     begun: Timestamp,
 ) {
-    let Some((app, source)) = origin(&inner, &id).await else { return };
+    let Some((app, origin)) = origin(&inner, &id).await else { return };
     // Lines of a container that is younger than the reader are all younger than its begin.
     let mut reader = ContainerLogReader::from(since.get(&app).copied().unwrap_or(begun));
     let client = inner.with_timeout(STREAM_SECONDS_MAX);
@@ -131,7 +129,7 @@ async fn follow(
                 }
             }
             for (time, text) in reader.lines() {
-                queue.push(LogLine { time, app: app.clone(), source: source.clone(), text });
+                queue.write(LogLine { time, app: app.clone(), origin: origin.clone(), text });
             }
         }
         reader.resume();
@@ -148,7 +146,7 @@ fn is_gone(ended: Result<(), Error>) -> bool {
 }
 
 /// Origin of a container's lines; `None` when the container is gone already.
-async fn origin(inner: &Inner, id: &str) -> Option<(AppName, LogSource)> {
+async fn origin(inner: &Inner, id: &str) -> Option<(AppName, LogOrigin)> {
     let found = loop {
         match inner.client.inspect_container(id, None).await {
             Ok(found) => break found,
@@ -158,10 +156,10 @@ async fn origin(inner: &Inner, id: &str) -> Option<(AppName, LogSource)> {
     };
     let labels = found.config?.labels?;
     let name = found.name?;
-    let source = LogSource::Process {
+    let origin = LogOrigin::Process {
         process: ProcessType::parse(labels.get(names::PROCESS_LABEL)?).ok()?,
         release: labels.get(names::RELEASE_LABEL)?.parse().ok()?,
         pod: name.rsplit('-').next()?.to_owned(),
     };
-    Some((AppName::parse(labels.get(names::APP_LABEL)?).ok()?, source))
+    Some((AppName::parse(labels.get(names::APP_LABEL)?).ok()?, origin))
 }

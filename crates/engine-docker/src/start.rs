@@ -18,10 +18,9 @@ use super::tasks::AppHandle;
 use super::{
     DockerEngine, DockerSettings, Inner, Reach, autoscale, disk, firewall, orphans, sessions, tasks, triggers,
 };
-use engine::EngineError;
-use engine::lines::LineHub;
 use engine::origin::Origins;
 use engine::rollout::crashes::CrashSender;
+use engine::{EngineError, LogSink};
 
 const SOCKET_DEFAULT: &str = "/var/run/docker.sock";
 /// Bound of one request to Docker; those that wait for an app have their own.
@@ -36,12 +35,17 @@ const EVENTS_MAX: usize = 1024;
 
 impl DockerEngine {
     /// Connects to Docker, adopts running containers and starts to reconcile.
-    pub async fn start(settings: DockerSettings) -> Result<Self, EngineError> {
-        Self::start_with(settings, None).await
+    /// What the engine itself has to say about apps goes to `log_sink`.
+    pub async fn start(settings: DockerSettings, log_sink: Arc<dyn LogSink>) -> Result<Self, EngineError> {
+        Self::start_with(settings, log_sink, None).await
     }
 
     /// As [`DockerEngine::start`], with this way to containers, whatever Docker's kind.
-    pub async fn start_with(settings: DockerSettings, reach: Option<Reach>) -> Result<Self, EngineError> {
+    pub async fn start_with(
+        settings: DockerSettings,
+        log_sink: Arc<dyn LogSink>,
+        reach: Option<Reach>,
+    ) -> Result<Self, EngineError> {
         let folder = StateFolder::open(&settings.state_dir, settings.sealing_keys.clone())?;
         let desired_states = folder.load()?;
         let socket = socket(&settings);
@@ -61,7 +65,7 @@ impl DockerEngine {
             orphans: Orphans::default(),
             firewall: Arc::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
-            lines: LineHub::default(),
+            log_sink,
             crashes: CrashSender::default(),
             bases: Default::default(),
             caches: Default::default(),

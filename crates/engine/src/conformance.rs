@@ -26,7 +26,7 @@ use domain::Image;
 use domain::build::ProcessResult;
 use domain::deployment::Workload;
 
-use crate::{Engine, Images, Jobs, Logs, Routes, Terminals};
+use crate::{Engine, Images, Jobs, LogSource, Routes, Terminals};
 
 pub use hooks::*;
 pub use images::*;
@@ -42,10 +42,10 @@ pub use scale::*;
 pub use signals::*;
 pub use terminals::*;
 
-/// Every trait of an engine.
-pub trait AnyEngine: Engine + Jobs + Terminals + Images + Routes + Logs {}
+/// Every trait of an engine, with or without processes.
+pub trait AnyEngine: Engine + Jobs + Terminals + Images + Routes {}
 
-impl<T: Engine + Jobs + Terminals + Images + Routes + Logs> AnyEngine for T {}
+impl<T: Engine + Jobs + Terminals + Images + Routes> AnyEngine for T {}
 
 /// An engine under test with an image for it; its objects are removed with it.
 ///
@@ -80,6 +80,12 @@ pub trait Subject: Send + Sync {
     fn will_finish(&self, finished: &ProcessResult);
 }
 
+/// A subject whose processes are real, and have something to say.
+pub trait RealSubject: Subject {
+    /// The lines of the engine's processes, as the platform follows them.
+    fn log_source(&self) -> Arc<dyn LogSource>;
+}
+
 /// Makes a test of each promise.
 #[macro_export]
 macro_rules! promises {
@@ -101,8 +107,6 @@ macro_rules! promises {
             a_removed_app_leaves_the_table_and_the_list, tags_are_matched_with_nodes,
             a_one_off_process_gives_its_output_and_exit_code, an_unknown_image_is_not_found,
             an_image_can_be_kept_and_removed_twice,
-            lines_of_the_platform_are_followed,
-            a_late_reader_has_the_lines_that_it_missed, each_reader_has_every_line,
             a_session_answers_what_is_typed_and_ends_with_its_exit_code,
             a_session_knows_the_size_of_its_terminal, input_through_a_pipe_has_an_end,
             a_session_passes_on_every_byte_as_it_is,
@@ -127,7 +131,9 @@ macro_rules! promises {
             hooks_run_after_the_start_and_before_the_stop, a_start_hook_that_fails_fails_the_rollout,
             a_command_in_a_pod_ends_with_its_session,
             a_one_off_process_has_no_more_rights_than_a_replica, processes_beyond_the_limit_are_refused,
+            output_of_a_one_off_process_is_not_in_the_log,
             lines_of_processes_come_in_order_and_once,
+            a_late_reader_has_the_lines_that_it_missed, each_reader_has_every_line,
             a_long_line_stays_whole_and_beyond_the_bound_comes_in_marked_parts,
         }
     };

@@ -7,7 +7,7 @@ mod apps;
 mod images;
 mod jobs;
 mod knobs;
-mod logs;
+mod log_recorder;
 mod routes;
 mod sessions;
 
@@ -21,10 +21,11 @@ use domain::routing::{AppRouting, RouteTable, RouterReport};
 use domain::{AppName, Image};
 use tokio::sync::watch;
 
-use crate::lines::LineHub;
 use crate::rollout::crashes::CrashSender;
 use crate::rollout::desired_state::DesiredState;
 use crate::{EngineError, PodCommand, ResolvedImage};
+
+pub use log_recorder::LogRecorder;
 
 /// Apps answer at `<app>.localhost`.
 const PLATFORM_DOMAIN: &str = "localhost";
@@ -40,7 +41,6 @@ struct Inner {
     /// Incremented by each change, for callers that wait for an outcome.
     changed: watch::Sender<u64>,
     table: watch::Sender<Arc<RouteTable>>,
-    lines: LineHub,
     crashes: CrashSender,
 }
 
@@ -102,7 +102,6 @@ impl Default for FakeEngine {
             state: Mutex::default(),
             changed: watch::Sender::new(0),
             table: watch::Sender::new(Arc::default()),
-            lines: LineHub::default(),
             crashes: CrashSender::default(),
         };
         Self { inner: Arc::new(inner) }

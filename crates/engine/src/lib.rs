@@ -10,7 +10,7 @@ pub mod conformance;
 pub mod fake;
 pub mod image_text;
 pub mod job;
-pub mod lines;
+pub mod log_queue;
 pub mod log_text;
 pub mod origin;
 pub mod private_file;
@@ -304,12 +304,15 @@ pub trait Routes: Send + Sync + 'static {
     fn report(&self, report: RouterReport);
 }
 
-/// Log lines of processes and of the platform.
-pub trait Logs: Send + Sync + 'static {
+/// Lines of processes, as an engine reads them from its containers.
+pub trait LogSource: Send + Sync + 'static {
     /// All lines from now on, and those of each app in `since` that are younger than its time.
     /// The stream ends only with the engine; a slow reader loses the oldest lines, not the newest.
     fn follow(&self, since: BTreeMap<AppName, Timestamp>) -> Pin<Box<dyn Stream<Item = LogLine> + Send>>;
+}
 
-    /// Adds a line of the platform about an app. Never blocks.
+/// Takes the lines that parts of the platform add to the logs of apps. It leads to the logger, past every engine.
+pub trait LogSink: Send + Sync + 'static {
+    /// Adds a line to the log of its app. Never blocks: while the logger takes no lines, the oldest are dropped.
     fn write(&self, line: LogLine);
 }

@@ -19,8 +19,8 @@ use domain::logs::{PodName, PodOrigin};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::LoggerClient;
-use crate::client::LineBatch;
+use crate::batch::LineBatch;
+use crate::client::LoggerClient;
 use positions::Positions;
 use tail::Tail;
 
@@ -28,9 +28,6 @@ use tail::Tail;
 const READ_EVERY: Duration = Duration::from_millis(250);
 /// Interval at which the folder is scanned for new files and positions are saved.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
-/// First and longest pause before a batch is sent again.
-const RETRY_FIRST: Duration = Duration::from_millis(200);
-const RETRY_LONGEST: Duration = Duration::from_secs(5);
 /// Longest wait for a batch under way when the agent stops.
 const STOP_MAX: Duration = Duration::from_secs(2);
 /// Bytes of lines that are sent at once.
@@ -163,7 +160,7 @@ impl Agent {
                         left.push_back(line);
                     }
                 });
-                if batch.size_bytes() >= BATCH_BYTES_MAX || !left.is_empty() {
+                if batch.bytes().len() >= BATCH_BYTES_MAX || !left.is_empty() {
                     return left;
                 }
             }
@@ -180,24 +177,9 @@ fn has(tails: &[(String, Tail)], name: &str) -> bool {
 
 /// Sends until the batch has arrived; returns false if the agent stops before.
 async fn send(client: &LoggerClient, batch: &LineBatch, shutdown: &mut watch::Receiver<bool>) -> bool {
-    let mut pause = RETRY_FIRST;
-    loop {
-        let mut sending = std::pin::pin!(client.send(batch));
-        let sent = tokio::select! {
-            sent = &mut sending => sent,
-            () = stopped(shutdown) => match timeout(STOP_MAX, sending).await {
-                Ok(sent) => sent,
-                Err(_) => return false,
-            },
-        };
-        let Err(error) = sent else { return true };
-        if pause == RETRY_FIRST {
-            tracing::warn!(error = &error as &dyn std::error::Error, "lines wait for the logger");
-        }
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = stopped(shutdown) => return false,
-        }
-        pause = (pause * 2).min(RETRY_LONGEST);
+    let mut sending = std::pin::pin!(client.send(batch));
+    tokio::select! {
+        () = &mut sending => true,
+        () = stopped(shutdown) => timeout(STOP_MAX, sending).await.is_ok(),
     }
 }

@@ -1,10 +1,11 @@
 //! The logger over HTTP, for the controller (docs/spec/components.md 7.3).
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::StatusCode;
@@ -13,25 +14,33 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use domain::AppName;
-use domain::logs::LogLine;
+use futures_util::{StreamExt as _, stream};
 use listener::http::RequestBodyError;
+use tokio::sync::watch;
 
-use crate::collect::{SharedStore, lock};
-use crate::follow;
-use crate::{BATCH_BYTES_MAX, KEY_HEADER, LoggerSettings};
+use crate::batch::{self, BATCH_BYTES_MAX};
+use crate::client::KEY_HEADER;
+use crate::follow::{FollowState, Follower};
+use crate::settings::LoggerSettings;
+use crate::store::{SharedStore, lock};
+use crate::tail;
 
 /// Lines that are given where the request names no number, or none that is one.
 const LINES_DEFAULT: usize = 100;
 
 /// Reading and writing have keys of their own: agents that write lines need not read all logs.
-pub(crate) fn routes(store: SharedStore, settings: &LoggerSettings) -> Router {
+pub(crate) fn routes(
+    store: SharedStore,
+    settings: &LoggerSettings,
+    shutdown: &watch::Receiver<bool>,
+) -> Router {
     let LoggerSettings { key, lines_key, .. } = settings;
     let key: Option<Arc<str>> = key.as_deref().map(Arc::from);
     let reading = Router::new()
         .route("/logs/{app}", get(lines).delete(forget))
         .with_state(Arc::clone(&store))
-        .route("/logs/{app}/follow", get(follow::follow))
-        .with_state(follow::FollowState::new(Arc::clone(&store)))
+        .route("/logs/{app}/follow", get(follow))
+        .with_state(FollowState::new(Arc::clone(&store), shutdown.clone()))
         .layer(middleware::from_fn_with_state(key, with_key));
     let routes = reading.route("/healthz", get(async || StatusCode::OK));
     let Some(lines_key) = lines_key else { return routes };
@@ -44,23 +53,13 @@ pub(crate) fn routes(store: SharedStore, settings: &LoggerSettings) -> Router {
 }
 
 /// Receives a batch of lines, a JSON value each. 204 means that it is on disk; after 507 or 500 it was not kept
-/// and must be sent again. An unreadable line is ignored, since sending it again would not help.
+/// and must be sent again.
 async fn take(State(store): State<SharedStore>, batch: Result<Bytes, BytesRejection>) -> Response {
     let batch = match batch {
         Ok(batch) => batch,
         Err(refused) => return not_whole(&refused),
     };
-    let mut unreadable = 0;
-    let mut lines = Vec::new();
-    for line in batch.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        match serde_json::from_slice::<LogLine>(line) {
-            Ok(line) => lines.push(line),
-            Err(_) => unreadable += 1,
-        }
-    }
-    if unreadable > 0 {
-        tracing::warn!(unreadable, "lines of a batch are not in the form of this logger and were left out");
-    }
+    let lines = batch::parse(&batch);
     let written = tokio::task::spawn_blocking(move || lock(&store).write(lines)).await;
     match written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
@@ -87,14 +86,29 @@ async fn lines(
 ) -> Response {
     let Ok(app) = AppName::parse(&app) else { return StatusCode::NOT_FOUND.into_response() };
     let count = wanted_count(&parameters);
-    let read = tokio::task::spawn_blocking(move || {
-        // Unlocked before the files are read.
-        let reading = lock(&store).read(&app, count);
-        reading?.map_or_else(|| Ok(String::new()), crate::store::LineReader::render)
-    });
+    let read = tokio::task::spawn_blocking(move || tail::text(&store, &app, count));
     match read.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
         Ok(text) if text.is_empty() => StatusCode::NO_CONTENT.into_response(),
         Ok(text) => ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Responds at once and streams until the reader hangs up, the app is removed or the logger ends.
+async fn follow(
+    State(state): State<FollowState>,
+    Path(app): Path<String>,
+    Query(parameters): Query<Vec<(String, String)>>,
+) -> Response {
+    let Ok(app) = AppName::parse(&app) else { return StatusCode::NOT_FOUND.into_response() };
+    let (count, after) = (wanted_count(&parameters), number(&parameters, "after"));
+    let begun = tokio::task::spawn_blocking(move || state.follow(app, count, after));
+    match begun.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        Ok(Some(follower)) => {
+            let pieces = stream::unfold(follower, Follower::next).map(Ok::<_, Infallible>);
+            ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response()
+        }
+        Ok(None) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Err(error) => failed(&error),
     }
 }
@@ -109,17 +123,17 @@ async fn forget(State(store): State<SharedStore>, Path(app): Path<String>) -> Re
     }
 }
 
-pub(crate) fn failed(error: &std::io::Error) -> Response {
+fn failed(error: &std::io::Error) -> Response {
     tracing::error!(%error, "cannot read, write or drop kept lines");
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
-pub(crate) fn wanted_count(parameters: &[(String, String)]) -> usize {
+fn wanted_count(parameters: &[(String, String)]) -> usize {
     number(parameters, "log_lines").and_then(|count| count.try_into().ok()).unwrap_or(LINES_DEFAULT)
 }
 
 /// Reads a number of the query; `None` for anything else.
-pub(crate) fn number(parameters: &[(String, String)], name: &str) -> Option<u64> {
+fn number(parameters: &[(String, String)], name: &str) -> Option<u64> {
     let (_, value) = parameters.iter().rev().find(|(own, _)| own == name)?;
     value.trim().parse().ok()
 }

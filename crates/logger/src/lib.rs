@@ -1,91 +1,49 @@
 //! The logger: keeps the last lines of each app on disk and serves them.
 //!
-//! On one machine it follows the engine's lines from its last position. In a cluster lines come over HTTP: an
-//! `agent` on each node reads the containers' log files, controller and builder send theirs by a `writer`. The
-//! stored lines are limited in number and bytes, for each app separately. `store` decides which lines are on disk,
-//! `segment` writes them, `http` serves them, `follow` streams new ones.
+//! On one machine `ingest` follows the engine's lines from the last position, and takes those of the platform from a
+//! queue. In a cluster all lines come over HTTP: an `agent` on each node reads the containers' log files, and `publish`
+//! sends what controller, builder and router have to say. The stored lines are limited in number and bytes, for each
+//! app separately. Each file uses only those after it: `http`, `follow`, `tail`, `ingest`, `store`, `segments`. For those
+//! who send and read, `client` is the only one that knows the paths and keys of `http`; `batch` is the form of sent lines.
 
 pub mod agent;
+mod batch;
 mod client;
-mod collect;
 mod follow;
 mod http;
-mod segment;
+mod ingest;
+mod publish;
+mod segments;
+mod settings;
 mod store;
-mod writer;
+mod tail;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use engine::Logs;
 use listener::http::{BodyLimits, HttpLimits, RequestBody};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
-pub use client::{LoggerClient, LoggerClientError};
-pub use writer::LogWriter;
+pub use batch::BATCH_BYTES_MAX;
+pub use client::{KEY_HEADER, LoggerClient, LoggerClientError};
+pub use ingest::LocalLines;
+pub use publish::publish;
+pub use settings::{LoggerError, LoggerSettings};
 
 use crate::store::LineStore;
 
 /// Longest time for responses under way at shutdown.
 const GOODBYE_MAX: Duration = Duration::from_secs(3);
 
-/// Settings of a logger.
-#[derive(Clone)]
-pub struct LoggerSettings {
-    /// Address of the HTTP listener, if `run` is given none.
-    pub listen: SocketAddr,
-    pub data_dir: PathBuf,
-    /// Lines of an app that can be asked for.
-    pub lines_per_app_max: usize,
-    /// Bytes that an app's lines may take on disk; long lines push out old ones sooner.
-    pub bytes_per_app_max: u64,
-    /// Key for reading lines, in [`KEY_HEADER`]; `None` asks for none.
-    pub key: Option<String>,
-    /// Connections at once. Each log that is followed is one, and each node of a cluster that sends lines.
-    pub connections_max: usize,
-    /// Key for sending lines over HTTP, in [`KEY_HEADER`]; `None` accepts no lines.
-    pub lines_key: Option<String>,
-}
-
-/// Header that carries the key.
-pub const KEY_HEADER: &str = "X-Deis-Logger-Auth";
-/// Largest batch of lines that is taken over HTTP.
-pub const BATCH_BYTES_MAX: usize = 4 << 20;
-
-impl LoggerSettings {
-    /// The defaults for a logger that keeps its data in `data_dir`.
-    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9002)),
-            data_dir: data_dir.into(),
-            lines_per_app_max: 1_000,
-            bytes_per_app_max: 8 << 20,
-            key: None,
-            connections_max: 2_048,
-            lines_key: None,
-        }
-    }
-}
-
-/// A failed start of the logger.
-#[derive(Debug, thiserror::Error)]
-pub enum LoggerError {
-    #[error("cannot prepare {}: {source}", path.display())]
-    Prepare { path: PathBuf, source: std::io::Error },
-    #[error("cannot listen on {address}: {source}; choose another address or stop what holds it")]
-    Listen { address: SocketAddr, source: std::io::Error },
-}
-
-/// Collects and serves until `shutdown` turns true or closes; what was collected is then on disk. Without
-/// `logs` there is nothing to follow: all lines come over HTTP.
+/// Ingests and serves until `shutdown` turns true or closes; what was ingested is then on disk. Without `local` all
+/// lines come over HTTP.
 pub async fn run(
     settings: LoggerSettings,
     listener: Option<TcpListener>,
-    logs: Option<Arc<dyn Logs>>,
+    local: Option<LocalLines>,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), LoggerError> {
     let listener = match listener {
@@ -93,25 +51,22 @@ pub async fn run(
         None => bind(settings.listen).await?,
     };
     let store = Arc::new(Mutex::new(LineStore::open(&settings)?));
-    let app = http::routes(Arc::clone(&store), &settings);
-    // Both end with the same signal; the collector writes the lines that it still holds.
-    let followed = Arc::clone(&store);
-    let collecting = collect::run(store, logs, shutdown.clone());
+    let app = http::routes(Arc::clone(&store), &settings, &shutdown);
+    // All end with the same signal; `ingest` writes the lines that still wait.
+    let ingesting = ingest::run(store, local, shutdown.clone());
     let stopped = async move {
         // A closed channel means that the sender of the stop signal is gone.
         let _ = shutdown.wait_for(|stop| *stop).await;
-        // Their requests would never end.
-        collect::lock(&followed).end_following();
     };
     let handler = move |request: ::http::Request<RequestBody>| {
         let answered = app.clone().oneshot(request.map(axum::body::Body::new));
         async { answered.await.unwrap_or_else(|never| match never {}) }
     };
     let serving = listener::http::serve(listener, limits(&settings), handler, stopped);
-    tokio::pin!(collecting, serving);
+    tokio::pin!(ingesting, serving);
     tokio::select! {
-        () = &mut serving => collecting.await,
-        () = &mut collecting => {
+        () = &mut serving => ingesting.await,
+        () = &mut ingesting => {
             // A client that does not read must not delay the end.
             let _ = tokio::time::timeout(GOODBYE_MAX, serving).await;
         }

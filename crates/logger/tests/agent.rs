@@ -67,7 +67,7 @@ impl World {
             logs_dir: self.folder.path().join("containers"),
             positions_file: self.folder.path().join("node/positions.json"),
         };
-        let client = LoggerClient::new(&format!("http://{}", self.address), KEY).unwrap();
+        let client = LoggerClient::new(&format!("http://{}", self.address), Some(KEY.to_owned()));
         let (stop, stopping) = watch::channel(false);
         let running = tokio::spawn(agent::run(settings, client, self.pods.subscribe(), stopping));
         self.agent = Some((stop, running));

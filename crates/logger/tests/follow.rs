@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use domain::logs::{LogLine, LogSource};
+use domain::logs::{LogLine, LogOrigin};
 use domain::{AppName, ProcessType};
 use jiff::Timestamp;
 use logger::{LoggerError, LoggerSettings};
@@ -96,9 +96,9 @@ impl Follower {
 }
 
 fn line(text: &str) -> LogLine {
-    let source = LogSource::Process { process: ProcessType::web(), release: 2, pod: "2ggow".to_owned() };
+    let origin = LogOrigin::Process { process: ProcessType::web(), release: 2, pod: "2ggow".to_owned() };
     let time = Timestamp::from_second(1_767_323_045).unwrap();
-    LogLine { time, app: AppName::parse("foo").unwrap(), source, text: text.to_owned() }
+    LogLine { time, app: AppName::parse("foo").unwrap(), origin, text: text.to_owned() }
 }
 
 fn texts(numbers: std::ops::Range<usize>) -> impl Iterator<Item = String> {

@@ -1,4 +1,4 @@
-//! Lines from an engine to disk and out over HTTP, with a stand-in for the engine.
+//! Lines from an engine and from the platform to disk and out over HTTP, with a stand-in for the engine.
 
 #[path = "../../store/tests/disk/mod.rs"]
 mod disk;
@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 
 use domain::AppName;
 use domain::ProcessType;
-use domain::logs::{LogLine, LogSource};
-use engine::Logs;
+use domain::logs::{LogLine, LogOrigin};
+use engine::log_queue::LogQueue;
+use engine::{LogSink as _, LogSource};
 use futures_util::{Stream, StreamExt as _, stream};
 use jiff::Timestamp;
-use logger::{LoggerError, LoggerSettings};
+use logger::{LocalLines, LoggerError, LoggerSettings};
 use tempfile::TempDir;
 use testkit::{WAIT_MAX, wait_until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -31,7 +32,7 @@ struct Lines {
     followers: Arc<Mutex<Vec<mpsc::UnboundedSender<LogLine>>>>,
 }
 
-impl Logs for Lines {
+impl LogSource for Lines {
     fn follow(&self, since: BTreeMap<AppName, Timestamp>) -> Pin<Box<dyn Stream<Item = LogLine> + Send>> {
         let is_new = |line: &&LogLine| since.get(&line.app).is_some_and(|since| line.time > *since);
         let missed: Vec<_> = self.all.lock().unwrap().iter().filter(is_new).cloned().collect();
@@ -40,8 +41,10 @@ impl Logs for Lines {
         let live = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
         Box::pin(stream::iter(missed).chain(live))
     }
+}
 
-    fn write(&self, line: LogLine) {
+impl Lines {
+    fn write(&self, line: &LogLine) {
         self.all.lock().unwrap().push(line.clone());
         self.followers.lock().unwrap().retain(|follower| follower.send(line.clone()).is_ok());
     }
@@ -50,6 +53,7 @@ impl Logs for Lines {
 struct World {
     folder: TempDir,
     lines: Lines,
+    platform: Arc<LogQueue>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
     serving: JoinHandle<Result<(), LoggerError>>,
@@ -61,13 +65,19 @@ impl World {
     }
 
     async fn with(change: impl FnOnce(&mut LoggerSettings)) -> Self {
+        Self::on(Arc::default(), change).await
+    }
+
+    /// With a queue into which the platform may have written already.
+    async fn on(platform: Arc<LogQueue>, change: impl FnOnce(&mut LoggerSettings)) -> Self {
         let (folder, lines) = (tempfile::tempdir().unwrap(), Lines::default());
-        let (address, stop, serving) = start(&folder, &lines, change).await;
-        Self { folder, lines, address, stop, serving }
+        let (address, stop, serving) = start(&folder, &lines, &platform, change).await;
+        Self { folder, lines, platform, address, stop, serving }
     }
 
     async fn restart(&mut self) {
-        (self.address, self.stop, self.serving) = start(&self.folder, &self.lines, |_| {}).await;
+        (self.address, self.stop, self.serving) =
+            start(&self.folder, &self.lines, &self.platform, |_| {}).await;
     }
 
     async fn crash(&mut self) {
@@ -82,7 +92,7 @@ impl World {
     }
 
     fn say(&self, app: &str, second: i64, text: &str) {
-        self.lines.write(line(app, second, text));
+        self.lines.write(&line(app, second, text));
     }
 
     async fn ask(&self, method: &str, path: &str) -> (u16, String) {
@@ -113,6 +123,7 @@ impl World {
 async fn start(
     folder: &TempDir,
     lines: &Lines,
+    platform: &Arc<LogQueue>,
     change: impl FnOnce(&mut LoggerSettings),
 ) -> (SocketAddr, watch::Sender<bool>, JoinHandle<Result<(), LoggerError>>) {
     let mut settings = LoggerSettings::new(folder.path().join("logs"));
@@ -121,16 +132,17 @@ async fn start(
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
     let before = lines.followers.lock().unwrap().len();
-    let serving = tokio::spawn(logger::run(settings, Some(listener), Some(Arc::new(lines.clone())), stopped));
+    let local = LocalLines { source: Arc::new(lines.clone()), platform: Arc::clone(platform) };
+    let serving = tokio::spawn(logger::run(settings, Some(listener), Some(local), stopped));
     let follows = async || lines.followers.lock().unwrap().len() > before;
     wait_until("the logger follows", WAIT_MAX, follows).await;
     (address, stop, serving)
 }
 
 fn line(app: &str, second: i64, text: &str) -> LogLine {
-    let source = LogSource::Process { process: ProcessType::web(), release: 2, pod: "2ggow".to_owned() };
+    let origin = LogOrigin::Process { process: ProcessType::web(), release: 2, pod: "2ggow".to_owned() };
     let time = Timestamp::from_second(1_767_323_045 + second).unwrap();
-    LogLine { time, app: AppName::parse(app).unwrap(), source, text: text.to_owned() }
+    LogLine { time, app: AppName::parse(app).unwrap(), origin, text: text.to_owned() }
 }
 
 #[tokio::test]
@@ -220,6 +232,44 @@ async fn lines_survive_a_stop_and_are_not_doubled() {
     world.restart().await;
 
     assert_eq!(world.until("/logs/foo", "while away").await.lines().count(), 3);
+}
+
+/// A line of the platform, as the controller writes it.
+fn platform_line(app: &str, second: i64, text: &str) -> LogLine {
+    let origin = LogOrigin::Platform { component: "controller".to_owned(), level: "INFO".to_owned() };
+    LogLine { origin, ..line(app, second, text) }
+}
+
+#[tokio::test]
+async fn lines_of_the_platform_are_kept_beside_those_of_processes_also_from_before_the_start() {
+    let platform = Arc::<LogQueue>::default();
+    platform.write(platform_line("foo", 0, "alice created initial release"));
+    let world = World::on(platform, |_| {}).await;
+    world.until("/logs/foo", "initial release").await;
+    world.say("foo", 1, "hello");
+    world.until("/logs/foo", "hello").await;
+    world.platform.write(platform_line("foo", 2, "alice scaled pods web=2"));
+
+    let text = world.until("/logs/foo", "web=2").await;
+
+    assert_eq!(
+        text,
+        "2026-01-02T03:04:05+00:00 deis[controller]: INFO alice created initial release\n\
+         2026-01-02T03:04:06+00:00 foo[web.v2.2ggow]: hello\n\
+         2026-01-02T03:04:07+00:00 deis[controller]: INFO alice scaled pods web=2\n"
+    );
+}
+
+#[tokio::test]
+async fn lines_of_the_platform_that_wait_when_the_logger_stops_are_on_disk() {
+    let mut world = World::new().await;
+
+    // In one turn, so that the stop comes before the logger has looked.
+    world.platform.write(platform_line("foo", 0, "the last"));
+    world.stop().await;
+
+    let stored = std::fs::read_to_string(world.folder.path().join("logs/foo.log")).unwrap();
+    assert!(stored.contains("the last"), "{stored}");
 }
 
 #[tokio::test]

@@ -25,10 +25,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use engine::Routes;
+use engine::{LogSink, Routes};
 use tokio::sync::watch;
 
-pub use crate::access_log::log_publisher::LogSink;
 pub use crate::error::RouterError;
 pub use crate::limits::buffering::BufferingSettings;
 pub use crate::limits::pace::LeastRate;
@@ -60,7 +59,7 @@ pub struct Router {
 pub struct RouterParts {
     pub routes: Arc<dyn Routes>,
     /// Sink of the log lines about requests and rolls.
-    pub log_sink: Option<LogSink>,
+    pub log_sink: Option<Arc<dyn LogSink>>,
     /// Sockets that listen at the addresses of the settings, of a program before; without, they are made.
     pub listeners: Listeners,
     /// Turns true where shutdown is for a program that takes the sockets over.

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use builder::BuilderSettings;
 use controller::{Controller, ControllerParts, ControllerSettings, Secret, api_limits, hooks_limits};
 use domain::build_caches::BuildCaches;
-use engine::{Engine, EngineError, Images, Jobs, Logs, Terminals};
+use engine::log_queue::LogQueue;
+use engine::{Engine, EngineError, Images, Jobs, LogSink, Terminals};
 use engine_docker::firewall::FirewallSettings;
 use engine_docker::{DockerEngine, DockerSettings, REPLICA_DISK_EVERY};
 use listener::Network;
-use logger::LoggerSettings;
-use router::{LastTable, LogSink, RememberedRoutes, Router, RouterParts, RouterSettings};
+use logger::{LocalLines, LoggerSettings};
+use router::{LastTable, RememberedRoutes, Router, RouterParts, RouterSettings};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -64,14 +65,16 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     let platform_certificate = platform_cert::read(&settings.edge)?;
     let last = LastTable::new(data_dir.join(ROUTES_FILE), Some(data_dir.sealing_keys()?));
     let routes = RememberedRoutes::new(Some(last));
-    let logs = Arc::<OnceLock<DockerEngine>>::default();
+    // Lines wait in it until the logger runs.
+    let platform_lines = Arc::<LogQueue>::default();
+    let log_sink: Arc<dyn LogSink> = platform_lines.clone();
     let mut listeners =
         roles::inherited_listeners(&mut inherited, settings.http_listen, settings.edge.https_listen);
     let router = router_settings(settings, data_dir, connections)?;
     let mut start_router = || {
         let parts = RouterParts {
             routes: routes.clone(),
-            log_sink: Some(log_sink(&logs)),
+            log_sink: Some(Arc::clone(&log_sink)),
             listeners: std::mem::take(&mut listeners),
             restarting: Arc::clone(&restarting),
         };
@@ -81,7 +84,7 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     let engine_timeout = if is_restart { Duration::ZERO } else { ENGINE_TIMEOUT };
     let starting = async {
         let is_serving = AtomicBool::new(false);
-        let mut engine = std::pin::pin!(start_engine(docker, &is_serving));
+        let mut engine = std::pin::pin!(start_engine(docker, &log_sink, &is_serving));
         let mut router = None;
         if let Ok(engine) = timeout(engine_timeout, engine.as_mut()).await {
             return anyhow::Ok((engine?, router));
@@ -94,7 +97,6 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     };
     let Some((engine, router)) = process.start(starting).await? else { return Ok(()) };
     engine.set_platform_certificate(platform_certificate);
-    logs.get_or_init(|| engine.clone());
     let following = routes.clone().follow(Arc::new(engine.clone()), leaving.clone());
     process.add_to_edge("routes", following);
     // The router comes first: apps that run are served before anything else is up.
@@ -104,17 +106,18 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
         let metrics = health::serve(listener, health::always(), Some(router.metrics()), stopping.clone());
         process.add("metrics", metrics);
     }
-    let controller = start_controller(settings, data_dir, &engine, addresses.logger).await?;
+    let controller =
+        start_controller(settings, data_dir, &engine, Arc::clone(&log_sink), addresses.logger).await?;
 
-    let logs: Arc<dyn Logs> = Arc::new(engine.clone());
+    let local = LocalLines { source: Arc::new(engine.clone()), platform: platform_lines };
     let jobs: Arc<dyn Jobs> = Arc::new(engine.clone());
     let kept = logger_settings(settings, data_dir, connections)?;
-    process.add("logger", logger::run(kept, Some(logger), Some(Arc::clone(&logs)), stopping.clone()));
+    process.add("logger", logger::run(kept, Some(logger), Some(local), stopping.clone()));
     let api_limits = api_limits(connections.api, loopback()?);
     let hooks_limits = hooks_limits(connections.hooks);
     roles::add_controller(&mut process, controller, (api, api_limits), (hooks, hooks_limits));
     let builder = builder_settings(settings, data_dir, addresses.hooks)?;
-    process.add("builder", builder::run(builder, Some(ssh), jobs, logs, None, stopping.clone()));
+    process.add("builder", builder::run(builder, Some(ssh), jobs, log_sink, None, stopping.clone()));
     let certificate = platform_cert::follow(settings.edge.clone(), engine.clone(), stopping);
     process.add_plain("watch of the platform's certificate", certificate);
     tracing::info!("serving http://deis.{}:{}", settings.api.domain, router.address().port());
@@ -201,21 +204,15 @@ impl InnerListeners {
     }
 }
 
-/// The sink of log lines that the router writes for apps. Lines before the engine is there are dropped.
-fn log_sink(engine: &Arc<OnceLock<DockerEngine>>) -> LogSink {
-    let engine = Arc::clone(engine);
-    Arc::new(move |line| {
-        if let Some(engine) = engine.get() {
-            engine.write(line);
-        }
-    })
-}
-
 /// Waits for Docker within a bound; as long as it takes where apps are served meanwhile.
-async fn start_engine(settings: DockerSettings, is_serving: &AtomicBool) -> anyhow::Result<DockerEngine> {
+async fn start_engine(
+    settings: DockerSettings,
+    log_sink: &Arc<dyn LogSink>,
+    is_serving: &AtomicBool,
+) -> anyhow::Result<DockerEngine> {
     let deadline = tokio::time::Instant::now() + DOCKER_TIMEOUT;
     loop {
-        match DockerEngine::start(settings.clone()).await {
+        match DockerEngine::start(settings.clone(), Arc::clone(log_sink)).await {
             Err(error @ EngineError::Unreachable { .. })
                 if tokio::time::Instant::now() < deadline || is_serving.load(Ordering::Relaxed) =>
             {
@@ -301,6 +298,7 @@ async fn start_controller(
     settings: &UpSettings,
     data_dir: &DataDir,
     engine: &DockerEngine,
+    log_sink: Arc<dyn LogSink>,
     logger: SocketAddr,
 ) -> anyhow::Result<Controller> {
     let url = database_url(settings.database_url.as_deref(), data_dir);
@@ -311,8 +309,8 @@ async fn start_controller(
         engine: Arc::clone(&engine) as Arc<dyn Engine>,
         jobs: Arc::clone(&engine) as Arc<dyn Jobs>,
         terminals: Arc::clone(&engine) as Arc<dyn Terminals>,
-        images: Arc::clone(&engine) as Arc<dyn Images>,
-        logs: engine,
+        images: engine as Arc<dyn Images>,
+        log_sink,
         settings: controller_settings(settings, data_dir, logger)?,
     }))
 }

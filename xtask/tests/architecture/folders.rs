@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The folders of the router from top to bottom, with those that each may use: only rows below its own, so they form
+/// Folders and files of a crate from top to bottom, with those that each may use: only rows below its own, so they form
 /// no ring. `lib.rs` starts everything.
-const ROUTER: &[(&str, &[&str])] = &[
+type Rows = &'static [(&'static str, &'static [&'static str])];
+
+const ROUTER: Rows = &[
     // From the socket to a request; nothing below knows of sockets that listen.
     (
         "listen",
@@ -46,24 +48,52 @@ const ROUTER: &[(&str, &[&str])] = &[
     ("metrics", &[]),
 ];
 
+const LOGGER: Rows = &[
+    // Requests of readers, and batches of lines.
+    ("http", &["follow", "tail", "store", "client", "batch", "settings"]),
+    // A follower begins with the last lines.
+    ("follow", &["tail", "store", "segments"]),
+    ("tail", &["store", "segments"]),
+    // The other way of lines into the store.
+    ("ingest", &["store"]),
+    ("store", &["segments", "settings"]),
+    // Files and cursors, without an app's place in memory.
+    ("segments", &[]),
+    // What sends lines knows the client alone.
+    ("agent", &["client", "batch"]),
+    ("publish", &["client", "batch"]),
+    ("client", &["batch"]),
+    ("batch", &[]),
+    ("settings", &[]),
+];
+
 #[test]
 fn folders_of_the_router_use_only_what_the_list_allows() {
+    use_only_what_is_allowed("router", ROUTER);
+}
+
+#[test]
+fn files_of_the_logger_use_only_what_the_list_allows() {
+    use_only_what_is_allowed("logger", LOGGER);
+}
+
+fn use_only_what_is_allowed(name: &str, rows: Rows) {
     let mut seen: BTreeMap<&str, BTreeSet<String>> =
-        ROUTER.iter().map(|(folder, _)| (*folder, BTreeSet::new())).collect();
-    for (module, uses) in uses(&crates().join("router/src")) {
+        rows.iter().map(|(folder, _)| (*folder, BTreeSet::new())).collect();
+    for (module, uses) in uses(&crates().join(name).join("src")) {
         let Some(own) = module.first() else { continue };
         let used = seen.get_mut(own.as_str()).unwrap_or_else(|| panic!("`{own}` is not in the list"));
         used.extend(uses.iter().filter_map(|other| other.first()).filter(|other| *other != own).cloned());
     }
 
-    for (place, (folder, allowed)) in ROUTER.iter().enumerate() {
-        let below = &ROUTER[place + 1..];
+    for (place, (folder, allowed)) in rows.iter().enumerate() {
+        let below = &rows[place + 1..];
         for other in *allowed {
             assert!(below.iter().any(|(name, _)| name == other), "`{other}` stands above `{folder}`");
             assert!(seen[folder].contains(*other), "`{folder}` does not use `{other}` any more");
         }
         for other in &seen[folder] {
-            assert!(allowed.contains(&other.as_str()), "`{folder}` of the router must not use `{other}`");
+            assert!(allowed.contains(&other.as_str()), "`{folder}` of the {name} must not use `{other}`");
         }
     }
 }

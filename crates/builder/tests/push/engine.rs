@@ -1,17 +1,13 @@
-//! A fake engine: builds that wait until a test releases them, and recorded lines.
+//! A fake engine: builds that wait until a test releases them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::build::{BuildJob, BuiltImage, OneOff, ProcessResult};
-use domain::logs::LogLine;
-use domain::{AppName, Digest, Image};
-use engine::{EngineError, JobError, Jobs, Logs, SourceStream};
-use futures_util::{Stream, stream};
-use jiff::Timestamp;
+use domain::{Digest, Image};
+use engine::{EngineError, JobError, Jobs, SourceStream};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, watch};
 
@@ -26,7 +22,6 @@ pub struct TestEngine {
 struct State {
     results: VecDeque<JobError>,
     built: Vec<(BuildJob, Vec<u8>)>,
-    lines: Vec<LogLine>,
 }
 
 impl TestEngine {
@@ -54,10 +49,6 @@ impl TestEngine {
     /// The builds that have begun, each with the archive that came with it.
     pub fn built(&self) -> Vec<(BuildJob, Vec<u8>)> {
         self.state().built.clone()
-    }
-
-    pub fn written(&self) -> Vec<LogLine> {
-        self.state().lines.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -95,15 +86,5 @@ impl Jobs for TestEngine {
 
     async fn run(&self, _run: &OneOff) -> Result<ProcessResult, JobError> {
         Err(JobError::Refused { reason: "not of interest here".to_owned() })
-    }
-}
-
-impl Logs for TestEngine {
-    fn follow(&self, _since: BTreeMap<AppName, Timestamp>) -> Pin<Box<dyn Stream<Item = LogLine> + Send>> {
-        Box::pin(stream::pending())
-    }
-
-    fn write(&self, line: LogLine) {
-        self.state().lines.push(line);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use builder::{BuilderError, BuilderSettings};
 use domain::AppName;
-
+use engine::fake::LogRecorder;
 use tempfile::TempDir;
 use testkit::wait_until;
 use tokio::net::TcpListener;
@@ -26,6 +26,7 @@ pub struct World {
     pub engine: TestEngine,
     pub hooks: Hooks,
     pub bundles: TestBundles,
+    log_recorder: Arc<LogRecorder>,
     port: u16,
     stop: watch::Sender<bool>,
     serving: JoinHandle<Result<(), BuilderError>>,
@@ -46,8 +47,10 @@ impl World {
         }
         let engine = TestEngine::new();
         let bundles = TestBundles::default();
-        let (port, stop, serving) = start(folder.path(), &hooks, &engine, &bundles, change).await;
-        let world = Self { folder, engine, hooks, bundles, port, stop, serving };
+        let log_recorder = Arc::default();
+        let parts = (&engine, &bundles, &log_recorder);
+        let (port, stop, serving) = start(folder.path(), &hooks, parts, change).await;
+        let world = Self { folder, engine, hooks, bundles, log_recorder, port, stop, serving };
         world.add_app("blog", "11");
         world
     }
@@ -93,8 +96,8 @@ impl World {
 
     /// Starts another builder on the same folder.
     pub async fn restart(&mut self) {
-        (self.port, self.stop, self.serving) =
-            start(self.folder.path(), &self.hooks, &self.engine, &self.bundles, |_| {}).await;
+        let parts = (&self.engine, &self.bundles, &self.log_recorder);
+        (self.port, self.stop, self.serving) = start(self.folder.path(), &self.hooks, parts, |_| {}).await;
     }
 
     /// Starts another builder on an empty disk.
@@ -107,7 +110,7 @@ impl World {
     /// The builder's lines in the app's log.
     pub fn log(&self, app: &str) -> String {
         let app = AppName::parse(app).unwrap();
-        let lines = self.engine.written().into_iter().filter(|line| line.app == app);
+        let lines = self.log_recorder.lines().into_iter().filter(|line| line.app == app);
         lines.map(|line| line.render() + "\n").collect()
     }
 
@@ -120,8 +123,7 @@ impl World {
 async fn start(
     folder: &Path,
     hooks: &Hooks,
-    engine: &TestEngine,
-    bundles: &TestBundles,
+    (engine, bundles, log_recorder): (&TestEngine, &TestBundles, &Arc<LogRecorder>),
     change: impl FnOnce(&mut BuilderSettings),
 ) -> (u16, watch::Sender<bool>, JoinHandle<Result<(), BuilderError>>) {
     let us = std::env::current_exe().unwrap().display().to_string();
@@ -135,7 +137,8 @@ async fn start(
     let (stop, stopped) = watch::channel(false);
     let engine = Arc::new(engine.clone());
     let bundles: Arc<dyn engine::Bundles> = Arc::new(bundles.clone());
-    let serving = builder::run(settings, Some(listener), engine.clone(), engine, Some(bundles), stopped);
+    let log_sink = log_recorder.clone();
+    let serving = builder::run(settings, Some(listener), engine, log_sink, Some(bundles), stopped);
     (port, stop, tokio::spawn(serving))
 }
 

@@ -125,7 +125,7 @@ async fn remove(controller: &Controller, app: &AppName) -> Result<(), DeployErro
     if let Some(logger) = &controller.logger
         && let Err(error) = logger.forget(app).await
     {
-        tracing::warn!(%app, error = &*error as &dyn std::error::Error, "lines of a removed app stay");
+        tracing::warn!(%app, error = &error as &dyn std::error::Error, "lines of a removed app stay");
     }
     controller.store.forget_app(app).await?;
     controller.room_freed.notify_one();

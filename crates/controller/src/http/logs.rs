@@ -14,6 +14,7 @@ use domain::access::{AccessRule, Action, Permission, Resource};
 use futures_util::stream;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use logger::LoggerClient;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::access::{Caller, CallerToken, ThisApp};
@@ -22,7 +23,6 @@ use super::error::ApiError;
 use super::operation::{Operation, get};
 use crate::Controller;
 use crate::concurrency_limits::{ConcurrencyPermit, LimitExceeded};
-use crate::logger::Logger;
 use crate::serve::ShutdownSignal;
 
 /// The logger gives a sign of life more often than this.
@@ -83,7 +83,7 @@ async fn follow(
     Ok((headers, [("x-accel-buffering", "no")], body).into_response())
 }
 
-fn logger<'a>(controller: &'a Controller, app: &AppName) -> Result<&'a Logger, ApiError> {
+fn logger<'a>(controller: &'a Controller, app: &AppName) -> Result<&'a LoggerClient, ApiError> {
     controller.logger.as_ref().ok_or_else(|| unavailable(app))
 }
 

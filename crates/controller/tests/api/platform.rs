@@ -19,7 +19,7 @@ use domain::sealing::SealingKey;
 use domain::stacks::StackName;
 use domain::users::AddCondition;
 use domain::{AppName, Digest, Image};
-use engine::fake::FakeEngine;
+use engine::fake::{FakeEngine, LogRecorder};
 use engine::{Engine as _, ResolvedImage};
 use jiff::Timestamp;
 use listener::http::HttpLimits;
@@ -39,6 +39,7 @@ pub const BUILDER_KEY: &str = "builder-key";
 pub struct TestPlatform {
     pub controller: Controller,
     pub engine: FakeEngine,
+    log_recorder: Arc<LogRecorder>,
     public: Router,
     hooks: Router,
     _database: Option<TestDatabase>,
@@ -91,6 +92,7 @@ impl TestPlatform {
     async fn on(url: &str, change: impl FnOnce(&mut ControllerSettings)) -> Self {
         let store = Store::open(url, SealingKey::new(&[7; 32])).await.expect("the store opens");
         let engine = FakeEngine::new();
+        let log_recorder = Arc::<LogRecorder>::default();
         let mut settings = ControllerSettings::new("example.com", Secret::new(BUILDER_KEY));
         change(&mut settings);
         let controller = Controller::new(ControllerParts {
@@ -99,12 +101,12 @@ impl TestPlatform {
             jobs: Arc::new(engine.clone()),
             terminals: Arc::new(engine.clone()),
             images: Arc::new(engine.clone()),
-            logs: Arc::new(engine.clone()),
+            log_sink: log_recorder.clone(),
             settings,
         });
         let public = controller::public_router(controller.clone());
         let hooks = controller::hooks_router(controller.clone());
-        Self { controller, engine, public, hooks, _database: None }
+        Self { controller, engine, log_recorder, public, hooks, _database: None }
     }
 
     /// Adds a user without the API's detours and returns a token; the first one is administrator.
@@ -135,7 +137,7 @@ impl TestPlatform {
     /// The controller's lines in the app's log, oldest first.
     pub fn said(&self, app: &str) -> Vec<String> {
         let app = AppName::parse(app).expect("a good name");
-        self.engine.lines(&app).into_iter().map(|line| line.text).collect()
+        self.log_recorder.texts(&app)
     }
 
     /// Tells crashes in apps' logs, as the controller that leads does.

@@ -14,7 +14,7 @@ use domain::structure::Structure;
 use domain::users::AddCondition;
 use domain::{AppName, Digest, Image, ProcessType};
 use engine::Engine as _;
-use engine::fake::FakeEngine;
+use engine::fake::{FakeEngine, LogRecorder};
 use jiff::Timestamp;
 use store::{NewUser, PageRange, ReleaseChange, Store};
 use tokio::task::JoinHandle;
@@ -29,6 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 pub struct World {
     pub store: Store,
     pub engine: FakeEngine,
+    log_recorder: Arc<LogRecorder>,
     pub settings: ControllerSettings,
     /// Kept until the end; `None` where the database is another process's.
     database: Option<TestDatabase>,
@@ -83,7 +84,8 @@ impl World {
     pub async fn on(url: &str) -> Self {
         let store = Store::open(url, SealingKey::new(&[7; 32])).await.expect("the store opens");
         let settings = ControllerSettings::new("example.com", Secret::new("builder-key"));
-        Self { store, engine: FakeEngine::new(), settings, database: None, url: url.to_owned() }
+        let (engine, log_recorder) = (FakeEngine::new(), Arc::default());
+        Self { store, engine, log_recorder, settings, database: None, url: url.to_owned() }
     }
 
     pub fn url(&self) -> &str {
@@ -117,9 +119,9 @@ impl World {
     fn controller_of(&self, store: Store, engine: Arc<dyn engine::Engine>) -> Controller {
         let fake = Arc::new(self.engine.clone());
         let (jobs, terminals) = (fake.clone(), fake.clone());
-        let (images, logs) = (fake.clone(), fake);
+        let (images, log_sink) = (fake, self.log_recorder.clone());
         let settings = self.settings.clone();
-        Controller::new(ControllerParts { store, engine, jobs, terminals, images, logs, settings })
+        Controller::new(ControllerParts { store, engine, jobs, terminals, images, log_sink, settings })
     }
 
     /// A controller whose deployer does not run.
@@ -184,7 +186,7 @@ impl World {
 
     /// The controller's lines in the app's log.
     pub fn said(&self) -> Vec<String> {
-        self.engine.lines(&app("blog")).into_iter().map(|line| line.text).collect()
+        self.log_recorder.texts(&app("blog"))
     }
 }
 

@@ -72,7 +72,7 @@ async fn a_new_process_never_opens_the_files_of_another_key() {
     world.stop();
 
     world.settings.sealing_keys = domain::sealing::SealingKey::new(&[2; 32]).into();
-    let started = engine_docker::DockerEngine::start(world.settings.clone()).await;
+    let started = engine_docker::DockerEngine::start(world.settings.clone(), world.log_sink.clone()).await;
 
     let error = started.err().expect("it cannot be opened").to_string();
     assert!(error.contains("blog.json"), "{error}");
@@ -85,7 +85,7 @@ async fn without_docker_the_start_says_where_it_was_sought_and_what_to_do() {
     world.stop();
     world.settings.socket = Some(world.state().join("no.sock"));
 
-    let started = engine_docker::DockerEngine::start(world.settings.clone()).await;
+    let started = engine_docker::DockerEngine::start(world.settings.clone(), world.log_sink.clone()).await;
 
     let error = started.err().expect("there is none").to_string();
     assert!(error.contains("no.sock") && error.contains("is the Docker daemon running?"), "{error}");

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use domain::Image;
 use domain::build::OneOff;
 use domain::deployment::Limits;
-use domain::logs::LogSource;
+use domain::logs::LogOrigin;
 use domain::pods::{Pod, PodState};
 use domain::routing::Route;
 use engine::JobError;
 use engine::conformance::{Subject as _, get, setting::*};
-use futures_util::StreamExt as _;
 use testkit::docker::docker;
 use tokio::time::timeout;
 
@@ -74,7 +73,6 @@ async fn what_goes_to_a_volume_of_the_image_counts_and_the_volume_ends_with_the_
 async fn a_replica_that_fills_the_disk_is_replaced_and_its_app_told() {
     let world = World::set(None, |settings| settings.replica_disk_bytes = Some(64 << 20)).await;
     let engine = world.engine();
-    let mut lines = engine.follow(BTreeMap::new());
     engine.route(&routing()).await.expect("reachable");
     deploy_well(&engine, &web(&world, 2)).await;
     let pod = pods(&engine).await.remove(0).name;
@@ -84,8 +82,8 @@ async fn a_replica_that_fills_the_disk_is_replaced_and_its_app_told() {
 
     let told = async {
         loop {
-            let line = lines.next().await.expect("the engine lives");
-            if matches!(&line.source, LogSource::Platform { level, .. } if level == "WARN") {
+            let line = world.log_sink.next().await;
+            if matches!(&line.origin, LogOrigin::Platform { level, .. } if level == "WARN") {
                 return line.text;
             }
         }

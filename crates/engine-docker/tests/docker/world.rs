@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use domain::build::ProcessResult;
 use domain::deployment::Workload;
 use domain::{Digest, Image};
-use engine::conformance::{AnyEngine, Subject};
+use engine::LogSource;
+use engine::conformance::{AnyEngine, RealSubject, Subject};
+use engine::log_queue::LogQueue;
 use engine_docker::firewall::{self, Firewall};
 use engine_docker::{DockerEngine, DockerSettings, Reach};
 use testkit::docker::docker;
@@ -22,6 +24,7 @@ pub struct World {
     pub instance: Instance,
     digest: Digest,
     engine: Mutex<Option<DockerEngine>>,
+    pub log_sink: Arc<LogQueue>,
     reach: Option<Reach>,
     state: tempfile::TempDir,
 }
@@ -46,7 +49,9 @@ impl World {
         settings.pids_max = PIDS_MAX;
         change(&mut settings);
         let digest = import(&reference, &[]);
-        let world = Self { settings, reference, instance, digest, engine: Mutex::new(None), reach, state };
+        let engine = Mutex::new(None);
+        let log_sink = Arc::default();
+        let world = Self { settings, reference, instance, digest, engine, log_sink, reach, state };
         world.start().await;
         world
     }
@@ -61,7 +66,7 @@ impl World {
     }
 
     pub async fn start(&self) {
-        let engine = DockerEngine::start_with(self.settings.clone(), self.reach).await;
+        let engine = DockerEngine::start_with(self.settings.clone(), self.log_sink.clone(), self.reach).await;
         let engine = engine.expect("Docker answers");
         self.engine.lock().expect("nobody panics with it").replace(engine);
     }
@@ -108,6 +113,12 @@ impl Subject for World {
     }
 
     fn will_finish(&self, _: &ProcessResult) {}
+}
+
+impl RealSubject for World {
+    fn log_source(&self) -> Arc<dyn LogSource> {
+        Arc::new(self.docker_engine())
+    }
 }
 
 impl Drop for World {

@@ -5,7 +5,7 @@ use engine::{EngineError, ImageError, Images as _, RegistryCredentials};
 use testkit::docker::{docker, image_id};
 
 use crate::registry::Registry;
-use crate::world::{World, app};
+use crate::world::{World, app, start};
 
 /// An image that a user brought to the machine, under a name of its own.
 struct UsersImage {
@@ -168,7 +168,7 @@ async fn an_image_that_was_pulled_for_nothing_goes_at_the_next_start() {
     let name = format!("{}:{}", world.repository("0pulled"), resolved.image.digest().hex());
     assert!(!image_id(&name).is_empty());
 
-    engine_docker::DockerEngine::start(world.settings.clone()).await.expect("Docker answers");
+    start(&world.settings).await;
 
     assert!(image_id(&name).is_empty());
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use domain::build::BuildKind;
 use domain::{AppName, Image};
 use engine::Images as _;
 use engine::conformance::builds::{BuildLimits, BuildSubject};
+use engine::log_queue::LogQueue;
 use engine_docker::{DockerEngine, DockerSettings};
 use testkit::docker::{docker, image_id, import};
 
@@ -65,6 +66,12 @@ fn programs() -> BTreeMap<String, PathBuf> {
     files
 }
 
+/// Starts an engine with these settings.
+pub async fn start(settings: &DockerSettings) -> DockerEngine {
+    let log_sink = Arc::<LogQueue>::default();
+    DockerEngine::start(settings.clone(), log_sink).await.expect("Docker answers")
+}
+
 /// An engine and all that it makes.
 pub struct World {
     pub engine: DockerEngine,
@@ -89,7 +96,7 @@ impl World {
         let mut settings = instance.settings(state.path());
         settings.base_images.push(BASE_IMAGE.to_owned());
         change(&mut settings);
-        let engine = DockerEngine::start(settings.clone()).await.expect("Docker answers");
+        let engine = start(&settings).await;
         Self { engine, instance, settings, _state: state }
     }
 
@@ -127,7 +134,7 @@ impl BuildSubject for World {
     }
 
     async fn take_over(&mut self) {
-        self.engine = DockerEngine::start(self.settings.clone()).await.expect("Docker answers");
+        self.engine = start(&self.settings).await;
     }
 
     fn new_app(&self) -> AppName {

@@ -1,5 +1,5 @@
-//! Lines as a cluster has them: an agent for each node reads the files of its containers, the parts of the platform
-//! write their own, and a logger keeps both on disk.
+//! Lines as a cluster has them: an agent for each node reads the files of its containers, and a logger keeps them on
+//! disk.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::AppName;
 use domain::logs::LogLine;
-use engine::Logs as _;
+use engine::LogSource;
 use engine::conformance::setting::app;
 use engine_kubernetes::watch_node_pods;
 use futures_util::{Stream, stream};
@@ -18,7 +18,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use logger::agent::{self, AgentSettings};
-use logger::{LogWriter, LoggerClient, LoggerSettings};
+use logger::{LoggerClient, LoggerSettings};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -33,7 +33,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct NodeLogs {
     client: Client,
     namespace_prefix: String,
-    writer: LogWriter,
     folder: tempfile::TempDir,
     running: OnceLock<watch::Sender<bool>>,
 }
@@ -41,34 +40,7 @@ pub struct NodeLogs {
 impl NodeLogs {
     pub fn new(client: Client, namespace_prefix: String) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { client, namespace_prefix, writer: LogWriter::default(), folder, running: OnceLock::new() }
-    }
-
-    pub fn write(&self, line: LogLine) {
-        self.writer.write(line);
-    }
-
-    /// Lines of the promises' app.
-    pub fn follow(&self, since: BTreeMap<AppName, Timestamp>) -> Pin<Box<dyn Stream<Item = LogLine> + Send>> {
-        let from = since.get(&app()).copied().unwrap_or_else(Timestamp::now);
-        self.running.get_or_init(|| self.start());
-        let file = self.folder.path().join(format!("logs/{}.log", app()));
-        Box::pin(stream::unfold((file, 0), move |(file, mut read)| async move {
-            loop {
-                // The logger may be in the middle of a line.
-                let text = std::fs::read_to_string(&file).unwrap_or_default();
-                let whole = text.get(read..).and_then(|unread| Some(&unread[..=unread.find('\n')?]));
-                let Some(whole) = whole else {
-                    sleep(PAUSE).await;
-                    continue;
-                };
-                read += whole.len();
-                let line: LogLine = serde_json::from_str(whole).expect("a line of the logger");
-                if line.time > from {
-                    return Some((line, (file, read)));
-                }
-            }
-        }))
+        Self { client, namespace_prefix, folder, running: OnceLock::new() }
     }
 
     fn start(&self) -> watch::Sender<bool> {
@@ -76,16 +48,14 @@ impl NodeLogs {
         let logs = logs.unwrap_or_else(|_| panic!("{FOLDERS} names no folder such as /nodes/NODE/log"));
         let (stop, stopping) = watch::channel(false);
         let folder = self.folder.path().to_owned();
-        let (client, prefix, writer) =
-            (self.client.clone(), self.namespace_prefix.clone(), self.writer.clone());
+        let (client, prefix) = (self.client.clone(), self.namespace_prefix.clone());
         tokio::spawn(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
             let address = listener.local_addr().expect("it is bound");
             let mut settings = LoggerSettings::new(folder.join("logs"));
             (settings.lines_per_app_max, settings.lines_key) = (10_000, Some(KEY.to_owned()));
             tokio::spawn(logger::run(settings, Some(listener), None, stopping.clone()));
-            let lines = LoggerClient::new(&format!("http://{address}"), KEY).expect("a good address");
-            tokio::spawn(writer.run(lines.clone(), stopping.clone()));
+            let lines = LoggerClient::new(&format!("http://{address}"), Some(KEY.to_owned()));
             let nodes = Api::<Node>::all(client.clone()).list_metadata(&ListParams::default()).await;
             for node in nodes.expect("the cluster answers").items {
                 let node = node.metadata.name.expect("a node has a name");
@@ -105,6 +75,31 @@ impl NodeLogs {
             }
         });
         stop
+    }
+}
+
+impl LogSource for NodeLogs {
+    /// Lines of the promises' app.
+    fn follow(&self, since: BTreeMap<AppName, Timestamp>) -> Pin<Box<dyn Stream<Item = LogLine> + Send>> {
+        let from = since.get(&app()).copied().unwrap_or_else(Timestamp::now);
+        self.running.get_or_init(|| self.start());
+        let file = self.folder.path().join(format!("logs/{}.log", app()));
+        Box::pin(stream::unfold((file, 0), move |(file, mut read)| async move {
+            loop {
+                // The logger may be in the middle of a line.
+                let text = std::fs::read_to_string(&file).unwrap_or_default();
+                let whole = text.get(read..).and_then(|unread| Some(&unread[..=unread.find('\n')?]));
+                let Some(whole) = whole else {
+                    sleep(PAUSE).await;
+                    continue;
+                };
+                read += whole.len();
+                let line: LogLine = serde_json::from_str(whole).expect("a line of the logger");
+                if line.time > from {
+                    return Some((line, (file, read)));
+                }
+            }
+        }))
     }
 }
 

@@ -10,20 +10,18 @@ use bytes::Bytes;
 use domain::build::{BuildJob, BuiltImage, OneOff, ProcessResult};
 use domain::crashes::Crash;
 use domain::deployment::{Workload, WorkloadId};
-use domain::logs::LogLine;
 use domain::pods::{Pod, PodSelection};
 use domain::routing::{AppRouting, RouteTable, RouterReport};
 use domain::terminal::TerminalSize;
 use domain::{AppName, Digest, Image};
 use engine::{
-    Engine, EngineError, ImageError, Images, JobError, Jobs, Logs, Outcome, PodCommand, RegistryCredentials,
+    Engine, EngineError, ImageError, Images, JobError, Jobs, Outcome, PodCommand, RegistryCredentials,
     ResolvedImage, Routes, Session, SourceStream, Terminals,
 };
 use engine_kubernetes::{
     KubernetesEngine, KubernetesImages, KubernetesJobs, KubernetesRoutes, KubernetesSettings,
 };
 use futures_util::Stream;
-use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -39,7 +37,7 @@ pub struct Platform {
     jobs: KubernetesJobs,
     images: KubernetesImages,
     routes: KubernetesRoutes,
-    logs: Arc<NodeLogs>,
+    pub logs: Arc<NodeLogs>,
 }
 
 impl Platform {
@@ -118,16 +116,6 @@ impl Routes for Platform {
 
     fn report(&self, report: RouterReport) {
         self.routes.report(report);
-    }
-}
-
-impl Logs for Platform {
-    fn follow(&self, since: BTreeMap<AppName, Timestamp>) -> Pin<Box<dyn Stream<Item = LogLine> + Send>> {
-        self.logs.follow(since)
-    }
-
-    fn write(&self, line: LogLine) {
-        self.logs.write(line);
     }
 }
 

@@ -7,7 +7,8 @@ use domain::Image;
 use domain::build::ProcessResult;
 use domain::deployment::Workload;
 use domain::outbound::OutboundPolicy;
-use engine::conformance::{AnyEngine, Subject};
+use engine::LogSource;
+use engine::conformance::{AnyEngine, RealSubject, Subject};
 use engine_kubernetes::{ImageRegistrySettings, KubernetesSettings, RegistryAccess, RegistryKey, connect};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
@@ -93,10 +94,21 @@ async fn client() -> Client {
     connect().await.expect("KUBECONFIG names a cluster")
 }
 
+impl World {
+    fn platform(&self) -> Platform {
+        self.engine.lock().expect("nobody panics with it").clone().expect("it was started")
+    }
+}
+
+impl RealSubject for World {
+    fn log_source(&self) -> Arc<dyn LogSource> {
+        self.platform().logs
+    }
+}
+
 impl Subject for World {
     fn engine(&self) -> Arc<dyn AnyEngine> {
-        let engine = self.engine.lock().expect("nobody panics with it").clone();
-        Arc::new(engine.expect("it was started"))
+        Arc::new(self.platform())
     }
 
     fn image(&self) -> Image {

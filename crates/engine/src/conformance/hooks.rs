@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use domain::deployment::{Hooks, Replicas, Workload};
-use futures_util::StreamExt as _;
-use tokio::time::timeout;
 
-use super::Subject;
+use super::logs::next;
 use super::setting::*;
+use super::{RealSubject, Subject};
 use crate::Outcome;
 
 /// Each hook runs once, in this order, and its output is in the log.
-pub async fn hooks_run_after_the_start_and_before_the_stop(subject: &dyn Subject) {
+pub async fn hooks_run_after_the_start_and_before_the_stop(subject: &dyn RealSubject) {
     let engine = subject.engine();
-    let mut lines = engine.follow(BTreeMap::new());
+    let mut lines = subject.log_source().follow(BTreeMap::new());
     let hooks = Hooks { post_start: Some("warm up".to_owned()), pre_stop: Some("say goodbye".to_owned()) };
     let hooked = Workload { hooks, ..web(subject, 2) };
 
@@ -21,8 +20,7 @@ pub async fn hooks_run_after_the_start_and_before_the_stop(subject: &dyn Subject
     deploy_well(&engine, &Workload { replicas: Replicas::Fixed(0), ..hooked }).await;
 
     for expected in ["hook: warm up", "hook: say goodbye"] {
-        let line = timeout(TIMEOUT, lines.next()).await.expect("in time").expect("the engine lives");
-        assert_eq!(line.text, expected);
+        assert_eq!(next(&mut lines).await.text, expected);
     }
 }
 

@@ -4,17 +4,14 @@ use std::collections::BTreeMap;
 
 use domain::build::{OneOff, ProcessResult};
 use domain::deployment::Limits;
-use futures_util::StreamExt as _;
-use jiff::Timestamp;
-use tokio::time::timeout;
 
-use super::Subject;
 use super::load::get;
-use super::logs::platform_line;
+use super::logs::next;
 use super::probes::only_backend;
 use super::setting::*;
+use super::{RealSubject, Subject};
 
-/// Output comes as UTF-8 text of both streams and is not in the app's log; the process is not among the app's pods.
+/// Output comes as UTF-8 text of both streams; the process is not among the app's pods.
 pub async fn a_one_off_process_gives_its_output_and_exit_code(subject: &dyn Subject) {
     let engine = subject.engine();
     engine.keep(&app(), &subject.image()).await.expect("the image is here");
@@ -23,18 +20,27 @@ pub async fn a_one_off_process_gives_its_output_and_exit_code(subject: &dyn Subj
     let run = OneOff { env, ..one_off(subject, &["say", "hé  llo"]) };
     subject.will_finish(&ProcessResult { exit_code: 3, output: "hé  llo teal\nthat was all\n".to_owned() });
 
-    let mut lines_of_app = engine.follow(BTreeMap::new());
-
     let finished = engine.run(&run).await.expect("it runs");
 
-    engine.write(platform_line("next", Timestamp::now()));
-    let line = timeout(TIMEOUT, lines_of_app.next()).await.expect("in time").expect("the engine lives");
-    assert_eq!((finished.exit_code, line.text.as_str()), (3, "next"));
+    assert_eq!(finished.exit_code, 3);
     let mut lines: Vec<_> = finished.output.lines().collect();
     // The two streams are not ordered with one another.
     lines.sort_unstable();
     assert_eq!(lines, ["hé  llo teal", "that was all"]);
     assert_eq!(engine.pods(&app()).await.expect("reachable"), []);
+}
+
+/// The first line of the app's log is that of a process which came later.
+pub async fn output_of_a_one_off_process_is_not_in_the_log(subject: &dyn RealSubject) {
+    let engine = subject.engine();
+    engine.keep(&app(), &subject.image()).await.expect("the image is here");
+    let mut lines_of_app = subject.log_source().follow(BTreeMap::new());
+
+    let finished = engine.run(&one_off(subject, &["say", "hello"])).await.expect("it runs");
+
+    deploy_well(&engine, &with_env(web(subject, 2), "LINES", "1")).await;
+    assert!(finished.output.contains("hello"), "{}", finished.output);
+    assert_eq!(next(&mut lines_of_app).await.text, "line 0");
 }
 
 /// Otherwise anyone who may deploy has rights by `deis run` that no replica has.

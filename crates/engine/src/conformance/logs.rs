@@ -1,79 +1,67 @@
 //! Promises of lines.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 
-use domain::logs::{LogLine, LogSource};
-use futures_util::StreamExt as _;
-use jiff::{SignedDuration, Timestamp};
+use domain::logs::{LogLine, LogOrigin};
+use futures_util::{Stream, StreamExt as _};
 use tokio::time::timeout;
 
-use super::Subject;
+use super::RealSubject;
 use super::load::get;
 use super::setting::*;
 
-pub(super) fn platform_line(text: &str, time: Timestamp) -> LogLine {
-    let source = LogSource::Platform { component: "controller".to_owned(), level: "INFO".to_owned() };
-    LogLine { time, app: app(), source, text: text.to_owned() }
+/// The next line of a reader.
+pub(super) async fn next(lines: &mut Pin<Box<dyn Stream<Item = LogLine> + Send>>) -> LogLine {
+    timeout(TIMEOUT, lines.next()).await.expect("in time").expect("the engine lives")
 }
 
-/// A line that the platform writes reaches a reader unchanged.
-pub async fn lines_of_the_platform_are_followed(subject: &dyn Subject) {
-    let engine = subject.engine();
-    let mut lines = engine.follow(BTreeMap::new());
-    let line = platform_line("alice created initial release", Timestamp::now());
-
-    engine.write(line.clone());
-
-    assert_eq!(timeout(TIMEOUT, lines.next()).await.expect("in time"), Some(line));
-}
-
-/// A new reader gets the platform's lines younger than the time that it names, each once.
-pub async fn a_late_reader_has_the_lines_that_it_missed(subject: &dyn Subject) {
-    let engine = subject.engine();
-    let now = Timestamp::now();
-    let seconds = |seconds| now + SignedDuration::from_secs(seconds);
-    for (text, time) in [("known", seconds(0)), ("missed", seconds(1))] {
-        engine.write(platform_line(text, time));
+/// A new reader gets the lines younger than the time that it names, each once, and those that come.
+pub async fn a_late_reader_has_the_lines_that_it_missed(subject: &dyn RealSubject) {
+    const LINES: usize = 20;
+    let (engine, source) = (subject.engine(), subject.log_source());
+    let mut lines = source.follow(BTreeMap::new());
+    deploy_well(&engine, &with_env(web(subject, 2), "LINES", &LINES.to_string())).await;
+    let mut times = Vec::new();
+    while times.len() < LINES {
+        times.push(next(&mut lines).await.time);
     }
 
-    let mut lines = engine.follow(BTreeMap::from([(app(), now)]));
-    engine.write(platform_line("new", seconds(2)));
+    let known = times[LINES / 2];
+    let mut late = source.follow(BTreeMap::from([(app(), known)]));
+    deploy_well(&engine, &with_env(web(subject, 3), "LINES", "1")).await;
 
-    for expected in ["missed", "new"] {
-        let line = timeout(TIMEOUT, lines.next()).await.expect("in time").expect("the engine lives");
-        assert_eq!(line.text, expected);
+    let missed = times.iter().enumerate().filter(|(_, time)| **time > known);
+    for number in missed.map(|(number, _)| number).chain([0]) {
+        assert_eq!(next(&mut late).await.text, format!("line {number}"));
     }
 }
 
 /// Readers do not take lines from each other, and one that is gone disturbs none.
-pub async fn each_reader_has_every_line(subject: &dyn Subject) {
-    let engine = subject.engine();
-    let (mut one, mut other) = (engine.follow(BTreeMap::new()), engine.follow(BTreeMap::new()));
-    drop(engine.follow(BTreeMap::new()));
-    let lines = ["first", "second"].map(|text| platform_line(text, Timestamp::now()));
+pub async fn each_reader_has_every_line(subject: &dyn RealSubject) {
+    let source = subject.log_source();
+    let (mut one, mut other) = (source.follow(BTreeMap::new()), source.follow(BTreeMap::new()));
+    drop(source.follow(BTreeMap::new()));
 
-    lines.iter().for_each(|line| engine.write(line.clone()));
+    deploy_well(&subject.engine(), &with_env(web(subject, 2), "LINES", "2")).await;
 
-    for line in lines {
+    for expected in ["line 0", "line 1"] {
         for reader in [&mut one, &mut other] {
-            let told = timeout(TIMEOUT, reader.next()).await.expect("in time");
-            assert_eq!(told.as_ref(), Some(&line));
+            assert_eq!(next(reader).await.text, expected);
         }
     }
 }
 
 /// Runtimes give long lines in pieces, cut anywhere.
-pub async fn a_long_line_stays_whole_and_beyond_the_bound_comes_in_marked_parts(subject: &dyn Subject) {
-    let engine = subject.engine();
-    let mut lines = engine.follow(BTreeMap::new());
+pub async fn a_long_line_stays_whole_and_beyond_the_bound_comes_in_marked_parts(subject: &dyn RealSubject) {
+    let mut lines = subject.log_source().follow(BTreeMap::new());
     let desired = with_env(web(subject, 2), "LONG_LINES", "262000,600000");
 
-    deploy_well(&engine, &desired).await;
+    deploy_well(&subject.engine(), &desired).await;
 
     let mut texts = Vec::new();
     while texts.len() < 4 {
-        let line = timeout(TIMEOUT, lines.next()).await.expect("in time").expect("the engine lives");
-        texts.push(line.text);
+        texts.push(next(&mut lines).await.text);
     }
     assert!(texts[0] == format!("a{}", "é".repeat(131_000)), "{} bytes", texts[0].len());
     let marks: Vec<_> = texts[1..].iter().filter_map(|text| Some(text.split_once("] ")?.0)).collect();
@@ -83,11 +71,11 @@ pub async fn a_long_line_stays_whole_and_beyond_the_bound_comes_in_marked_parts(
 }
 
 /// No line is lost, repeated or out of order, also over a crash and a second run.
-pub async fn lines_of_processes_come_in_order_and_once(subject: &dyn Subject) {
+pub async fn lines_of_processes_come_in_order_and_once(subject: &dyn RealSubject) {
     const LINES: usize = 300;
     let engine = subject.engine();
     engine.route(&routing()).await.expect("reachable");
-    let mut lines = engine.follow(BTreeMap::new());
+    let mut lines = subject.log_source().follow(BTreeMap::new());
     let desired = with_env(web(subject, 2), "LINES", &LINES.to_string());
 
     deploy_well(&engine, &desired).await;
@@ -100,9 +88,9 @@ pub async fn lines_of_processes_come_in_order_and_once(subject: &dyn Subject) {
         .await;
 
     for number in (0..LINES).chain(0..LINES) {
-        let line = timeout(TIMEOUT, lines.next()).await.expect("in time").expect("the engine lives");
+        let line = next(&mut lines).await;
         assert_eq!(line.text, format!("line {number}"));
-        let LogSource::Process { process, release, pod } = line.source else { panic!("{line:?}") };
+        let LogOrigin::Process { process, release, pod } = line.origin else { panic!("{line:?}") };
         assert_eq!((process.as_str(), release, pod.len()), ("web", 2, 5));
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use domain::AppName;
 use domain::build::ProcessResult;
 use domain::crashes::{Crash, Crashes, Exit};
-use domain::logs::LogLine;
 use domain::pods::PodState;
 use jiff::Timestamp;
 
@@ -98,10 +97,5 @@ impl FakeEngine {
     /// Calls of the engine so far.
     pub fn asked(&self) -> RecordedCalls {
         self.state().calls.clone()
-    }
-
-    /// The last lines that were written about an app, oldest first.
-    pub fn lines(&self, app: &AppName) -> Vec<LogLine> {
-        self.inner.lines.recent().into_iter().filter(|line| line.app == *app).collect()
     }
 }

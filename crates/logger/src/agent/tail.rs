@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use domain::logs::PodOrigin;
-use domain::logs::{LINE_BYTES_MAX, LogLine, LogSource};
+use domain::logs::{LINE_BYTES_MAX, LogLine, LogOrigin};
 
 use super::cri::Assembler;
 use super::files;
@@ -121,7 +121,7 @@ impl Tail {
             take(LogLine {
                 time,
                 app: app.clone(),
-                source: LogSource::Process { process, release, pod },
+                origin: LogOrigin::Process { process, release, pod },
                 text,
             });
         });

@@ -9,7 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use domain::AppName;
-use domain::logs::{LogLine, LogSource};
+use domain::logs::{LogLine, LogOrigin};
+use engine::LogSink;
 use jiff::Timestamp;
 
 use crate::access_log::app_log::{AppLogBuffer, LogBatch};
@@ -24,12 +25,9 @@ const BATCHES_MAX: usize = 4;
 /// A release whose last requests take longer after a roll, such as WebSockets, is reported without them.
 const LAST_REQUESTS_MAX: Duration = Duration::from_secs(30);
 
-/// Takes a line for the log of an app; must not block.
-pub type LogSink = Arc<dyn Fn(LogLine) + Send + Sync>;
-
 /// Publishes log lines and roll reports to the sink.
 pub(crate) struct LogPublisher {
-    sink: LogSink,
+    sink: Arc<dyn LogSink>,
     metrics: Arc<Metrics>,
     /// Of this router, where there are several.
     name: Option<String>,
@@ -47,7 +45,7 @@ pub(crate) struct LogSender {
 
 impl LogPublisher {
     pub(crate) fn new(
-        sink: LogSink,
+        sink: Arc<dyn LogSink>,
         metrics: Arc<Metrics>,
         name: Option<String>,
         workers: usize,
@@ -104,7 +102,7 @@ impl LogPublisher {
 
     fn publish(&self, app: &AppName, level: &str, time: SystemTime, text: String) {
         let time = Timestamp::try_from(time).unwrap_or_else(|_| Timestamp::now());
-        (self.sink)(LogLine { time, app: app.clone(), source: LogSource::router(level), text });
+        self.sink.write(LogLine { time, app: app.clone(), origin: LogOrigin::router(level), text });
     }
 }
 

@@ -10,7 +10,8 @@ use domain::edge::RouterRules;
 use domain::logs::LogLine;
 use domain::routing::{Backend, Claim, Route, RouteOwner, RouteTable, RouterReport};
 use engine::Routes;
-use router::{HttpsSettings, LogSink, Router, RouterParts, RouterSettings};
+use engine::fake::LogRecorder;
+use router::{HttpsSettings, Router, RouterParts, RouterSettings};
 use testkit::{WAIT_MAX, wait_until_blocking};
 use tokio::sync::watch;
 
@@ -35,7 +36,7 @@ pub struct World {
     pub https_address: SocketAddr,
     table: Arc<Table>,
     /// Lines in apps' logs.
-    told: Arc<Mutex<Vec<LogLine>>>,
+    told: Arc<LogRecorder>,
     shutdown: watch::Sender<bool>,
     router: Option<Router>,
 }
@@ -53,10 +54,8 @@ impl World {
         change(&mut settings);
         let table = Arc::new(Table { sender: watch::Sender::default(), last_report: Mutex::default() });
         let (shutdown, stopped) = watch::channel(false);
-        let told = Arc::<Mutex<Vec<LogLine>>>::default();
-        let heard = Arc::clone(&told);
-        let sink: LogSink = Arc::new(move |line| heard.lock().expect("not poisoned").push(line));
-        let parts = RouterParts { log_sink: Some(sink), ..RouterParts::new(table.clone()) };
+        let told = Arc::<LogRecorder>::default();
+        let parts = RouterParts { log_sink: Some(told.clone()), ..RouterParts::new(table.clone()) };
         let router = Router::start_with(&settings, parts, &stopped).expect("a free port");
         let https_address = router.https_address().expect("it was asked for");
         Self { address: router.address(), https_address, table, told, shutdown, router: Some(router) }
@@ -118,11 +117,10 @@ impl World {
     /// Waits until the log of an app has this many lines, and gives them as users see them, without the time.
     pub fn log(&self, app: &str, lines: usize) -> Vec<String> {
         wait_until_blocking(&format!("{lines} lines of {app}"), WAIT_MAX, || {
-            let told = self.told.lock().expect("not poisoned");
+            let told = self.told.lines();
             let of_app = told.iter().filter(|line| line.app.as_str() == app).map(LogLine::render);
             let of_app: Vec<_> =
                 of_app.map(|line| line.split_once(' ').expect("a time and a text").1.to_owned()).collect();
-            drop(told);
             if of_app.len() >= lines { Ok(of_app) } else { Err(of_app) }
         })
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use builder::BuilderSettings;
+use engine::log_queue::LogQueue;
 use engine_kubernetes::{KubernetesBundles, KubernetesJobs};
-use logger::LogWriter;
 
 use super::{RoleSettings, everywhere, git_hook_command};
 use crate::health;
@@ -104,8 +104,9 @@ impl BuilderRole {
                 tracing::warn!(error = &error as &dyn std::error::Error, "builds may be left over");
             }
         });
-        let logs = LogWriter::default();
-        process.add_plain("log writer", logs.clone().run(self.lines.client()?, process.stopping()));
+        let lines = Arc::<LogQueue>::default();
+        let publishing = logger::publish(Arc::clone(&lines), self.lines.client()?, process.stopping());
+        process.add_plain("log publisher", publishing);
         self.role.add_health(&mut process, health::always()).await?;
         let ssh = process::bind("--ssh-listen", self.ssh_listen).await?;
         tracing::info!("taking pushes on {}", self.ssh_listen);
@@ -115,7 +116,7 @@ impl BuilderRole {
                 self.settings()?,
                 Some(ssh),
                 Arc::new(jobs),
-                Arc::new(logs),
+                lines,
                 Some(Arc::new(bundles)),
                 process.stopping(),
             ),

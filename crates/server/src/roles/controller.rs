@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use controller::{Controller, ControllerParts, ControllerSettings, Secret, api_limits, hooks_limits};
+use engine::LogSink;
+use engine::log_queue::LogQueue;
 use engine_kubernetes::{KubernetesEngine, KubernetesImages, KubernetesJobs};
 use listener::Network;
-use logger::LogWriter;
 use store::Store;
 
 use super::{RoleSettings, add_controller, everywhere};
@@ -103,10 +104,10 @@ impl ControllerRole {
         let hooks = process::bind("--hooks-listen", self.hooks_listen).await?;
         let opened = Arc::new(OnceLock::new());
         self.role.add_health(&mut process, ready_with(&opened)).await?;
-        let logs = LogWriter::default();
-        let starting = async { self.controller(self.store(&opened).await?, logs.clone()).await };
+        let lines = Arc::<LogQueue>::default();
+        let starting = async { self.controller(self.store(&opened).await?, lines.clone()).await };
         let Some(controller) = process.start(starting).await? else { return Ok(()) };
-        process.add_plain("log writer", logs.run(self.lines.client()?, process.stopping()));
+        process.add_plain("log publisher", logger::publish(lines, self.lines.client()?, process.stopping()));
         let api_limits = api_limits(files::alone(API_CONNECTIONS_MAX), self.trusted_proxies.clone());
         let hooks_limits = hooks_limits(files::alone(HOOKS_CONNECTIONS_MAX));
         add_controller(&mut process, controller, (api, api_limits), (hooks, hooks_limits));
@@ -130,7 +131,7 @@ impl ControllerRole {
         }
     }
 
-    async fn controller(&self, store: Store, logs: LogWriter) -> anyhow::Result<Controller> {
+    async fn controller(&self, store: Store, log_sink: Arc<dyn LogSink>) -> anyhow::Result<Controller> {
         let client = engine_kubernetes::connect().await?;
         let settings = self.cluster.engine(&self.api.domain, &self.build)?;
         tokio::spawn(orphans::warn(store.clone(), settings.clone()));
@@ -148,7 +149,7 @@ impl ControllerRole {
             terminals: Arc::new(jobs.clone()),
             jobs: Arc::new(jobs),
             images: Arc::new(KubernetesImages::new(settings.registry)),
-            logs: Arc::new(logs),
+            log_sink,
             settings: self.settings()?,
         }))
     }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::ensure;
 use domain::edge::ProxyHeader;
 use domain::routing::RouteTable;
-use engine::{Logs, Routes};
+use engine::log_queue::LogQueue;
+use engine::{LogSink, Routes};
 use engine_kubernetes::{KubernetesRoutes, KubernetesSettings};
-use logger::LogWriter;
 use router::passthrough::{self, PassthroughSettings};
-use router::{HttpsSettings, LastTable, LogSink, RememberedRoutes, Router, RouterParts, RouterSettings};
+use router::{HttpsSettings, LastTable, RememberedRoutes, Router, RouterParts, RouterSettings};
 use tokio::sync::watch;
 
 use super::{RoleSettings, everywhere, inherited_listeners, keep_listeners};
@@ -125,10 +125,10 @@ impl RouterRole {
             let is_serving = remembered.is_serving();
             async move { if is_serving { Ok(()) } else { Err("the routes are not known yet".to_owned()) } }
         });
-        let logs = self.lines.client()?.map(|client| (LogWriter::default(), client));
+        let lines = self.lines.client()?.map(|client| (Arc::<LogQueue>::default(), client));
         let parts = RouterParts {
             routes: Arc::clone(&routes),
-            log_sink: logs.as_ref().map(|(writer, _)| log_sink(writer.clone())),
+            log_sink: lines.as_ref().map(|(lines, _)| Arc::clone(lines) as Arc<dyn LogSink>),
             listeners: inherited_listeners(&mut inherited, self.http_listen, self.https_listen),
             restarting: process.restarting(),
         };
@@ -149,8 +149,8 @@ impl RouterRole {
         }
         // Its last lines come when its last requests have ended.
         let (all_said, has_said_all) = watch::channel(false);
-        if let Some((writer, client)) = logs {
-            process.add_to_edge("log writer", writer.run(client, has_said_all));
+        if let Some((lines, client)) = lines {
+            process.add_to_edge("log publisher", logger::publish(lines, client, has_said_all));
         }
         process.add_thread_to_edge("router", move || {
             router.join();
@@ -196,9 +196,4 @@ impl RouterRole {
             ..PassthroughSettings::new(&self.builder)
         }
     }
-}
-
-/// The sink of log lines that the router writes for apps: the logger of the cluster.
-fn log_sink(writer: LogWriter) -> LogSink {
-    Arc::new(move |line| writer.write(line))
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
+use axum::http::Uri;
 use logger::LoggerClient;
 
 use super::key_in;
@@ -38,7 +40,13 @@ pub struct LinesSettings {
 
 impl LinesSettings {
     pub fn client(&self) -> anyhow::Result<LoggerClient> {
-        let key = key_in("--lines-key-file", &self.lines_key_file)?;
-        Ok(LoggerClient::new(&self.logger_url, key)?)
+        let url = &self.logger_url;
+        let is_usable =
+            url.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
+        ensure!(
+            is_usable,
+            "--logger-url `{url}`: the logger's address is such as http://deis-logger.deis.svc"
+        );
+        Ok(LoggerClient::new(url, Some(key_in("--lines-key-file", &self.lines_key_file)?)))
     }
 }

@@ -16,7 +16,7 @@ use domain::stacks::StackName;
 use domain::users::AddCondition;
 use domain::{AppName, Digest, Image, ProcessType};
 use engine::Routes;
-use engine::fake::FakeEngine;
+use engine::fake::{FakeEngine, LogRecorder};
 use jiff::Timestamp;
 use router::{HttpsSettings, Router, RouterSettings};
 use store::{AutoDomainRecord, NewApp, NewDomain, NewUser, ReleaseChange, Store};
@@ -38,6 +38,7 @@ pub struct World {
     pub pebble: Pebble,
     pub https: SocketAddr,
     engine: FakeEngine,
+    log_recorder: Arc<LogRecorder>,
     _router: Router,
     _shutdown: watch::Sender<bool>,
     _folder: TempDir,
@@ -83,8 +84,16 @@ impl World {
         let pebble = Pebble::start(router.address(), https);
         let user = NewUser::named("alice", "hash", Timestamp::now());
         store.add_user(user, AddCondition::Anyhow).await.expect("a new user");
-        let world =
-            Self { store, pebble, https, engine, _router: router, _shutdown: shutdown, _folder: folder };
+        let world = Self {
+            store,
+            pebble,
+            https,
+            engine,
+            log_recorder: Arc::default(),
+            _router: router,
+            _shutdown: shutdown,
+            _folder: folder,
+        };
         world.add_app("blog").await;
         world
     }
@@ -134,8 +143,8 @@ impl World {
             engine: engine.clone(),
             jobs: engine.clone(),
             terminals: engine.clone(),
-            images: engine.clone(),
-            logs: engine,
+            images: engine,
+            log_sink: self.log_recorder.clone(),
             settings,
         })
     }
@@ -195,7 +204,7 @@ impl World {
 
     /// The controller's lines in the app's log.
     pub fn said(&self, name: &str) -> Vec<String> {
-        self.engine.lines(&app(name)).into_iter().map(|line| line.text).collect()
+        self.log_recorder.texts(&app(name))
     }
 }
 
