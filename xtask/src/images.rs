@@ -141,7 +141,7 @@ impl Layer {
         Self { digest, size_bytes, part: None, content }
     }
 
-    fn as_part(self, part: &'static str) -> Self {
+    fn into_part(self, part: &'static str) -> Self {
         Self { part: Some(part), ..self }
     }
 

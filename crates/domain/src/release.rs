@@ -27,7 +27,7 @@ pub struct Current<'a> {
 pub enum ChangeRequest<'a> {
     /// A build was made, or an image was brought; this always makes a release.
     Built {
-        build: Build,
+        build: Box<Build>,
         uuid: &'a str,
         rules: &'a ProcfileRules,
     },
@@ -114,7 +114,7 @@ pub fn next_release(
     change: ChangeRequest<'_>,
 ) -> Result<NextRelease, ReleaseError> {
     match change {
-        ChangeRequest::Built { build, uuid, rules } => built(user, current, build, uuid, *rules),
+        ChangeRequest::Built { build, uuid, rules } => built(user, current, *build, uuid, *rules),
         ChangeRequest::Configured { patch, default_tags } => configured(user, current, patch, default_tags),
         ChangeRequest::RolledBack { target } => rolled_back(user, current, &target),
     }

@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub enum ReleaseChange<'a> {
     Built {
-        build: Build,
+        build: Box<Build>,
         rules: ProcfileRules,
     },
     Configured {

@@ -69,7 +69,7 @@ impl Mirror {
             .stdin(std::process::Stdio::null())
             .spawn()
             .expect("python3 starts");
-        let port = wait_for("the mirror listens", Duration::from_secs(60), || {
+        let port = wait_until_blocking("the mirror listens", Duration::from_secs(60), || {
             std::fs::read_to_string(folder.path().join("port")).ok()
         });
         Self { url: format!("http://{address}:{port}"), server, _folder: folder }

@@ -167,7 +167,7 @@ mod tests {
             let content = Content::Bytes(bytes.to_vec());
             Layer::new(digest_of(bytes), size_bytes, content)
         };
-        let layers = [layer(b"base", 10), layer(b"packs", 20).as_part("packs")].map(Arc::new);
+        let layers = [layer(b"base", 10), layer(b"packs", 20).into_part("packs")].map(Arc::new);
         let start = Start { user: "2000:2000", env: Vec::new(), entrypoint: "/usr/bin/slug", folder: "/app" };
 
         let image = describe(&start, &layers);

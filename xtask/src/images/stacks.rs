@@ -74,11 +74,12 @@ impl Stack {
         let list = self.folder.join("run.txt");
         let base = Arc::new(cache.locked(|folder| base::ensure(&self.name, &list, PREPARE, &[], folder))?);
         let platform = Files::from([(PathBuf::from("usr/bin/slug"), slug.to_owned())]);
-        let platform = Arc::new(files::layer_with_folders(&platform, FOLDERS, SLUG_ID)?.as_part("platform"));
+        let platform =
+            Arc::new(files::layer_with_folders(&platform, FOLDERS, SLUG_ID)?.into_part("platform"));
         let tools = self.added("build", &self.folder.join("build.txt"), &[&base], added::Keeps::Database)?;
         let mut packs = Files::new();
         files::add_folder(&mut packs, "buildpacks", &paths::checkout().join("buildpacks"))?;
-        let packs = Arc::new(files::layer(&packs)?.as_part("packs"));
+        let packs = Arc::new(files::layer(&packs)?.into_part("packs"));
         Ok(StackImages { stack: self, base, platform, tools, packs })
     }
 
@@ -93,7 +94,7 @@ impl Stack {
         println!("    {}-{name}: {} MB", self.name, layer.size_bytes >> 20);
         Ok(Arc::new(match keeps {
             added::Keeps::Database => layer,
-            added::Keeps::Files => layer.as_part("toolchain"),
+            added::Keeps::Files => layer.into_part("toolchain"),
         }))
     }
 

@@ -191,7 +191,7 @@ async fn record(
         reject_if_missing: controller.settings.reject_if_procfile_missing,
         remove_if_missing: controller.settings.procfile_missing_remove,
     };
-    let change = ReleaseChange::Built { build, rules };
+    let change = ReleaseChange::Built { build: Box::new(build), rules };
     Ok(controller.add_release(app, caller.name(), change).await?)
 }
 

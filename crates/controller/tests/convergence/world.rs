@@ -142,7 +142,7 @@ impl World {
     /// Records a pushed build with these process types; returns its deploy.
     pub async fn built(&self, name: &str, types: &str) -> i64 {
         let rules = ProcfileRules { reject_if_missing: false, remove_if_missing: true };
-        self.released(name, ReleaseChange::Built { build: build(name, types), rules }).await
+        self.released(name, ReleaseChange::Built { build: Box::new(build(name, types)), rules }).await
     }
 
     /// Records a changed variable; returns its deploy.

@@ -40,7 +40,7 @@ impl App {
     }
 
     fn built(&self, build: Build, rules: ProcfileRules) -> Result<NextRelease, ReleaseError> {
-        self.next(ChangeRequest::Built { build, uuid: UUID, rules: &rules })
+        self.next(ChangeRequest::Built { build: Box::new(build), uuid: UUID, rules: &rules })
     }
 
     fn configured(&self, body: &serde_json::Value) -> Result<NextRelease, ReleaseError> {

@@ -34,7 +34,7 @@ async fn with_stack(fields: &str) -> World {
 }
 
 /// An app whose build runs this script, which its process runs too.
-fn app_with<'a>(script: &'a str) -> [(&'a str, &'a str); 3] {
+fn app_with(script: &str) -> [(&str, &str); 3] {
     [("Procfile", "web: bash ./script\n"), ("script", script), ("bin/pre-compile", script)]
 }
 

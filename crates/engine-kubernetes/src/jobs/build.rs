@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use domain::Image;
-use domain::build::{BuildJob, BuiltImage};
+use domain::build::{BuildJob, BuildKind, BuiltImage};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::Job;

@@ -81,7 +81,6 @@ fn labels(job: &BuildJob) -> BTreeMap<String, String> {
 mod tests {
     use domain::AppName;
     use domain::build::BuildKind;
-    use domain::build_plan::DockerfileOptions;
 
     use super::*;
 

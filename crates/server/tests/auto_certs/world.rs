@@ -120,7 +120,7 @@ impl World {
             launches: BTreeMap::new(),
         };
         let rules = ProcfileRules { reject_if_missing: false, remove_if_missing: true };
-        let change = ReleaseChange::Built { build, rules };
+        let change = ReleaseChange::Built { build: Box::new(build), rules };
         self.store.add_release(&id, "alice", change, now).await.expect("a release");
         self.store.want_auto_certs(&id, true, now).await.expect("an answer");
     }

@@ -69,12 +69,12 @@ impl PackSources<'_> {
             return Ok(vec![pack]);
         }
         if let Some(list) = text_file::read(self.build_dir, rules::LIST)? {
-            return self.take_several(several(&list)?, surroundings);
+            return self.take_several(&several(&list)?, surroundings);
         }
         let manifest =
             text_file::read(self.build_dir, APP_JSON)?.map(|text| of_app_json(&text)).transpose()?;
         match manifest {
-            Some(urls) if !urls.is_empty() => self.take_several(urls, surroundings),
+            Some(urls) if !urls.is_empty() => self.take_several(&urls, surroundings),
             _ => self.detect(surroundings).map(|pack| vec![pack]),
         }
     }
@@ -94,7 +94,7 @@ impl PackSources<'_> {
 
     fn take_several(
         &self,
-        wanted: Vec<String>,
+        wanted: &[String],
         surroundings: &StepEnvironment,
     ) -> Result<Vec<Pack>, SlugError> {
         output::title("Multipack app detected");

@@ -36,7 +36,10 @@ pub fn build(types: &str) -> Build {
 }
 
 pub fn built(build: Build) -> ReleaseChange<'static> {
-    ReleaseChange::Built { build, rules: ProcfileRules { reject_if_missing: false, remove_if_missing: true } }
+    ReleaseChange::Built {
+        build: Box::new(build),
+        rules: ProcfileRules { reject_if_missing: false, remove_if_missing: true },
+    }
 }
 
 pub struct Configured(ConfigPatch, Texts);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::Digest;
 use domain::build::BuildKind;
-use domain::build_plan::DockerfileOptions;
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
