@@ -244,3 +244,51 @@ fn serve_repository(user: &e2e::User<'_>, repository: &std::path::Path) -> Serve
     });
     Served { url: format!("git://{address}:{port}/pack.git"), server }
 }
+
+#[test]
+fn images_of_a_heroku_yml_are_one_release_and_steps_read_secrets_of_the_config() {
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let stack = platform.stack_image();
+    let web = format!(
+        "FROM {stack}\nUSER root\nWORKDIR /srv\nCOPY index.html .\n\
+         RUN --mount=type=secret,id=TOKEN test \"$(cat /run/secrets/TOKEN)\" = opensesame && echo read >secret.html\n\
+         EXPOSE 5000\nENTRYPOINT []\nCMD [\"python3\", \"-m\", \"http.server\", \"5000\"]\n"
+    );
+    let worker = format!(
+        "FROM {stack} AS runtime\nARG LEVEL\nRUN echo \"worker at level $LEVEL\" >/tmp/greeting\nENTRYPOINT []\n\
+         FROM scratch\n"
+    );
+    let manifest = "build:\n  docker:\n    web: web/Dockerfile\n    worker:\n      dockerfile: worker/Dockerfile\n      target: runtime\n\
+                    \x20 config:\n    LEVEL: 3\nrun:\n  worker: cat /tmp/greeting; exec sleep 1000\n";
+    let folder = admin.app_from_files(
+        "several",
+        &[
+            ("heroku.yml", manifest),
+            ("web/Dockerfile", &web),
+            ("web/index.html", "from an image of its own\n"),
+            ("worker/Dockerfile", &worker),
+            ("requirements.txt", "flask\n"),
+        ],
+    );
+    admin.deis_in(&folder, &["config:set", "TOKEN=opensesame"]).ok();
+
+    let detected = admin.deis_in(&folder, &["builds:detect"]).ok().stdout;
+    assert!(detected.contains("It is built as dockerfile: there is a heroku.yml."), "{detected}");
+    let pushed = admin.push(&folder).ok().all();
+    admin.deis_in(&folder, &["scale", "worker=1"]).ok();
+
+    assert!(pushed.contains("Building 2 Dockerfiles, as there is a heroku.yml"), "{pushed}");
+    platform.wait_for_answer("several", "from an image of its own");
+    assert_eq!(platform.get("several", "/secret.html").expect("an answer").body.trim(), "read");
+    e2e::wait_until_blocking("the worker's line", std::time::Duration::from_secs(60), || {
+        let logs = admin.deis_in(&folder, &["logs"]).ok().stdout;
+        if logs.contains("worker at level 3") { Ok(()) } else { Err(logs) }
+    });
+
+    admin.deis_in(&folder, &["config:set", "PROJECT_PATH=web"]).ok();
+    let detected = admin.deis_in(&folder, &["builds:detect", "--output=json"]).ok().stdout;
+    assert!(detected.contains("there is a Dockerfile in web"), "{detected}");
+    admin.deis_in(&folder, &["builds:kind", "buildpack"]).ok();
+    admin.deis_in(&folder, &["builds:detect"]).fails(1, "no pack of the platform fits the source");
+}

@@ -211,14 +211,18 @@ impl BuildChoices {
     /// Decides how a source without a heroku.yml is built.
     pub fn plan(&self, has_dockerfile: bool, listing: &SourceListing) -> Result<BuildPlan, ChoiceError> {
         let path = self.project.join(self.dockerfile.path.as_str());
+        let shown = match self.project.is_root() {
+            true => self.dockerfile.path.to_string(),
+            false => format!("{} in {}", self.dockerfile.path, self.project),
+        };
         let (kind, reason) = match &self.kind {
             Some((BuildKind::Dockerfile, because)) if !has_dockerfile => {
                 let because = format!("is to be built as {because}");
                 return Err(ChoiceError::NoDockerfile { path, because });
             }
             Some((kind, because)) => (*kind, because.clone()),
-            None if has_dockerfile => (BuildKind::Dockerfile, format!("there is a {path}")),
-            None => (BuildKind::Buildpack, format!("there is no {path}")),
+            None if has_dockerfile => (BuildKind::Dockerfile, format!("there is a {shown}")),
+            None => (BuildKind::Buildpack, format!("there is no {shown}")),
         };
         let hint = self.kind.is_none() && kind == BuildKind::Dockerfile;
         let packs = packs::detect(listing);

@@ -4,6 +4,7 @@
 
 mod apps;
 mod auth;
+mod builds;
 mod certs;
 mod config;
 mod controller;

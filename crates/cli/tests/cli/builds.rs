@@ -1,0 +1,58 @@
+//! How pushes are built: the choice of an app, and what a push would do.
+
+use crate::world::World;
+
+fn world(fields: &str, values: &str) -> World {
+    let world = World::logged_in();
+    let answer = crate::settings::settings(fields);
+    world.answer("GET /v2/apps/foo/settings/", 200, &answer);
+    world.answer("POST /v2/apps/foo/settings/", 201, &answer);
+    let config = format!(
+        r#"{{"uuid":"u","app":"foo","owner":"o","values":{values},"memory":{{}},"cpu":{{}},"tags":{{}},"registry":{{}},
+            "healthcheck":{{}},"created":"c","updated":"u"}}"#
+    );
+    world.answer("GET /v2/apps/foo/config/", 200, &config);
+    world
+}
+
+fn commit(world: &World, files: &[(&str, &str)]) {
+    assert_eq!(world.git("init --quiet").code, 0);
+    for (name, text) in files {
+        world.write(&format!("Blog/{name}"), text);
+    }
+    world.git("add --all");
+    let commit = world.git("-c user.name=a -c user.email=a@b.example commit --quiet --message x");
+    assert_eq!(commit.code, 0, "{commit:?}");
+}
+
+#[test]
+fn the_kind_of_builds_is_shown_and_chosen() {
+    let world = world(r#""build_kind":"dockerfile""#, "{}");
+    world.deis("builds:kind -a foo").says("Pushes to foo are built as dockerfile.\n");
+    world.deis("builds:kind -a foo -o json").says("{\n  \"build_kind\": \"dockerfile\"\n}\n");
+    world.deis("builds:kind auto -a foo").says("Setting the kind of builds of foo to auto... done\n");
+    assert_eq!(world.requests()[2..], [r#"POST /v2/apps/foo/settings/ {"build_kind":"auto"}"#]);
+    assert_eq!(world.deis("builds:kind docker -a foo").code, 1);
+}
+
+#[test]
+fn a_push_is_looked_at_before_it_happens() {
+    let files =
+        [("requirements.txt", "flask\n"), ("api/Dockerfile", "FROM scratch\n"), ("package.json", "{}\n")];
+    let world = world(r#""build_kind":null"#, r#"{"PROJECT_PATH":"api"}"#);
+    commit(&world, &files);
+
+    world.deis("builds:detect --no-app").says(
+        "It is built as buildpack: there is no Dockerfile.\n\
+         The pack nodejs (Node.js) builds it: there is a package.json.\n\
+         The pack python (Python) fits too: there is a requirements.txt.\n",
+    );
+    assert!(world.requests().is_empty());
+    world.deis("builds:detect -a foo").says("It is built as dockerfile: there is a Dockerfile in api.\n");
+    let json: serde_json::Value =
+        serde_json::from_str(&world.deis("builds:detect -a foo -o json").out).expect("JSON");
+    assert_eq!(json["kind"], "dockerfile");
+    let unknown = world.deis("builds:detect nothing --no-app");
+    assert_eq!(unknown.code, 1);
+    assert!(unknown.err.contains("nothing"), "{unknown:?}");
+}
