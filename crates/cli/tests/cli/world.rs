@@ -20,6 +20,7 @@ pub struct World {
 }
 
 /// Result of a run of the client.
+#[derive(Debug)]
 pub struct Run {
     pub out: String,
     pub err: String,
