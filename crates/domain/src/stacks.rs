@@ -233,8 +233,11 @@ impl Stacks {
     ///
     /// Any [`StacksError`] but [`StacksError::NoPlaceholder`].
     pub fn with_file(mut self, json: &[u8]) -> Result<Self, StacksError> {
-        let StacksFile { default, stacks } =
-            serde_json::from_slice(json).map_err(|error| StacksError::Malformed(error.to_string()))?;
+        let malformed = |error: serde_json::Error| StacksError::Malformed(error.to_string());
+        // A list would be taken for the fields in their order.
+        let object: serde_json::Map<_, _> = serde_json::from_slice(json).map_err(malformed)?;
+        let file = serde_json::Value::Object(object);
+        let StacksFile { default, stacks } = serde_json::from_value(file).map_err(malformed)?;
         stacks.iter().try_for_each(|(name, stack)| check(name, stack))?;
         self.stacks.extend(stacks);
         if self.stacks.len() > ENTRIES_MAX {

@@ -246,6 +246,8 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_size(2);
             header.set_mode(0o755);
+            header.set_uid(0);
+            header.set_gid(0);
             header.set_mtime(mtime);
             exported.append_data(&mut header, path, &b"ok"[..]).expect("memory takes it");
         }
