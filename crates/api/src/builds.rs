@@ -22,8 +22,8 @@ pub struct Build {
     pub procfile: BTreeMap<String, String>,
     /// `"true"` for a Dockerfile build, else empty.
     pub dockerfile: String,
-    /// Stack of a build with buildpacks; null for other kinds, and for builds from before there was a choice.
-    #[serde(default)]
+    /// Stack of a build with buildpacks; missing for other kinds, and for builds from before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
     pub created: String,
     pub updated: String,

@@ -52,7 +52,7 @@ async fn owner_collaborators_and_administrators_may_push_and_nobody_else() {
     let ask = async |user: &str, app: &str| tell(&world, "/v2/hooks/access/", &receiver(user, app)).await;
 
     let uuid = world.get("/v2/apps/blog/").await.json()["uuid"].as_str().expect("a text").to_owned();
-    let access = format!(r#"{{"app":"blog","uuid":"{uuid}"}}"#);
+    let access = format!(r#"{{"app":"blog","uuid":"{uuid}","stack":"trixie"}}"#);
 
     for user in ["alice", "bob", "admin"] {
         assert_eq!(ask(user, "blog").await.both(), (200, access.as_str()), "{user}");
