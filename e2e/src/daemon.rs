@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::wait_until_blocking;
 
-/// The image that builds need; copied from the machine's daemon.
-const STACK_IMAGE: &str = "deis/stack:latest";
+/// Images that builds and apps need; copied from the machine's daemon.
+const STACK_IMAGES: [&str; 2] = ["deis/stack:trixie", "deis/stack:trixie-build"];
 
 pub struct Daemon {
     folder: TempDir,
@@ -27,7 +27,7 @@ pub(crate) fn docker(socket: Option<&Path>) -> Command {
 }
 
 impl Daemon {
-    /// Starts a daemon that has the stack image and changes nothing of the machine's daemon.
+    /// Starts a daemon that has the images of the stack and changes nothing of the machine's daemon.
     pub fn start() -> Self {
         let folder =
             tempfile::Builder::new().prefix("workflow-dockerd-").tempdir().expect("a temporary folder");
@@ -35,7 +35,7 @@ impl Daemon {
         ip(&["link", "add", &bridge(), "type", "bridge"]);
         daemon.launch();
         daemon.wait_until_it_answers();
-        daemon.copy_stack_image();
+        daemon.copy_stack_images();
         daemon
     }
 
@@ -70,9 +70,10 @@ impl Daemon {
         });
     }
 
-    fn copy_stack_image(&self) {
+    fn copy_stack_images(&self) {
         let mut save = Command::new("docker")
-            .args(["save", STACK_IMAGE])
+            .arg("save")
+            .args(STACK_IMAGES)
             .stdout(Stdio::piped())
             .spawn()
             .expect("docker runs");

@@ -85,7 +85,10 @@ mod tests {
     fn whatever_lists_or_shows_does_so_in_json_too() {
         let shows = |command: &Command| {
             let action = command.action().unwrap_or(command.name);
-            matches!(action, "list" | "info" | "auto" | "whoami" | "version" | "branch" | "kind" | "detect" | "stacks")
+            matches!(
+                action,
+                "list" | "info" | "auto" | "whoami" | "version" | "branch" | "kind" | "detect" | "stacks"
+            )
         };
         for command in commands::all() {
             let takes_output = command.clap.get_arguments().any(|arg| arg.get_long() == Some("output"));

@@ -53,7 +53,9 @@ fn an_operator_adds_a_stack_and_chooses_the_default_by_a_file() {
 #[test]
 fn a_file_that_cannot_be_used_says_where() {
     let error = |file: &str| own().with_file(file.as_bytes()).expect_err(file).to_string();
-    let stack = |fields: &str| format!(r#"{{"stacks": {{"x": {{"run": "our/run", "build": "our/build"{fields}}}}}}}"#);
+    let stack = |fields: &str| {
+        format!(r#"{{"stacks": {{"x": {{"run": "our/run", "build": "our/build"{fields}}}}}}}"#)
+    };
 
     assert!(error("[]").contains("expected JSON such as"), "{}", error("[]"));
     assert!(error(&stack(r#", "bulid": "c""#)).contains("unknown field `bulid`"));
@@ -63,7 +65,10 @@ fn a_file_that_cannot_be_used_says_where() {
     let variable = error(&stack(r#", "variable": "a b""#));
     assert!(variable.contains("cannot be the value of STACK"), "{variable}");
     assert!(error(r#"{"default": "cedar"}"#).contains("no stack `cedar`"));
-    assert!(error(r#"{"stacks": {"X": {"run": "our/run", "build": "our/build"}}}"#).contains("`X` is no name of a stack"));
+    assert!(
+        error(r#"{"stacks": {"X": {"run": "our/run", "build": "our/build"}}}"#)
+            .contains("`X` is no name of a stack")
+    );
     assert_eq!(Stacks::own("deis/stack:latest"), Err(StacksError::NoPlaceholder));
 }
 
