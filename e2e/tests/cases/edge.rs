@@ -32,11 +32,11 @@ fn curl(platform: &Platform, scheme: &str, app: &str, path: &str) -> Command {
 fn a_python_server_behind_https(platform: &Platform, user: &User<'_>) {
     let folder = user.app_from_case("schemes", "11-python-server-behind-https");
     user.add_case(&folder, "12-slugignore-and-packages");
-    user.change(&folder, &[(".python-version", "\u{feff}3.11\r\n")]);
+    user.change(&folder, &[(".python-version", "\u{feff}3.13\r\n")]);
 
     let pushed = user.push(&folder).ok().all();
 
-    assert!(pushed.contains("using Python 3.11."), "{pushed}");
+    assert!(pushed.contains("using Python 3.13."), "{pushed}");
     platform.wait_for_answer("schemes", "scheme=http\n");
     let secure = curl(platform, "https", "schemes", "/").output().expect("curl runs");
     assert_eq!(String::from_utf8_lossy(&secure.stdout), "scheme=https\n", "{secure:?}");
