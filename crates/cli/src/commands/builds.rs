@@ -170,7 +170,7 @@ fn show_plan(plan: &BuildPlan, is_json: bool) -> CommandResult {
     for (place, Detected { pack, file }) in packs.iter().enumerate() {
         let is_first = by_pack && place == 0;
         let role = if is_first { "builds it" } else { "fits too" };
-        sayln!("The pack {} ({}) {role}: there is a {file}.", pack.name, pack.language);
+        sayln!("The pack {} ({}) {role}: {file} is there.", pack.name, pack.language);
     }
     match found_no_pack(plan) {
         true => Err(Failure::new(

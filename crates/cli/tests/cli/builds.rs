@@ -44,8 +44,8 @@ fn a_push_is_looked_at_before_it_happens() {
 
     world.deis("builds:detect --no-app").says(
         "It is built as buildpack: there is no Dockerfile.\n\
-         The pack nodejs (Node.js) builds it: there is a package.json.\n\
-         The pack python (Python) fits too: there is a requirements.txt.\n",
+         The pack nodejs (Node.js) builds it: package.json is there.\n\
+         The pack python (Python) fits too: requirements.txt is there.\n",
     );
     assert!(world.requests().is_empty());
     world.deis("builds:detect -a foo").says("It is built as dockerfile: there is a Dockerfile in api.\n");
