@@ -196,7 +196,7 @@ impl BuildPodParts<'_> {
             secret: Some(SecretVolumeSource {
                 secret_name: Some(self.names.config.to_owned()),
                 // Only the build's container mounts it; BuildKit's client has neither of its ids.
-                default_mode: Some(0o444),
+                default_mode: Some(if self.is_dockerfile() { 0o444 } else { 0o440 }),
                 ..SecretVolumeSource::default()
             }),
             ..Volume::default()
