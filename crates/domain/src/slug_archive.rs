@@ -24,7 +24,16 @@ pub struct SlugArchive {
 /// `namespace/repository:tag` without a registry.
 pub fn slug_archive(image: &SlugImage, name: &str) -> SlugArchive {
     let slug = image.layers.last().expect("a slug image has at least the slug's layer");
-    let mut before_layer = Vec::new();
+    let mut before_layer = documents(image, name);
+    before_layer.extend_from_slice(&header(&blob_path(&slug.digest), slug.size_bytes));
+    let mut after_layer = padding(slug.size_bytes);
+    after_layer.extend([0; 2 * BLOCK_BYTES]);
+    SlugArchive { before_layer, after_layer }
+}
+
+/// All small files of an archive that loads the image under `name`: the begin of the archive, before its layers.
+pub fn documents(image: &SlugImage, name: &str) -> Vec<u8> {
+    let mut documents = Vec::new();
     let files = [
         ("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
         ("index.json".to_owned(), index(image, name)),
@@ -33,17 +42,15 @@ pub fn slug_archive(image: &SlugImage, name: &str) -> SlugArchive {
         (blob_path(&image.digest), image.manifest.clone()),
     ];
     for (path, content) in files {
-        before_layer.extend_from_slice(&header(&path, content.len() as u64));
-        before_layer.extend_from_slice(&content);
-        before_layer.extend(padding(content.len() as u64));
+        documents.extend_from_slice(&header(&path, content.len() as u64));
+        documents.extend_from_slice(&content);
+        documents.extend(padding(content.len() as u64));
     }
-    before_layer.extend_from_slice(&header(&blob_path(&slug.digest), slug.size_bytes));
-    let mut after_layer = padding(slug.size_bytes);
-    after_layer.extend([0; 2 * BLOCK_BYTES]);
-    SlugArchive { before_layer, after_layer }
+    documents
 }
 
-fn blob_path(digest: &Digest) -> String {
+/// Path of a blob in the archive.
+pub fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 

@@ -14,6 +14,7 @@ use bollard::query_parameters::ImportImageOptionsBuilder;
 use bytes::Bytes;
 use domain::Digest;
 use domain::image_reference::ImageReference;
+use domain::slug_archive::blob_path;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 use tar::Header;
@@ -98,19 +99,11 @@ async fn load(
         reason: "its manifest names no config".to_owned(),
     })?;
     let config_bytes = origin.blob(&config.digest, DOCUMENT_BYTES_MAX).await?;
-    let (sink, body) = Sink::new();
+    let (sending, body) =
+        Sink::body(async |sink| send(sink, origin, manifest, (config, config_bytes), name).await);
     let options = ImportImageOptionsBuilder::default().quiet(true).build();
     let docker = place.docker.clone().with_timeout(PULL_TIMEOUT);
     let said = docker.import_image(options, bollard::body_try_stream(body), None);
-    let sending = async {
-        let sent = send(&sink, origin, manifest, (config, config_bytes), name).await;
-        // Docker must not take a part for the whole.
-        match &sent {
-            Ok(()) => drop(sink),
-            Err(_) => sink.abort().await,
-        }
-        sent
-    };
     let (sent, loaded) = tokio::join!(sending, said.try_for_each(async |_| Ok(())));
     match (sent, loaded) {
         // Docker stopped reading; its response has the reason.
@@ -200,10 +193,6 @@ async fn send_layer(sink: &Sink, origin: &Repository, layer: &Descriptor) -> Res
 
 async fn put(sink: &Sink, bytes: Bytes) -> Result<(), SendError> {
     sink.send(bytes).await.map_err(|_| SendError::Gone)
-}
-
-fn blob_path(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
 }
 
 fn header(path: &str, size_bytes: u64) -> Bytes {

@@ -6,9 +6,12 @@
 use std::io;
 
 use bytes::{Bytes, BytesMut};
+use domain::Digest;
 use futures_util::{Stream, StreamExt as _};
+use sha2::Digest as _;
 use tar::Header;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -59,14 +62,32 @@ impl<R: AsyncRead + Unpin> Entries<R> {
         Ok(Some(chunk.freeze()))
     }
 
+    /// Reads the content of an entry of this size to its end, into `file` if one is given, and returns its digest.
+    pub async fn hashed(&mut self, size_bytes: u64, mut file: Option<&mut File>) -> io::Result<Digest> {
+        let mut left_bytes = size_bytes;
+        let mut hash = sha2::Sha256::new();
+        while let Some(mut chunk) = self.chunk().await? {
+            chunk.truncate(usize::try_from(left_bytes).unwrap_or(usize::MAX));
+            left_bytes -= chunk.len() as u64;
+            hash.update(&chunk);
+            if let Some(file) = &mut file {
+                file.write_all(&chunk).await?;
+            }
+        }
+        if let Some(file) = file {
+            file.flush().await?;
+        }
+        Ok(Digest::parse(&format!("sha256:{}", hex::encode(hash.finalize())))
+            .expect("a SHA-256 in hex has 64 digits"))
+    }
+
     /// Reads what follows the end of the archive, so that its writer can end in peace.
     pub async fn drain(mut self) -> io::Result<()> {
         tokio::io::copy(&mut self.input, &mut tokio::io::sink()).await.map(drop)
     }
 }
 
-/// The sending end of a request body. Dropping it ends the body; [`Sink::abort`] breaks it off, so that
-/// Docker does not take a part for the whole.
+/// The sending end of a request body. Dropping it ends the body.
 pub struct Sink(mpsc::Sender<io::Result<Bytes>>);
 
 impl Sink {
@@ -76,12 +97,28 @@ impl Sink {
         (Self(sender), ReceiverStream::new(receiver))
     }
 
+    /// A body, and the future that writes it. A body that is not whole is broken off, so that Docker does not take a part
+    /// for the whole.
+    pub fn body<T, E>(
+        write: impl AsyncFnOnce(&Self) -> Result<T, E>,
+    ) -> (impl Future<Output = Result<T, E>>, ReceiverStream<io::Result<Bytes>>) {
+        let (sink, body) = Self::new();
+        let writing = async move {
+            let written = write(&sink).await;
+            if written.is_err() {
+                sink.abort().await;
+            }
+            written
+        };
+        (writing, body)
+    }
+
     /// Fails with `BrokenPipe` when Docker stops reading; its response has the reason.
     pub async fn send(&self, bytes: Bytes) -> io::Result<()> {
         self.0.send(Ok(bytes)).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
-    pub async fn abort(self) {
+    async fn abort(self) {
         let error = io::Error::other("the archive was broken off");
         // If Docker has stopped reading, nobody needs the error.
         let _ = self.0.send(Err(error)).await;

@@ -5,7 +5,6 @@
 //! content is.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 
 use bollard::models::{
     ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions, VolumeCreateRequest,
@@ -192,20 +191,12 @@ async fn fill(
     let what = "lay out a base image";
     let folder = format!("{:016x}", rand::random::<u64>());
     let exported = archive::reader(Box::pin(place.docker.export_image(&name.pinned_name())));
-    let (sink, body) = Sink::new();
-    let send = async move {
-        let sent: io::Result<()> = async {
-            let Documents { manifest, config } = saved::send_layout(exported, &sink, &folder).await?;
-            let current = format!("{folder} {manifest} {config}\n");
-            saved::send_file(&sink, CURRENT, current.as_bytes()).await?;
-            archive::send_end(&sink).await
-        }
-        .await;
-        if sent.is_err() {
-            sink.abort().await;
-        }
-        sent
-    };
+    let (send, body) = Sink::body(async move |sink| {
+        let Documents { manifest, config } = saved::send_layout(exported, sink, &folder).await?;
+        let current = format!("{folder} {manifest} {config}\n");
+        saved::send_file(sink, CURRENT, current.as_bytes()).await?;
+        archive::send_end(sink).await
+    });
     let (taken, sent) = tokio::join!(container.put_stream(FOLDER, body), send);
     both(what, taken, sent)
 }

@@ -76,14 +76,7 @@ impl JobContainer {
         source: impl AsyncRead + Unpin,
         owner: (u64, u64),
     ) -> Result<(), JobError> {
-        let (sink, body) = Sink::new();
-        let send = async move {
-            let sent = archive::send_owned_by(source, &sink, owner).await;
-            if sent.is_err() {
-                sink.abort().await;
-            }
-            sent
-        };
+        let (send, body) = Sink::body(async move |sink| archive::send_owned_by(source, sink, owner).await);
         let (taken, sent) = tokio::join!(self.put_stream(path, body), send);
         let (sent, links) = match sent {
             Ok(links) => (Ok(()), links),

@@ -4,17 +4,16 @@
 
 use std::io;
 
-use bollard::query_parameters::ImportImageOptionsBuilder;
 use bytes::Bytes;
 use domain::build::{BuildJob, BuiltImage};
 use domain::image_reference::kept_name;
+use domain::slug_archive::blob_path;
 use domain::{Digest, Image};
-use futures_util::TryStreamExt as _;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::archive::{self, Sink};
-use super::container::{JobContainer, both};
+use super::container::JobContainer;
 use super::failure::{job_error, size};
 use super::{DockerHost, saved, slug};
 use crate::images::ports_and_user;
@@ -56,7 +55,8 @@ pub async fn load(
     let name = kept_name(&place.namespace(), &job.app, &image);
     check_size(place, &built.manifest)?;
     let there = layers_there(&built.diff_ids, bases);
-    send(place, container, layout, &built, there, &name).await?;
+    let send = async |sink: &Sink| send(container, layout, &built, there, &name, sink).await;
+    slug::load_archive(place.docker, WHAT, send).await?;
     let named = slug::name_it(place.docker, &built.manifest.digest, &built.config.0.digest, &name).await;
     named.map_err(|error| job_error(WHAT, error))?;
     let inspected = place.docker.inspect_image(&name).await.map_err(|error| job_error(WHAT, error))?;
@@ -99,7 +99,7 @@ fn malformed(mut reason: String) -> JobError {
 }
 
 fn path(blob: &Descriptor) -> String {
-    format!("blobs/sha256/{}", blob.digest.hex())
+    blob_path(&blob.digest)
 }
 
 fn check_size(place: &DockerHost<'_>, manifest: &Manifest) -> Result<(), JobError> {
@@ -120,28 +120,6 @@ fn layers_there(diff_ids: &[String], bases: &[Vec<String>]) -> usize {
 
 /// Sends an archive that both of Docker's kinds of stores take.
 async fn send(
-    place: &DockerHost<'_>,
-    container: &JobContainer,
-    layout: &str,
-    built: &LoadedImage,
-    there: usize,
-    name: &str,
-) -> Result<(), JobError> {
-    let (sink, body) = Sink::new();
-    let sending = async move {
-        let sent = send_archive(container, layout, built, there, name, &sink).await;
-        if sent.is_err() {
-            sink.abort().await;
-        }
-        sent
-    };
-    let options = ImportImageOptionsBuilder::default().quiet(true).build();
-    let loading = place.docker.import_image(options, bollard::body_try_stream(body), None);
-    let (loaded, sent) = tokio::join!(loading.try_for_each(async |_| Ok(())), sending);
-    both(WHAT, loaded, sent)
-}
-
-async fn send_archive(
     container: &JobContainer,
     layout: &str,
     built: &LoadedImage,
@@ -157,7 +135,7 @@ async fn send_archive(
     saved::send_file(sink, "index.json", &index).await?;
     saved::send_file(sink, "manifest.json", docker.to_string().as_bytes()).await?;
     saved::send_file(sink, &path(config), config_bytes).await?;
-    saved::send_file(sink, &format!("blobs/sha256/{}", manifest.digest.hex()), &manifest.bytes).await?;
+    saved::send_file(sink, &blob_path(&manifest.digest), &manifest.bytes).await?;
     for (number, layer) in manifest.content.layers.iter().enumerate().skip(there) {
         // A layer that an image has twice is sent once.
         if manifest.content.layers[there..number].contains(layer) {

@@ -9,13 +9,12 @@ use domain::Digest;
 use domain::slug_archive::slug_archive;
 use domain::slug_image::{Layer, SlugImage};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use sha2::Digest as _;
 use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncWriteExt as _};
+use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
 
-use super::archive::Entries;
-use super::container::JobContainer;
+use super::archive::{Entries, Sink};
+use super::container::{JobContainer, both};
 use super::failure::{self, file_error, job_error};
 use engine::JobError;
 
@@ -46,17 +45,7 @@ impl SlugFile {
             return Err(too_large(size_bytes, size_bytes_max));
         }
         let (file, mut writer) = TemporaryFile::create(folder).await.map_err(error)?;
-        let mut hash = sha2::Sha256::new();
-        let mut left_bytes = size_bytes;
-        while let Some(mut chunk) = entries.chunk().await.map_err(error)? {
-            chunk.truncate(usize::try_from(left_bytes).unwrap_or(usize::MAX));
-            left_bytes -= chunk.len() as u64;
-            hash.update(&chunk);
-            writer.write_all(&chunk).await.map_err(error)?;
-        }
-        writer.flush().await.map_err(error)?;
-        let digest = Digest::parse(&format!("sha256:{}", hex::encode(hash.finalize())))
-            .expect("a SHA-256 in hex has 64 digits");
+        let digest = entries.hashed(size_bytes, Some(&mut writer)).await.map_err(error)?;
         Ok(Self { layer: Layer { digest, size_bytes }, file })
     }
 
@@ -75,6 +64,19 @@ impl SlugFile {
             .await
             .map_err(|error| job_error(WHAT_LOAD, error))
     }
+}
+
+/// Loads the image of the archive that `send` writes.
+pub async fn load_archive(
+    docker: &Docker,
+    what: &str,
+    send: impl AsyncFnOnce(&Sink) -> std::io::Result<()>,
+) -> Result<(), JobError> {
+    let (sending, body) = Sink::body(send);
+    let options = ImportImageOptionsBuilder::default().quiet(true).build();
+    let loading = docker.import_image(options, bollard::body_try_stream(body), None);
+    let (loaded, sent) = tokio::join!(loading.try_for_each(async |_| Ok(())), sending);
+    both(what, loaded, sent)
 }
 
 /// Makes sure that an image has its name: stores differ in which of the archive's names they take.

@@ -7,21 +7,19 @@ use std::collections::HashMap;
 use std::io;
 
 use bollard::models::ImageInspect;
-use bollard::query_parameters::ImportImageOptionsBuilder;
+use bytes::Bytes;
+use domain::Digest;
 use domain::build::BuildJob;
-use domain::slug_image::{Layer, LayerPart, STACK_LAYERS_LABEL, SlugImage, Stack, StackConfig, part_layers};
-use domain::stacks::{ImageParts, other_base};
-use domain::{Digest, slug_image};
-use futures_util::TryStreamExt as _;
+use domain::slug_archive::{blob_path, documents};
+use domain::slug_image::{Layer, STACK_LAYERS_LABEL, SlugImage, Stack, StackConfig, part_layers};
+use domain::stacks::{ImageParts, ImageUse, other_base};
 use serde_json::json;
-use sha2::Digest as _;
 use tokio::fs::File;
-use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncSeekExt as _;
 
 use super::archive::{self, Entries, Sink};
-use super::container::both;
 use super::failure::{self, file_error, job_error};
-use super::slug::{FOLDER, TemporaryFile, name_it};
+use super::slug::{self, FOLDER, TemporaryFile, name_it};
 use super::{DockerHost, saved};
 use engine::JobError;
 
@@ -40,21 +38,14 @@ pub struct BuildImages {
     pub run: Stack,
 }
 
-/// Use of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    Build,
-    Run,
-}
-
 /// Finds the images of a build or puts them together.
 pub async fn images(place: &DockerHost<'_>, job: &BuildJob) -> Result<BuildImages, JobError> {
     let refused = |reason: String| JobError::Refused { reason };
     let stack = place.settings.stacks.get(&job.stack).map_err(|error| refused(error.to_string()))?;
     let (build, run) =
         stack.parts(&job.stack, &job.toolchains).map_err(|error| refused(error.to_string()))?;
-    let (build, _) = image(place, &build, Use::Build).await?;
-    let (_, run) = image(place, &run, Use::Run).await?;
+    let (build, _) = image(place, &build, ImageUse::Build).await?;
+    let (_, run) = image(place, &run, ImageUse::Run).await?;
     Ok(BuildImages { build, run })
 }
 
@@ -72,7 +63,7 @@ fn refused(image: &str, error: &impl std::fmt::Display) -> JobError {
 async fn image(
     place: &DockerHost<'_>,
     parts: &ImageParts,
-    used_for: Use,
+    used_for: ImageUse,
 ) -> Result<(String, Stack), JobError> {
     let ImageParts { stack: _, base, toolchains, variable } = parts;
     let base = find(place, parts, base).await?;
@@ -134,7 +125,7 @@ async fn composed(
     parts: &ImageParts,
     base: &LocalImage,
     toolchains: &[LocalImage],
-    used_for: Use,
+    used_for: ImageUse,
 ) -> Result<(String, Stack), JobError> {
     let mut added = Vec::new();
     if !base.config.is_stack() {
@@ -145,7 +136,7 @@ async fn composed(
     }
     let names: Vec<_> = [&base.name].into_iter().chain(toolchains.iter().map(|it| &it.name)).collect();
     let digests: Vec<_> = added.iter().map(|layer| &layer.digest).collect();
-    let repository = format!("{COMPOSED}-{}", hash(&json!([names, used_for == Use::Run])));
+    let repository = format!("{COMPOSED}-{}", hash(&json!([names, used_for == ImageUse::Run])));
     let name = format!("{repository}:{}", hash(&json!([base.id, digests, parts.variable])));
     if let Ok(found) = find(place, parts, &name).await {
         let stack = found.config.stack().map_err(|error| refused(&name, &error))?;
@@ -165,19 +156,14 @@ fn hash(value: &serde_json::Value) -> String {
 async fn platform_layers(
     place: &DockerHost<'_>,
     parts: &ImageParts,
-    used_for: Use,
+    used_for: ImageUse,
 ) -> Result<Vec<AddedLayer>, JobError> {
-    let own = place.settings.stacks.platform_images();
-    let mut wanted = vec![(&own.run, LayerPart::Platform)];
-    if used_for == Use::Build {
-        wanted.push((&own.build, LayerPart::Packs));
-    }
     let mut added = Vec::new();
-    for (image, part) in wanted {
+    for (image, part) in place.settings.stacks.platform_parts(used_for) {
         let found = find(place, parts, image).await?;
         let label = found.config.layers_label.unwrap_or_default();
         let layers = part_layers(&label, part).map_err(|error| refused(image, &error))?;
-        let layer = |layer: Layer| AddedLayer { digest: layer.digest.to_string(), image: image.clone() };
+        let layer = |layer: Layer| AddedLayer { digest: layer.digest.to_string(), image: image.to_owned() };
         added.extend(layers.into_iter().map(layer));
     }
     Ok(added)
@@ -246,25 +232,14 @@ impl LayerContents {
                 return Err(refused(image, &"it has too many files"));
             }
             let size_bytes = header.entry_size().map_err(failed)?;
-            let mut left_bytes = size_bytes;
-            let mut hash = sha2::Sha256::new();
-            while let Some(mut chunk) = entries.chunk().await.map_err(failed)? {
-                chunk.truncate(usize::try_from(left_bytes).unwrap_or(usize::MAX));
-                left_bytes -= chunk.len() as u64;
-                hash.update(&chunk);
-                if !wanted.is_empty() {
-                    writer.write_all(&chunk).await.map_err(failed)?;
-                }
-            }
-            let digest = format!("sha256:{}", hex::encode(hash.finalize()));
+            let writer_of_content = Some(&mut writer).filter(|_| !wanted.is_empty());
+            let digest = entries.hashed(size_bytes, writer_of_content).await.map_err(failed)?.to_string();
             if wanted.contains(&digest.as_str()) {
-                writer.flush().await.map_err(failed)?;
                 let next = TemporaryFile::create(&folder).await.map_err(failed)?;
                 let kept = std::mem::replace(&mut file, next.0);
                 writer = next.1;
                 self.files.insert(digest.clone(), kept);
             } else {
-                writer.flush().await.map_err(failed)?;
                 writer.set_len(0).await.map_err(failed)?;
                 writer.rewind().await.map_err(failed)?;
             }
@@ -289,18 +264,8 @@ async fn load(
     contents: &LayerContents,
     name: &str,
 ) -> Result<(), JobError> {
-    let (sink, body) = Sink::new();
-    let sending = async move {
-        let sent = send(image, there, contents, name, &sink).await;
-        if sent.is_err() {
-            sink.abort().await;
-        }
-        sent
-    };
-    let options = ImportImageOptionsBuilder::default().quiet(true).build();
-    let loading = place.docker.import_image(options, bollard::body_try_stream(body), None);
-    let (loaded, sent) = tokio::join!(loading.try_for_each(async |_| Ok(())), sending);
-    both(WHAT, loaded, sent)?;
+    let send = async |sink: &Sink| send(image, there, contents, name, sink).await;
+    slug::load_archive(place.docker, WHAT, send).await?;
     let named = name_it(place.docker, &image.digest, &image.config_digest, name).await;
     named.map_err(|error| job_error(WHAT, error))
 }
@@ -312,27 +277,12 @@ async fn send(
     name: &str,
     sink: &Sink,
 ) -> io::Result<()> {
-    let blob = |digest: &Digest| format!("blobs/sha256/{}", digest.hex());
-    let SlugImage { config, config_digest, manifest, digest, layers } = image;
-    let index = json!({
-        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{
-            "mediaType": slug_image::MANIFEST_MEDIA_TYPE, "digest": digest, "size": manifest.len(),
-            "annotations": { "io.containerd.image.name": format!("docker.io/{name}") },
-        }],
-    });
-    let paths: Vec<_> = layers.iter().map(|layer| blob(&layer.digest)).collect();
-    let docker = json!([{ "Config": blob(config_digest), "RepoTags": [name], "Layers": paths }]);
-    saved::send_file(sink, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#).await?;
-    saved::send_file(sink, "index.json", index.to_string().as_bytes()).await?;
-    saved::send_file(sink, "manifest.json", docker.to_string().as_bytes()).await?;
-    saved::send_file(sink, &blob(config_digest), config).await?;
-    saved::send_file(sink, &blob(digest), manifest).await?;
-    for layer in &layers[there..] {
+    sink.send(Bytes::from(documents(image, name))).await?;
+    for layer in &image.layers[there..] {
         let file = contents.files.get(layer.digest.as_str());
         let file = file.ok_or_else(|| io::Error::other(format!("layer {} was not read", layer.digest)))?;
         let content = File::open(file.path()).await?;
-        saved::send_content(sink, &blob(&layer.digest), layer.size_bytes, content).await?;
+        saved::send_content(sink, &blob_path(&layer.digest), layer.size_bytes, content).await?;
     }
     archive::send_end(sink).await
 }
