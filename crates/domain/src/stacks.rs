@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::slug_image::LayerPart;
+
 /// Longest name of a stack.
 pub const STACK_NAME_LENGTH_MAX: usize = 32;
 /// Most stacks of a platform, and most toolchains of a stack.
@@ -189,6 +191,13 @@ pub struct UnknownToolchain {
     known: String,
 }
 
+/// Use of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageUse {
+    Build,
+    Run,
+}
+
 /// Images of which that of a build, or of an app, is made: the first one, and what the others have above the stack's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageParts {
@@ -278,9 +287,13 @@ impl Stacks {
         &self.stacks.get(&self.default).unwrap_or(&self.own).run
     }
 
-    /// Images whose layers with `slug` and the packs images of others get too.
-    pub fn platform_images(&self) -> &Stack {
-        &self.own
+    /// Images of the platform with the parts that an image of others lacks: `slug`, and for builds the packs.
+    pub fn platform_parts(&self, used_for: ImageUse) -> Vec<(&str, LayerPart)> {
+        let platform = (self.own.run.as_str(), LayerPart::Platform);
+        match used_for {
+            ImageUse::Run => vec![platform],
+            ImageUse::Build => vec![platform, (self.own.build.as_str(), LayerPart::Packs)],
+        }
     }
 }
 

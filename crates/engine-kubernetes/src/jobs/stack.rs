@@ -11,8 +11,8 @@ use bytes::Bytes;
 use domain::build::BuildJob;
 use domain::image_reference::ImageReference;
 use domain::registry_access::STACK_REPOSITORY;
-use domain::slug_image::{Layer, LayerPart, MANIFEST_MEDIA_TYPE, Stack, StackConfig, part_layers};
-use domain::stacks::{ImageParts, other_base};
+use domain::slug_image::{Layer, MANIFEST_MEDIA_TYPE, Stack, StackConfig, part_layers};
+use domain::stacks::{ImageParts, ImageUse, other_base};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -43,8 +43,14 @@ pub struct StackImage {
     pub version: String,
 }
 
-/// Images by what they are put together of.
-pub type KnownImages = HashMap<String, StackImage>;
+/// Images that this process has looked at.
+#[derive(Default)]
+pub struct KnownImages {
+    /// Those in the platform's registry, by what they are put together of.
+    own: HashMap<String, StackImage>,
+    /// References of the settings under which nodes pull an image as it is.
+    direct: BTreeSet<String>,
+}
 
 /// Images of a build.
 pub struct BuildImages {
@@ -52,13 +58,6 @@ pub struct BuildImages {
     pub build: String,
     /// Image that its slug stands on.
     pub run: StackImage,
-}
-
-/// Use of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    Build,
-    Run,
 }
 
 /// An image of a stack, wherever it lies.
@@ -88,11 +87,11 @@ impl KubernetesJobs {
         let build = match self.direct_reference(&parts.0).await? {
             Some(reference) => reference,
             None => {
-                let StackImage { repository, version } = self.known_image(&parts.0, Use::Build).await?;
+                let StackImage { repository, version } = self.known_image(&parts.0, ImageUse::Build).await?;
                 format!("{}/{repository}:{version}", self.settings.registry.node_host)
             }
         };
-        Ok(BuildImages { build, run: self.known_image(&parts.1, Use::Run).await? })
+        Ok(BuildImages { build, run: self.known_image(&parts.1, ImageUse::Run).await? })
     }
 
     /// The run image of the default stack, which Dockerfiles name as their base.
@@ -102,7 +101,7 @@ impl KubernetesJobs {
         let (_, run) = stack
             .parts(stacks.default_name(), &BTreeSet::new())
             .map_err(|error| refused(error.to_string()))?;
-        self.known_image(&run, Use::Run).await
+        self.known_image(&run, ImageUse::Run).await
     }
 
     /// The image of a build that nodes can pull as it is.
@@ -112,14 +111,21 @@ impl KubernetesJobs {
             return Ok(None);
         }
         let reference = toolchains.first().unwrap_or(base);
-        let is_whole = self.source(reference).await?.config.is_stack();
-        Ok(is_whole.then(|| reference.clone()))
+        // A push asks nobody about an image that an earlier one has seen: it may lie in a registry of others.
+        let is_known = self.stacks.lock().await.direct.contains(reference);
+        if !is_known {
+            if !self.source(reference).await?.config.is_stack() {
+                return Ok(None);
+            }
+            self.stacks.lock().await.direct.insert(reference.clone());
+        }
+        Ok(Some(reference.clone()))
     }
 
     /// Finds an image, and makes it first if need be, one caller at a time.
-    async fn known_image(&self, parts: &ImageParts, used_for: Use) -> Result<StackImage, JobError> {
+    async fn known_image(&self, parts: &ImageParts, used_for: ImageUse) -> Result<StackImage, JobError> {
         let key = format!("{parts:?} {used_for:?}");
-        let known = self.stacks.lock().await.get(&key).cloned();
+        let known = self.stacks.lock().await.own.get(&key).cloned();
         if let Some(image) = known {
             let own = self.settings.registry.repository(&self.transport, &image.repository, Access::Pull);
             let is_there = own.has_manifest(&image.version).await;
@@ -131,14 +137,14 @@ impl KubernetesJobs {
         }
         let mut known = self.stacks.lock().await;
         let image = self.find_image(parts, used_for).await?;
-        if known.len() >= KNOWN_MAX {
-            known.clear();
+        if known.own.len() >= KNOWN_MAX {
+            known.own.clear();
         }
-        known.insert(key, image.clone());
+        known.own.insert(key, image.clone());
         Ok(image)
     }
 
-    async fn find_image(&self, parts: &ImageParts, used_for: Use) -> Result<StackImage, JobError> {
+    async fn find_image(&self, parts: &ImageParts, used_for: ImageUse) -> Result<StackImage, JobError> {
         let ImageParts { stack, base, toolchains, variable } = parts;
         let base = self.source(base).await?;
         let mut sources = Vec::new();
@@ -226,14 +232,9 @@ impl KubernetesJobs {
     }
 
     /// Layers that an image of others lacks: `slug`, and for builds the packs.
-    async fn platform_layers(&self, used_for: Use) -> Result<Vec<(Source, Vec<Layer>)>, JobError> {
-        let own = self.settings.stacks.platform_images();
-        let mut wanted = vec![(&own.run, LayerPart::Platform)];
-        if used_for == Use::Build {
-            wanted.push((&own.build, LayerPart::Packs));
-        }
+    async fn platform_layers(&self, used_for: ImageUse) -> Result<Vec<(Source, Vec<Layer>)>, JobError> {
         let mut found = Vec::new();
-        for (image, part) in wanted {
+        for (image, part) in self.settings.stacks.platform_parts(used_for) {
             let source = self.source(image).await?;
             let label = source.config.layers_label.as_deref().unwrap_or_default();
             let layers = part_layers(label, part).map_err(|error| source.refused(&error))?;
