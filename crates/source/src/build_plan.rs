@@ -132,8 +132,8 @@ pub struct BuildChoices {
     pub dockerfile: DockerfileOptions,
     is_path_given: bool,
     kind: Option<(BuildKind, String)>,
-    /// The config names a buildpack.
-    names_pack: bool,
+    /// The buildpack that the config names.
+    pack: Option<String>,
 }
 
 /// A choice that cannot be; the text is shown to the user.
@@ -167,11 +167,12 @@ impl BuildChoices {
         let given = path(DOCKERFILE_PATH)?;
         let given = given.filter(|path| !path.is_root());
         let target = value(DOCKERFILE_TARGET).map(parse_target).transpose()?;
+        let pack = value(BUILDPACK_URL).map(str::to_owned);
         let set = |name: &str| format!("{name} is set");
         let kind = match kind {
             Some(kind) => Some((kind, format!("`deis builds:kind` says {}", kind.as_str()))),
             None if given.is_some() => Some((BuildKind::Dockerfile, set(DOCKERFILE_PATH))),
-            None if value(BUILDPACK_URL).is_some() => Some((BuildKind::Buildpack, set(BUILDPACK_URL))),
+            None if pack.is_some() => Some((BuildKind::Buildpack, set(BUILDPACK_URL))),
             None => None,
         };
         let dockerfile = DockerfileOptions {
@@ -182,7 +183,7 @@ impl BuildChoices {
         };
         let is_path_given = value(DOCKERFILE_PATH).is_some();
         let project = path(PROJECT_PATH)?.unwrap_or_default();
-        Ok(Self { project, dockerfile, is_path_given, kind, names_pack: value(BUILDPACK_URL).is_some() })
+        Ok(Self { project, dockerfile, is_path_given, kind, pack })
     }
 
     /// Returns true if a heroku.yml of the source decides about Dockerfiles.
@@ -227,8 +228,8 @@ impl BuildChoices {
         let hint = self.kind.is_none() && kind == BuildKind::Dockerfile;
         let packs = packs::detect(listing);
         let other = packs.first().filter(|_| hint).copied();
-        let names_pack = self.names_pack || listing.has_list();
-        Ok(BuildPlan { packs, names_pack, other, ..BuildPlan::of(kind, reason) })
+        let (pack, has_list) = (self.pack.clone(), listing.has_list());
+        Ok(BuildPlan { packs, pack, has_list, other, ..BuildPlan::of(kind, reason) })
     }
 }
 
@@ -252,8 +253,10 @@ pub struct BuildPlan {
     pub reason: String,
     /// Packs of the stack that fit; the first builds the source if its kind is that of buildpacks.
     pub packs: Vec<Detected>,
-    /// The config or the source names buildpacks, which fit any source.
-    pub names_pack: bool,
+    /// The buildpack that the config names, which fits any source.
+    pub pack: Option<String>,
+    /// The source has a list of buildpacks, which fit it.
+    pub has_list: bool,
     /// The pack that would build a source whose Dockerfile was taken without a choice.
     pub other: Option<Detected>,
     /// Several Dockerfiles, and the process types.
@@ -262,22 +265,26 @@ pub struct BuildPlan {
 
 impl BuildPlan {
     fn of(kind: BuildKind, reason: String) -> Self {
-        Self { kind, reason, packs: Vec::new(), names_pack: false, other: None, manifest: None }
+        let (packs, pack, has_list) = (Vec::new(), None, false);
+        Self { kind, reason, packs, pack, has_list, other: None, manifest: None }
     }
-}
 
-impl BuildPlan {
+    /// Returns false if a push would fail for want of a pack.
+    pub fn has_builder(&self) -> bool {
+        let names_packs = self.pack.is_some() || self.has_list;
+        self.kind == BuildKind::Dockerfile || names_packs || !self.packs.is_empty()
+    }
+
     /// Tool chains of the stack that the packs of this build need: the one that the config names, all that fit a source
     /// with a list of its own, else the first that fits. Packs by URL bring theirs.
-    pub fn toolchains(&self, config: &BTreeMap<String, String>) -> BTreeSet<String> {
+    pub fn toolchains(&self) -> BTreeSet<String> {
         if self.kind == BuildKind::Dockerfile {
             return BTreeSet::new();
         }
-        let url = config.get(BUILDPACK_URL).map(|url| url.trim()).filter(|url| !url.is_empty());
         let fitting = self.packs.iter().map(|detected| detected.pack);
-        let packs: Vec<_> = match url {
-            Some(url) => packs::find(packs::own_name(url)).into_iter().collect(),
-            None if self.names_pack => fitting.collect(),
+        let packs: Vec<_> = match &self.pack {
+            Some(pack) => packs::find(packs::own_name(pack)).into_iter().collect(),
+            None if self.has_list => fitting.collect(),
             None => fitting.take(1).collect(),
         };
         packs.iter().flat_map(|pack| pack.toolchains).map(|name| (*name).to_owned()).collect()
@@ -371,13 +378,14 @@ mod tests {
         assert_eq!(other(&[], false), None);
         assert_eq!(other(&[("DOCKERFILE_PATH", "Dockerfile")], true), None);
     }
+
     #[test]
     fn a_build_needs_the_tool_chains_of_the_packs_that_build_it() {
         let toolchains = |values: &[(&str, &str)], has_dockerfile, paths: &[&str]| {
             let config = config(values);
             let choices = BuildChoices::read(None, &config).expect("good");
             let plan = choices.plan(has_dockerfile, &listing(paths)).expect("a plan");
-            plan.toolchains(&config).into_iter().collect::<Vec<_>>().join(" ")
+            plan.toolchains().into_iter().collect::<Vec<_>>().join(" ")
         };
         let several = ["Gemfile", "pom.xml", "package.json"];
 

@@ -124,7 +124,7 @@ pub fn candidates() -> impl Iterator<Item = &'static str> {
 }
 
 impl SourceListing {
-    /// Takes the [`candidates`] that exist; are from the folder of the app.
+    /// Takes those of the [`candidates`] that exist; their paths are from the folder of the app.
     pub fn new(paths: impl IntoIterator<Item = String>) -> Self {
         Self { paths: paths.into_iter().collect(), texts: BTreeMap::new() }
     }

@@ -150,7 +150,7 @@ fn choices(context: &Context, matches: &Matches) -> CommandResult<BuildChoices> 
 }
 
 fn show_plan(plan: &BuildPlan, is_json: bool) -> CommandResult {
-    let BuildPlan { kind, reason, packs, names_pack: _, other: _, manifest } = plan;
+    let BuildPlan { kind, reason, packs, manifest, .. } = plan;
     let fitting: Vec<_> = packs
         .iter()
         .map(|detected| json!({ "pack": detected.pack.name, "language": detected.pack.language, "file": detected.file }))
@@ -172,17 +172,12 @@ fn show_plan(plan: &BuildPlan, is_json: bool) -> CommandResult {
         let role = if is_first { "builds it" } else { "fits too" };
         sayln!("The pack {} ({}) {role}: {file} is there.", pack.name, pack.language);
     }
-    match found_no_pack(plan) {
-        true => Err(Failure::new(
+    match plan.has_builder() {
+        true => Ok(()),
+        false => Err(Failure::new(
             "no pack of the platform fits the source: add a Procfile, a Dockerfile, or set BUILDPACK_URL",
         )),
-        false => Ok(()),
     }
-}
-
-/// Returns true if a push would fail for want of a pack.
-fn found_no_pack(plan: &BuildPlan) -> bool {
-    plan.kind == BuildKind::Buildpack && plan.packs.is_empty() && !plan.names_pack
 }
 
 /// The text of a `Procfile` in the current folder; empty where there is none.

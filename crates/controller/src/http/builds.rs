@@ -108,8 +108,8 @@ async fn pushed(
     let branch = fields.text_or_blank("branch", REF_NAME_BYTES_MAX);
     let stack = fields.text_or_blank("stack", STACK_NAME_LENGTH_MAX);
     fields.finish()?;
-    let stack = if stack.is_empty() { None } else { Some(parse_stack(&stack)?) };
-    let branch = if branch.is_empty() { None } else { Some(parse_branch(&branch)?) };
+    let stack = given("stack", &stack, StackName::parse)?;
+    let branch = given("branch", &branch, DeployBranch::parse)?;
     let digest = Digest::parse(&image).map_err(|wrong| ApiError::field("image", wrong.to_string()))?;
     let (caller, app) = receiver.admitted(&controller).await?;
     let reference = format!("{app}@{digest}");
@@ -139,12 +139,16 @@ async fn pushed(
     Ok(Json(api::hooks::BuildOutcome { release, warning }))
 }
 
-fn parse_stack(text: &str) -> Result<StackName, ApiError> {
-    StackName::parse(text).map_err(|wrong| ApiError::field("stack", wrong.to_string()))
-}
-
-fn parse_branch(text: &str) -> Result<DeployBranch, ApiError> {
-    DeployBranch::parse(text).map_err(|wrong| ApiError::field("branch", wrong.to_string()))
+/// The value of a field that may be blank.
+fn given<T, E: std::fmt::Display>(
+    field: &'static str,
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<Option<T>, ApiError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    parse(text).map(Some).map_err(|wrong| ApiError::field(field, wrong.to_string()))
 }
 
 /// The release runs already, so a failure is no reason to reject the push: the next one brings the branch again.
@@ -236,7 +240,7 @@ fn procfile(fields: &mut Fields) -> BTreeMap<ProcessType, String> {
 /// Images of process types, with their ports.
 fn images(fields: &mut Fields) -> BTreeMap<ProcessType, (Digest, Vec<u16>)> {
     let Some(given) = fields.value("images").cloned() else { return BTreeMap::new() };
-    let images = serde_json::from_value::<BTreeMap<String, api::hooks::ProcessImage>>(given);
+    let images = serde_json::from_value::<BTreeMap<String, ProcessImage>>(given);
     let images = images.map_err(|error| error.to_string()).and_then(|images| {
         let parsed = images.into_iter().map(|(process, ProcessImage { image, ports })| {
             let process = ProcessType::parse(&process).map_err(|wrong| wrong.to_string())?;
