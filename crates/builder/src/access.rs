@@ -133,19 +133,18 @@ impl HooksClient {
 
 /// The branch whose pushes deploy, where one was deployed or chosen.
 pub(crate) fn deploy_branch(access: &RepositoryAccess) -> Result<Option<DeployBranch>, AccessError> {
-    access.branch.as_deref().map(DeployBranch::parse).transpose().map_err(|error| {
-        tracing::warn!(%error, "the controller's answer names no branch");
-        AccessError::Unreachable
-    })
+    access.branch.as_deref().map(DeployBranch::parse).transpose().map_err(|error| malformed(&error))
 }
 
 /// The stack of the app; a controller from before there was a choice says none.
 pub(crate) fn stack(access: &RepositoryAccess) -> Result<StackName, AccessError> {
     let Some(name) = &access.stack else { return Ok(StackName::bookworm()) };
-    StackName::parse(name).map_err(|error| {
-        tracing::warn!(%error, "the controller's answer names no stack");
-        AccessError::Unreachable
-    })
+    StackName::parse(name).map_err(|error| malformed(&error))
+}
+
+fn malformed(error: &dyn std::fmt::Display) -> AccessError {
+    tracing::warn!(%error, "the controller's answer about an app is malformed");
+    AccessError::Unreachable
 }
 
 fn denied(error: &Option<ClientError>, user: &str, app: &AppName) -> AccessError {

@@ -139,7 +139,7 @@ async fn build_and_release(
         sha: sha.to_owned(),
         kind: found.plan.kind,
         stack: push.stack.clone(),
-        toolchains: found.plan.toolchains(&config),
+        toolchains: found.plan.toolchains(),
         submodules,
         cache: !config.contains_key(DISABLE_CACHE),
         dockerfile: choices.dockerfile,
@@ -252,7 +252,7 @@ async fn report_empty_submodules(pusher: &mut Pusher, empty: &[Unfetched]) {
 
 /// Says why a Dockerfile is built where buildpacks were possible, or why one was chosen.
 async fn report_plan(pusher: &mut Pusher, plan: &BuildPlan) {
-    let BuildPlan { kind, reason, packs: _, names_pack: _, other, manifest } = plan;
+    let BuildPlan { kind, reason, other, manifest, .. } = plan;
     if *kind == BuildKind::Dockerfile {
         let what = manifest.as_ref().map_or(1, |manifest| manifest.images.len());
         let what = if what == 1 { "the Dockerfile".to_owned() } else { format!("{what} Dockerfiles") };

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 
-use super::archive::{Start, digest_of};
+use super::archive::Start;
 use super::base::{self, EXCLUDED, PROXY_VARIABLES};
 use super::{Image, Layer, LayerStore};
 use crate::progress;
@@ -83,7 +83,7 @@ pub fn ensure(list: &Path, below: &[&Layer], keeps: Keeps, cache: &Path) -> anyh
         "{packages:?}\n{keeps:?}\n{EXCLUDED:?}\n{UNUSED:?}\n{TRACES:?}\n{SHARED:?}\n{INSTALL}\n{:?}",
         below.iter().map(|layer| &layer.digest).collect::<Vec<_>>()
     );
-    let key = digest_of(inputs.as_bytes())["sha256:".len()..][..16].to_owned();
+    let key = base::key_of(&inputs);
     let store = LayerStore::new(cache, "added", &key);
     store.ensure(|target| {
         let title = format!("Install {} into a layer", list.display());

@@ -97,6 +97,11 @@ pub fn names(text: &str) -> Vec<&str> {
 fn key(recipe: Recipe<'_>) -> String {
     let (release, packages, finish) = (recipe.release, recipe.packages, recipe.finish());
     let inputs = format!("{release}\n{finish}\n{EXCLUDED:?}\n{packages:?}\n{}", go_architecture());
+    key_of(&inputs)
+}
+
+/// Key of a layer that is made of these inputs.
+pub fn key_of(inputs: &str) -> String {
     digest_of(inputs.as_bytes())["sha256:".len()..][..16].to_owned()
 }
 

@@ -1,14 +1,12 @@
 //! Limit of what a process writes to its container's disk.
 
-use std::collections::BTreeMap;
-
 use domain::Image;
 use domain::build::OneOff;
-use domain::deployment::Limits;
 use domain::logs::LogOrigin;
 use domain::pods::{Pod, PodState};
 use domain::routing::Route;
 use engine::JobError;
+use engine::conformance::builds::one_off;
 use engine::conformance::{Subject as _, get, setting::*};
 use testkit::docker::docker;
 use tokio::time::timeout;
@@ -17,21 +15,9 @@ use crate::machine::list_becomes;
 use crate::world::{World, import};
 
 fn fills(image: Image, path: &str) -> OneOff {
-    OneOff {
-        app: app(),
-        name: "blog-run-fills".to_owned(),
-        release: 2,
-        image,
-        command: None,
-        args: Some(vec!["fill".to_owned(), path.to_owned()]),
-        env: BTreeMap::new(),
-        user: None,
-        limits: Limits::default(),
-        tags: BTreeMap::new(),
-        pull_policy: None,
-        knows_address: false,
-        deadline_seconds: 60,
-    }
+    let args = Some(vec!["fill".to_owned(), path.to_owned()]);
+    let name = "blog-run-fills".to_owned();
+    OneOff { name, args, deadline_seconds: 60, ..one_off(&app(), image) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -90,11 +90,9 @@ impl BuildSubject for World {
     type Jobs = KubernetesJobs;
 
     async fn start(limits: BuildLimits) -> Self {
-        let BuildLimits { memory_bytes, slug_bytes_max, caches_max } = limits;
         Self::with(|settings| {
-            settings.build_memory_bytes = memory_bytes.unwrap_or(settings.build_memory_bytes);
-            settings.slug_bytes_max = slug_bytes_max.unwrap_or(settings.slug_bytes_max);
-            settings.build_caches.count_max = caches_max.unwrap_or(settings.build_caches.count_max);
+            let (memory, slug) = (&mut settings.build_memory_bytes, &mut settings.slug_bytes_max);
+            limits.replace(memory, slug, &mut settings.build_caches);
         })
         .await
     }

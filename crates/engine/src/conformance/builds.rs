@@ -16,6 +16,7 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::build::{BuildJob, BuildKind, BuiltImage, OneOff};
+use domain::build_caches::BuildCaches;
 use domain::build_plan::DockerfileOptions;
 use domain::deployment::Limits;
 use domain::stacks::Stacks;
@@ -45,6 +46,15 @@ pub struct BuildLimits {
     pub slug_bytes_max: Option<u64>,
     /// Most caches of all apps together.
     pub caches_max: Option<usize>,
+}
+
+impl BuildLimits {
+    /// Puts the limits that are given in the place of those of an engine's settings.
+    pub fn replace(self, memory_bytes: &mut u64, slug_bytes_max: &mut u64, caches: &mut BuildCaches) {
+        *memory_bytes = self.memory_bytes.unwrap_or(*memory_bytes);
+        *slug_bytes_max = self.slug_bytes_max.unwrap_or(*slug_bytes_max);
+        caches.count_max = self.caches_max.unwrap_or(caches.count_max);
+    }
 }
 
 /// An engine under test that builds and has the stack image; its objects are removed with it.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::build::{OneOff, ProcessResult};
-use domain::deployment::Limits;
 
+use super::builds;
 use super::load::get;
 use super::logs::next;
 use super::probes::only_backend;
@@ -59,18 +59,9 @@ pub async fn a_one_off_process_has_no_more_rights_than_a_replica(subject: &dyn S
 
 fn one_off(subject: &dyn Subject, args: &[&str]) -> OneOff {
     OneOff {
-        app: app(),
         name: "blog-run-ab12c".to_owned(),
-        release: 2,
-        image: subject.image(),
-        command: None,
         args: Some(args.iter().map(|word| (*word).to_owned()).collect()),
-        env: BTreeMap::new(),
-        user: None,
-        limits: Limits::default(),
-        tags: BTreeMap::new(),
-        pull_policy: None,
-        knows_address: false,
         deadline_seconds: 30,
+        ..builds::one_off(&app(), subject.image())
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use source::packs::{self as rules, SourceListing};
+use source::packs::{self as rules, Detected, SourceListing};
 
 use super::fetch::{self, PackUrl};
 use super::output;
@@ -141,17 +141,21 @@ impl PackSources<'_> {
             )));
         };
         output::title(&format!("{name} app detected"));
-        let others = rules::detect(self.listing)
-            .into_iter()
-            .filter(|other| other.pack.is_of_language() && other.pack.name != short_name(dir));
-        for other in others.filter(|_| rules::find(&short_name(dir)).is_some_and(rules::Pack::is_of_language))
-        {
-            output::line(&format!(
-                "{} is there too: if this is a {} app, run `deis config:set BUILDPACK_URL={}` and push again",
-                other.file, other.pack.language, other.pack.name
-            ));
+        if let Some(chosen) = rules::find(&short_name(dir)).filter(|pack| pack.is_of_language()) {
+            self.name_others(chosen);
         }
         Ok(Pack { dir: dir.clone(), name, is_detected: true })
+    }
+
+    /// Says which other languages the source could be of.
+    fn name_others(&self, chosen: &rules::Pack) {
+        let languages = rules::detect(self.listing).into_iter().filter(|it| it.pack.is_of_language());
+        for Detected { pack, file } in languages.filter(|it| it.pack.name != chosen.name) {
+            output::line(&format!(
+                "{file} is there too: if this is a {} app, run `deis config:set BUILDPACK_URL={}` and push again",
+                pack.language, pack.name
+            ));
+        }
     }
 
     /// Returns the name of a pack that fits. A pack of the stack fits by the rules that the platform knows too; any other
