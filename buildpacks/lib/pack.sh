@@ -29,6 +29,11 @@ text() {
     sed -e $'1s/^\xef\xbb\xbf//' -e 's/\r$//' "$1"
 }
 
+# tool_version NAME...: the version in .tool-versions of the first line with one of these names; nothing without one.
+tool_version() {
+    [[ ! -f .tool-versions ]] || text .tool-versions | awk -v names=" $* " 'index(names, " " $1 " ") { print $2; exit }'
+}
+
 # copy FROM TO: copies a folder with its modes and links. For thousands of small files, and on layered file
 # systems above all, this is many times faster than cp, which sets owners and attributes of each.
 copy() {

@@ -1,9 +1,9 @@
 # Programs of JavaScript that gems call, and the assets of a Rails app.
 # shellcheck shell=bash
 
-# As the Node.js pack has it; another version comes with that pack before this one.
-NODE_VERSION=24.19.0
-YARN_VERSION=1.22.22
+# Another version of Node.js comes with its pack before this one.
+# shellcheck source=../../lib/javascript.sh
+source "${BASH_SOURCE[0]%/*}/../../lib/javascript.sh"
 PNPM_VERSION=10.20.0
 
 install_javascript() {

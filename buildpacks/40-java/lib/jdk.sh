@@ -13,7 +13,8 @@ asked_versions() {
     version=$(property system.properties java.runtime.version)
     [[ -z "$version" ]] || echo "$version system.properties"
     if [[ -f .java-version ]]; then echo "$(text .java-version | head -n 1 | tr -d '[:space:]') .java-version"; fi
-    if [[ -f .tool-versions ]]; then text .tool-versions | awk '$1 == "java" { print $2, ".tool-versions"; exit }'; fi
+    version=$(tool_version java)
+    [[ -z "$version" ]] || echo "$version .tool-versions"
     version=$(property .sdkmanrc java)
     [[ -z "$version" ]] || echo "$version .sdkmanrc"
 }

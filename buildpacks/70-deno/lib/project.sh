@@ -29,7 +29,7 @@ task() { jq -e --arg name "$1" '.[$name] // "" | length > 0' <<<"$TASKS" >/dev/n
 
 # asked_version: `<where> <version>` of the first place that names one.
 asked_version() {
-    local file
+    local file version
     if [[ -n "${DENO_VERSION:-}" ]]; then
         echo "DENO_VERSION $DENO_VERSION"
         return
@@ -39,7 +39,8 @@ asked_version() {
         echo "$file $(text "$file" | sed -E 's/#.*//; s/[[:space:]]//g; /^$/d' | head -n 1)"
         return
     done
-    [[ ! -f .tool-versions ]] || text .tool-versions | awk '$1 == "deno" { print ".tool-versions", $2; exit }'
+    version=$(tool_version deno)
+    [[ -z "$version" ]] || echo ".tool-versions $version"
 }
 
 # whole_version WHERE VERSION: three numbers; a shorter one is the default, if that begins with it.
