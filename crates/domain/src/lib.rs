@@ -35,6 +35,7 @@ pub mod registry_access;
 pub mod release;
 pub mod retention;
 pub mod routing;
+pub mod sbom;
 mod schema;
 pub mod sealing;
 pub mod services;
