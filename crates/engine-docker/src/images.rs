@@ -4,6 +4,7 @@
 //! digest>`, so that it stays until the release is gone, whatever becomes of the name it came by. Names
 //! that users gave are never taken away; what the platform pulled goes when the last name of its own goes.
 
+mod packages;
 mod pull;
 
 use std::collections::{BTreeSet, HashMap};
@@ -14,11 +15,13 @@ use bollard::errors::Error;
 use bollard::models::ImageInspect;
 use bollard::query_parameters::ListImagesOptionsBuilder;
 use domain::image_reference::{ImageReference, kept_name};
+use domain::sbom::Inventory;
 use domain::{AppName, Digest, Image};
 
 use super::DockerEngine;
-use super::jobs::{DockerHost, engine_error, remove_image, status, tag};
+use super::jobs::{DockerHost, engine_error, remove_image, status, tag, with_timeout};
 use engine::image_text::{parse, refused, shown};
+use engine::packages::TIMEOUT_SECONDS;
 use engine::{EngineError, ImageError, Images, RegistryCredentials, ResolvedImage};
 
 #[async_trait]
@@ -71,6 +74,18 @@ impl Images for DockerEngine {
         let images = images.map_err(|error| engine_error("list images", error))?;
         let names = images.iter().flat_map(|image| &image.repo_tags);
         Ok(names.filter_map(|name| kept(name.strip_prefix(&prefix)?)).collect())
+    }
+
+    async fn packages(&self, app: &AppName, image: &Image) -> Result<Inventory, ImageError> {
+        let place = DockerHost { docker: self.docker(), settings: self.settings() };
+        check_owner(&place, app, image)?;
+        let kept = kept_name(&place.namespace(), app, image);
+        let name = match inspect(place.docker, &kept).await? {
+            Some(_) => kept,
+            None => find(&place, image).await?,
+        };
+        let docker = with_timeout(place.docker, TIMEOUT_SECONDS);
+        packages::list(&docker, &name, &shown(image)).await
     }
 }
 

@@ -16,7 +16,7 @@ mod failure;
 mod load;
 pub(super) mod one_off;
 mod outward_links;
-mod saved;
+pub(crate) mod saved;
 mod slug;
 mod stack;
 mod volume_size;

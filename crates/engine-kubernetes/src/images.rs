@@ -13,12 +13,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::image_reference::ImageReference;
 use domain::registry_access::{app_repository, bundle_repository, cache_repository};
+use domain::sbom::Inventory;
+use domain::sbom::layers::inventory;
 use domain::{AppName, Digest, Image};
 
 use super::registry::ImageRegistrySettings;
 use credentials::CredentialCache;
 use engine::image_text::{parse, refused, shown};
 use engine::origin::{Origins, image_config, image_error, image_manifest, too_long};
+use engine::packages::{Scan, read_blocking, unreadable, within_time};
 use engine::{EngineError, ImageError, Images, RegistryCredentials, ResolvedImage};
 use oci::{Access, ImageConfig, Manifest, OciError, Repository, Transport, copy_image};
 
@@ -149,9 +152,44 @@ impl Images for KubernetesImages {
         }
         Ok(stored)
     }
+
+    async fn packages(&self, app: &AppName, image: &Image) -> Result<Inventory, ImageError> {
+        self.check_owner(app, image)?;
+        let name = shown(image);
+        within_time(&name, self.inventory(app, image, &name)).await
+    }
 }
 
 impl KubernetesImages {
+    /// Reads the layers one after another, from the copy of the platform or, where it keeps none, from the origin.
+    async fn inventory(&self, app: &AppName, image: &Image, name: &str) -> Result<Inventory, ImageError> {
+        let listed = |error| engine_error(&format!("list the packages of image {name}"), error);
+        let (kept, digest) = (self.kept(app, Access::Pull), image.digest().as_str());
+        let (from, manifest) = match (kept.find_manifest(digest).await.map_err(listed)?, image) {
+            (Some(manifest), _) => (kept, manifest),
+            (None, Image::External { reference, .. }) if !self.settings.keeps_copies => {
+                let (parsed, credentials) = (parse(reference)?, self.remembered.of(image));
+                let origin = self.origin(&parsed, credentials.as_ref());
+                let found = origin.manifest(digest).await;
+                let found = found.map_err(|error| sorted(&parsed, credentials.is_some(), error))?;
+                (origin, found)
+            }
+            (None, _) => return Err(ImageError::NotFound { reference: name.to_owned() }),
+        };
+        let (mut scan, mut layers) = (Scan::default(), Vec::new());
+        for layer in &manifest.content.layers {
+            let content = from.blob_stream(layer).await.map_err(listed)?;
+            let read = read_blocking(content, move |input| {
+                let layer = scan.layer(input)?;
+                Ok((scan, layer))
+            });
+            let (next, layer) = read.await.map_err(|error| unreadable(name, &error))?;
+            scan = next;
+            layers.push(layer);
+        }
+        Ok(inventory(&layers))
+    }
+
     async fn check_built(&self, app: &AppName, image: &Image) -> Result<(), ImageError> {
         let kept = self.kept(app, Access::Pull).has_manifest(image.digest().as_str()).await;
         match kept.map_err(|error| engine_error("look for the image", error))? {

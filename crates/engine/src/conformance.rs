@@ -162,6 +162,7 @@ macro_rules! promises {
             a_program_that_does_not_exist_ends_as_in_a_shell,
             a_one_off_process_is_bounded_in_time_memory_and_place,
             a_one_off_process_knows_its_address_where_it_is_told,
+            the_packages_of_an_image_are_those_that_no_upper_layer_removes, the_packages_of_the_stack_are_listed,
         }
     };
     (@builds $world:ty: $($promise:ident),* $(,)?) => {

@@ -18,7 +18,8 @@ use domain::build::{BuildJob, BuiltImage, OneOff, ProcessResult};
 use domain::deployment::{Workload, WorkloadId};
 use domain::pods::Pod;
 use domain::routing::{AppRouting, RouteTable, RouterReport};
-use domain::{AppName, Image};
+use domain::sbom::Inventory;
+use domain::{AppName, Digest, Image};
 use tokio::sync::watch;
 
 use crate::rollout::crashes::CrashSender;
@@ -51,6 +52,7 @@ struct FakeState {
     known_images: BTreeMap<String, ResolvedImage>,
     denied_images: BTreeSet<String>,
     kept_images: BTreeSet<(AppName, String)>,
+    inventories: BTreeMap<Digest, Inventory>,
     node_labels: BTreeMap<String, String>,
     /// Reasons of the rollouts to fail, oldest first.
     failures: BTreeMap<AppName, VecDeque<String>>,
@@ -78,6 +80,8 @@ pub struct RecordedCalls {
     pub hung_up: usize,
     pub kept: Vec<(AppName, Image)>,
     pub removed_images: Vec<(AppName, Image)>,
+    /// Images whose packages were listed.
+    pub scanned: Vec<Digest>,
     pub reports: Vec<RouterReport>,
 }
 

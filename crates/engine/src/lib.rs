@@ -13,6 +13,7 @@ pub mod job;
 pub mod log_queue;
 pub mod log_text;
 pub mod origin;
+pub mod packages;
 pub mod private_file;
 pub mod rollout;
 pub mod route;
@@ -31,6 +32,7 @@ use domain::deployment::{Workload, WorkloadId};
 use domain::logs::LogLine;
 use domain::pods::{Pod, PodSelection};
 use domain::routing::{AppRouting, RouteTable, RouterReport};
+use domain::sbom::Inventory;
 use domain::terminal::TerminalSize;
 use domain::{AppName, Digest, Image};
 use futures_util::Stream;
@@ -276,6 +278,15 @@ pub trait Images: Send + Sync + 'static {
     /// of other apps, such as destroyed ones, where the engine can list them. An error means no list, never a part
     /// of one.
     async fn stored(&self, apps: &[AppName]) -> Result<BTreeSet<(AppName, Digest)>, ImageError>;
+
+    /// Lists the packages of an image of `app` as its processes see them: what an upper layer removes is not there.
+    /// The whole image is read, for seconds or minutes.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::NotFound`] for an image that is gone, [`ImageError::Engine`] with [`EngineError::Refused`]
+    /// for one of another app, and for one that is no image or beyond a bound of [`packages`].
+    async fn packages(&self, app: &AppName, image: &Image) -> Result<Inventory, ImageError>;
 }
 
 /// Keeps copies of pushed source that outlive the builder's disk.

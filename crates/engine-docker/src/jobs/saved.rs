@@ -18,9 +18,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use super::archive::{Entries, Sink};
 
 /// Most entries of an archive: two or three a layer.
-const ENTRIES_MAX: usize = 2_000;
+pub const ENTRIES_MAX: usize = 2_000;
 /// Configs and manifests are smaller.
-const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
+pub const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const BLOCK_BYTES: usize = 512;
 const CHUNK_BYTES: usize = 256 << 10;
@@ -28,9 +28,10 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// One entry of the archive's `manifest.json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct SavedManifest {
+pub struct SavedManifest {
     config: String,
-    layers: Vec<String>,
+    /// From the lowest.
+    pub layers: Vec<String>,
 }
 
 /// A file that was sent under a number.
@@ -160,17 +161,17 @@ impl ArchiveContent {
     }
 }
 
-fn malformed(reason: &str) -> io::Error {
+pub fn malformed(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("Docker's archive of the image: {reason}"))
 }
 
-fn path_of(bytes: &[u8]) -> String {
+pub fn path_of(bytes: &[u8]) -> String {
     let path = String::from_utf8_lossy(bytes);
     path.strip_prefix("./").unwrap_or(&path).to_owned()
 }
 
 /// The path that a link at `path` leads to.
-fn beside(path: &str, target: &str) -> String {
+pub fn beside(path: &str, target: &str) -> String {
     let mut parts: Vec<&str> = path.split('/').collect();
     parts.pop();
     for part in target.split('/') {

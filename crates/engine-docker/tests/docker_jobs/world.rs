@@ -6,10 +6,11 @@ use std::process::Command;
 use std::sync::{Arc, Once};
 
 use domain::build::BuildKind;
+use domain::sbom::Inventory;
 use domain::{AppName, Image};
-use engine::Images as _;
 use engine::conformance::builds::{BuildLimits, BuildSubject};
 use engine::log_queue::LogQueue;
+use engine::{ImageError, Images as _};
 use engine_docker::{DockerEngine, DockerSettings};
 use testkit::docker::{docker, image_id, import};
 
@@ -161,6 +162,10 @@ impl BuildSubject for World {
 
     async fn layers(&self, app: &AppName, image: &Image) -> Vec<String> {
         layers(&self.name(app, image))
+    }
+
+    async fn packages(&self, app: &AppName, image: &Image) -> Result<Inventory, ImageError> {
+        self.engine.packages(app, image).await
     }
 
     /// Those of Docker's store: the platform's own name for it, one of someone else's, and its id.

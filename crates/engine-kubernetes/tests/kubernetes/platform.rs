@@ -12,6 +12,7 @@ use domain::crashes::Crash;
 use domain::deployment::{Workload, WorkloadId};
 use domain::pods::{Pod, PodSelection};
 use domain::routing::{AppRouting, RouteTable, RouterReport};
+use domain::sbom::Inventory;
 use domain::terminal::TerminalSize;
 use domain::{AppName, Digest, Image};
 use engine::{
@@ -165,5 +166,9 @@ impl Images for Platform {
 
     async fn stored(&self, apps: &[AppName]) -> Result<BTreeSet<(AppName, Digest)>, ImageError> {
         self.images.stored(apps).await
+    }
+
+    async fn packages(&self, app: &AppName, image: &Image) -> Result<Inventory, ImageError> {
+        self.images.packages(app, image).await
     }
 }

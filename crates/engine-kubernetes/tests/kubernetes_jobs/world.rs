@@ -5,10 +5,11 @@ use std::sync::Arc;
 use domain::build::BuildKind;
 use domain::outbound::OutboundPolicy;
 use domain::registry_access::{STACK_REPOSITORY, cache_repository};
+use domain::sbom::Inventory;
 use domain::{AppName, Image};
-use engine::Images as _;
 use engine::build_steps::cache_tag;
 use engine::conformance::builds::{BuildLimits, BuildSubject};
+use engine::{ImageError, Images as _};
 use engine_kubernetes::{
     ImageRegistrySettings, KubernetesImages, KubernetesJobs, KubernetesSettings, RegistryAccess, RegistryKey,
 };
@@ -148,6 +149,10 @@ impl BuildSubject for World {
 
     async fn layers(&self, app: &AppName, image: &Image) -> Vec<String> {
         self.layers_of(app.as_str(), image.digest().as_str()).await
+    }
+
+    async fn packages(&self, app: &AppName, image: &Image) -> Result<Inventory, ImageError> {
+        KubernetesImages::new(self.settings.registry.clone()).packages(app, image).await
     }
 
     /// As nodes pull it, and by the address of the registry itself.

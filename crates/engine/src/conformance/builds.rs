@@ -11,6 +11,7 @@ mod credentials;
 mod dockerfile;
 mod limits;
 mod one_off;
+mod packages;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +20,12 @@ use domain::build::{BuildJob, BuildKind, BuiltImage, OneOff};
 use domain::build_caches::BuildCaches;
 use domain::build_plan::DockerfileOptions;
 use domain::deployment::Limits;
+use domain::sbom::Inventory;
 use domain::stacks::Stacks;
 use domain::{AppName, Image};
 use testkit::{WAIT_MAX, wait_until};
 
-use crate::{JobError, Jobs, SourceStream};
+use crate::{ImageError, JobError, Jobs, SourceStream};
 
 pub use buildpack::*;
 pub use cache::*;
@@ -32,6 +34,7 @@ pub use credentials::*;
 pub use dockerfile::*;
 pub use limits::*;
 pub use one_off::*;
+pub use packages::*;
 pub use source::*;
 
 /// Seconds that a build or a process may take where its time is no part of the promise.
@@ -92,6 +95,9 @@ pub trait BuildSubject: Sized {
 
     /// Layers of an app's image, from the lowest.
     async fn layers(&self, app: &AppName, image: &Image) -> Vec<String>;
+
+    /// [`crate::Images::packages`] of an image that an app may have.
+    async fn packages(&self, app: &AppName, image: &Image) -> Result<Inventory, ImageError>;
 
     /// All names by which a Dockerfile could mean an image that the platform has of another app.
     fn names_of(&self, app: &AppName, image: &Image) -> Vec<String>;

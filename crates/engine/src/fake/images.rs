@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use domain::sbom::Inventory;
 use domain::{AppName, Digest, Image};
 
 use super::FakeEngine;
@@ -46,5 +47,14 @@ impl Images for FakeEngine {
         let state = self.reachable("list images")?;
         let digest = |text: &str| Digest::parse(text).expect("it was a digest when it was kept");
         Ok(state.kept_images.iter().map(|(app, text)| (app.clone(), digest(text))).collect())
+    }
+
+    async fn packages(&self, app: &AppName, image: &Image) -> Result<Inventory, ImageError> {
+        let mut state = self.reachable("list the packages of the image")?;
+        if !state.kept_images.contains(&(app.clone(), image.digest().to_string())) {
+            return Err(ImageError::NotFound { reference: shown(image) });
+        }
+        state.calls.scanned.push(image.digest().clone());
+        Ok(state.inventories.get(image.digest()).cloned().unwrap_or_default())
     }
 }

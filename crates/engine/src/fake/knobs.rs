@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use domain::AppName;
 use domain::build::ProcessResult;
 use domain::crashes::{Crash, Crashes, Exit};
 use domain::pods::PodState;
+use domain::sbom::Inventory;
+use domain::{AppName, Digest};
 use jiff::Timestamp;
 
 use super::{CannedBuild, FakeEngine, RecordedCalls};
@@ -50,6 +51,11 @@ impl FakeEngine {
     /// Lets a reference be resolved.
     pub fn register_image(&self, reference: &str, image: ResolvedImage) {
         self.state().known_images.insert(reference.to_owned(), image);
+    }
+
+    /// Sets the packages of an image; others have none.
+    pub fn set_packages(&self, image: Digest, inventory: Inventory) {
+        self.state().inventories.insert(image, inventory);
     }
 
     /// Lets the registry refuse a reference.
