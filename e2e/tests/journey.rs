@@ -61,6 +61,8 @@ fn an_app_lives_from_push_to_destroy() {
         assert!(releases.contains(text), "{text:?} is missing in:\n{releases}");
     }
     admin.deis_in(&folder, &["run", "test -z \"$COLOR\""]).ok();
+    let sbom = admin.deis_in(&folder, &["releases:sbom", "v4"]).ok().stdout;
+    assert!(sbom.contains("pkg:deb/debian/libc6@"), "the stack's packages are in it: {sbom}");
 
     let logs = admin.deis_in(&folder, &["logs", "-n", "1000"]).ok().stdout;
     for text in ["blog[web.v2.", "deis[controller]: INFO admin rolled back to v2", "deis[builder]: INFO"] {

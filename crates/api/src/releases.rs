@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub const RELEASES_PATH: &str = "/v2/apps/{app}/releases";
 pub const RELEASE_PATH: &str = "/v2/apps/{app}/releases/{version}";
+pub const SBOM_PATH: &str = "/v2/apps/{app}/releases/{version}/sbom";
 pub const ROLLBACK_PATH: &str = "/v2/apps/{app}/releases/rollback";
 
 /// A release as the API returns it.

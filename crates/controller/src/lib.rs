@@ -13,6 +13,7 @@ pub mod deployer;
 pub mod directory;
 pub mod dns;
 mod http;
+mod inventories;
 mod logins;
 mod password_policy;
 mod passwords;
@@ -43,6 +44,7 @@ pub use settings::{AcmeSettings, ControllerSettings, RegistrationMode, Secret};
 use concurrency_limits::ConcurrencyLimits;
 use deploy_hooks::DeployHooks;
 use http::AccessVersion;
+use inventories::Inventories;
 use logins::Logins;
 use passwords::Passwords;
 
@@ -81,6 +83,7 @@ pub struct Controller {
     pub(crate) logins: Arc<Logins>,
     pub(crate) deploy_hooks: DeployHooks,
     pub(crate) limits: ConcurrencyLimits,
+    pub(crate) inventories: Arc<Inventories>,
     /// Notifies long requests that a user lost access.
     pub(crate) access_version: AccessVersion,
     /// `None` on a platform without one.
@@ -110,6 +113,7 @@ impl Controller {
             logins: Arc::default(),
             deploy_hooks,
             limits: ConcurrencyLimits::default(),
+            inventories: Arc::default(),
             access_version: AccessVersion::default(),
             logger,
         }

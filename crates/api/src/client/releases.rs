@@ -2,7 +2,7 @@
 
 use super::{Client, ClientError, folder};
 use crate::Page;
-use crate::releases::{RELEASE_PATH, RELEASES_PATH, ROLLBACK_PATH, Release, Rollback, RolledBack};
+use crate::releases::{RELEASE_PATH, RELEASES_PATH, ROLLBACK_PATH, Release, Rollback, RolledBack, SBOM_PATH};
 
 impl Client {
     /// Lists releases of an app, newest first, failed ones included, at most `limit`.
@@ -13,6 +13,15 @@ impl Client {
     /// Fetches a release by its number.
     pub fn release(&self, app: &str, version: u64) -> Result<Release, ClientError> {
         self.get(&folder(RELEASE_PATH, [app, &format!("v{version}")]))
+    }
+
+    /// Fetches the software bill of materials of a release: a CycloneDX document.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] with 404 for a release without a build, or whose image was removed.
+    pub fn sbom(&self, app: &str, version: u64) -> Result<serde_json::Value, ClientError> {
+        self.get(&folder(SBOM_PATH, [app, &format!("v{version}")]))
     }
 
     /// Makes a release with the content of an older one, by default the one before the current; returns when it is

@@ -1,9 +1,9 @@
 //! Releases: the numbered versions of an app, and going back to one.
 
-use api::releases::DeployStep;
+use api::releases::{DeployStep, Release};
 use jiff::Timestamp;
 
-use crate::command::{Command, Matches, app, limit, one, optional, output};
+use crate::command::{Command, Matches, app, limit, one, optional, output, valued};
 use crate::context::Context;
 use crate::failure::{CommandResult, Failure};
 use crate::listing;
@@ -23,6 +23,22 @@ pub fn commands() -> Vec<Command> {
         Command::new("releases:info", "<version> [options]", "Shows one release.", info)
             .args([one("version", "the release, such as `v1`"), app(), output()])
             .examples(&["deis releases:info v3"]),
+        Command::new(
+            "releases:sbom",
+            "[<version>] [options]",
+            "Lists the packages of a release.",
+            sbom,
+        )
+        .about(
+            "Prints a CycloneDX document (JSON): packages of the image's base and those that the build installed. \
+             By default of the newest release.",
+        )
+        .args([
+            optional("version", "the release, such as `v1`"),
+            app(),
+            valued(Some('o'), "output", "file", "the file to write; by default standard output"),
+        ])
+        .examples(&["deis releases:sbom", "deis releases:sbom v3 -o sbom.json"]),
         Command::new(
             "releases:rollback",
             "[<version>] [options]",
@@ -78,6 +94,25 @@ fn info(context: &Context, matches: &Matches) -> CommandResult {
         sayln!("steps:    {}", steps.join(", "));
     }
     Ok(())
+}
+
+fn sbom(context: &Context, matches: &Matches) -> CommandResult {
+    let asked = matches.words().first().map(|text| version(text)).transpose()?;
+    let session = context.app_session(matches)?;
+    let version = match asked {
+        Some(version) => version,
+        None => newest(&session.client.releases(&session.app, 1)?.results)?,
+    };
+    let document = session.client.sbom(&session.app, version)?;
+    let Some(file) = matches.value("output") else { return listing::json(&document) };
+    let text = serde_json::to_string_pretty(&document).map_err(|error| Failure::new(error.to_string()))?;
+    std::fs::write(file, text + "\n")
+        .map_err(|error| Failure::new(format!("could not write {file}: {error}")))
+}
+
+fn newest(releases: &[Release]) -> CommandResult<u64> {
+    let newest = releases.first().ok_or_else(|| Failure::new("the application has no release"))?;
+    Ok(newest.version)
 }
 
 /// A step of the deploy, such as `start 1.2 s` or `shift (under way)`.

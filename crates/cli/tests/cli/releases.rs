@@ -115,3 +115,20 @@ fn rolling_back_goes_one_back_or_to_a_release() {
         ["POST /v2/apps/foo/releases/rollback/", r#"POST /v2/apps/foo/releases/rollback/ {"version":3}"#]
     );
 }
+
+#[test]
+fn a_bill_of_materials_is_printed_or_written_to_a_file() {
+    let world = World::logged_in();
+    let document = r#"{"bomFormat":"CycloneDX"}"#;
+    let list = format!(r#"{{"count":12,"next":null,"previous":null,"results":[{RELEASE}]}}"#);
+    world
+        .answer("GET /v2/apps/foo/releases/?limit=1", 200, &list)
+        .answer("GET /v2/apps/foo/releases/v12/sbom/", 200, document)
+        .answer("GET /v2/apps/foo/releases/v1/sbom/", 404, r#"{"detail":"v1 has no build"}"#);
+    let printed = "{\n  \"bomFormat\": \"CycloneDX\"\n}\n";
+    world.deis("releases:sbom -a foo").says(printed);
+    world.deis("releases:sbom v12 -a foo -o sbom.json").says("");
+    assert_eq!(world.read("Blog/sbom.json"), printed);
+    assert!(world.deis("releases:sbom v1 -a foo").err.contains("v1 has no build"));
+    assert!(world.deis("releases:sbom v12 -a foo -o none/x").err.contains("could not write none/x"));
+}

@@ -1,6 +1,8 @@
 //! Releases (docs/spec/api.md 4.9).
 
-use api::releases::{RELEASE_PATH, RELEASES_PATH, ROLLBACK_PATH};
+use std::collections::BTreeMap;
+
+use api::releases::{RELEASE_PATH, RELEASES_PATH, ROLLBACK_PATH, SBOM_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -9,10 +11,12 @@ use domain::access::Action::{Read, Write};
 use domain::access::{Resource, needs};
 use domain::release::rollback_target;
 use domain::retention::image_is_gone;
+use domain::sbom::cyclonedx::{ImageContent, Subject, document};
 use engine::ImageError;
+use engine::image_text::shown;
 use jiff::Timestamp;
 use serde_json::Value;
-use store::{DeployStep, ReleaseChange, ReleaseRecord};
+use store::{DeployStep, ReleaseChange, ReleaseContent, ReleaseRecord};
 
 use super::access::{Caller, ThisApp};
 use super::body::RawBody;
@@ -22,6 +26,7 @@ use super::operation::{Operation, get, post};
 use super::outcome;
 use super::paging::{Paging, wire_time};
 use crate::Controller;
+use crate::inventories::InventoryError;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -37,6 +42,13 @@ pub(super) fn operations() -> Vec<Operation> {
         .gives::<api::releases::RolledBack>(201),
         get(RELEASE_PATH, needs(Read, Resource::Releases), "Shows a release, such as v3", info)
             .gives::<api::releases::Release>(200),
+        get(
+            SBOM_PATH,
+            needs(Read, Resource::Releases),
+            "Lists the packages of a release as a CycloneDX document",
+            sbom,
+        )
+        .any(),
     ]
 }
 
@@ -56,14 +68,57 @@ async fn info(
     ThisApp(app): ThisApp,
     Path((_, version)): Path<(String, String)>,
 ) -> Result<Json<api::releases::Release>, ApiError> {
-    let digits = digits_of(&version).ok_or_else(ApiError::unknown_url)?;
-    let missing = || ApiError::missing("Release");
-    // A number that is too large for a version is one that no release has.
-    let version = digits.parse::<u32>().map_err(|_| missing())?;
-    let release = controller.store.release(&app, version.into()).await?.ok_or_else(missing)?;
-    let steps = controller.store.steps_of_release(&app, version.into()).await?;
+    let version = number_of(&version)?;
+    let release = controller.store.release(&app, version).await?.ok_or_else(missing)?;
+    let steps = controller.store.steps_of_release(&app, version).await?;
     let steps = Some(steps.into_iter().map(show_step).collect());
     Ok(Json(api::releases::Release { steps, ..show(release) }))
+}
+
+/// `GET …/releases/v{N}/sbom`.
+async fn sbom(
+    State(controller): State<Controller>,
+    ThisApp(app): ThisApp,
+    Path((_, version)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let version = number_of(&version)?;
+    let ReleaseContent { release, build, .. } =
+        controller.store.release_content(&app, version).await?.ok_or_else(missing)?;
+    let Some(build) = build else {
+        let reason = format!("v{version} has no build, so it has no packages");
+        return Err(ApiError::detail(StatusCode::NOT_FOUND, reason));
+    };
+    let images: BTreeMap<_, _> = build.build.images().map(|image| (image.digest(), image)).collect();
+    let mut inventories = Vec::new();
+    for image in images.into_values() {
+        let inventory = controller.inventories.of(&*controller.images, &app, image).await;
+        inventories.push((image, inventory.map_err(not_listed)?));
+    }
+    let content: Vec<_> = inventories
+        .iter()
+        .map(|(image, inventory)| ImageContent {
+            name: shown(image),
+            digest: image.digest().clone(),
+            inventory,
+        })
+        .collect();
+    let created = wire_time(release.created);
+    let subject = Subject { app: &app, version, uuid: &release.uuid, created: &created };
+    Ok(Json(document(&subject, &content)))
+}
+
+fn not_listed(error: InventoryError) -> ApiError {
+    match error {
+        InventoryError::Image(error @ ImageError::NotFound { .. }) => ApiError::detail(
+            StatusCode::NOT_FOUND,
+            format!("{error}: images of old builds are removed. Push that commit again."),
+        ),
+        error => ApiError::unavailable(error.to_string(), error),
+    }
+}
+
+fn missing() -> ApiError {
+    ApiError::missing("Release")
 }
 
 fn show_step(DeployStep { kind, began, end }: DeployStep) -> api::releases::DeployStep {
@@ -116,6 +171,13 @@ async fn must_have_image(
         }
     }
     Ok(())
+}
+
+/// 3 for `v3`.
+fn number_of(version: &str) -> Result<u64, ApiError> {
+    let digits = digits_of(version).ok_or_else(ApiError::unknown_url)?;
+    // A number that is too large for a version is one that no release has.
+    digits.parse::<u32>().map(u64::from).map_err(|_| missing())
 }
 
 /// `3` of `v3`.

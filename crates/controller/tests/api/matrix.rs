@@ -48,6 +48,7 @@ const OWN: &[Row] = &[
     ("GET", "/v2/apps/blog/builds/{uuid}/", "", 200),
     ("GET", "/v2/apps/blog/releases/", "", 200),
     ("GET", "/v2/apps/blog/releases/v2/", "", 200),
+    ("GET", "/v2/apps/blog/releases/v2/sbom/", "", 200),
     ("POST", "/v2/apps/blog/releases/rollback/", r#"{"version":2}"#, 201),
     ("POST", "/v2/apps/blog/scale/", r#"{"cmd":2}"#, 204),
     ("POST", "/v2/apps/blog/run", r#"{"command":"true"}"#, 200),

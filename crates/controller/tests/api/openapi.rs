@@ -82,7 +82,7 @@ async fn what_is_read_is_as_described() {
             "{app}" => "blog",
             "{id}" => "laptop",
             "{name}" => "foo",
-            "{version}" => "v1",
+            "{version}" => "v2",
             "{uuid}" => &build,
             "{type}" => "cmd",
             part => part,

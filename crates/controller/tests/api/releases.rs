@@ -1,5 +1,9 @@
 //! `/v2/apps/{app}/releases/` (docs/spec/api.md 4.9).
 
+use domain::sbom::{Distribution, Inventory, Package, PackageKind};
+use domain::{AppName, Digest};
+use engine::Images as _;
+
 use crate::world::{FORBIDDEN, NO_APP, World};
 
 const RELEASES: &str = "/v2/apps/blog/releases/";
@@ -135,4 +139,65 @@ async fn only_those_who_may_use_the_app_see_releases_and_go_back() {
         world.platform.post("/v2/apps/none/releases/rollback/", &world.carol, "").await.both(),
         NO_APP
     );
+}
+
+/// Digest of the image of the newest build.
+fn newest_image(world: &World) -> Digest {
+    let kept = world.platform.engine.asked().kept;
+    kept.last().expect("an image was kept").1.digest().clone()
+}
+
+#[tokio::test]
+async fn a_release_has_a_bill_of_materials_without_anything_of_its_config() {
+    let world = grown().await;
+    let package = Package::new(PackageKind::Npm, "express", "5.1.0").expect("a package");
+    let distribution = Distribution { id: "debian".to_owned(), version: "13".to_owned() };
+    let inventory = Inventory { distribution: Some(distribution), packages: [package].into() };
+    world.platform.engine.set_packages(newest_image(&world), inventory);
+    world.post("/v2/apps/blog/config/", r#"{"values":{"SECRET":"hunter22"}}"#).await;
+
+    let answer = world.get("/v2/apps/blog/releases/v5/sbom/").await;
+
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let document = answer.json();
+    let fifth = world.get("/v2/apps/blog/releases/v5/").await.json();
+    assert_eq!((&document["bomFormat"], &document["specVersion"]), (&"CycloneDX".into(), &"1.6".into()));
+    assert_eq!(document["metadata"]["timestamp"], fifth["created"]);
+    let names: Vec<_> =
+        document["components"].as_array().expect("a list").iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["debian", "express", "example/web:2"]);
+    assert!(!answer.text().contains("SECRET") && !answer.text().contains("hunter22"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn an_image_is_read_once_for_all_releases_that_run_it() {
+    let world = grown().await;
+
+    for version in ["v2", "v3", "v3", "v4"] {
+        assert_eq!(world.get(&format!("{RELEASES}{version}/sbom")).await.status, 200);
+    }
+
+    assert_eq!(world.platform.engine.asked().scanned.len(), 2);
+}
+
+#[tokio::test]
+async fn a_bill_that_cannot_be_made_is_told_with_its_reason() {
+    let world = grown().await;
+    let kept = world.platform.engine.asked().kept;
+    let (_, image) = kept.first().expect("an image was kept");
+    let app = AppName::parse("blog").expect("a name");
+    world.platform.engine.remove(&app, image).await.expect("it is reachable");
+
+    for (version, wanted) in [
+        ("v1", r#"{"detail":"v1 has no build, so it has no packages"}"#),
+        (
+            "v2",
+            r#"{"detail":"image example/web:1 not found: images of old builds are removed. Push that commit again."}"#,
+        ),
+        ("v9", r#""No Release matches the given query.""#),
+    ] {
+        let answer = world.get(&format!("{RELEASES}{version}/sbom/")).await;
+        assert_eq!(answer.both(), (404, wanted), "{version}");
+    }
+    assert_eq!(world.platform.get("/v2/apps/blog/releases/v2/sbom/", &world.carol).await.both(), FORBIDDEN);
 }
