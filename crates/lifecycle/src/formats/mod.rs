@@ -1,0 +1,3 @@
+//! Files of buildpacks and of the Platform API, as TOML.
+
+pub mod process;
