@@ -89,11 +89,38 @@ pub struct RunImageMetadata {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct BuildMetadata {
     #[serde(default)]
-    pub processes: Vec<Process>,
+    pub processes: Vec<LabelProcess>,
     #[serde(default)]
     pub buildpacks: Vec<LabelBuildpack>,
     #[serde(default)]
     pub launcher: LauncherMetadata,
+}
+
+/// A process type as the label has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelProcess {
+    #[serde(rename = "type")]
+    pub process_type: String,
+    #[serde(default)]
+    pub command: Vec<String>,
+    #[serde(default)]
+    pub args: Vec<String>,
+    #[serde(default)]
+    pub direct: bool,
+    #[serde(default, rename = "working-dir", skip_serializing_if = "Option::is_none")]
+    pub working_dir: Option<String>,
+    #[serde(default, rename = "buildpackID", skip_serializing_if = "Option::is_none")]
+    pub buildpack_id: Option<String>,
+    #[serde(default, rename = "exec-env", skip_serializing_if = "Vec::is_empty")]
+    pub exec_env: Vec<String>,
+}
+
+impl From<Process> for LabelProcess {
+    fn from(process: Process) -> Self {
+        let Process { process_type, command, args, direct, default: _, working_dir, buildpack_id, exec_env } =
+            process;
+        Self { process_type, command, args, direct, working_dir, buildpack_id, exec_env }
+    }
 }
 
 /// A buildpack of the detected group.

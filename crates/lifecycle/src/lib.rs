@@ -37,6 +37,7 @@
 
 pub mod api;
 pub mod arguments;
+pub mod environment;
 pub mod facts;
 pub mod failure;
 pub mod formats;

@@ -17,10 +17,22 @@ pub struct Process {
     pub default: bool,
     #[serde(default, rename = "working-dir", skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
-    #[serde(default, rename = "buildpackID", alias = "buildpack-id", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "buildpack-id", alias = "buildpackID", skip_serializing_if = "Option::is_none")]
     pub buildpack_id: Option<String>,
     #[serde(default, rename = "exec-env", skip_serializing_if = "Vec::is_empty")]
     pub exec_env: Vec<String>,
+}
+
+impl Process {
+    /// A process without environments fits all of them.
+    pub fn fits(&self, exec_env: &str) -> bool {
+        fits_exec_env(&self.exec_env, exec_env)
+    }
+}
+
+/// A list of execution environments includes this one, or is empty.
+pub fn fits_exec_env(list: &[String], exec_env: &str) -> bool {
+    list.is_empty() || list.iter().any(|it| it == exec_env || it == "*")
 }
 
 fn is_false(value: &bool) -> bool {
