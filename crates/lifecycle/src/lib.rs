@@ -36,9 +36,20 @@
 //! entries are bounded. The exporter does not read `analyzed.toml`.
 
 pub mod api;
+pub mod archive;
 pub mod arguments;
+pub mod build;
+pub mod buildpacks;
+pub mod cache;
+pub mod detect;
 pub mod environment;
+pub mod export;
 pub mod facts;
 pub mod failure;
+pub mod folder;
 pub mod formats;
 pub mod labels;
+pub mod launch;
+pub mod process;
+pub mod rebase;
+pub mod restore;
