@@ -7,7 +7,7 @@ use std::str::FromStr;
 use crate::failure::{LifecycleError, Result, code};
 
 /// Flags without a value.
-const SWITCHES: &[&str] = &["skip-layers", "force"];
+const SWITCHES: &[&str] = &["skip-layers", "keep-launch-layers", "force"];
 
 /// Flags of one call, and the environment that has the values of those that are not given.
 pub struct Flags {

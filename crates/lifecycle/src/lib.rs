@@ -8,13 +8,14 @@
 //! lifecycle analyzer -run-image-facts FILE [-previous FILE] [-layers /layers] [-analyzed <layers>/analyzed.toml]
 //! lifecycle detector [-analyzed FILE] [-app /workspace] [-build-config /cnb/build-config] [-buildpacks /cnb/buildpacks]
 //!                    [-group FILE] [-layers DIR] [-order FILE] [-plan FILE] [-platform /platform] [-system FILE]
-//! lifecycle restorer [-layers DIR] [-group FILE] [-previous FILE] [-cache-dir DIR] [-uid N] [-gid N] [-skip-layers]
-//!                    [-max-bytes N] [-max-entries N]
+//! lifecycle restorer [-layers DIR] [-group FILE] [-previous FILE] [-cache-dir DIR] [-keep-launch-layers] [-skip-layers]
+//!                    [-uid N] [-gid N] [-max-bytes N] [-max-entries N]
 //! lifecycle builder  [-analyzed FILE] [-app DIR] [-build-config DIR] [-buildpacks DIR] [-group FILE] [-layers DIR]
 //!                    [-plan FILE] [-platform DIR]
 //! lifecycle exporter -run-image-facts FILE -out DIR [-previous FILE] [-layers DIR] [-app DIR] [-group FILE]
-//!                    [-cache-dir DIR] [-launcher /cnb/lifecycle/launcher] [-lifecycle-descriptor FILE]
-//!                    [-project-metadata FILE] [-process-type TYPE] [-uid N] [-gid N] [-max-bytes N] [-max-entries N]
+//!                    [-cache-dir DIR] [-keep-launch-layers] [-launcher /cnb/lifecycle/launcher]
+//!                    [-lifecycle-descriptor FILE] [-project-metadata FILE] [-process-type TYPE] [-uid N] [-gid N]
+//!                    [-max-bytes N] [-max-entries N]
 //! lifecycle rebaser  -image FILE -run-image-facts FILE -out DIR [-force]
 //! lifecycle launcher [--] COMMAND...          (also as /cnb/process/TYPE)
 //! ```
@@ -28,7 +29,8 @@
 //! | `-run-image-facts` | [`facts::ImageFacts`] of the run image: `image`, `mirrors`, `reference`, `config`, `layers` |
 //! | `-previous`, `-image` | the same of the app's last image: `config`, `layers`; `-previous` may name a file that is absent |
 //! | `-lifecycle-descriptor` | `lifecycle.toml` of the builder image, for the launcher's version in the label |
-//! | `-out` | an empty or absent folder; receives `oci-layout`, `index.json`, `blobs/sha256/*` (config, manifest, and each new layer, uncompressed, digest = diff ID), `report.toml`, `sbom/build/**` |
+//! | `-out` | an empty or absent folder; receives `oci-layout`, `index.json`, `blobs/sha256/*` (config, manifest, and each layer above the run image's but for reused ones, uncompressed, digest = diff ID), `report.toml`, `sbom/build/**` |
+//! | `-keep-launch-layers` | no file: the cache keeps launch layers as well, and a layer that a buildpack reuses from the last image is written into `-out` again; for stores, such as Docker's, that cannot take a single layer from another image. Without it such a layer is in the manifest alone, as it was in the last image |
 //! | `-cache-dir` | the app's cache: `metadata.json` and `layers/<hex of the diff ID>.tar`; changed by the exporter alone, which leaves either the old or the new content whole |
 //!
 //! Restorer and exporter read only facts, cache, launcher and descriptor as given by the platform, and take everything
@@ -41,6 +43,7 @@ pub mod arguments;
 pub mod build;
 pub mod buildpacks;
 pub mod cache;
+pub mod commands;
 pub mod detect;
 pub mod environment;
 pub mod export;

@@ -2,28 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::export::image::{CONFIG, CREATED, NewLayer, check, manifest, object, set_history};
-use crate::facts::{Descriptor, ImageFacts};
+use crate::export::image::{CREATED, Documents, NewLayer, check, documents, object, object_in, set_history};
+use crate::facts::ImageFacts;
 use crate::failure::{LifecycleError, OrFailure, Result};
 use crate::formats::analyzed::Target;
 use crate::labels::{LIFECYCLE_METADATA, LifecycleMetadata, REBASABLE};
 
-/// A rebased image, all whose layers exist already.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rebased {
-    pub config: Value,
-    pub config_bytes: Vec<u8>,
-    pub manifest: Vec<u8>,
-}
-
 /// Puts the app's layers on another run image. `is_forced` allows one that is not named in the app's metadata, or is
 /// for another target.
-pub fn rebase(
-    app: &ImageFacts,
-    run_image: &ImageFacts,
-    is_forced: bool,
-    digest: &dyn Fn(&[u8]) -> String,
-) -> Result<Rebased> {
+pub fn rebase(app: &ImageFacts, run_image: &ImageFacts, is_forced: bool) -> Result<Documents> {
     check(app)?;
     check(run_image)?;
     let mut metadata = metadata_of(app)?;
@@ -33,14 +20,7 @@ pub fn rebase(
     let layers = app_layers(app, &metadata.run_image.top_layer)?;
     set_run_image(&mut metadata, run_image, is_forced);
     let config = config(app, run_image, &metadata, &layers)?;
-    let config_bytes = serde_json::to_vec(&config).or_fail("the config cannot be written")?;
-    let descriptor = Descriptor {
-        media_type: CONFIG.to_owned(),
-        digest: digest(&config_bytes),
-        size: config_bytes.len() as u64,
-    };
-    let manifest = manifest(descriptor, run_image, &layers)?;
-    Ok(Rebased { config, config_bytes, manifest })
+    documents(&config, run_image, &layers)
 }
 
 fn metadata_of(app: &ImageFacts) -> Result<LifecycleMetadata> {
@@ -118,10 +98,10 @@ fn config(
     let diff_ids: Vec<_> = run_image.diff_ids().into_iter().chain(above).collect();
     config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
     config["history"] = run_image.config["history"].clone();
-    set_history(&mut config, layers, CREATED);
+    set_history(&mut config, layers);
     let label = serde_json::to_string(metadata).or_fail("a label cannot be written")?;
     let inner = object(&mut config, "config");
-    let labels = crate::export::image::object_in(inner, "Labels");
+    let labels = object_in(inner, "Labels");
     labels.retain(|name, _| !is_of_base(name));
     let of_base = run_image.config["config"]["Labels"].as_object().into_iter().flatten();
     labels.extend(of_base.filter(|(name, _)| is_of_base(name)).map(|(name, value)| (name.clone(), value.clone())));
@@ -137,6 +117,7 @@ fn refused(app: &ImageFacts, why: &str) -> LifecycleError {
 mod tests {
     use super::*;
     use crate::export::image::LAYER;
+    use crate::facts::Descriptor;
 
     fn facts(layers: &[&str], labels: &Value, env: &str) -> ImageFacts {
         let digest = |name: &&str| format!("sha256:{name}");
@@ -160,19 +141,20 @@ mod tests {
         facts(&["a", "b", "c", "d"], &json!({LIFECYCLE_METADATA: label, "io.buildpacks.base.id": "old", "mine": "1"}), "A=app")
     }
 
-    fn rebased(app: &ImageFacts, run_image: &ImageFacts, is_forced: bool) -> Result<Rebased> {
-        rebase(app, run_image, is_forced, &|_| "sha256:config".to_owned())
+    fn rebased(app: &ImageFacts, run_image: &ImageFacts, is_forced: bool) -> Result<(Value, Value)> {
+        let Documents { config, manifest, .. } = rebase(app, run_image, is_forced)?;
+        let json = |bytes: &[u8]| serde_json::from_slice(bytes).expect("JSON");
+        Ok((json(&config), json(&manifest)))
     }
 
     #[test]
     fn layers_above_the_old_top_layer_stand_on_the_new_run_image() {
         let new = facts(&["x", "y", "z"], &json!({"io.buildpacks.base.id": "new", "other": "2"}), "A=run");
 
-        let Rebased { config, manifest, .. } = rebased(&app(), &new, false).expect("rebased");
+        let (config, manifest) = rebased(&app(), &new, false).expect("rebased");
 
         let diff_ids = ["sha256:x", "sha256:y", "sha256:z", "sha256:c", "sha256:d"];
         assert_eq!(config["rootfs"]["diff_ids"], json!(diff_ids));
-        let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
         let digests: Vec<_> = manifest["layers"].as_array().expect("layers").iter().map(|it| &it["digest"]).collect();
         assert_eq!(json!(digests), json!(diff_ids));
         assert_eq!(config["history"][4]["created_by"], "d");
@@ -193,7 +175,7 @@ mod tests {
         arm.config["architecture"] = json!("arm64");
         assert!(rebased(&app(), &arm, false).expect_err("refused").message.contains("arm64"));
 
-        let config = rebased(&app(), &other, true).expect("forced").config;
+        let config = rebased(&app(), &other, true).expect("forced").0;
 
         let label = config["config"]["Labels"][LIFECYCLE_METADATA].as_str().expect("text").to_owned();
         assert!(label.contains(r#""image":"other""#), "{label}");

@@ -1,6 +1,7 @@
 //! Config and manifest of an app image, made by pure code from those of the run image.
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::facts::{Descriptor, ImageFacts};
 use crate::failure::{LifecycleError, OrFailure, Result};
@@ -27,7 +28,6 @@ pub struct AppConfig {
     pub working_dir: String,
     pub env: Vec<(String, String)>,
     pub labels: Vec<(String, String)>,
-    pub created: String,
     pub layers: Vec<NewLayer>,
 }
 
@@ -46,9 +46,9 @@ pub fn check(image: &ImageFacts) -> Result<()> {
 /// Config of the app image: the run image's, changed.
 pub fn config(run_image: &ImageFacts, app: &AppConfig) -> Value {
     let mut config = run_image.config.clone();
-    config["created"] = app.created.clone().into();
+    config["created"] = CREATED.into();
     config["rootfs"] = rootfs(&run_image.diff_ids(), &app.layers);
-    set_history(&mut config, &app.layers, &app.created);
+    set_history(&mut config, &app.layers);
     let inner = object(&mut config, "config");
     inner.insert("Entrypoint".to_owned(), json!([app.entrypoint]));
     inner.remove("Cmd");
@@ -68,14 +68,14 @@ fn rootfs(below: &[&str], layers: &[NewLayer]) -> Value {
 }
 
 /// One entry for each new layer, or no history at all where that of the run image does not fit its layers.
-pub fn set_history(config: &mut Value, layers: &[NewLayer], created: &str) {
+pub fn set_history(config: &mut Value, layers: &[NewLayer]) {
     let all = config["rootfs"]["diff_ids"].as_array().map_or(0, Vec::len);
     let below = all - layers.len();
     let is_layer = |entry: &&Value| entry["empty_layer"].as_bool() != Some(true);
     let fits = |history: &Vec<Value>| history.iter().filter(is_layer).count() == below;
     match config["history"].as_array().cloned().filter(fits) {
         Some(mut history) => {
-            let entry = |layer: &NewLayer| json!({"created": created, "created_by": layer.created_by});
+            let entry = |layer: &NewLayer| json!({"created": CREATED, "created_by": layer.created_by});
             history.extend(layers.iter().map(entry));
             config["history"] = history.into();
         }
@@ -118,12 +118,35 @@ pub fn object_in<'a>(map: &'a mut Map<String, Value>, name: &str) -> &'a mut Map
     value.as_object_mut().expect("it was made one")
 }
 
-/// Manifest of an image with this config.
-pub fn manifest(config: Descriptor, run_image: &ImageFacts, layers: &[NewLayer]) -> Result<Vec<u8>> {
+/// Config and manifest of an image, ready to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Documents {
+    pub config: Vec<u8>,
+    pub config_digest: String,
+    pub manifest: Vec<u8>,
+    /// The image's digest.
+    pub digest: String,
+}
+
+/// Writes config and manifest of an image whose layers are those of the run image and these.
+pub fn documents(config: &Value, run_image: &ImageFacts, layers: &[NewLayer]) -> Result<Documents> {
+    let config = serde_json::to_vec(config).or_fail("the config cannot be written")?;
+    let config_digest = digest(&config);
+    let descriptor = Descriptor {
+        media_type: CONFIG.to_owned(),
+        digest: config_digest.clone(),
+        size: config.len() as u64,
+    };
     let below = run_image.layers.iter().cloned().map(of_oci);
     let layers: Vec<_> = below.chain(layers.iter().map(|layer| layer.descriptor.clone())).collect();
-    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers});
-    serde_json::to_vec(&manifest).or_fail("the manifest cannot be written")
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor, "layers": layers});
+    let manifest = serde_json::to_vec(&manifest).or_fail("the manifest cannot be written")?;
+    let digest = digest(&manifest);
+    Ok(Documents { config, config_digest, manifest, digest })
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 /// Docker's media types name the same bytes as OCI's; a manifest has those of one family.
@@ -170,7 +193,6 @@ mod tests {
             working_dir: "/workspace".to_owned(),
             env: vec![("CNB_APP_DIR".to_owned(), "/workspace".to_owned()), ("PATH".to_owned(), "/cnb/process".to_owned())],
             labels: vec![("a".to_owned(), "b".to_owned())],
-            created: CREATED.to_owned(),
             layers: vec![layer],
         }
     }
@@ -201,9 +223,10 @@ mod tests {
 
     #[test]
     fn the_manifest_has_media_types_of_oci_alone() {
-        let manifest = manifest(descriptor("c", CONFIG), &run_image(), &app().layers).expect("a manifest");
+        let documents = documents(&json!({}), &run_image(), &app().layers).expect("documents");
 
-        let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+        let manifest: Value = serde_json::from_slice(&documents.manifest).expect("JSON");
+        assert_eq!(manifest["config"]["digest"], documents.config_digest);
         assert_eq!(manifest["layers"][0]["mediaType"], format!("{LAYER}+gzip"));
         assert_eq!(manifest["layers"][1]["digest"], "sha256:1");
     }

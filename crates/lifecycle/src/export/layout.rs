@@ -5,13 +5,11 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::json;
 
 use super::Exported;
-use super::image::{self, NewLayer};
+use super::image::{self, Documents};
 use crate::archive::budget::Budget;
-use crate::facts::{Descriptor, ImageFacts};
 use crate::failure::{OrFailure, Result};
 use crate::folder::{Folder, Kind};
 use crate::formats;
@@ -31,31 +29,26 @@ struct ReportImage {
 }
 
 /// Writes config, manifest, index and report; layers are there already.
-pub fn write(out: &Path, run_image: &ImageFacts, config: &Value, layers: &[NewLayer]) -> Result<Exported> {
-    let config = serde_json::to_vec(config).or_fail("the config cannot be written")?;
-    let config = write_blob(out, image::CONFIG, &config)?;
-    let image_id = config.digest.clone();
-    let manifest = image::manifest(config, run_image, layers)?;
-    let manifest = write_blob(out, image::MANIFEST, &manifest)?;
+pub fn write(out: &Path, image: &Documents) -> Result<Exported> {
+    let Documents { config, config_digest, manifest, digest } = image.clone();
+    write_blob(out, &config_digest, &config)?;
+    write_blob(out, &digest, &manifest)?;
+    let manifest_size = manifest.len() as u64;
     let index = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [manifest],
+        "manifests": [{"mediaType": image::MANIFEST, "digest": digest, "size": manifest_size}],
     });
-    write_file(out, "index.json", &serde_json::to_vec(&index).or_fail("the index cannot be written")?)?;
+    write_file(out, "index.json", index.to_string().as_bytes())?;
     write_file(out, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-    let (digest, manifest_size) = (manifest.digest, manifest.size);
-    let report =
-        ReportImage { tags: Vec::new(), digest: digest.clone(), image_id: image_id.clone(), manifest_size };
+    let image_id = config_digest;
+    let report = ReportImage { tags: Vec::new(), digest: digest.clone(), image_id: image_id.clone(), manifest_size };
     formats::write(&out.join("report.toml"), &Report { image: report })?;
     Ok(Exported { digest, image_id, manifest_size, notes: Vec::new() })
 }
 
-fn write_blob(out: &Path, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
-    let hex = hex::encode(Sha256::digest(bytes));
-    write_file(&out.join("blobs/sha256"), &hex, bytes)?;
-    let digest = format!("sha256:{hex}");
-    Ok(Descriptor { media_type: media_type.to_owned(), digest, size: bytes.len() as u64 })
+fn write_blob(out: &Path, digest: &str, bytes: &[u8]) -> Result<()> {
+    write_file(&out.join("blobs/sha256"), digest.trim_start_matches("sha256:"), bytes)
 }
 
 fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {

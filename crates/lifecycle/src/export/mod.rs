@@ -9,7 +9,7 @@ mod glob;
 pub mod image;
 mod labels;
 mod launcher;
-mod layout;
+pub mod layout;
 mod slices;
 
 use std::fs;
@@ -49,7 +49,6 @@ pub struct ExportSettings {
     pub keeps_launch_layers: bool,
     pub owner: Owner,
     pub budget: Budget,
-    pub created: String,
     pub out: PathBuf,
 }
 
@@ -190,10 +189,10 @@ impl<'a> Export<'a> {
                 ("PATH".to_owned(), "/cnb/process:/cnb/lifecycle".to_owned()),
             ],
             labels: labels::labels(settings, build, &self.metadata)?,
-            created: settings.created.clone(),
             layers: std::mem::take(&mut self.layers),
         };
-        layout::write(&settings.out, &settings.run_image, &image::config(&settings.run_image, &app), &app.layers)
+        let config = image::config(&settings.run_image, &app);
+        layout::write(&settings.out, &image::documents(&config, &settings.run_image, &app.layers)?)
     }
 }
 
