@@ -56,8 +56,7 @@ pub fn platform_api(value: Option<&str>) -> Result<ApiVersion> {
     let value = value
         .filter(|value| !value.is_empty())
         .ok_or_else(|| refused("CNB_PLATFORM_API is not set".to_owned()))?;
-    let version: ApiVersion =
-        value.parse().map_err(|error| refused(format!("CNB_PLATFORM_API: {error}")))?;
+    let version: ApiVersion = value.parse().map_err(|error| refused(format!("CNB_PLATFORM_API: {error}")))?;
     let (lowest, highest) = PLATFORM_APIS;
     match (lowest..=highest).contains(&version) {
         true => Ok(version),
@@ -72,7 +71,9 @@ pub fn check_buildpack_api(buildpack: &str, version: ApiVersion) -> Result<()> {
         true => Ok(()),
         false => Err(LifecycleError::new(
             code::BUILDPACK_API,
-            format!("buildpack {buildpack} has Buildpack API {version}, which is not one of {lowest} to {highest}"),
+            format!(
+                "buildpack {buildpack} has Buildpack API {version}, which is not one of {lowest} to {highest}"
+            ),
         )),
     }
 }

@@ -66,7 +66,8 @@ impl Flags {
 
     pub fn number<T: FromStr>(&self, flag: &str, variable: &str) -> Result<Option<T>> {
         let value = self.text(flag, variable);
-        let parsed = |text: String| text.parse().map_err(|_| usage(format!("-{flag} `{text}` is not a number")));
+        let parsed =
+            |text: String| text.parse().map_err(|_| usage(format!("-{flag} `{text}` is not a number")));
         value.map(parsed).transpose()
     }
 
@@ -93,7 +94,11 @@ mod tests {
         for (line, expected) in [("-layers /a", "/a"), ("--layers=/a", "/a"), ("", "/of-variable")] {
             let flags = parsed(line).expect("flags");
 
-            assert_eq!(flags.path("layers", "CNB_LAYERS_DIR", "/layers"), PathBuf::from(expected), "{line:?}");
+            assert_eq!(
+                flags.path("layers", "CNB_LAYERS_DIR", "/layers"),
+                PathBuf::from(expected),
+                "{line:?}"
+            );
             assert_eq!(flags.path("app", "CNB_APP_DIR", "/workspace"), PathBuf::from("/workspace"));
         }
     }
@@ -108,7 +113,9 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_refused_by_name() {
-        for (line, named) in [("-x 1", "-x"), ("layers", "`layers`"), ("-layers", "-layers"), ("-uid x", "-uid")] {
+        for (line, named) in
+            [("-x 1", "-x"), ("layers", "`layers`"), ("-layers", "-layers"), ("-uid x", "-uid")]
+        {
             let error = parsed(line).and_then(|flags| flags.number::<u32>("uid", "").map(|_| ()));
 
             assert!(error.expect_err("refused").message.contains(named), "{line}");

@@ -121,7 +121,9 @@ mod tests {
         }
         fs::write(cache.layers().join("layer.tmp"), "half").expect("a file");
 
-        cache.replace(&CacheMetadata { kept: vec![digest('a')], ..CacheMetadata::default() }).expect("replaced");
+        cache
+            .replace(&CacheMetadata { kept: vec![digest('a')], ..CacheMetadata::default() })
+            .expect("replaced");
 
         assert!(cache.layer(&digest('a')).is_some() && cache.layer(&digest('b')).is_none());
         assert_eq!(fs::read_dir(cache.layers()).expect("a folder").count(), 1);

@@ -85,9 +85,17 @@ impl Phase {
                 "max-entries",
                 "log-level",
             ],
-            Self::Builder => {
-                &["analyzed", "app", "build-config", "buildpacks", "group", "layers", "log-level", "plan", "platform"]
-            }
+            Self::Builder => &[
+                "analyzed",
+                "app",
+                "build-config",
+                "buildpacks",
+                "group",
+                "layers",
+                "log-level",
+                "plan",
+                "platform",
+            ],
             Self::Exporter => &[
                 "run-image-facts",
                 "out",
@@ -137,7 +145,8 @@ pub fn run(phase: Phase, called: &str, words: Vec<OsString>) -> Result<()> {
 fn run_phase(phase: Phase, words: Vec<OsString>) -> Result<()> {
     let api = platform_api(variable("CNB_PLATFORM_API").as_deref())?;
     let text = |word: OsString| {
-        word.into_string().map_err(|word| LifecycleError::new(code::USAGE, format!("{} is no text", word.display())))
+        word.into_string()
+            .map_err(|word| LifecycleError::new(code::USAGE, format!("{} is no text", word.display())))
     };
     let words = words.into_iter().map(text).collect::<Result<Vec<_>>>()?;
     let flags = Flags::parse(words, phase.flags(), variable)?;
@@ -196,7 +205,10 @@ fn previous(flags: &Flags) -> Result<Option<ImageFacts>> {
 
 fn run_analyzer(flags: &Flags) -> Result<()> {
     let run_image: ImageFacts = facts(&flags.needed_path("run-image-facts")?)?;
-    write(&in_layers(flags, "analyzed", "CNB_ANALYZED_PATH"), &analyzed(&run_image, previous(flags)?.as_ref()))
+    write(
+        &in_layers(flags, "analyzed", "CNB_ANALYZED_PATH"),
+        &analyzed(&run_image, previous(flags)?.as_ref()),
+    )
 }
 
 /// Target of the run image in `analyzed.toml`.
@@ -323,7 +335,8 @@ fn run_rebaser(flags: &Flags) -> Result<()> {
 }
 
 fn run_launcher(called: &str, arguments: Vec<OsString>) -> Result<()> {
-    let path = |name: &str, default: &str| PathBuf::from(variable(name).unwrap_or_else(|| default.to_owned()));
+    let path =
+        |name: &str, default: &str| PathBuf::from(variable(name).unwrap_or_else(|| default.to_owned()));
     let settings = LaunchSettings {
         layers: path("CNB_LAYERS_DIR", "/layers"),
         app: path("CNB_APP_DIR", "/workspace"),

@@ -62,7 +62,8 @@ impl Facts {
     }
 }
 
-const FOLDER: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+const FOLDER: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 impl Folder {
     /// Opens a folder that the platform named; it must not be a link itself.
@@ -94,7 +95,10 @@ impl Folder {
 
     /// Opens a folder some levels below.
     pub fn below(&self, names: &[&str]) -> Result<Option<Self>> {
-        let mut folder = Self { fd: self.fd.try_clone().or_fail("a folder cannot be opened twice")?, path: self.path.clone() };
+        let mut folder = Self {
+            fd: self.fd.try_clone().or_fail("a folder cannot be opened twice")?,
+            path: self.path.clone(),
+        };
         for name in names {
             match folder.folder(name)? {
                 Some(next) => folder = next,
@@ -112,8 +116,10 @@ impl Folder {
     pub fn file(&self, name: impl AsRef<OsStr>) -> Result<Option<(File, Facts)>> {
         let name = checked(name.as_ref())?;
         // Opening a FIFO would wait for its other end without this flag.
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let is_none = || LifecycleError::generic(format!("{} is no regular file", self.path.join(name).display()));
+        let flags =
+            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let is_none =
+            || LifecycleError::generic(format!("{} is no regular file", self.path.join(name).display()));
         let fd = match openat(&self.fd, name, flags, Mode::empty()) {
             Ok(fd) => fd,
             Err(Errno::ENOENT) => return Ok(None),

@@ -26,7 +26,12 @@ fn carry_out() -> Result<()> {
     if let Some(phase) = Phase::named(&file).or_else(|| Phase::named(&called)) {
         return run(phase, &called, words);
     }
-    let usage = || LifecycleError::new(code::USAGE, "usage: lifecycle PHASE [-FLAG VALUE]...; the phases are analyzer, detector, restorer, builder, exporter, rebaser and launcher");
+    let usage = || {
+        LifecycleError::new(
+            code::USAGE,
+            "usage: lifecycle PHASE [-FLAG VALUE]...; the phases are analyzer, detector, restorer, builder, exporter, rebaser and launcher",
+        )
+    };
     let name = words.first().and_then(|word| word.to_str()).ok_or_else(usage)?;
     let phase = Phase::named(name).ok_or_else(usage)?;
     let name = name.to_owned();

@@ -55,7 +55,8 @@ fn app_layers(app: &ImageFacts, top_layer: &str) -> Result<Vec<NewLayer>> {
     let top = top.ok_or_else(|| refused(app, "the top layer of its run image is not among its layers"))?;
     let history: Vec<_> = app.config["history"].as_array().cloned().unwrap_or_default();
     let is_layer = |entry: &&Value| entry["empty_layer"].as_bool() != Some(true);
-    let created_by: Vec<_> = history.iter().filter(is_layer).map(|entry| entry["created_by"].as_str()).collect();
+    let created_by: Vec<_> =
+        history.iter().filter(is_layer).map(|entry| entry["created_by"].as_str()).collect();
     let layer = |place: usize| NewLayer {
         descriptor: app.layers[place].clone(),
         diff_id: diff_ids[place].to_owned(),
@@ -104,7 +105,9 @@ fn config(
     let labels = object_in(inner, "Labels");
     labels.retain(|name, _| !is_of_base(name));
     let of_base = run_image.config["config"]["Labels"].as_object().into_iter().flatten();
-    labels.extend(of_base.filter(|(name, _)| is_of_base(name)).map(|(name, value)| (name.clone(), value.clone())));
+    labels.extend(
+        of_base.filter(|(name, _)| is_of_base(name)).map(|(name, value)| (name.clone(), value.clone())),
+    );
     labels.insert(LIFECYCLE_METADATA.to_owned(), label.into());
     Ok(config)
 }
@@ -121,7 +124,8 @@ mod tests {
 
     fn facts(layers: &[&str], labels: &Value, env: &str) -> ImageFacts {
         let digest = |name: &&str| format!("sha256:{name}");
-        let descriptor = |name: &&str| Descriptor { media_type: LAYER.to_owned(), digest: digest(name), size: 1 };
+        let descriptor =
+            |name: &&str| Descriptor { media_type: LAYER.to_owned(), digest: digest(name), size: 1 };
         let history: Vec<_> = layers.iter().map(|name| json!({"created_by": name})).collect();
         ImageFacts {
             image: "run".to_owned(),
@@ -138,7 +142,11 @@ mod tests {
 
     fn app() -> ImageFacts {
         let label = r#"{"runImage": {"image": "run", "topLayer": "sha256:b", "reference": "old"}, "app": [{"sha": "sha256:d"}]}"#;
-        facts(&["a", "b", "c", "d"], &json!({LIFECYCLE_METADATA: label, "io.buildpacks.base.id": "old", "mine": "1"}), "A=app")
+        facts(
+            &["a", "b", "c", "d"],
+            &json!({LIFECYCLE_METADATA: label, "io.buildpacks.base.id": "old", "mine": "1"}),
+            "A=app",
+        )
     }
 
     fn rebased(app: &ImageFacts, run_image: &ImageFacts, is_forced: bool) -> Result<(Value, Value)> {
@@ -155,14 +163,22 @@ mod tests {
 
         let diff_ids = ["sha256:x", "sha256:y", "sha256:z", "sha256:c", "sha256:d"];
         assert_eq!(config["rootfs"]["diff_ids"], json!(diff_ids));
-        let digests: Vec<_> = manifest["layers"].as_array().expect("layers").iter().map(|it| &it["digest"]).collect();
+        let digests: Vec<_> =
+            manifest["layers"].as_array().expect("layers").iter().map(|it| &it["digest"]).collect();
         assert_eq!(json!(digests), json!(diff_ids));
         assert_eq!(config["history"][4]["created_by"], "d");
         assert_eq!(config["config"]["Env"], json!(["A=app"]));
         let labels = &config["config"]["Labels"];
-        assert_eq!((&labels["io.buildpacks.base.id"], &labels["mine"], &labels["other"]), (&json!("new"), &json!("1"), &Value::Null));
-        let label: Value = serde_json::from_str(labels[LIFECYCLE_METADATA].as_str().expect("text")).expect("JSON");
-        assert_eq!(label["runImage"], json!({"image": "run", "topLayer": "sha256:z", "reference": "run@sha256:new"}));
+        assert_eq!(
+            (&labels["io.buildpacks.base.id"], &labels["mine"], &labels["other"]),
+            (&json!("new"), &json!("1"), &Value::Null)
+        );
+        let label: Value =
+            serde_json::from_str(labels[LIFECYCLE_METADATA].as_str().expect("text")).expect("JSON");
+        assert_eq!(
+            label["runImage"],
+            json!({"image": "run", "topLayer": "sha256:z", "reference": "run@sha256:new"})
+        );
         assert_eq!(label["app"], json!([{"sha": "sha256:d"}]));
     }
 
@@ -187,7 +203,8 @@ mod tests {
         let mut app = app();
         app.config["config"]["Labels"][REBASABLE] = json!("false");
         assert!(rebased(&app, &new, false).expect_err("refused").message.contains("says"));
-        app.config["config"]["Labels"] = json!({LIFECYCLE_METADATA: r#"{"runImage": {"image": "run", "topLayer": "sha256:q"}}"#});
+        app.config["config"]["Labels"] =
+            json!({LIFECYCLE_METADATA: r#"{"runImage": {"image": "run", "topLayer": "sha256:q"}}"#});
         assert!(rebased(&app, &new, false).expect_err("refused").message.contains("top layer"));
         app.config["config"]["Labels"] = json!({});
         assert!(rebased(&app, &new, false).expect_err("refused").message.contains("label"));

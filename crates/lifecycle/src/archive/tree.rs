@@ -175,7 +175,8 @@ mod tests {
             let header = entry.header();
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             let link = entry.link_name_bytes().map(|it| format!(" {}", String::from_utf8_lossy(&it)));
-            let (mode, uid, gid) = (header.mode().expect("mode"), header.uid().expect("uid"), header.gid().expect("gid"));
+            let (mode, uid, gid) =
+                (header.mode().expect("mode"), header.uid().expect("uid"), header.gid().expect("gid"));
             format!("{name} {mode:o} {uid}:{gid}{}", link.unwrap_or_default())
         });
         entries.collect()
@@ -204,9 +205,14 @@ mod tests {
     #[test]
     fn the_same_files_give_the_same_digest() {
         let ((_a, one), (_b, other)) = (tree(), tree());
-        File::open(other.join("bin/node")).and_then(|file| file.set_modified(std::time::UNIX_EPOCH)).expect("time");
+        File::open(other.join("bin/node"))
+            .and_then(|file| file.set_modified(std::time::UNIX_EPOCH))
+            .expect("time");
 
-        assert_eq!(archived(&one, Budget::default()).expect("one").1, archived(&other, Budget::default()).expect("other").1);
+        assert_eq!(
+            archived(&one, Budget::default()).expect("one").1,
+            archived(&other, Budget::default()).expect("other").1
+        );
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub fn build(settings: &BuildSettings) -> Result<Metadata> {
     let mut metadata = Metadata::default();
     for member in &settings.group.group {
         let buildpack = buildpacks.find(&member.id, &member.version)?;
-        let build = BuildpackBuild { settings, buildpack, layers: settings.layers.join(folder_of(&member.id)) };
+        let build =
+            BuildpackBuild { settings, buildpack, layers: settings.layers.join(folder_of(&member.id)) };
         let offered = plan.of(&member.id);
         build.run(&variables, &offered)?;
         let unmet = build.unmet(&offered)?;
@@ -72,7 +73,10 @@ impl BuildpackBuild<'_> {
         let mut command = command(&buildpack.folder.join("bin/build"), &settings.app, &variables);
         command.arg(layers).arg(&settings.platform).arg(&plan_path).stdin(std::process::Stdio::null());
         let failed = |why: String| {
-            LifecycleError::new(code::BUILDPACK_FAILED, format!("buildpack {} failed: {why}", buildpack.name()))
+            LifecycleError::new(
+                code::BUILDPACK_FAILED,
+                format!("buildpack {} failed: {why}", buildpack.name()),
+            )
         };
         let status = command.status().map_err(|error| failed(format!("bin/build cannot be run: {error}")))?;
         match status.success() {
@@ -112,7 +116,12 @@ impl BuildpackBuild<'_> {
         }
     }
 
-    fn finish(&self, member: &GroupBuildpack, variables: &mut Variables, metadata: &mut Metadata) -> Result<()> {
+    fn finish(
+        &self,
+        member: &GroupBuildpack,
+        variables: &mut Variables,
+        metadata: &mut Metadata,
+    ) -> Result<()> {
         let launch = read_or_default(&self.layers.join("launch.toml"))?;
         let buildpack = MetadataBuildpack {
             id: member.id.clone(),

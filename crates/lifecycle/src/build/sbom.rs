@@ -23,11 +23,14 @@ pub fn gather(build: &BuildpackBuild<'_>, types: &BTreeMap<String, LayerTypes>) 
 }
 
 fn check_format(build: &BuildpackBuild<'_>, extension: &str) -> Result<()> {
-    let media_type = SBOM_EXTENSIONS.iter().find(|(it, _)| *it == extension).map(|(_, media_type)| *media_type);
+    let media_type =
+        SBOM_EXTENSIONS.iter().find(|(it, _)| *it == extension).map(|(_, media_type)| *media_type);
     let declared = &build.buildpack.descriptor.buildpack.sbom_formats;
     match declared.iter().any(|it| media_type == Some(it)) {
         true => Ok(()),
-        false => Err(build.refused(format!("it wrote an SBOM `{extension}` that its sbom-formats do not declare"))),
+        false => {
+            Err(build.refused(format!("it wrote an SBOM `{extension}` that its sbom-formats do not declare")))
+        }
     }
 }
 

@@ -104,7 +104,9 @@ mod tests {
             buildpack(dir.path(), id, "");
         }
         let group = |one: &str, other: &str| {
-            format!("[[order]]\ngroup = [{{id = \"{one}\", version = \"1\"}}, {{id = \"{other}\", version = \"1\"}}]\n")
+            format!(
+                "[[order]]\ngroup = [{{id = \"{one}\", version = \"1\"}}, {{id = \"{other}\", version = \"1\"}}]\n"
+            )
         };
         buildpack(dir.path(), "O", &format!("{}{}", group("A", "B"), group("C", "D")));
         buildpack(dir.path(), "L", &group("L", "A"));

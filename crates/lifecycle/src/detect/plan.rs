@@ -123,11 +123,19 @@ mod tests {
         };
         let offer = |offer: &str| Offer {
             provides: named(offer, '+').into_iter().map(|name| Provide { name }).collect(),
-            requires: named(offer, '-').into_iter().map(|name| Require { name, ..Require::default() }).collect(),
+            requires: named(offer, '-')
+                .into_iter()
+                .map(|name| Require { name, ..Require::default() })
+                .collect(),
         };
         let id_alone = id.trim_end_matches('?').to_owned();
-        let buildpack = GroupBuildpack { id: id_alone, version: "1".to_owned(), api: ApiVersion(0, 10), homepage: None };
-        Candidate { buildpack, is_optional: id.ends_with('?'), offers: offers.split('|').map(offer).collect() }
+        let buildpack =
+            GroupBuildpack { id: id_alone, version: "1".to_owned(), api: ApiVersion(0, 10), homepage: None };
+        Candidate {
+            buildpack,
+            is_optional: id.ends_with('?'),
+            offers: offers.split('|').map(offer).collect(),
+        }
     }
 
     fn agreed(group: &[&str]) -> Option<String> {

@@ -209,7 +209,8 @@ mod tests {
         file(root.path(), "config/env/C.override", "operator");
         let mut set = variables(&[("C", "image")]);
 
-        set_platform(&mut set, &root.path().join("platform"), &root.path().join("config"), false).expect("set");
+        set_platform(&mut set, &root.path().join("platform"), &root.path().join("config"), false)
+            .expect("set");
 
         assert_eq!(set, variables(&[("A", "user"), ("B", "operator"), ("C", "operator")]));
     }
@@ -231,7 +232,12 @@ mod tests {
         let path = format!("{}:{}:/bin", at("a/bin"), at("b/bin"));
         let lib = at("b/lib");
         assert_eq!(launch, variables(&[("PATH", &path), ("LD_LIBRARY_PATH", &lib)]));
-        let expected = [("PATH", &*path), ("LD_LIBRARY_PATH", &lib), ("LIBRARY_PATH", &lib), ("CPATH", &at("a/include"))];
+        let expected = [
+            ("PATH", &*path),
+            ("LD_LIBRARY_PATH", &lib),
+            ("LIBRARY_PATH", &lib),
+            ("CPATH", &at("a/include")),
+        ];
         assert_eq!(build, variables(&expected));
     }
 

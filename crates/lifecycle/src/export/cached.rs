@@ -14,7 +14,8 @@ impl Export<'_> {
     /// Stores cached layers and SBOM files, and drops all others.
     pub fn write_cache(&mut self, folder: &Folder, outputs: &[BuildpackOutput]) -> Result<()> {
         let Some(cache) = self.cache.take() else { return Ok(()) };
-        let mut metadata = CacheMetadata { exec_env: self.settings.exec_env.clone(), ..CacheMetadata::default() };
+        let mut metadata =
+            CacheMetadata { exec_env: self.settings.exec_env.clone(), ..CacheMetadata::default() };
         for output in outputs {
             let mut cached = output.layers_without();
             for (name, file) in &output.layers {
@@ -95,6 +96,8 @@ impl Export<'_> {
         archiver.add_parents(to)?;
         archiver.add(&folder, to, &mut Everything)?;
         let is_blob = archives == self.blobs;
-        layer.finish(|hex| archives.join(if is_blob { hex.to_owned() } else { format!("{hex}.tar") })).map(Some)
+        layer
+            .finish(|hex| archives.join(if is_blob { hex.to_owned() } else { format!("{hex}.tar") }))
+            .map(Some)
     }
 }

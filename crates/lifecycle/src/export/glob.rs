@@ -39,7 +39,8 @@ impl PathPattern {
     }
 
     fn begins(&self, path: &Path) -> bool {
-        let names = path.components().map(|name| name.as_os_str().to_string_lossy().chars().collect::<Vec<_>>());
+        let names =
+            path.components().map(|name| name.as_os_str().to_string_lossy().chars().collect::<Vec<_>>());
         self.0.iter().zip(names).all(|(pattern, name)| name_matches(pattern, &name))
     }
 }

@@ -89,7 +89,8 @@ pub fn set_history(config: &mut Value, layers: &[NewLayer]) {
 
 /// `NAME=value` of the run image, with these set; `PATH` is put in front of the old one.
 fn env(old: Option<&Value>, new: &[(String, String)]) -> Vec<String> {
-    let old: Vec<&str> = old.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let old: Vec<&str> =
+        old.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let value_of = |name: &str| old.iter().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     let is_kept = |pair: &&&str| !new.iter().any(|(name, _)| pair.split('=').next() == Some(name));
     let mut env: Vec<_> = old.iter().filter(is_kept).map(|pair| (*pair).to_owned()).collect();
@@ -191,7 +192,10 @@ mod tests {
         AppConfig {
             entrypoint: "/cnb/process/web".to_owned(),
             working_dir: "/workspace".to_owned(),
-            env: vec![("CNB_APP_DIR".to_owned(), "/workspace".to_owned()), ("PATH".to_owned(), "/cnb/process".to_owned())],
+            env: vec![
+                ("CNB_APP_DIR".to_owned(), "/workspace".to_owned()),
+                ("PATH".to_owned(), "/cnb/process".to_owned()),
+            ],
             labels: vec![("a".to_owned(), "b".to_owned())],
             layers: vec![layer],
         }

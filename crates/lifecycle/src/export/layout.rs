@@ -42,7 +42,8 @@ pub fn write(out: &Path, image: &Documents) -> Result<Exported> {
     write_file(out, "index.json", index.to_string().as_bytes())?;
     write_file(out, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     let image_id = config_digest;
-    let report = ReportImage { tags: Vec::new(), digest: digest.clone(), image_id: image_id.clone(), manifest_size };
+    let report =
+        ReportImage { tags: Vec::new(), digest: digest.clone(), image_id: image_id.clone(), manifest_size };
     formats::write(&out.join("report.toml"), &Report { image: report })?;
     Ok(Exported { digest, image_id, manifest_size, notes: Vec::new() })
 }
@@ -53,7 +54,9 @@ fn write_blob(out: &Path, digest: &str, bytes: &[u8]) -> Result<()> {
 
 fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = folder.join(name);
-    fs::create_dir_all(folder).and_then(|()| fs::write(&path, bytes)).or_fail(format!("{} cannot be written", path.display()))
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&path, bytes))
+        .or_fail(format!("{} cannot be written", path.display()))
 }
 
 /// Folders inside each other of SBOM files: kind, buildpack, layer.

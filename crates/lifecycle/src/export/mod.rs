@@ -86,7 +86,9 @@ pub fn export(settings: &ExportSettings) -> Result<Exported> {
         Some(config) => config.toml("metadata.toml")?,
         None => None,
     }
-    .ok_or_else(|| LifecycleError::generic("config/metadata.toml is not in the layers: the build did not end"))?;
+    .ok_or_else(|| {
+        LifecycleError::generic("config/metadata.toml is not in the layers: the build did not end")
+    })?;
     check_process_types(&build.processes).or_fail("config/metadata.toml")?;
     let entrypoint = entrypoint(settings.process_type.as_deref(), &build)?;
     let outputs = read_outputs(&folder, &settings.group)?;
@@ -106,10 +108,13 @@ pub fn export(settings: &ExportSettings) -> Result<Exported> {
 fn entrypoint(wanted: Option<&str>, build: &Metadata) -> Result<String> {
     let default = Some(build.default_process_type.as_str()).filter(|default| !default.is_empty());
     match wanted.or(default) {
-        Some(process_type) if build.process(process_type).is_some() => Ok(format!("/cnb/process/{process_type}")),
+        Some(process_type) if build.process(process_type).is_some() => {
+            Ok(format!("/cnb/process/{process_type}"))
+        }
         Some(process_type) if wanted.is_some() => {
             let types: Vec<_> = build.processes.iter().map(|process| process.process_type.as_str()).collect();
-            let message = format!("process type `{process_type}` is not one of the image's: {}", types.join(", "));
+            let message =
+                format!("process type `{process_type}` is not one of the image's: {}", types.join(", "));
             Err(LifecycleError::generic(message))
         }
         _ => Ok("/cnb/lifecycle/launcher".to_owned()),
@@ -148,7 +153,8 @@ impl<'a> Export<'a> {
     /// Adds a written layer to the image, and returns its digest.
     fn add(&mut self, written: WrittenLayer, created_by: impl Into<String>) -> String {
         let digest = written.digest.clone();
-        let descriptor = Descriptor { media_type: image::LAYER.to_owned(), digest: digest.clone(), size: written.size };
+        let descriptor =
+            Descriptor { media_type: image::LAYER.to_owned(), digest: digest.clone(), size: written.size };
         self.layers.push(NewLayer { descriptor, diff_id: digest.clone(), created_by: created_by.into() });
         self.written.push(written);
         digest

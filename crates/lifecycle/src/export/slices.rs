@@ -48,7 +48,8 @@ pub fn app_layers(
     let mut made = AppLayers { layers: Vec::new(), left_out: Vec::new() };
     let mut used = HashSet::new();
     let parse = |slice: &Slice| slice.paths.iter().map(|path| PathPattern::parse(path, &app.path)).collect();
-    let slices: Vec<Vec<PathPattern>> = slices.iter().map(parse).collect::<Result<_, _>>().or_fail("launch.toml")?;
+    let slices: Vec<Vec<PathPattern>> =
+        slices.iter().map(parse).collect::<Result<_, _>>().or_fail("launch.toml")?;
     let is_only = slices.is_empty();
     for patterns in slices.iter().map(|patterns| Some(&patterns[..])).chain([None]) {
         let mut layer = LayerWriter::begin(blobs)?;
@@ -75,7 +76,9 @@ mod tests {
         let mut archive = tar::Archive::new(File::open(&layer.path).expect("a layer"));
         let entries = archive.entries().expect("entries").map(|entry| entry.expect("an entry"));
         let files = entries.filter(|entry| entry.header().entry_type().is_file());
-        let name = |entry: tar::Entry<'_, File>| entry.path().expect("a path").file_name().expect("a name").to_owned();
+        let name = |entry: tar::Entry<'_, File>| {
+            entry.path().expect("a path").file_name().expect("a name").to_owned()
+        };
         files.map(name).map(|name| name.into_string().expect("text")).collect()
     }
 
@@ -101,7 +104,10 @@ mod tests {
 
     #[test]
     fn each_file_is_in_the_first_slice_that_has_it_and_the_rest_in_the_last_layer() {
-        assert_eq!(layers(&[&["*.js", "*/*.js"], &["public"]]), [&["c.js", "b.js"][..], &["a.css"], &["d.rb"]]);
+        assert_eq!(
+            layers(&[&["*.js", "*/*.js"], &["public"]]),
+            [&["c.js", "b.js"][..], &["a.css"], &["d.rb"]]
+        );
     }
 
     #[test]

@@ -78,7 +78,9 @@ impl BuildpackTarget {
     fn satisfies(&self, target: &Target) -> bool {
         let same = |own: &str, theirs: &str| own.is_empty() || theirs.is_empty() || own == theirs;
         let of_distro = |distro: &Distro| {
-            self.distros.iter().any(|own| same(&own.name, &distro.name) && same(&own.version, &distro.version))
+            self.distros
+                .iter()
+                .any(|own| same(&own.name, &distro.name) && same(&own.version, &distro.version))
         };
         let has_distro = self.distros.is_empty() || target.distro.as_ref().is_none_or(of_distro);
         same(&self.os, &target.os)
@@ -97,7 +99,12 @@ mod tests {
         let descriptor: BuildpackDescriptor =
             toml::from_str(&format!("{}\n{head}", descriptor.replace("[[", "\n[["))).expect("a descriptor");
         let distro = Some(Distro { name: "debian".to_owned(), version: "13".to_owned() });
-        descriptor.fits(&Target { os: "linux".to_owned(), arch: "amd64".to_owned(), variant: String::new(), distro })
+        descriptor.fits(&Target {
+            os: "linux".to_owned(),
+            arch: "amd64".to_owned(),
+            variant: String::new(),
+            distro,
+        })
     }
 
     #[test]

@@ -43,7 +43,11 @@ pub fn folder_of(id: &str) -> String {
 pub fn check_id(id: &str) -> Result<(), String> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/' | b'-' | b'_');
     let is_reserved = matches!(id, "app" | "config" | "generated" | "sbom" | "" | "." | "..");
-    match is_reserved || id.len() > 200 || !id.bytes().all(is_allowed) || id.split('/').any(|part| part == "..") {
+    match is_reserved
+        || id.len() > 200
+        || !id.bytes().all(is_allowed)
+        || id.split('/').any(|part| part == "..")
+    {
         true => Err(format!("`{id}` is not an id of a buildpack")),
         false => Ok(()),
     }

@@ -17,7 +17,12 @@ pub struct Process {
     pub default: bool,
     #[serde(default, rename = "working-dir", skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
-    #[serde(default, rename = "buildpack-id", alias = "buildpackID", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "buildpack-id",
+        alias = "buildpackID",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub buildpack_id: Option<String>,
     #[serde(default, rename = "exec-env", skip_serializing_if = "Vec::is_empty")]
     pub exec_env: Vec<String>,

@@ -64,7 +64,11 @@ fn run_one(program: &Path, app: &Path, variables: &mut Variables) -> Result<()> 
     let set: BTreeMap<String, String> = parse(&format!("output of {name}"), &text?)?;
     for (key, value) in set {
         match key.is_empty() || key.contains(['=', '\0']) || value.contains('\0') {
-            true => return Err(LifecycleError::generic(format!("output of {name}: `{key}` cannot be a variable"))),
+            true => {
+                return Err(LifecycleError::generic(format!(
+                    "output of {name}: `{key}` cannot be a variable"
+                )));
+            }
             false => variables.insert(key.into(), value.into()),
         };
     }

@@ -99,9 +99,10 @@ pub fn decide(settings: &LaunchSettings, metadata: &Metadata) -> Result<Launch> 
 fn of_process(process: &Process, api: Option<ApiVersion>, given: &[OsString], app: &Path) -> Launch {
     let own = |words: &[String]| words.iter().map(OsString::from).collect::<Vec<_>>();
     let has_default_arguments = api.is_none_or(|api| api >= ApiVersion(0, 9));
-    let (program, fixed) = process.command.split_first().map_or((OsString::new(), Vec::new()), |(program, rest)| {
-        (OsString::from(program), own(rest))
-    });
+    let (program, fixed) = process
+        .command
+        .split_first()
+        .map_or((OsString::new(), Vec::new()), |(program, rest)| (OsString::from(program), own(rest)));
     let arguments = match has_default_arguments && !given.is_empty() {
         true => given.to_vec(),
         false => [own(&process.args), given.to_vec()].concat(),
@@ -178,7 +179,11 @@ mod tests {
             variables: Variables::new(),
         };
         let launch = decide(&settings, &toml::from_str(METADATA).expect("metadata"))?;
-        let words: Vec<_> = [&launch.program].into_iter().chain(&launch.arguments).map(|it| it.display().to_string()).collect();
+        let words: Vec<_> = [&launch.program]
+            .into_iter()
+            .chain(&launch.arguments)
+            .map(|it| it.display().to_string())
+            .collect();
         Ok((format!("{} in {}", words.join("|"), launch.folder.display()), launch.is_direct))
     }
 

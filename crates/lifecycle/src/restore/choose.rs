@@ -98,7 +98,10 @@ mod tests {
     /// Names of layers are their types; of the cached ones the digest stands behind them.
     fn restored(app: &[(&str, &str)], cache: &[(&str, &str)], needs: bool, there: &[&str]) -> Vec<String> {
         let layers = layers(&map(app), &map(cache), needs, &|sha| there.contains(&sha));
-        layers.into_iter().map(|it| format!("{}{}", it.name, it.content.map_or(String::new(), |sha| format!(" {sha}")))).collect()
+        layers
+            .into_iter()
+            .map(|it| format!("{}{}", it.name, it.content.map_or(String::new(), |sha| format!(" {sha}"))))
+            .collect()
     }
 
     #[test]

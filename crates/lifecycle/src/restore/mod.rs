@@ -45,12 +45,8 @@ pub fn restore(settings: &RestoreSettings) -> Result<Vec<String>> {
     let cache = settings.cache.as_deref().map(Cache::open).transpose()?;
     let app = settings.previous.as_ref().and_then(ImageFacts::lifecycle_metadata);
     let is_cached = |sha: &str| cache.as_ref().is_some_and(|cache| cache.layer(sha).is_some());
-    let chosen = choose(
-        app.as_ref(),
-        &cache.as_ref().map(Cache::metadata).unwrap_or_default(),
-        settings,
-        &is_cached,
-    );
+    let chosen =
+        choose(app.as_ref(), &cache.as_ref().map(Cache::metadata).unwrap_or_default(), settings, &is_cached);
     let mut restore = Restore { settings, layers, cache, budget: settings.budget, notes: Vec::new() };
     for buildpack in &chosen {
         restore.buildpack(buildpack)?;
@@ -99,7 +95,8 @@ impl Restore<'_> {
 
     fn sboms(&mut self, folder: &Folder, name: &str, buildpack: &RestoredBuildpack) -> Result<()> {
         let Some(cache) = &self.cache else { return Ok(()) };
-        let archives: Vec<_> = cache.metadata().sboms.iter().filter_map(|digest| cache.layer(digest)).collect();
+        let archives: Vec<_> =
+            cache.metadata().sboms.iter().filter_map(|digest| cache.layer(digest)).collect();
         let is_restored = |layer: &str| buildpack.layers.iter().any(|it| it.name == layer);
         for archive in archives {
             for (file, text) in unpack::sboms(&archive, name, &is_restored, &mut self.budget)? {

@@ -46,7 +46,12 @@ pub fn unpack(archive: &Path, path: &Path, to: &Folder, owner: Owner, budget: &m
     Ok(())
 }
 
-fn unpack_entry(entry: &mut Entry<'_, File>, place: &Path, root: &Path, prefix: &Path) -> std::io::Result<()> {
+fn unpack_entry(
+    entry: &mut Entry<'_, File>,
+    place: &Path,
+    root: &Path,
+    prefix: &Path,
+) -> std::io::Result<()> {
     if entry.header().entry_type() != EntryType::Link {
         return entry.unpack(place).map(|_| ());
     }
