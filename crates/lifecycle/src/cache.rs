@@ -40,6 +40,12 @@ pub struct Cache {
 }
 
 impl Cache {
+    /// A cache that is read alone; its folder may be absent.
+    pub fn reading(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// A cache that is changed.
     pub fn open(folder: &Path) -> Result<Self> {
         let layers = folder.join("layers");
         fs::create_dir_all(&layers).or_fail(format!("{} cannot be made", layers.display()))?;

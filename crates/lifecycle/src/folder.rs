@@ -239,7 +239,7 @@ mod tests {
         let folder = Folder::open(dir.path()).expect("open");
 
         assert!(folder.folder("folder").err().expect("refused").message.contains("no folder"));
-        assert!(folder.file("file").err().expect("refused").message.contains("no regular file"));
+        assert!(folder.file("file").expect_err("refused").message.contains("no regular file"));
         assert!(Folder::open(&dir.path().join("folder")).is_err());
     }
 

@@ -29,7 +29,8 @@ fn check_format(build: &BuildpackBuild<'_>, extension: &str) -> Result<()> {
     match declared.iter().any(|it| media_type == Some(it)) {
         true => Ok(()),
         false => {
-            Err(build.refused(format!("it wrote an SBOM `{extension}` that its sbom-formats do not declare")))
+            Err(build
+                .refused(&format!("it wrote an SBOM `{extension}` that its sbom-formats do not declare")))
         }
     }
 }

@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn combinations_are_bounded() {
-        let many = vec!["A -a | -b | -c | -d | -e | -f | -g | -h | -i | -j"; 6];
+        let many = ["A -a | -b | -c | -d | -e | -f | -g | -h | -i | -j"; 6];
         let candidates: Vec<_> = many.iter().map(|text| candidate(text)).collect();
 
         assert!(agree(&candidates).expect_err("refused").message.contains("combinations"));

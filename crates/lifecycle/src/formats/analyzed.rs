@@ -41,7 +41,7 @@ pub struct Target {
     pub os: String,
     #[serde(default)]
     pub arch: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, alias = "arch-variant", skip_serializing_if = "String::is_empty")]
     pub variant: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distro: Option<Distro>,

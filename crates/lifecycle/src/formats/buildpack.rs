@@ -46,7 +46,7 @@ pub struct BuildpackTarget {
     pub os: String,
     #[serde(default)]
     pub arch: String,
-    #[serde(default)]
+    #[serde(default, alias = "arch-variant")]
     pub variant: String,
     #[serde(default, alias = "distributions")]
     pub distros: Vec<Distro>,

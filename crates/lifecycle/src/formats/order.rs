@@ -58,7 +58,7 @@ pub struct SystemBuildpacks {
 
 impl System {
     /// The group with the system's buildpacks that it has not itself.
-    pub fn around(&self, group: OrderGroup) -> OrderGroup {
+    pub fn around(&self, group: &OrderGroup) -> OrderGroup {
         let lacks = |element: &&OrderElement| !group.group.iter().any(|it| it.id == element.id);
         let before = self.pre.buildpacks.iter().filter(lacks).cloned();
         let behind = self.post.buildpacks.iter().filter(lacks).cloned();

@@ -42,8 +42,7 @@ pub fn detect(settings: &DetectSettings) -> Result<(Group, Plan)> {
         return Err(LifecycleError::new(code::DETECT, message));
     }
     let mut buildpacks = Buildpacks::open(&settings.buildpacks);
-    let order =
-        settings.order.order.iter().map(|group| settings.system.around(group.clone())).collect::<Vec<_>>();
+    let order = settings.order.order.iter().map(|group| settings.system.around(group)).collect::<Vec<_>>();
     let groups = flat_groups(&order, &mut buildpacks)?;
     let mut run = Detector { settings, buildpacks, detections: BTreeMap::new() };
     for group in &groups {

@@ -42,7 +42,7 @@ pub struct RestoreSettings {
 /// Restores what is left of the last build.
 pub fn restore(settings: &RestoreSettings) -> Result<Vec<String>> {
     let layers = Folder::open(&settings.layers)?;
-    let cache = settings.cache.as_deref().map(Cache::open).transpose()?;
+    let cache = settings.cache.as_deref().map(Cache::reading);
     let app = settings.previous.as_ref().and_then(ImageFacts::lifecycle_metadata);
     let is_cached = |sha: &str| cache.as_ref().is_some_and(|cache| cache.layer(sha).is_some());
     let chosen =

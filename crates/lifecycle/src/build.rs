@@ -111,7 +111,7 @@ impl BuildpackBuild<'_> {
         let file: BuildFile = read_or_default(&self.layers.join("build.toml"))?;
         let unmet: Vec<_> = file.unmet.into_iter().map(|it| it.name).collect();
         match unmet.iter().find(|name| !offered.entries.iter().any(|entry| entry.name == **name)) {
-            Some(name) => Err(self.refused(format!("`{name}` of build.toml is not in its plan"))),
+            Some(name) => Err(self.refused(&format!("`{name}` of build.toml is not in its plan"))),
             None => Ok(unmet),
         }
     }
@@ -129,7 +129,7 @@ impl BuildpackBuild<'_> {
             api: self.buildpack.descriptor.api,
             homepage: member.homepage.clone(),
         };
-        metadata.add(buildpack, launch).map_err(|error| self.refused(format!("launch.toml: {error}")))?;
+        metadata.add(buildpack, launch).map_err(|error| self.refused(&format!("launch.toml: {error}")))?;
         let types = layers::read_types(&self.layers)?;
         sbom::gather(self, &types)?;
         layers::set_ignored_aside(&self.layers, &types)?;
@@ -137,7 +137,7 @@ impl BuildpackBuild<'_> {
         add_build_layers(variables, &is_build.collect::<Vec<_>>())
     }
 
-    fn refused(&self, why: String) -> LifecycleError {
+    fn refused(&self, why: &str) -> LifecycleError {
         LifecycleError::new(code::BUILD, format!("buildpack {}: {why}", self.buildpack.name()))
     }
 }
