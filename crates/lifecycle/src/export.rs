@@ -28,6 +28,9 @@ use crate::labels::{LayerDigest, LifecycleMetadata};
 use buildpack_layers::{BuildpackOutput, read_outputs};
 use image::{AppConfig, NewLayer};
 
+/// Layers of an image: no store on overlayfs takes more.
+const LAYERS_MAX: usize = 127;
+
 /// What the exporter is told.
 pub struct ExportSettings {
     pub platform_api: ApiVersion,
@@ -184,6 +187,11 @@ impl<'a> Export<'a> {
 
     fn write_image(&mut self, build: &Metadata, entrypoint: String) -> Result<Exported> {
         let settings = self.settings;
+        let layers = settings.run_image.layers.len() + self.layers.len();
+        if layers > LAYERS_MAX {
+            let message = format!("the image would have {layers} layers, more than {LAYERS_MAX}");
+            return Err(LifecycleError::generic(message));
+        }
         let app = AppConfig {
             entrypoint,
             working_dir: text(&settings.app),

@@ -1,7 +1,9 @@
 //! Layers of buildpacks: what their files say, and the launch layers as layers of the image.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
 
 use super::Export;
 use super::image::NewLayer;
@@ -13,6 +15,7 @@ use crate::folder::Folder;
 use crate::formats::group::{Group, GroupBuildpack, check_id};
 use crate::formats::json::from_toml;
 use crate::formats::layer::{LayerFile, StoreFile, layer_of_file};
+use crate::formats::parse;
 use crate::labels::{BuildpackLayers, LayerMetadata, Store};
 
 /// What one buildpack left.
@@ -24,24 +27,40 @@ pub struct BuildpackOutput {
     pub store: Option<StoreFile>,
 }
 
+/// Bytes of all `<layer>.toml` of a build together: they go into one label.
+const METADATA_BYTES_MAX: u64 = 1 << 20;
+
 /// Reads the files of all buildpacks.
 pub fn read_outputs(layers: &Folder, group: &Group) -> Result<Vec<BuildpackOutput>> {
-    group.group.iter().map(|buildpack| read_output(layers, buildpack)).collect()
+    let mut left = METADATA_BYTES_MAX;
+    group.group.iter().map(|buildpack| read_output(layers, buildpack, &mut left)).collect()
 }
 
-fn read_output(layers: &Folder, buildpack: &GroupBuildpack) -> Result<BuildpackOutput> {
+fn read_output(layers: &Folder, buildpack: &GroupBuildpack, left: &mut u64) -> Result<BuildpackOutput> {
     check_id(&buildpack.id).or_fail("group.toml")?;
     let mut output =
         BuildpackOutput { buildpack: buildpack.clone(), folder: None, layers: BTreeMap::new(), store: None };
     let Some(folder) = layers.folder(buildpack.folder())? else { return Ok(output) };
     for name in folder.text_names()? {
         if let Some(layer) = layer_of_file(&name) {
-            output.layers.insert(layer.to_owned(), folder.toml(&name)?.unwrap_or_default());
+            let file = bounded_toml(&folder, &name, left)?.unwrap_or_default();
+            output.layers.insert(layer.to_owned(), file);
         }
     }
-    output.store = folder.toml("store.toml")?;
+    output.store = bounded_toml(&folder, "store.toml", left)?;
     output.folder = Some(folder);
     Ok(output)
+}
+
+/// Reads a file of metadata, within the bytes that are left for all.
+fn bounded_toml<T: DeserializeOwned>(folder: &Folder, name: &str, left: &mut u64) -> Result<Option<T>> {
+    let Some(text) = folder.text(name)? else { return Ok(None) };
+    let name = folder.path.join(name).display().to_string();
+    *left = left.checked_sub(text.len() as u64).ok_or_else(|| {
+        let bound = format!("metadata of layers have more than {METADATA_BYTES_MAX} bytes together");
+        LifecycleError::generic(format!("{name}: {bound}"))
+    })?;
+    parse(&name, &text).map(Some)
 }
 
 impl BuildpackOutput {
@@ -95,7 +114,7 @@ impl Export<'_> {
         folder: &Folder,
         output: &BuildpackOutput,
         name: &str,
-        to: &std::path::Path,
+        to: &Path,
     ) -> Result<WrittenLayer> {
         let path: PathBuf = self.settings.layers.join(output.buildpack.folder()).join(name);
         let mut layer = LayerWriter::begin(to)?;

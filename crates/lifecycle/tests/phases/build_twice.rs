@@ -1,6 +1,7 @@
 //! An app is built again and again: what is reused, and what the images say.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use serde_json::json;
 
@@ -214,4 +215,40 @@ fn an_exported_image_is_rebased_onto_a_newer_run_image() {
     let layers = |image: &crate::support::Image| image.manifest["layers"].as_array().expect("layers").clone();
     assert_eq!(layers(&rebased)[0]["digest"], json!(format!("sha256:{}", "2".repeat(64))));
     assert_eq!(layers(&rebased)[1..], layers(&image)[1..]);
+}
+
+#[test]
+fn what_is_restored_belongs_to_the_user_of_builds_with_its_modes() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // Only root can give files away.
+    }
+    let world = World::new();
+    let script = "layer=$CNB_LAYERS_DIR/x; mkdir -p $layer/closed; echo a > $layer/closed/file; ln -s file $layer/closed/link
+        ln $layer/closed/file $layer/closed/second; chmod 555 $layer/closed; printf '[types]\\ncache = true\\n' > $layer.toml";
+    world.add_buildpack("a", "0.10", "", script);
+    world.detect_and_build(&["a"]).succeeded();
+    let owner = ["-uid", "1234", "-gid", "1235"];
+    world.export("out", &owner).succeeded();
+    fs::remove_dir_all(world.path("layers/a")).expect("removed");
+
+    world.phase("restorer", &owner).succeeded();
+
+    for path in ["", "/x.toml", "/x", "/x/closed", "/x/closed/file", "/x/closed/link"] {
+        let metadata = fs::symlink_metadata(world.path(&format!("layers/a{path}"))).expect("an entry");
+        assert_eq!((metadata.uid(), metadata.gid()), (1234, 1235), "{path}");
+    }
+    let metadata = |path: &str| fs::metadata(world.path(path)).expect("an entry");
+    assert_eq!(metadata("layers/a/x/closed").mode() & 0o7777, 0o555);
+    assert_eq!(metadata("layers/a/x/closed/file").ino(), metadata("layers/a/x/closed/second").ino());
+}
+
+#[test]
+fn sboms_of_the_build_are_beside_the_image() {
+    let world = World::new();
+    world.build("out", &[]);
+    world.write("layers/sbom/build/a/sbom.cdx.json", "{}");
+
+    world.export("out-2", &[]).succeeded();
+
+    assert_eq!(json_of(&world.path("out-2/sbom/build/a/sbom.cdx.json")), json!({}));
 }

@@ -121,6 +121,17 @@ fn entries_and_bytes_are_bounded() {
 }
 
 #[test]
+fn layers_and_their_metadata_are_bounded() {
+    let layer = "mkdir $CNB_LAYERS_DIR/x$n; printf '[types]\\nlaunch = true\\n' > $CNB_LAYERS_DIR/x$n.toml";
+    let (_world, many) = exported(&format!("for n in $(seq 1 130); do {layer}; done"));
+    assert!(many.failed(62).contains("more than 127"));
+
+    let metadata = "printf '[metadata]\\na = \"%s\"\\n' $(head -c 600000 /dev/zero | tr '\\0' a) > $CNB_LAYERS_DIR/x$n.toml";
+    let (_world, large) = exported(&format!("for n in 1 2; do {metadata}; done"));
+    assert!(large.failed(62).contains("bytes together"));
+}
+
+#[test]
 fn a_failed_export_leaves_the_cache_as_it_was() {
     let world = World::new();
     world.build("out-1", &[]);
