@@ -36,6 +36,7 @@ pub struct BuildSettings {
 
 /// Builds, and writes `<layers>/config/metadata.toml`.
 pub fn build(settings: &BuildSettings) -> Result<Metadata> {
+    sbom::remove_all(&settings.layers)?;
     let mut buildpacks = Buildpacks::open(&settings.buildpacks);
     let mut variables = inherited(std::env::vars_os());
     let mut plan = settings.plan.clone();

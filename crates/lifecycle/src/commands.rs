@@ -23,115 +23,12 @@ use crate::formats::json::from_toml;
 use crate::formats::order::{Order, SystemFile};
 use crate::formats::{read, read_or_default, write};
 use crate::launch::{LaunchSettings, launch};
+use crate::phase::Phase;
 use crate::rebase::rebase;
 use crate::restore::{RestoreSettings, restore};
 
 /// Bytes of a file of image facts: a config and a list of layers.
 const FACTS_BYTES_MAX: u64 = 16 << 20;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    Analyzer,
-    Detector,
-    Restorer,
-    Builder,
-    Exporter,
-    Rebaser,
-    Launcher,
-}
-
-impl Phase {
-    /// The phase of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "analyzer" => Self::Analyzer,
-            "detector" => Self::Detector,
-            "restorer" => Self::Restorer,
-            "builder" => Self::Builder,
-            "exporter" => Self::Exporter,
-            "rebaser" => Self::Rebaser,
-            "launcher" => Self::Launcher,
-            _ => return None,
-        })
-    }
-
-    /// Flags that the phase knows. `log-level` is taken and changes nothing.
-    fn flags(self) -> &'static [&'static str] {
-        match self {
-            Self::Analyzer => &["run-image-facts", "previous", "layers", "analyzed", "log-level"],
-            Self::Detector => &[
-                "analyzed",
-                "app",
-                "build-config",
-                "buildpacks",
-                "group",
-                "layers",
-                "log-level",
-                "order",
-                "plan",
-                "platform",
-                "system",
-            ],
-            Self::Restorer => &[
-                "layers",
-                "group",
-                "previous",
-                "cache-dir",
-                "keep-launch-layers",
-                "skip-layers",
-                "uid",
-                "gid",
-                "max-bytes",
-                "max-entries",
-                "log-level",
-            ],
-            Self::Builder => &[
-                "analyzed",
-                "app",
-                "build-config",
-                "buildpacks",
-                "group",
-                "layers",
-                "log-level",
-                "plan",
-                "platform",
-            ],
-            Self::Exporter => &[
-                "run-image-facts",
-                "out",
-                "previous",
-                "layers",
-                "app",
-                "group",
-                "cache-dir",
-                "keep-launch-layers",
-                "launcher",
-                "lifecycle-descriptor",
-                "project-metadata",
-                "process-type",
-                "uid",
-                "gid",
-                "max-bytes",
-                "max-entries",
-                "log-level",
-            ],
-            Self::Rebaser => &["image", "run-image-facts", "out", "force", "log-level"],
-            Self::Launcher => &[],
-        }
-    }
-
-    fn exit_code(self) -> u8 {
-        match self {
-            Self::Analyzer => code::ANALYZE,
-            Self::Detector => code::DETECT,
-            Self::Restorer => code::RESTORE,
-            Self::Builder => code::BUILD,
-            Self::Exporter => code::EXPORT,
-            Self::Rebaser => code::REBASE,
-            Self::Launcher => code::LAUNCH,
-        }
-    }
-}
 
 /// Runs a phase; `called` is the name of the program, which the launcher takes for a process type.
 pub fn run(phase: Phase, called: &str, words: Vec<OsString>) -> Result<()> {
@@ -149,7 +46,7 @@ fn run_phase(phase: Phase, words: Vec<OsString>) -> Result<()> {
             .map_err(|word| LifecycleError::new(code::USAGE, format!("{} is no text", word.display())))
     };
     let words = words.into_iter().map(text).collect::<Result<Vec<_>>>()?;
-    let flags = Flags::parse(words, phase.flags(), variable)?;
+    let flags = Flags::parse(words, &phase.flags(), variable)?;
     match phase {
         Phase::Analyzer => run_analyzer(&flags),
         Phase::Detector => run_detector(&flags, api),

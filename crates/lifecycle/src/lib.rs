@@ -53,6 +53,7 @@ pub mod folder;
 pub mod formats;
 pub mod labels;
 pub mod launch;
+pub mod phase;
 pub mod process;
 pub mod rebase;
 pub mod restore;

@@ -4,8 +4,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use lifecycle::commands::{Phase, run};
+use lifecycle::commands::run;
 use lifecycle::failure::{LifecycleError, Result, code};
+use lifecycle::phase::Phase;
+
+const USAGE: &str = "usage: lifecycle PHASE [-FLAG VALUE]...; the phases are analyzer, detector, restorer, builder, exporter, \
+                     rebaser and launcher";
 
 fn main() -> ExitCode {
     match carry_out() {
@@ -26,12 +30,7 @@ fn carry_out() -> Result<()> {
     if let Some(phase) = Phase::named(&file).or_else(|| Phase::named(&called)) {
         return run(phase, &called, words);
     }
-    let usage = || {
-        LifecycleError::new(
-            code::USAGE,
-            "usage: lifecycle PHASE [-FLAG VALUE]...; the phases are analyzer, detector, restorer, builder, exporter, rebaser and launcher",
-        )
-    };
+    let usage = || LifecycleError::new(code::USAGE, USAGE);
     let name = words.first().and_then(|word| word.to_str()).ok_or_else(usage)?;
     let phase = Phase::named(name).ok_or_else(usage)?;
     let name = name.to_owned();

@@ -2,11 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::BuildpackBuild;
 use crate::failure::{OrFailure, Result};
 use crate::formats::layer::{LayerTypes, SBOM_EXTENSIONS, sbom_of_file};
+
+/// Removes what was there before the build: SBOM files are those of this build alone.
+pub fn remove_all(layers: &Path) -> Result<()> {
+    let folder = layers.join("sbom");
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.or_fail(format!("{} cannot be removed", folder.display())),
+    }
+}
 
 /// Copies the files of one buildpack: `launch`, `build` and of each layer.
 pub fn gather(build: &BuildpackBuild<'_>, types: &BTreeMap<String, LayerTypes>) -> Result<()> {
