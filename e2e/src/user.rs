@@ -19,7 +19,7 @@ pub struct CommandOutput {
 }
 
 impl CommandOutput {
-    fn of(output: &Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         Self {
             code: output.status.code(),
             stdout_bytes: output.stdout.clone(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Once};
 use domain::build::BuildKind;
 use domain::{AppName, Image};
 use engine::Images as _;
-use engine::conformance::builds::{BuildLimits, BuildSubject};
+use engine::conformance::builds::{BuildLimits, BuildSubject, with_newer_stack};
 use engine::log_queue::LogQueue;
 use engine_docker::{DockerEngine, DockerSettings};
 use testkit::docker::{docker, image_id, import};
@@ -123,6 +123,7 @@ impl BuildSubject for World {
         Self::with(|settings| {
             let (memory, slug) = (&mut settings.build_memory_bytes, &mut settings.slug_bytes_max);
             limits.replace(memory, slug, &mut settings.build_caches);
+            settings.stacks = with_newer_stack(settings.stacks.clone());
         })
         .await
     }
