@@ -94,7 +94,8 @@ impl Stack {
         below: &[&Arc<Layer>],
         keeps: added::Keeps,
     ) -> anyhow::Result<Vec<Arc<Layer>>> {
-        let text = std::fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+        let text =
+            std::fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
         let mut layers: Vec<Arc<Layer>> = Vec::new();
         for (index, packages) in base::parts(&text).enumerate() {
             let name = if index == 0 { name.to_owned() } else { format!("{name}-{}", index + 1) };
