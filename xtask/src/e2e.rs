@@ -50,6 +50,10 @@ const ON_ONE_MACHINE_ONLY: &[&str] = &[
     // Packs run in the same program on both engines; one of them and Dockerfiles test the engine's part.
     "nodejs",
     "go",
+    "java_without_a_framework",
+    "php_behind_nginx",
+    "ruby_without_gems",
+    "rust_with_axum",
     "static_files",
     "procfile_alone",
     "a_dockerfile_with_build_arguments_and_a_procfile",

@@ -140,6 +140,23 @@ impl Build {
         self.launches.get(process).unwrap_or(&self.launch)
     }
 
+    /// Stack of a slug; the others have none.
+    pub fn slug_stack(&self) -> Option<StackName> {
+        let stack = || self.stack.clone().unwrap_or_else(StackName::bookworm);
+        (self.origin == Origin::Buildpack).then(stack)
+    }
+
+    /// The build with its slug on other images of its stack.
+    #[must_use]
+    pub fn rebased(&self, app: &AppName, image: Image) -> Self {
+        let reference = format!("{app}@{}", image.digest());
+        let launch = Launch { image, ..self.launch.clone() };
+        let launches = self.launches.clone().into_iter();
+        let launches =
+            launches.map(|(process, own)| (process, Launch { image: launch.image.clone(), ..own })).collect();
+        Self { reference, launch, launches, ..self.clone() }
+    }
+
     pub fn images(&self) -> impl Iterator<Item = &Image> {
         std::iter::once(&self.launch).chain(self.launches.values()).map(|launch| &launch.image)
     }

@@ -17,6 +17,7 @@ mod failure;
 mod load;
 pub(super) mod one_off;
 mod outward_links;
+mod rebase;
 mod saved;
 mod slug;
 mod stack;
@@ -30,11 +31,13 @@ use bollard::errors::Error;
 use bollard::query_parameters::TagImageOptionsBuilder;
 use bytes::Bytes;
 use domain::build::{BuildJob, BuildKind, BuiltImage, OneOff, ProcessResult};
+use domain::stacks::StackName;
+use domain::{AppName, Image};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::DockerEngine;
-use engine::job::within;
+use engine::job::{REBASE_SECONDS_MAX, within};
 use engine::{JobError, Jobs, SourceStream};
 
 pub(super) use archive::Sink;
@@ -62,6 +65,12 @@ impl Jobs for DockerEngine {
             }
         };
         within(job.deadline_seconds, build).await
+    }
+
+    async fn rebase(&self, app: &AppName, image: &Image, stack: &StackName) -> Result<Image, JobError> {
+        let docker = with_timeout(self.docker(), REBASE_SECONDS_MAX);
+        let place = DockerHost { docker: &docker, settings: self.settings() };
+        within(REBASE_SECONDS_MAX, rebase::rebase(&place, app, image, stack)).await
     }
 
     async fn run(&self, run: &OneOff) -> Result<ProcessResult, JobError> {

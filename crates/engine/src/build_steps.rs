@@ -13,7 +13,7 @@ mod receive;
 mod staging;
 mod upload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use domain::build::BuildKind;
@@ -112,6 +112,8 @@ pub struct Spec {
     /// Repository of the stack's layers, and its tag or digest.
     pub stack_repository: String,
     pub stack_version: String,
+    /// Toolchains of the stack that the build has.
+    pub toolchains: BTreeSet<String>,
     /// Keeps caches.
     pub cache: bool,
     pub dockerfile: DockerfileOptions,

@@ -142,6 +142,8 @@ macro_rules! promises {
             a_buildpack_build_ends_as_the_stack_and_one_layer,
             links_that_lead_out_of_the_source_are_in_the_slug_as_they_are,
             a_failing_buildpack_build_tells_its_output,
+            a_slug_is_rebased_without_a_build_and_its_former_image_stays,
+            what_is_no_slug_is_not_rebased,
             a_dockerfile_build_ends_as_an_image_with_its_ports_and_user,
             heredocs_mounts_and_links_of_buildkit_are_understood, what_dockerignore_names_is_not_in_the_image,
             links_that_lead_out_of_the_source_are_copied_and_lead_nowhere,

@@ -18,7 +18,7 @@ use domain::build::{BuildJob, BuiltImage, OneOff, ProcessResult};
 use domain::deployment::{Workload, WorkloadId};
 use domain::pods::Pod;
 use domain::routing::{AppRouting, RouteTable, RouterReport};
-use domain::{AppName, Image};
+use domain::{AppName, Digest, Image};
 use tokio::sync::watch;
 
 use crate::rollout::crashes::CrashSender;
@@ -57,6 +57,8 @@ struct FakeState {
     hanging: BTreeSet<AppName>,
     is_unreachable: bool,
     build_results: VecDeque<CannedBuild>,
+    /// Image of a slug on newer images of its stack.
+    rebased_digest: Option<Digest>,
     run_results: VecDeque<ProcessResult>,
     pods_made: u64,
     calls: RecordedCalls,

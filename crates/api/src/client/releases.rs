@@ -2,7 +2,9 @@
 
 use super::{Client, ClientError, folder};
 use crate::Page;
-use crate::releases::{RELEASE_PATH, RELEASES_PATH, ROLLBACK_PATH, Release, Rollback, RolledBack};
+use crate::releases::{
+    REBASE_PATH, RELEASE_PATH, RELEASES_PATH, ROLLBACK_PATH, Rebased, Release, Rollback, RolledBack,
+};
 
 impl Client {
     /// Lists releases of an app, newest first, failed ones included, at most `limit`.
@@ -13,6 +15,15 @@ impl Client {
     /// Fetches a release by its number.
     pub fn release(&self, app: &str, version: u64) -> Result<Release, ClientError> {
         self.get(&folder(RELEASE_PATH, [app, &format!("v{version}")]))
+    }
+
+    /// Puts the app's slug on the newest images of its stack; returns when that release is deployed.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] with 400 for an app that has no slug.
+    pub fn rebase(&self, app: &str) -> Result<Rebased, ClientError> {
+        self.post_empty(&folder(REBASE_PATH, [app]))
     }
 
     /// Makes a release with the content of an older one, by default the one before the current; returns when it is

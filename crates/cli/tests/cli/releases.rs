@@ -115,3 +115,14 @@ fn rolling_back_goes_one_back_or_to_a_release() {
         ["POST /v2/apps/foo/releases/rollback/", r#"POST /v2/apps/foo/releases/rollback/ {"version":3}"#]
     );
 }
+
+#[test]
+fn a_rebase_says_the_release_or_that_there_is_nothing_to_do() {
+    let world = World::logged_in();
+    world.answer("POST /v2/apps/foo/releases/rebase/", 200, r#"{"stack":"trixie","version":13}"#);
+    world.deis("releases:rebase -a foo").says("Rebasing foo... done, v13 on the newest trixie\n");
+
+    let world = World::logged_in();
+    world.answer("POST /v2/apps/foo/releases/rebase/", 200, r#"{"stack":"trixie","version":null}"#);
+    world.deis("releases:rebase -a foo").says("Rebasing foo... nothing to do, it is on the newest trixie\n");
+}

@@ -10,7 +10,7 @@ use bollard::models::{ContainerCreateBody, HostConfig};
 use bytes::Bytes;
 use domain::build::{BuildJob, BuiltImage};
 use domain::image_reference::kept_name;
-use domain::slug_image::{SLUG_PORT, SLUG_USER, slug_image};
+use domain::slug_image::{SLUG_PORT, SLUG_USER, Slug};
 use domain::submodules::SUBMODULES_FILE;
 use domain::{Image, ProcessType};
 use serde::Deserialize;
@@ -67,7 +67,9 @@ pub async fn build(
     let folder = place.settings.state_dir.join(super::slug::FOLDER);
     let slug = SlugFile::take(&container, "/workspace/out/layer.tar", &folder, place.settings.slug_bytes_max)
         .await?;
-    let image = slug_image(&stack, slug.layer.clone(), &result.process_types);
+    let BuildResult { process_types } = result;
+    let made = Slug { layer: slug.layer.clone(), process_types, toolchains: job.toolchains.clone() };
+    let image = made.image(&stack);
     let built = Image::Built { app: job.app.clone(), digest: image.digest.clone() };
     let name = kept_name(&place.namespace(), &job.app, &built);
     let settle = async {
@@ -85,7 +87,7 @@ pub async fn build(
         image: built,
         ports: vec![SLUG_PORT],
         user: SLUG_USER.to_owned(),
-        process_types: result.process_types,
+        process_types: made.process_types,
     })
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Once};
 use domain::build::BuildKind;
 use domain::{AppName, Image};
 use engine::Images as _;
-use engine::conformance::builds::{BuildLimits, BuildSubject, CnbSubject};
+use engine::conformance::builds::{BuildLimits, BuildSubject, CnbSubject, with_newer_stack};
 use engine::log_queue::LogQueue;
 use engine_docker::{DockerEngine, DockerSettings};
 use testkit::cnb::{BUILDER, make_builder};
@@ -124,6 +124,7 @@ impl BuildSubject for World {
         Self::with(|settings| {
             let (memory, slug) = (&mut settings.build_memory_bytes, &mut settings.slug_bytes_max);
             limits.replace(memory, slug, &mut settings.build_caches);
+            settings.stacks = with_newer_stack(settings.stacks.clone());
         })
         .await
     }

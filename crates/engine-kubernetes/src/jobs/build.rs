@@ -299,6 +299,7 @@ impl KubernetesJobs {
             node_host: registry.node_host.clone(),
             stack_repository: stack.repository.clone(),
             stack_version: stack.version.clone(),
+            toolchains: job.toolchains.clone(),
             cache: job.cache,
             dockerfile: job.dockerfile.clone(),
             frontends: self.settings.build_frontends,

@@ -20,7 +20,7 @@ use domain::build::{BuildJob, BuildKind, BuiltImage, OneOff};
 use domain::build_caches::BuildCaches;
 use domain::build_plan::{CnbOptions, DockerfileOptions};
 use domain::deployment::Limits;
-use domain::stacks::Stacks;
+use domain::stacks::{Stack, Stacks};
 use domain::{AppName, Image};
 use testkit::{WAIT_MAX, wait_until};
 
@@ -38,6 +38,17 @@ pub use source::*;
 
 /// Seconds that a build or a process may take where its time is no part of the promise.
 const DEADLINE_SECONDS: u32 = 240;
+
+/// Stack whose images are other versions of those of the default stack.
+const NEWER_STACK: &str = "newer";
+
+/// The stacks of a world, with one that promises of rebases need.
+pub fn with_newer_stack(stacks: Stacks) -> Stacks {
+    let Stack { run, build, .. } = stacks.get(stacks.default_name()).expect("it is one of them");
+    let newer = serde_json::json!({ "run": run, "build": build, "variable": NEWER_STACK });
+    let file = serde_json::json!({ "stacks": { NEWER_STACK: newer } }).to_string();
+    stacks.with_file(file.as_bytes()).expect("a good file")
+}
 
 /// Limits that a promise sets; `None` leaves those of the world.
 #[derive(Debug, Clone, Copy, Default)]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use domain::AppName;
 use domain::build::ProcessResult;
 use domain::crashes::{Crash, Crashes, Exit};
 use domain::pods::PodState;
+use domain::{AppName, Digest};
 use jiff::Timestamp;
 
 use super::{CannedBuild, FakeEngine, RecordedCalls};
@@ -40,6 +40,11 @@ impl FakeEngine {
     /// Sets the next build; without one it fails with a sentence that says so.
     pub fn will_build(&self, build: CannedBuild) {
         self.state().build_results.push_back(build);
+    }
+
+    /// Sets the image that a rebase makes; without it slugs stand on the newest images.
+    pub fn will_rebase(&self, digest: Digest) {
+        self.state().rebased_digest = Some(digest);
     }
 
     /// Sets the end of the next one-off process; without one it prints nothing and exits with 0.
