@@ -1,6 +1,8 @@
 //! Every example app can be pushed and responds, and its image is the same with a cache and without.
 
-use e2e::samples::{Sample, SampleApp};
+use std::path::Path;
+
+use e2e::samples::Sample;
 use e2e::{GitServer, Platform};
 
 /// Pushes an example; checks the output of the build and the response of the app.
@@ -14,15 +16,15 @@ fn pushes_and_answers(example: &str) {
 
     assert!(pushed.contains(sample.said), "{:?} is missing in:\n{pushed}", sample.said);
     platform.wait_for_answer(example, sample.answer);
-    is_built_alike_with_what_was_kept(&admin, &app);
+    is_built_alike_with_what_was_kept(&admin, &app.folder);
 }
 
 /// Builds the same source again. The digest of an image stands for the names, modes and contents of all files in it.
-fn is_built_alike_with_what_was_kept(user: &e2e::User<'_>, app: &SampleApp<'_>) {
-    app.commit_nothing();
-    app.push().ok();
+fn is_built_alike_with_what_was_kept(user: &e2e::User<'_>, folder: &Path) {
+    user.commit(folder, "the same files");
+    user.push(folder).ok();
 
-    let listed = user.deis_in(&app.folder, &["builds:list", "--output=json"]).ok().stdout;
+    let listed = user.deis_in(folder, &["builds:list", "--output=json"]).ok().stdout;
     let builds: Vec<serde_json::Value> = serde_json::from_str(&listed).expect("a list of builds");
     let images: Vec<_> = builds.iter().map(|build| build["image"].as_str().expect("an image")).collect();
     let [warm, cold] = images[..] else { panic!("two builds: {listed}") };
