@@ -139,6 +139,31 @@ fn a_pack_from_a_git_url_written_as_third_parties_write_them() {
     platform.wait_for_answer("custom", "hello from a custom pack");
 }
 
+/// On one machine: a cluster refuses such builds.
+#[cfg(not(feature = "cluster"))]
+#[test]
+fn cloud_native_buildpacks() {
+    testkit::cnb::make_builder();
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = admin.app_from_example("cnb-app", "cnb-app");
+    admin.deis_in(&folder, &["builder:set", testkit::cnb::BUILDER]).ok();
+
+    let first = admin.push(&folder).ok().stderr;
+
+    for text in ["as `deis builder:set` has chosen a builder", "lib is made"] {
+        assert!(first.contains(text), "{text:?} is missing in:\n{first}");
+    }
+    platform.wait_for_answer("cnb-app", "cnb-app example, powered by Deis Workflow");
+    let ran = admin.deis_in(&folder, &["run", "echo \"the key is $LIB_KEY\""]).ok().stdout;
+    assert!(ran.contains("the key is lib 1"), "{ran}");
+    is_built_alike_with_what_was_kept(&admin, &folder);
+    admin.change(&folder, &[("Procfile", "web: bash serve.sh\nclock: sleep 600\n")]);
+    let changed = admin.push(&folder).ok().stderr;
+    assert!(changed.contains("lib is used again"), "{changed}");
+    platform.wait_for_answer("cnb-app", "cnb-app example, powered by Deis Workflow");
+}
+
 #[test]
 fn images_of_a_heroku_yml_are_one_release_and_steps_read_secrets_of_the_config() {
     let platform = Platform::start();

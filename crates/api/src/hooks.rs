@@ -51,12 +51,17 @@ pub struct RepositoryAccess {
     /// The branch whose pushes deploy, `*` for any; `None` until one was deployed or chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
-    /// Kind of the app's builds, `buildpack` or `dockerfile`, where one was chosen.
+    /// Kind of the app's builds, `buildpack`, `dockerfile` or `cnb`, where one was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_kind: Option<String>,
     /// Stack of the next build with buildpacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
+    /// Builder of Cloud Native Buildpacks that was chosen, and that of the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builder: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_builder: Option<String>,
 }
 
 /// Body of `POST /v2/hooks/config/`; the answer is [`crate::config::Config`].
@@ -93,6 +98,9 @@ pub struct BuildDone {
     /// Stack of a build with buildpacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
+    /// Made by Cloud Native Buildpacks: process types that the image has; the Procfile's commands have precedence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_processes: Option<Vec<String>>,
 }
 
 /// Body of `POST /v2/hooks/rebase/`: put an app on the newest images of this stack, if it stands on that.

@@ -9,6 +9,7 @@ mod bases;
 mod builder;
 mod buildpack;
 mod caches;
+mod cnb;
 mod container;
 mod docker_host;
 mod dockerfile;
@@ -60,6 +61,7 @@ impl Jobs for DockerEngine {
             match job.kind {
                 BuildKind::Buildpack => buildpack::build(self, &place, job, source, &output).await,
                 BuildKind::Dockerfile => dockerfile::build(self, &place, job, source, &output).await,
+                BuildKind::Cnb => cnb::build(self, &place, job, source, &output).await,
             }
         };
         within(job.deadline_seconds, build).await

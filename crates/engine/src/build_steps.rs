@@ -51,7 +51,8 @@ pub const CACHE_TAGS: [&str; 2] = [cache::TAG, layers::TAG];
 /// Tag of the cache that builds of this kind use.
 pub fn cache_tag(kind: BuildKind) -> &'static str {
     match kind {
-        BuildKind::Buildpack => cache::TAG,
+        // Builds with Cloud Native Buildpacks have no steps of this kind yet.
+        BuildKind::Buildpack | BuildKind::Cnb => cache::TAG,
         BuildKind::Dockerfile => layers::TAG,
     }
 }

@@ -166,6 +166,17 @@ macro_rules! promises {
             a_one_off_process_knows_its_address_where_it_is_told,
         }
     };
+    // Of engines that build with Cloud Native Buildpacks; `world` is a `CnbSubject`.
+    (cnb, $world:ty) => {
+        $crate::promises! { @builds $world:
+            a_build_of_a_builder_has_its_processes_and_the_environment_of_its_layers,
+            layers_of_buildpacks_are_used_again_until_a_build_goes_without_a_cache,
+            a_buildpack_sees_its_config_and_no_credential, what_a_buildpack_rewrites_or_links_to_gains_nothing,
+            a_source_that_no_buildpack_fits_and_a_build_that_fails_are_told,
+            a_build_of_a_builder_is_bounded_in_memory_and_time,
+            a_dropped_build_of_a_builder_and_one_of_a_dead_process_are_removed,
+        }
+    };
     (@builds $world:ty: $($promise:ident),* $(,)?) => {
         $(
             #[tokio::test]

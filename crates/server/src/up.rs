@@ -332,7 +332,9 @@ fn controller_settings(
     let logger_url = Some(format!("http://{logger}"));
     let logger_key = Some(Secret::new(logger_key(data_dir)?));
     let stacks = settings.build.stacks.read()?;
-    Ok(ControllerSettings { logger_url, logger_key, stacks, ..settings.api.controller(builder_key)? })
+    let default_builder = settings.build.default_builder();
+    let own = settings.api.controller(builder_key)?;
+    Ok(ControllerSettings { logger_url, logger_key, stacks, default_builder, ..own })
 }
 
 fn logger_settings(

@@ -8,9 +8,10 @@ use std::sync::{Arc, Once};
 use domain::build::BuildKind;
 use domain::{AppName, Image};
 use engine::Images as _;
-use engine::conformance::builds::{BuildLimits, BuildSubject, with_newer_stack};
+use engine::conformance::builds::{BuildLimits, BuildSubject, CnbSubject, with_newer_stack};
 use engine::log_queue::LogQueue;
 use engine_docker::{DockerEngine, DockerSettings};
+use testkit::cnb::{BUILDER, make_builder};
 use testkit::docker::{docker, image_id, import};
 
 use crate::machine::{Instance, STACK_IMAGE};
@@ -176,12 +177,20 @@ impl BuildSubject for World {
         let folder = match kind {
             BuildKind::Buildpack => "cache",
             BuildKind::Dockerfile => "layers",
+            BuildKind::Cnb => "cnb",
         };
         !self.instance.volumes(&format!("-{folder}-{app}$")).is_empty()
     }
 
     fn running(&self) -> Vec<String> {
         self.instance.containers()
+    }
+}
+
+impl CnbSubject for World {
+    fn builder(&self) -> String {
+        make_builder();
+        BUILDER.to_owned()
     }
 }
 

@@ -30,7 +30,8 @@ const CHUNK_BYTES: usize = 256 << 10;
 pub async fn upload(pod: &BuildPod) -> Result<(), StepError> {
     let built = match pod.spec.kind {
         // Compressing the cache needs the CPU, uploading the image the network.
-        BuildKind::Buildpack => {
+        // The engine refuses the other kind before it begins.
+        BuildKind::Buildpack | BuildKind::Cnb => {
             let (waited, stack) = tokio::join!(fifos::wait(pod, BUILD_FIFO), stack_for(pod));
             waited?;
             let stack = stack?;

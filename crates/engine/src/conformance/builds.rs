@@ -7,6 +7,7 @@
 mod buildpack;
 mod cache;
 mod cancellation;
+mod cnb;
 mod credentials;
 mod dockerfile;
 mod limits;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::build::{BuildJob, BuildKind, BuiltImage, OneOff};
 use domain::build_caches::BuildCaches;
-use domain::build_plan::DockerfileOptions;
+use domain::build_plan::{CnbOptions, DockerfileOptions};
 use domain::deployment::Limits;
 use domain::stacks::{Stack, Stacks};
 use domain::{AppName, Image};
@@ -28,6 +29,7 @@ use crate::{JobError, Jobs, SourceStream};
 pub use buildpack::*;
 pub use cache::*;
 pub use cancellation::*;
+pub use cnb::*;
 pub use credentials::*;
 pub use dockerfile::*;
 pub use limits::*;
@@ -131,6 +133,7 @@ pub fn job<S: BuildSubject>(subject: &S, kind: BuildKind) -> BuildJob {
         env: BTreeMap::new(),
         cache: true,
         dockerfile: DockerfileOptions::default(),
+        cnb: CnbOptions::default(),
         deadline_seconds: DEADLINE_SECONDS,
     }
 }
