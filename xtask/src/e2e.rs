@@ -141,11 +141,15 @@ impl Stage {
         // As a user's registry would have it, and as docs/install.md names it.
         let stack = stack_tag(tag);
         let toolchains = [TOOLCHAIN.to_owned()];
-        for image in stacks::images(stacks::DEFAULT, &toolchains, &binaries.slug, &registry.name("stack", &stack))? {
+        for image in
+            stacks::images(stacks::DEFAULT, &toolchains, &binaries.slug, &registry.name("stack", &stack))?
+        {
             bring(&cluster, &image, &archives)?;
             registry.push(&cluster, &image, &archives)?;
         }
-        for image in stacks::images(stacks::DEFAULT, &toolchains, &binaries.slug, &format!("deis/stack:{stack}"))? {
+        for image in
+            stacks::images(stacks::DEFAULT, &toolchains, &binaries.slug, &format!("deis/stack:{stack}"))?
+        {
             bring(&cluster, &image, &archives)?;
         }
         let values = write_values(&registry, tag)?;
