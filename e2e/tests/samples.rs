@@ -61,7 +61,8 @@ fn times_of(sample: &Sample, platform: &Platform, user: &User<'_>) -> Result<Tim
             platform.wait_for_answer(sample.folder, answer);
             let seconds = begun.elapsed().as_secs_f64();
             let body = platform.get(sample.folder, "/").expect("it answered before").body;
-            println!("    {seconds:.1} s: {}", body.trim());
+            let line = body.lines().find(|line| line.contains(answer)).unwrap_or_default();
+            println!("    {seconds:.1} s: {line}");
             (seconds, pushed)
         };
         let (first, pushed) = push(sample.answer);

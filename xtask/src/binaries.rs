@@ -50,7 +50,15 @@ pub fn build_slug() -> anyhow::Result<PathBuf> {
         progress::run(
             cargo()
                 .current_dir(paths::checkout())
-                .args(["build", "--package=slug", "--package=lifecycle", "--release", "--target", &triple, "--target-dir"])
+                .args([
+                    "build",
+                    "--package=slug",
+                    "--package=lifecycle",
+                    "--release",
+                    "--target",
+                    &triple,
+                    "--target-dir",
+                ])
                 .arg(&target)
                 .env("RUSTFLAGS", "-C target-feature=+crt-static"),
         )

@@ -328,7 +328,8 @@ fn done(
             }
         }
         None => {
-            let fallback = built.first().filter(|_| !is_dockerfile && !is_cnb).map(|built| built.process_types.clone());
+            let fallback =
+                built.first().filter(|_| !is_dockerfile && !is_cnb).map(|built| built.process_types.clone());
             let procfile = procfile.or(fallback).unwrap_or_default();
             commands.extend(procfile.into_iter().map(|(process, command)| (process.into(), command)));
         }

@@ -55,6 +55,6 @@ pub mod workload_plan;
 
 pub use image::{Digest, Image};
 pub use source::{
-    AppName, NameError, ProcessType, build_plan, build_steps, heroku_yml, names, packs, procfile, project_toml,
-    submodules, urls,
+    AppName, NameError, ProcessType, build_plan, build_steps, heroku_yml, names, packs, procfile,
+    project_toml, submodules, urls,
 };

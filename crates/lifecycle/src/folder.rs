@@ -191,6 +191,14 @@ impl Folder {
         self.folder(name)?.ok_or_else(|| LifecycleError::generic(failed))
     }
 
+    /// Makes a file in it, or empties the one that is there.
+    pub fn create(&self, name: &str) -> Result<File> {
+        let name = checked(name.as_ref())?;
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let failed = format!("{} cannot be made", self.path.join(name).display());
+        openat(&self.fd, name, flags, Mode::from_bits_truncate(0o644)).map(File::from).or_fail(failed)
+    }
+
     /// A path that leads to this very folder, whatever its name means by now.
     pub fn pinned_path(&self) -> PathBuf {
         use std::os::fd::AsRawFd;
@@ -259,6 +267,9 @@ mod tests {
 
         for name in ["..", ".", "", "a/b", "/etc"] {
             assert!(folder.file(name).is_err() && folder.folder(name).is_err(), "{name:?}");
+            assert!(
+                folder.create(name).is_err() && folder.make(name).is_err() && folder.remove(name).is_err()
+            );
         }
         assert!(folder.folder("absent").expect("no error").is_none());
     }

@@ -6,6 +6,7 @@
 mod choose;
 mod unpack;
 
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -106,14 +107,14 @@ impl Restore<'_> {
         Ok(())
     }
 
-    /// Writes a file into a folder that nobody else can enter.
+    /// Writes a file into a folder that nobody else can enter. Names come from labels: they may be paths.
     fn write(&mut self, folder: &Folder, name: &str, text: &str) -> Result<()> {
         self.budget.take(text.len() as u64)?;
-        let path = folder.pinned_path().join(name);
         let failed = format!("{} cannot be written", folder.path.join(name).display());
-        std::fs::write(&path, text).or_fail(&failed)?;
+        let mut file = folder.create(name)?;
         let Owner { uid, gid } = self.settings.owner;
-        std::os::unix::fs::lchown(path, Some(uid), Some(gid)).or_fail(failed)
+        file.write_all(text.as_bytes()).or_fail(&failed)?;
+        std::os::unix::fs::fchown(&file, Some(uid), Some(gid)).or_fail(failed)
     }
 
     /// Gives the folder to the user of builds.

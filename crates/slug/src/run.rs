@@ -43,11 +43,8 @@ pub fn run(app_dir: &Path, what: &RunTarget) -> Result<u8, SlugError> {
 
 /// Values for variables that nobody has set: what the user or the platform sets always wins.
 fn defaults(app_dir: &Path, release: &PackRelease, what: &RunTarget) -> Vec<(String, String)> {
-    let own = [
-        ("PORT", PORT_DEFAULT.to_string()),
-        ("HOME", app_dir.display().to_string()),
-        ("DYNO", dyno(what)),
-    ];
+    let own =
+        [("PORT", PORT_DEFAULT.to_string()), ("HOME", app_dir.display().to_string()), ("DYNO", dyno(what))];
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
     let usable = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
     let of_pack = release.config_vars.iter().filter(|(name, value)| usable(name) && !value.contains('\0'));

@@ -21,9 +21,11 @@ const STACK_IMAGE: &str = "deis/stack:latest";
 const LIFECYCLE: &str = "/usr/local/bin/lifecycle";
 const USER: &str = "2000:2000";
 const PACK: &str = "cnb/buildpacks/test_app/1.0.0";
-const PACK_TOML: &str = "api = \"0.10\"\n[buildpack]\nid = \"test/app\"\nversion = \"1.0.0\"\n[[targets]]\nos = \"linux\"\n";
+const PACK_TOML: &str =
+    "api = \"0.10\"\n[buildpack]\nid = \"test/app\"\nversion = \"1.0.0\"\n[[targets]]\nos = \"linux\"\n";
 const ORDER: &str = "[[order]]\n[[order.group]]\nid = \"test/app\"\nversion = \"1.0.0\"\n";
-const DESCRIPTOR: &str = "[api]\nplatform = \"0.12\"\nbuildpack = \"0.10\"\n[lifecycle]\nversion = \"0.0.1\"\n";
+const DESCRIPTOR: &str =
+    "[api]\nplatform = \"0.12\"\nbuildpack = \"0.10\"\n[lifecycle]\nversion = \"0.0.1\"\n";
 const APIS: &str = r#"{"platform":{"deprecated":[],"supported":["0.12"]},"buildpack":{"deprecated":[],"supported":["0.10"]}}"#;
 
 /// Makes both images once for each process, from what Docker has now.

@@ -105,7 +105,10 @@ impl Hooks {
                 Some((uuid, _)) if path.ends_with("access/") => {
                     let branch = controller.branches.get(&app);
                     let kind = &controller.build_kind;
-                    (200, json!({"app": app, "uuid": uuid, "branch": branch, "build_kind": kind, "builder": controller.builder}))
+                    (
+                        200,
+                        json!({"app": app, "uuid": uuid, "branch": branch, "build_kind": kind, "builder": controller.builder}),
+                    )
                 }
                 Some(_) => match &controller.lock {
                     Some(detail) => (409, json!({"detail": detail})),

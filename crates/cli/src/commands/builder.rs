@@ -11,17 +11,27 @@ use crate::terminal::sayln;
 
 pub fn commands() -> Vec<Command> {
     vec![
-        Command::new("builder", "[options]", "Prints the builder of Cloud Native Buildpacks of an application.", show)
-            .args([app(), output()])
-            .examples(&["deis builder -a blog", "deis builder -o json"]),
-        Command::new("builder:set", "(<image> | --default) [options]", "Chooses the builder of an application.", set)
-            .about("The next push is built with its Cloud Native Buildpacks, whatever files the source has.")
-            .args([
-                optional("image", "the image of the builder, such as `builders/base:1`"),
-                flag(None, "default", "use the builder of the platform"),
-                app(),
-            ])
-            .examples(&["deis builder:set builders/base:1 -a blog", "deis builder:set --default"]),
+        Command::new(
+            "builder",
+            "[options]",
+            "Prints the builder of Cloud Native Buildpacks of an application.",
+            show,
+        )
+        .args([app(), output()])
+        .examples(&["deis builder -a blog", "deis builder -o json"]),
+        Command::new(
+            "builder:set",
+            "(<image> | --default) [options]",
+            "Chooses the builder of an application.",
+            set,
+        )
+        .about("The next push is built with its Cloud Native Buildpacks, whatever files the source has.")
+        .args([
+            optional("image", "the image of the builder, such as `builders/base:1`"),
+            flag(None, "default", "use the builder of the platform"),
+            app(),
+        ])
+        .examples(&["deis builder:set builders/base:1 -a blog", "deis builder:set --default"]),
         Command::new("builder:unset", "[options]", "Gives up the choice of a builder.", unset)
             .about("From then on each push decides how it is built; `deis builds:detect` shows it.")
             .args([app()])

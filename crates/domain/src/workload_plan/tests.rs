@@ -339,7 +339,8 @@ fn a_process_type_without_a_command_runs_that_of_its_image() {
 fn a_process_type_with_a_launch_of_its_own_has_its_image_user_and_port() {
     let mut release = of(Origin::Dockerfile, &["web", "worker"]);
     let image = Image::External { reference: "worker".to_owned(), digest: crate::Digest::of(b"worker") };
-    let own = Launch { image: image.clone(), prefix: None, entrypoint: None, user: Some(7), port: Some(9000) };
+    let own =
+        Launch { image: image.clone(), prefix: None, entrypoint: None, user: Some(7), port: Some(9000) };
     release.build.launches.insert(ProcessType::parse("worker").expect("a type"), own);
 
     let (web, worker) = (release.workload("web"), release.workload("worker"));

@@ -219,11 +219,7 @@ async fn current(container: &JobContainer, volume: &str) -> Option<Layout> {
 }
 
 /// Copies the image out of Docker's store, into a folder that nobody else writes to.
-async fn fill(
-    place: &DockerHost<'_>,
-    id: &str,
-    container: &JobContainer,
-) -> Result<(), JobError> {
+async fn fill(place: &DockerHost<'_>, id: &str, container: &JobContainer) -> Result<(), JobError> {
     let what = "lay out a base image";
     let folder = format!("{:016x}", rand::random::<u64>());
     let exported = archive::reader(Box::pin(place.docker.export_image(id)));

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::Export;
-use super::image::NewLayer;
+use super::image::{LAYER, NewLayer};
 use crate::archive::layer_writer::{LayerWriter, WrittenLayer};
 use crate::archive::tree::{Everything, TreeArchiver};
 use crate::cache;
+use crate::facts::Descriptor;
 use crate::failure::{LifecycleError, OrFailure, Result};
 use crate::folder::Folder;
 use crate::formats::group::{Group, GroupBuildpack, check_id};
@@ -140,8 +141,8 @@ impl Export<'_> {
         let metadata = previous.lifecycle_metadata().ok_or_else(lost)?;
         let of_buildpack = metadata.buildpacks.iter().find(|it| it.key == id).ok_or_else(lost)?;
         let sha = of_buildpack.layers.get(name).map(|layer| layer.sha.clone()).ok_or_else(lost)?;
-        let descriptor = previous.layer(&sha).cloned().ok_or_else(lost)?;
-        self.write_reused(&sha)?;
+        let kept = self.write_kept(&sha)?;
+        let descriptor = kept.or_else(|| previous.layer(&sha).cloned()).ok_or_else(lost)?;
         self.layers.push(NewLayer {
             descriptor,
             diff_id: sha.clone(),
@@ -151,13 +152,13 @@ impl Export<'_> {
     }
 
     /// Writes a kept layer into the layout again, for stores that cannot take a layer from another image.
-    fn write_reused(&mut self, sha: &str) -> Result<()> {
-        let Some(path) = self.cache.as_ref().and_then(|cache| cache.layer(sha)) else { return Ok(()) };
-        let hex = sha.trim_start_matches("sha256:");
+    fn write_kept(&mut self, sha: &str) -> Result<Option<Descriptor>> {
+        let kept = self.cache.as_ref().filter(|_| self.settings.keeps_launch_layers);
+        let Some(path) = kept.and_then(|cache| cache.layer(sha)) else { return Ok(None) };
         let size = std::fs::metadata(&path).or_fail(format!("{} cannot be read", path.display()))?.len();
-        let to = self.blobs.join(hex);
+        let to = self.blobs.join(sha.trim_start_matches("sha256:"));
         cache::copy(&path, &to)?;
         self.written.push(WrittenLayer { digest: sha.to_owned(), size, path: to });
-        Ok(())
+        Ok(Some(Descriptor { media_type: LAYER.to_owned(), digest: sha.to_owned(), size }))
     }
 }

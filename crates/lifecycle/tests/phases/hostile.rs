@@ -165,6 +165,20 @@ fn the_restorer_does_not_write_through_links_that_detection_left() {
 }
 
 #[test]
+fn a_last_image_whose_label_names_paths_as_layers_is_refused() {
+    let world = World::new();
+    let label = r#"{"buildpacks": [{"key": "tests/app", "version": "1", "layers": {"../../evil": {"sha": "", "launch": true}}}]}"#;
+    let mut facts = crate::support::run_image("1");
+    facts.config["config"]["Labels"] = serde_json::json!({"io.buildpacks.lifecycle.metadata": label});
+    fs::write(world.path("previous.json"), serde_json::to_vec(&facts).expect("JSON")).expect("a file");
+    world.phase("detector", &[]).succeeded();
+
+    let output = world.phase("restorer", &[]).failed(42);
+
+    assert!(output.contains("../../evil.toml") && !world.path("evil.toml").exists(), "{output}");
+}
+
+#[test]
 fn a_group_that_leads_out_of_the_layers_is_refused() {
     let world = World::new();
     world.write("layers/config/metadata.toml", "");
