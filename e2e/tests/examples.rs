@@ -141,8 +141,6 @@ fn a_pack_from_a_git_url_written_as_third_parties_write_them() {
     platform.wait_for_answer("custom", "hello from a custom pack");
 }
 
-/// On one machine: a cluster refuses such builds.
-#[cfg(not(feature = "cluster"))]
 #[test]
 fn cloud_native_buildpacks() {
     testkit::cnb::make_builder();

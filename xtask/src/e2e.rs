@@ -56,6 +56,8 @@ const ON_ONE_MACHINE_ONLY: &[&str] = &[
     "static_files",
     "procfile_alone",
     "a_dockerfile_with_build_arguments_and_a_procfile",
+    // A cluster refuses such builds.
+    "cloud_native_buildpacks",
 ];
 /// The toolchain that one scenario on a cluster needs.
 const TOOLCHAIN: &str = "ruby";
