@@ -6,3 +6,5 @@
 NODE_VERSION=24.19.0
 # For apps that name no version of Yarn 1.
 YARN_VERSION=1.22.22
+# For apps that name no version of pnpm.
+PNPM_VERSION=10.34.9

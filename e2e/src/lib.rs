@@ -6,15 +6,19 @@
 //! `cargo xtask test` sets, else in the target folder.
 
 mod daemon;
+mod git_server;
 mod http;
+mod mirror;
 mod on_terminal;
 mod platform;
 pub mod private_registry;
+pub mod samples;
 mod user;
 mod visitors;
 mod websocket;
 
 pub use daemon::Daemon;
+pub use git_server::GitServer;
 pub use http::{Response, get};
 pub use on_terminal::OnTerminal;
 pub use platform::Platform;

@@ -6,13 +6,14 @@ mod machine;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use testkit::WAIT_MAX;
 
 use crate::daemon::Daemon;
-use crate::user::User;
+use crate::user::{CommandOutput, User};
 use crate::{checkout, get, wait_until_blocking};
 use cluster::Cluster;
 use machine::Machine;
@@ -55,6 +56,19 @@ impl Platform {
     /// Starts a platform on this machine whose builds trust only these authorities.
     pub fn whose_builds_trust(authorities: &Path) -> Self {
         Self::start_on(None, &["--build-ca-bundle", &authorities.display().to_string()])
+    }
+
+    /// Starts a platform on this machine with the stacks of this file.
+    pub fn with_stacks(file: &Path) -> Self {
+        Self::start_on(None, &["--stacks", &file.display().to_string()])
+    }
+
+    /// Runs a command of the operator on this machine's platform.
+    pub fn workflow(&self, arguments: &[&str]) -> CommandOutput {
+        let Place::Machine(machine) = &self.place else { panic!("the platform is on a cluster") };
+        let mut command = Command::new(program("WORKFLOW_BIN", "workflow"));
+        command.args(arguments).arg("--data-dir").arg(machine.data_dir());
+        CommandOutput::of(&command.output().expect("workflow runs"))
     }
 
     /// Starts a platform on this machine that wants proofs of domains, and asks this DNS server for them.

@@ -19,7 +19,7 @@ pub struct CommandOutput {
 }
 
 impl CommandOutput {
-    fn of(output: &Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         Self {
             code: output.status.code(),
             stdout_bytes: output.stdout.clone(),
@@ -133,7 +133,7 @@ impl<'a> User<'a> {
         self.said("git", folder, arguments)
     }
 
-    /// A repository with a copy of an example, committed, with an app of that name made for it.
+    /// A repository with a copy of an example, committed, with an app made for it.
     pub fn app_from_example(&self, app: &str, example: &str) -> PathBuf {
         self.app_from_folder(app, &checkout().join("examples").join(example))
     }
@@ -143,7 +143,7 @@ impl<'a> User<'a> {
         self.app_from_folder(app, &checkout().join("e2e/cases").join(case))
     }
 
-    fn app_from_folder(&self, app: &str, from: &Path) -> PathBuf {
+    pub(crate) fn app_from_folder(&self, app: &str, from: &Path) -> PathBuf {
         let folder = self.repository(app);
         self.copy_into(&folder, from);
         self.commit(&folder, "first");
@@ -151,7 +151,7 @@ impl<'a> User<'a> {
         folder
     }
 
-    fn copy_into(&self, folder: &Path, from: &Path) {
+    pub(crate) fn copy_into(&self, folder: &Path, from: &Path) {
         let from = from.join(".");
         let words = ["--recursive", "--preserve=mode", from.to_str().expect("UTF-8")];
         self.run("cp", &[&words[..], &[folder.to_str().expect("UTF-8")]].concat()).ok();

@@ -1,23 +1,26 @@
 //! Every example app can be pushed and responds, and its image is the same with a cache and without.
 
-use e2e::Platform;
+use std::path::Path;
+
+use e2e::samples::Sample;
+use e2e::{GitServer, Platform};
 
 /// Pushes an example; checks the output of the build and the response of the app.
-fn pushes_and_answers(example: &str, said: &str, answer: &str) {
+fn pushes_and_answers(example: &str) {
+    let sample = Sample::named(example);
     let platform = Platform::start();
     let admin = platform.admin();
-    let folder = admin.app_from_example(&format!("{example}-app"), example);
-    start_from_a_base_in_reach(&platform, &admin, &folder);
+    let app = sample.app(&platform, &admin);
 
-    let pushed = admin.push(&folder).ok().stderr;
+    let pushed = app.push().ok().stderr;
 
-    assert!(pushed.contains(said), "{said:?} is missing in:\n{pushed}");
-    platform.wait_for_answer(&format!("{example}-app"), answer);
-    is_built_alike_with_what_was_kept(&admin, &folder);
+    assert!(pushed.contains(sample.said), "{:?} is missing in:\n{pushed}", sample.said);
+    platform.wait_for_answer(example, sample.answer);
+    is_built_alike_with_what_was_kept(&admin, &app.folder);
 }
 
 /// Builds the same source again. The digest of an image stands for the names, modes and contents of all files in it.
-fn is_built_alike_with_what_was_kept(user: &e2e::User<'_>, folder: &std::path::Path) {
+fn is_built_alike_with_what_was_kept(user: &e2e::User<'_>, folder: &Path) {
     user.commit(folder, "the same files");
     user.push(folder).ok();
 
@@ -29,122 +32,59 @@ fn is_built_alike_with_what_was_kept(user: &e2e::User<'_>, folder: &std::path::P
     assert_eq!(warm, cold, "what was kept has changed the result");
 }
 
-/// On a cluster without access to Docker Hub, the base image of the Dockerfile comes from elsewhere.
-fn start_from_a_base_in_reach(platform: &Platform, user: &e2e::User<'_>, folder: &std::path::Path) {
-    let Ok(dockerfile) = std::fs::read_to_string(folder.join("Dockerfile")) else { return };
-    let moved = dockerfile.replace("FROM deis/stack\n", &format!("FROM {}\n", platform.stack_image()));
-    if moved != dockerfile {
-        user.change(folder, &[("Dockerfile", &moved)]);
-    }
-}
-
 #[test]
 fn python() {
-    pushes_and_answers("python", "Python app detected", "python example, powered by Deis Workflow");
+    pushes_and_answers("python");
 }
 
 #[test]
 fn nodejs() {
-    pushes_and_answers("nodejs", "Node.js app detected", "nodejs example, powered by Deis Workflow");
+    pushes_and_answers("nodejs");
 }
 
 #[test]
 fn deno() {
-    pushes_and_answers("deno-hono", "Deno app detected", "deno-hono example on Deno");
+    pushes_and_answers("deno-hono");
 }
 
 #[test]
 fn go() {
-    pushes_and_answers("go", "Go app detected", "go example, powered by Deis Workflow");
+    pushes_and_answers("go");
 }
 
 #[test]
-#[ignore = "a further form of Go; `go` is the one for every run"]
-fn a_go_workspace() {
-    pushes_and_answers(
-        "go-workspace",
-        "Go app detected",
-        "go-workspace example, powered by Deis Workflow on go",
-    );
-}
-
-#[test]
-#[ignore = "a further form of Go; `go` is the one for every run"]
-fn go_before_modules() {
-    pushes_and_answers("go-gopath", "building example.org/go-gopath below a GOPATH", "go-gopath example");
-}
-
-#[test]
-#[ignore = "needs a stack with the tool chain java"]
-fn java_with_spring() {
-    pushes_and_answers(
-        "java-spring",
-        "Java app detected",
-        "java-spring example, powered by Deis Workflow on Java",
-    );
-}
-
-#[test]
-#[ignore = "needs a stack with the tool chain java"]
 fn java_without_a_framework() {
-    pushes_and_answers("java-jdk", "Java app detected", "java-jdk example, powered by Deis Workflow on Java");
+    pushes_and_answers("java-jdk");
 }
 
 #[test]
-#[ignore = "needs a stack with the tool chain java"]
-fn kotlin_by_maven() {
-    pushes_and_answers("kotlin-maven", "Java app detected", "kotlin-maven example");
-}
-
-#[test]
-#[ignore = "needs a stack with the tool chain php"]
-fn php_behind_apache() {
-    pushes_and_answers(
-        "php-apache",
-        "PHP app detected",
-        "php-apache example, powered by Deis Workflow on PHP",
-    );
-}
-
-#[test]
-#[ignore = "needs a stack with the tool chain php"]
 fn php_behind_nginx() {
-    pushes_and_answers("php-nginx", "PHP app detected", "php-nginx example, powered by Deis Workflow on PHP");
+    pushes_and_answers("php-nginx");
 }
 
 #[test]
-#[ignore = "needs a stack with the tool chain ruby"]
 fn ruby_without_gems() {
-    pushes_and_answers(
-        "ruby-socket",
-        "Ruby app detected",
-        "ruby-socket example, powered by Deis Workflow on Ruby",
-    );
+    pushes_and_answers("ruby-socket");
 }
 
 #[test]
-#[ignore = "needs a stack with the tool chain rust"]
 fn rust_with_axum() {
-    pushes_and_answers(
-        "rust-axum",
-        "Rust app detected",
-        "rust-axum example, powered by Deis Workflow on Rust",
-    );
+    pushes_and_answers("rust-axum");
 }
 
 #[test]
 fn static_files() {
-    pushes_and_answers("static", "app detected", "static example, powered by Deis Workflow");
+    pushes_and_answers("static");
 }
 
 #[test]
 fn procfile_alone() {
-    pushes_and_answers("procfile", "Procfile declares types -> clock, web", "procfile example");
+    pushes_and_answers("procfile");
 }
 
 #[test]
 fn a_dockerfile() {
-    pushes_and_answers("dockerfile", "Build complete", "");
+    pushes_and_answers("dockerfile");
 }
 
 #[test]
@@ -189,7 +129,7 @@ fn a_pack_from_a_git_url_written_as_third_parties_write_them() {
             ),
         ],
     );
-    let served = serve_repository(&admin, &pack);
+    let served = GitServer::start(&admin, &pack);
     let url = format!("BUILDPACK_URL={}#master", served.url);
     admin.deis_in(&folder, &["config:set", &url, "TONE=joy"]).ok();
 
@@ -201,48 +141,27 @@ fn a_pack_from_a_git_url_written_as_third_parties_write_them() {
     platform.wait_for_answer("custom", "hello from a custom pack");
 }
 
-struct Served {
-    url: String,
-    server: std::process::Child,
-}
+#[test]
+fn cloud_native_buildpacks() {
+    testkit::cnb::make_builder();
+    let platform = Platform::start();
+    let admin = platform.admin();
+    let folder = admin.app_from_example("cnb-app", "cnb-app");
+    admin.deis_in(&folder, &["builder:set", testkit::cnb::BUILDER]).ok();
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+    let first = admin.push(&folder).ok().stderr;
+
+    for text in ["as `deis builder:set` has chosen a builder", "lib is made"] {
+        assert!(first.contains(text), "{text:?} is missing in:\n{first}");
     }
-}
-
-/// A bare copy of a repository behind git's own server, where builds can reach it.
-fn serve_repository(user: &e2e::User<'_>, repository: &std::path::Path) -> Served {
-    let base = repository.with_file_name("served");
-    std::fs::create_dir_all(&base).expect("a folder");
-    let bare = base.join("pack.git");
-    user.run(
-        "git",
-        &["clone", "--quiet", "--bare", repository.to_str().expect("UTF-8"), bare.to_str().expect("UTF-8")],
-    )
-    .ok();
-    // Builds reach this machine by its network address, not by the loopback one.
-    let addresses = user.run("hostname", &["--all-ip-addresses"]).ok().stdout;
-    let address = addresses.split_whitespace().next().expect("this machine has an address").to_owned();
-    let port =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
-    // Not by `git daemon`: when killed, it leaves its child, the server, running.
-    let programs = user.run("git", &["--exec-path"]).ok().stdout;
-    let server = std::process::Command::new(std::path::Path::new(programs.trim()).join("git-daemon"))
-        .args(["--export-all", "--reuseaddr", "--informative-errors"])
-        .args([format!("--listen={address}"), format!("--port={port}")])
-        .arg(format!("--base-path={}", base.display()))
-        .arg(&base)
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .expect("git-daemon starts");
-    e2e::wait_until_blocking("git daemon listens", std::time::Duration::from_secs(10), || {
-        std::net::TcpStream::connect((address.as_str(), port)).ok()
-    });
-    Served { url: format!("git://{address}:{port}/pack.git"), server }
+    platform.wait_for_answer("cnb-app", "cnb-app example, powered by Deis Workflow");
+    let ran = admin.deis_in(&folder, &["run", "echo \"the key is $LIB_KEY\""]).ok().stdout;
+    assert!(ran.contains("the key is lib 1"), "{ran}");
+    is_built_alike_with_what_was_kept(&admin, &folder);
+    admin.change(&folder, &[("Procfile", "web: bash serve.sh\nclock: sleep 600\n")]);
+    let changed = admin.push(&folder).ok().stderr;
+    assert!(changed.contains("lib is used again"), "{changed}");
+    platform.wait_for_answer("cnb-app", "cnb-app example, powered by Deis Workflow");
 }
 
 #[test]

@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	http.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, greeting.Text("go-gopath", setting("POWERED_BY", "Deis Workflow")))
 	})
 	server := &http.Server{Addr: ":" + setting("PORT", "5000"), ReadHeaderTimeout: 10 * time.Second}

@@ -41,16 +41,24 @@ pub fn build(profile: Profile) -> anyhow::Result<Binaries> {
     })
 }
 
-/// Builds the program of the stack image; linked statically, it starts in any stack whatever C library
+/// Builds the program of the stack image, and `lifecycle` beside it; linked statically, it starts in any stack whatever C library
 /// that has.
 pub fn build_slug() -> anyhow::Result<PathBuf> {
     let target = paths::target().join("slug");
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    progress::step("Build slug (static)", || {
+    progress::step("Build slug and lifecycle (static)", || {
         progress::run(
             cargo()
                 .current_dir(paths::checkout())
-                .args(["build", "--package=slug", "--release", "--target", &triple, "--target-dir"])
+                .args([
+                    "build",
+                    "--package=slug",
+                    "--package=lifecycle",
+                    "--release",
+                    "--target",
+                    &triple,
+                    "--target-dir",
+                ])
                 .arg(&target)
                 .env("RUSTFLAGS", "-C target-feature=+crt-static"),
         )

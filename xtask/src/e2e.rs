@@ -50,10 +50,17 @@ const ON_ONE_MACHINE_ONLY: &[&str] = &[
     // Packs run in the same program on both engines; one of them and Dockerfiles test the engine's part.
     "nodejs",
     "go",
+    "java_without_a_framework",
+    "php_behind_nginx",
+    "rust_with_axum",
     "static_files",
     "procfile_alone",
     "a_dockerfile_with_build_arguments_and_a_procfile",
+    // A cluster refuses such builds.
+    "cloud_native_buildpacks",
 ];
+/// The toolchain that one scenario on a cluster needs.
+const TOOLCHAIN: &str = "ruby";
 /// Installations at once: more of them, on two cores, only make each slower.
 const AT_ONCE: &str = "2";
 /// The machine's certificate authorities, which builds need where a site's own authority signs TLS.
@@ -135,11 +142,16 @@ impl Stage {
         bring(&cluster, &builder, &archives)?;
         // As a user's registry would have it, and as docs/install.md names it.
         let stack = stack_tag(tag);
-        for image in stacks::images(stacks::DEFAULT, &[], &binaries.slug, &registry.name("stack", &stack))? {
+        let toolchains = [TOOLCHAIN.to_owned()];
+        for image in
+            stacks::images(stacks::DEFAULT, &toolchains, &binaries.slug, &registry.name("stack", &stack))?
+        {
             bring(&cluster, &image, &archives)?;
             registry.push(&cluster, &image, &archives)?;
         }
-        for image in stacks::images(stacks::DEFAULT, &[], &binaries.slug, &format!("deis/stack:{stack}"))? {
+        for image in
+            stacks::images(stacks::DEFAULT, &toolchains, &binaries.slug, &format!("deis/stack:{stack}"))?
+        {
             bring(&cluster, &image, &archives)?;
         }
         let values = write_values(&registry, tag)?;

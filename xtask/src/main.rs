@@ -10,6 +10,7 @@ mod fuzz;
 mod images;
 mod platform;
 mod postgres;
+mod samples;
 mod stack;
 mod test;
 mod wire;
@@ -33,6 +34,8 @@ enum Chore {
     Test(test::Test),
     /// Run the scenarios, on this machine or on a cluster.
     E2e(e2e::E2e),
+    /// Push every app of `examples/` to a platform of its own, with a table of times.
+    Samples(samples::Samples),
     /// Make both images of the platform as archives for a registry or a cluster's nodes.
     Images(images::Images),
     /// Make the stack image that buildpack builds run in.
@@ -52,6 +55,7 @@ fn main() -> std::process::ExitCode {
         Chore::Demo(demo) => demo.run(),
         Chore::Test(test) => test.run(),
         Chore::E2e(e2e) => e2e.run(),
+        Chore::Samples(samples) => samples.run(),
         Chore::Images(images) => images.run(),
         Chore::Stack(stack) => stack.run(),
         Chore::Bench(bench) => bench.run(),

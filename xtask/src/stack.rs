@@ -58,6 +58,11 @@ impl StackOptions {
     pub fn standard(slug: PathBuf) -> Self {
         Self { stacks: stacks::chosen(&[]), toolchains: Vec::new(), slug }
     }
+
+    /// The default stack with all toolchains.
+    pub fn with_all_toolchains(slug: PathBuf) -> Self {
+        Self { toolchains: vec!["all".to_owned()], ..Self::standard(slug) }
+    }
 }
 
 /// Makes the images unless Docker has these very images.

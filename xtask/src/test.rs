@@ -187,7 +187,7 @@ fn clippy(package: Option<&str>) -> anyhow::Result<()> {
 /// Prepares the scenarios on one machine.
 pub fn scenarios() -> anyhow::Result<TestRun> {
     needs::install_for_scenarios()?;
-    needs::images()?;
+    needs::images_with_toolchains()?;
     let binaries = binaries::build(Profile::Debug)?;
     let run = TestRun::new(&["--package=e2e"]).at_once(AT_ONCE);
     let run = run.env("WORKFLOW_BIN", &binaries.workflow).env("DEIS_BIN", &binaries.deis);

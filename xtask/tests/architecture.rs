@@ -32,6 +32,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("router", &["domain", "engine", "listener"]),
     ("logger", &["domain", "engine", "listener"]),
     ("slug", &["source"]),
+    // It runs beside code of buildpacks and stands in images of others: it knows files alone.
+    ("lifecycle", &[]),
     // Tokens of the managed registry follow the same rules as the credentials that the engine hands out.
     ("registry", &["domain", "listener"]),
     // `deis builds:detect` decides about a source as the builder does.

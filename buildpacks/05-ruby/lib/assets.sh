@@ -4,7 +4,6 @@
 # Another version of Node.js comes with its pack before this one.
 # shellcheck source=../../lib/javascript.sh
 source "${BASH_SOURCE[0]%/*}/../../lib/javascript.sh"
-PNPM_VERSION=10.20.0
 
 install_javascript() {
     local first="$CACHE_DIR/node/first/$NODE_VERSION" tools="$CACHE_DIR/ruby/javascript"

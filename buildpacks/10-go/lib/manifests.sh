@@ -17,6 +17,17 @@ heroku_comment() {
     fi
 }
 
+# asked_series: `1.26` for what the app asks for, or else for the lines `go` and `toolchain` of go.work or go.mod.
+asked_series() {
+    local asked file=go.mod
+    [[ ! -f go.work ]] || file=go.work
+    asked=$(config GOVERSION || heroku_comment goVersion)
+    if [[ -z "$asked" && -f "$file" ]]; then
+        asked=$(text "$file" | sed -nE 's/^(go|toolchain)[[:space:]]+(go)?([0-9][^[:space:]]*).*/\3/p' | sort -V | tail -n 1)
+    fi
+    sed -nE 's/^(go)?([0-9]+\.[0-9]+).*/\2/p' <<<"$asked"
+}
+
 # heroku_table NAME: a value of [metadata.heroku] of dep's manifest.
 heroku_table() {
     text Gopkg.toml | awk -v name="$1" '/^\[/ { inside = $0 ~ /^\[metadata\.heroku\]/ }

@@ -1,10 +1,9 @@
 # Which package manager the app uses: npm, Yarn, pnpm or Bun, by lock file and `packageManager`, each from the npm registry.
 # shellcheck shell=bash
 
-# Versions for apps that name none, beside that of Yarn 1. A lock file of an older format is for the last line that writes it.
+# Versions for apps that name none, beside those of lib/javascript.sh. A lock file of an older format is for the last line that writes it.
 BERRY_VERSION=4.18.1
 BERRY_3_VERSION=3.8.7
-PNPM_VERSION=10.34.9
 PNPM_8_VERSION=8.15.9
 PNPM_7_VERSION=7.33.7
 BUN_VERSION=1.4.5

@@ -1,13 +1,13 @@
 # Sourced before a process starts: the memory that it may use, told to V8, and the number of processes that fit into it.
+# It begins with lib/memory-limit.sh of all packs.
 # shellcheck shell=bash
 
 deis_node_memory() {
     local limit
-    limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || true)
+    limit=$(memory_limit_bytes)
     # Without a limit V8 goes by the machine.
-    if [[ ! "$limit" =~ ^[0-9]+$ || ${#limit} -gt 14 ]]; then
+    if [[ -z "$limit" ]]; then
         export MEMORY_AVAILABLE="${MEMORY_AVAILABLE:-512}"
-        limit=
     else
         export MEMORY_AVAILABLE="${MEMORY_AVAILABLE:-$((limit / 1048576))}"
     fi
@@ -28,4 +28,4 @@ deis_node_memory() {
     fi
 }
 deis_node_memory
-unset -f deis_node_memory
+unset -f deis_node_memory memory_limit_bytes

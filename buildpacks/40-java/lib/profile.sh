@@ -1,4 +1,5 @@
 # Java of a running app: its program, its heap, and addresses of databases in Java's spelling.
+# It begins with lib/memory-limit.sh of all packs.
 # shellcheck shell=bash
 
 if [ -d "$HOME/.deis/jdk" ]; then
@@ -9,15 +10,13 @@ fi
 # it is, since classes, threads and compiled code take their part. -Xmx in JAVA_OPTS or JAVA_TOOL_OPTIONS wins.
 deis_heap_percent() {
     local limit
-    limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null)
-    case $limit in
-        '' | *[!0-9]*) return ;;
-    esac
+    limit=$(memory_limit_bytes)
+    [ -n "$limit" ] || return 0
     limit=$((limit / 1048576))
     if [ "$limit" -le 256 ]; then echo 45
     elif [ "$limit" -le 512 ]; then echo 58
     elif [ "$limit" -le 1024 ]; then echo 65
-    elif [ "$limit" -le 1048576 ]; then echo 75
+    else echo 75
     fi
 }
 
@@ -59,5 +58,5 @@ if [ -n "$deis_percent" ]; then
     export JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=$deis_percent${JAVA_TOOL_OPTIONS:+ $JAVA_TOOL_OPTIONS}"
 fi
 if [ -z "${JDBC_DATABASE_URL:-}" ]; then deis_jdbc "${DATABASE_URL:-}"; fi
-unset -f deis_heap_percent deis_jdbc
+unset -f deis_heap_percent deis_jdbc memory_limit_bytes
 unset deis_percent

@@ -5,6 +5,8 @@ set -euo pipefail
 NAME=${0##*/}
 ROOT=$PWD
 HERE=$(dirname "$(readlink -f "$0")")
+# shellcheck source=../../lib/memory-limit.sh
+source "$HERE/memory-limit.sh"
 # Both servers' configurations name these.
 export PORT=${PORT:-5000} HEROKU_APP_DIR=$ROOT DOCUMENT_ROOT=$ROOT
 
@@ -86,14 +88,13 @@ workers() {
         echo "$WEB_CONCURRENCY"
         return
     fi
-    limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || true)
+    limit=$(memory_limit_bytes)
     each=$(cd "$DOCUMENT_ROOT" && php ${INI:+-c "$INI"} -r '
         $own = is_file(".user.ini") ? @parse_ini_file(".user.ini") : [];
         echo ini_parse_quantity($own["memory_limit"] ?? get_cfg_var("memory_limit") ?: "128M");' 2>/dev/null || true)
     # The command line has no limit of its own.
     if [[ ! "$each" =~ ^[1-9][0-9]*$ ]]; then each=134217728; fi
-    if [[ ! "$limit" =~ ^[0-9]{1,15}$ ]]; then limit=1073741824; fi
-    limit=$((limit / each))
+    limit=$((${limit:-1073741824} / each))
     echo $((limit < 1 ? 1 : limit > 64 ? 64 : limit))
 }
 

@@ -12,6 +12,7 @@ pub const ACCESS_PATH: &str = "/v2/hooks/access";
 pub const CONFIG_PATH: &str = "/v2/hooks/config";
 pub const BUILD_PATH: &str = "/v2/hooks/build";
 pub const APPS_PATH: &str = "/v2/hooks/apps";
+pub const REBASE_PATH: &str = "/v2/hooks/rebase";
 
 /// Header that carries the builder's key.
 pub const BUILDER_AUTH_HEADER: &str = "X-Deis-Builder-Auth";
@@ -50,12 +51,17 @@ pub struct RepositoryAccess {
     /// The branch whose pushes deploy, `*` for any; `None` until one was deployed or chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
-    /// Kind of the app's builds, `buildpack` or `dockerfile`, where one was chosen.
+    /// Kind of the app's builds, `buildpack`, `dockerfile` or `cnb`, where one was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_kind: Option<String>,
     /// Stack of the next build with buildpacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
+    /// Builder of Cloud Native Buildpacks that was chosen, and that of the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builder: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_builder: Option<String>,
 }
 
 /// Body of `POST /v2/hooks/config/`; the answer is [`crate::config::Config`].
@@ -92,6 +98,45 @@ pub struct BuildDone {
     /// Stack of a build with buildpacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
+    /// Made by Cloud Native Buildpacks: process types that the image has; the Procfile's commands have precedence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_processes: Option<Vec<String>>,
+}
+
+/// Body of `POST /v2/hooks/rebase/`: put an app on the newest images of this stack, if it stands on that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct RebaseWanted {
+    pub app: String,
+    pub stack: String,
+    /// Changes nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Answer to [`RebaseWanted`], given when the deploy has succeeded; 400 with a detail when it failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct RebaseOutcome {
+    pub outcome: RebaseResult,
+    /// Number of the new release.
+    #[serde(default)]
+    pub version: Option<u64>,
+}
+
+/// Result of a rebase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RebaseResult {
+    /// There is a new release.
+    Rebased,
+    /// It stands on the newest images.
+    Current,
+    /// It stands on the stack; nothing else was looked at.
+    OnStack,
+    /// It does not stand on the stack.
+    Elsewhere,
 }
 
 /// Image of a process type.

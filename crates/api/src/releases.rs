@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub const RELEASES_PATH: &str = "/v2/apps/{app}/releases";
 pub const RELEASE_PATH: &str = "/v2/apps/{app}/releases/{version}";
 pub const SBOM_PATH: &str = "/v2/apps/{app}/releases/{version}/sbom";
+pub const REBASE_PATH: &str = "/v2/apps/{app}/releases/rebase";
 pub const ROLLBACK_PATH: &str = "/v2/apps/{app}/releases/rollback";
 
 /// A release as the API returns it.
@@ -59,4 +60,14 @@ pub struct Rollback {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RolledBack {
     pub version: u64,
+}
+
+/// Answer to a rebase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Rebased {
+    /// The stack that the app stands on.
+    pub stack: String,
+    /// Number of the new release; null where the app stands on the newest images already.
+    pub version: Option<u64>,
 }

@@ -31,12 +31,18 @@ pub struct Settings {
     /// The branch whose pushes deploy, `*` for any; null until one was deployed or chosen.
     #[serde(default)]
     pub git_branch: Option<String>,
-    /// Kind of the app's builds, `buildpack` or `dockerfile`; null where each push decides.
+    /// Kind of the app's builds, `buildpack`, `dockerfile` or `cnb`; null where each push decides.
     #[serde(default)]
     pub build_kind: Option<String>,
     /// Stack of the next build with buildpacks.
     #[serde(default)]
     pub stack: Option<String>,
+    /// Builder of Cloud Native Buildpacks, `default` for the platform's; null where none was chosen.
+    #[serde(default)]
+    pub builder: Option<String>,
+    /// Builder of the platform; null where it has none.
+    #[serde(default)]
+    pub default_builder: Option<String>,
 }
 
 /// Body of `POST …/settings/`: settings to change; null removes an entry of an object.
@@ -61,7 +67,7 @@ pub struct SettingsChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub git_branch: Option<String>,
-    /// `buildpack`, `dockerfile`, or `auto` to let each push decide.
+    /// `buildpack`, `dockerfile`, `cnb`, or `auto` to let each push decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub build_kind: Option<String>,
@@ -69,4 +75,9 @@ pub struct SettingsChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub stack: Option<String>,
+    /// Image of a builder of Cloud Native Buildpacks, `default` for the platform's, or empty to give the choice up; takes
+    /// effect at the next build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
+    pub builder: Option<String>,
 }

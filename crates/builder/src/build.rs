@@ -10,9 +10,10 @@ use api::hooks::{BuildDone, BuildOutcome, ProcessImage};
 use bytes::Bytes;
 use domain::ProcessType;
 use domain::build::{BuildJob, BuildKind, BuiltImage};
-use domain::build_plan::{BuildChoices, BuildPlan, DockerfileOptions, SourcePath};
+use domain::build_plan::{BuildChoices, BuildPlan, CnbOptions, DockerfileOptions, SourcePath};
 use domain::heroku_yml::{self, Manifest};
 use domain::packs;
+use domain::project_toml;
 use domain::submodules::Unfetched;
 use engine::{EngineError, JobError};
 use tokio::sync::mpsc;
@@ -121,7 +122,7 @@ async fn build_and_release(
     let receive = push.started.elapsed();
     pusher.say("Starting build... but first, coffee!").await;
     let config = builder.hooks.config(&push.user, &push.app).await?;
-    let choices = BuildChoices::read(push.build_kind, &config).map_err(SourceError::from)?;
+    let choices = BuildChoices::read(push.build.clone(), &config).map_err(SourceError::from)?;
     let found = objects.inspect(commit, &choices).await?;
     let names = objects.check_tree(commit, builder.settings.source_entries_max);
     let (links, ()) = tokio::try_join!(names, objects.check_history(updates))?;
@@ -143,6 +144,7 @@ async fn build_and_release(
         submodules,
         cache: !config.contains_key(DISABLE_CACHE),
         dockerfile: choices.dockerfile,
+        cnb: found.plan.cnb.clone().unwrap_or_default(),
         env: config,
         deadline_seconds: builder.settings.build_deadline_seconds,
     };
@@ -252,11 +254,19 @@ async fn report_empty_submodules(pusher: &mut Pusher, empty: &[Unfetched]) {
 
 /// Says why a Dockerfile is built where buildpacks were possible, or why one was chosen.
 async fn report_plan(pusher: &mut Pusher, plan: &BuildPlan) {
-    let BuildPlan { kind, reason, other, manifest, .. } = plan;
+    let BuildPlan { kind, reason, other, manifest, cnb, .. } = plan;
     if *kind == BuildKind::Dockerfile {
         let what = manifest.as_ref().map_or(1, |manifest| manifest.images.len());
         let what = if what == 1 { "the Dockerfile".to_owned() } else { format!("{what} Dockerfiles") };
         pusher.say(&format!("Building {what}, as {reason}")).await;
+    }
+    if let Some(CnbOptions { builder, descriptor }) = cnb {
+        pusher.say(&format!("Building with Cloud Native Buildpacks of {builder}, as {reason}")).await;
+        for (name, patterns) in [("include", &descriptor.include), ("exclude", &descriptor.exclude)] {
+            if !patterns.is_empty() {
+                pusher.say(&format!(" !     {}: `{name}` has no effect here", project_toml::FILE)).await;
+            }
+        }
     }
     for section in manifest.iter().flat_map(|manifest| &manifest.ignored) {
         pusher.say(&format!(" !     {}: `{section}` has no effect here", heroku_yml::FILE)).await;
@@ -303,7 +313,7 @@ fn done(
     built: &[BuiltImage],
 ) -> Option<BuildDone> {
     let SourceSummary { plan, procfile } = found;
-    let is_dockerfile = plan.kind == BuildKind::Dockerfile;
+    let (is_dockerfile, is_cnb) = (plan.kind == BuildKind::Dockerfile, plan.kind == BuildKind::Cnb);
     let (mut main, mut images, mut commands) = (0, BTreeMap::new(), BTreeMap::new());
     match plan.manifest {
         Some(Manifest { processes, .. }) => {
@@ -318,12 +328,13 @@ fn done(
             }
         }
         None => {
-            let fallback = built.first().filter(|_| !is_dockerfile).map(|built| built.process_types.clone());
+            let fallback =
+                built.first().filter(|_| !is_dockerfile && !is_cnb).map(|built| built.process_types.clone());
             let procfile = procfile.or(fallback).unwrap_or_default();
             commands.extend(procfile.into_iter().map(|(process, command)| (process.into(), command)));
         }
     }
-    let BuiltImage { image, ports, .. } = built.get(main)?;
+    let BuiltImage { image, ports, process_types, .. } = built.get(main)?;
     Some(BuildDone {
         receive_user: push.user.clone(),
         receive_repo: push.app.to_string(),
@@ -334,7 +345,8 @@ fn done(
         ports: ports.clone(),
         images,
         branch: Some(branch.to_owned()),
-        stack: (!is_dockerfile).then(|| push.stack.to_string()),
+        stack: (!is_dockerfile && !is_cnb).then(|| push.stack.to_string()),
+        image_processes: is_cnb.then(|| process_types.keys().map(ProcessType::to_string).collect()),
     })
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use domain::AppName;
 use domain::branch::DeployBranch;
-use domain::build::BuildKind;
+use domain::build_plan::BuildSettings;
 use domain::stacks::StackName;
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +21,8 @@ pub(crate) struct Push {
     pub repository: PathBuf,
     /// The branch whose pushes deploy, where one was deployed or chosen.
     pub branch: Option<DeployBranch>,
-    /// Kind that was chosen for the app's builds.
-    pub build_kind: Option<BuildKind>,
+    /// Choices about the app's builds.
+    pub build: BuildSettings,
     /// Stack of a build with buildpacks.
     pub stack: StackName,
     pub started: Instant,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use domain::AppName;
 use domain::branch::DeployBranch;
 use domain::build::BuildKind;
+use domain::build_plan::BuildSettings;
 use domain::stacks::StackName;
 use tokio_util::sync::CancellationToken;
 
@@ -66,7 +67,7 @@ enum CommandRefusal {
 pub(crate) async fn receive_pack(builder: &Builder, user: &str, app: &AppName, wire: &mut SshChannel) -> u32 {
     let started = Instant::now();
     match prepare_push(builder, user, app).await {
-        Ok(PreparedPush { lock, repository, branch, build_kind, stack, turn, _push }) => {
+        Ok(PreparedPush { lock, repository, branch, build, stack, turn, _push }) => {
             let (app, user) = (app.clone(), user.to_owned());
             let received = CancellationToken::new();
             let accepted = AtomicBool::new(false);
@@ -75,7 +76,7 @@ pub(crate) async fn receive_pack(builder: &Builder, user: &str, app: &AppName, w
                 user,
                 repository,
                 branch,
-                build_kind,
+                build,
                 stack,
                 started,
                 received,
@@ -122,7 +123,7 @@ struct PreparedPush {
     lock: AppLock,
     repository: PathBuf,
     branch: Option<DeployBranch>,
-    build_kind: Option<BuildKind>,
+    build: BuildSettings,
     stack: StackName,
     /// Until git has unpacked it.
     turn: SharePermit,
@@ -142,12 +143,16 @@ async fn prepare_push(builder: &Builder, user: &str, app: &AppName) -> Result<Pr
     let by_user_max = builder.unpacking.by_user_max();
     let turn = builder.unpacking.take(user, TURN_MAX).await;
     let turn = turn.map_err(|full| refused(full, "pushes that are being received", by_user_max))?;
-    let build_kind = access.build_kind.as_deref().and_then(BuildKind::parse);
+    let build = BuildSettings {
+        kind: access.build_kind.as_deref().and_then(BuildKind::parse),
+        builder: access.builder.clone(),
+        default_builder: access.default_builder.clone(),
+    };
     Ok(PreparedPush {
         lock,
         repository,
         branch: deploy_branch(&access)?,
-        build_kind,
+        build,
         stack: stack(&access)?,
         turn,
         _push,

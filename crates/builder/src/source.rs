@@ -15,6 +15,7 @@ use domain::build_plan::{BuildChoices, BuildPlan, ChoiceError, SourcePath};
 use domain::heroku_yml::{self, ManifestError};
 use domain::packs::{self, SourceListing};
 use domain::procfile::{self, ProcfileError};
+use domain::project_toml::{self, DescriptorError, ProjectDescriptor};
 use domain::submodules::{Gitlink, Gitmodules, Submodule, Unfetched};
 use futures_util::stream::try_unfold;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -86,6 +87,10 @@ pub(crate) enum SourceError {
     Manifest(#[from] ManifestError),
     #[error("heroku.yml: it is no text file of at most 64 KiB in UTF-8")]
     NoManifest,
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+    #[error("project.toml: it is no text file of at most 64 KiB in UTF-8")]
+    NoDescriptor,
     #[error(transparent)]
     Procfile(#[from] ProcfileError),
     #[error("Procfile: it is no text file of at most 64 KiB; each line of it is `<type>: <command>`")]
@@ -228,7 +233,7 @@ impl Objects<'_> {
         let manifests: Vec<_> = packs::candidates().collect();
         let mut asked =
             vec![commit.to_owned(), format!("{commit}^{{tree}}"), format!("{commit}:{}", project.as_str())];
-        let files = [heroku_yml::FILE, dockerfile.path.as_str(), PROCFILE];
+        let files = [heroku_yml::FILE, project_toml::FILE, dockerfile.path.as_str(), PROCFILE];
         let files = files.into_iter().chain(manifests.iter().copied());
         asked.extend(files.map(|file| format!("{commit}:{}", project.join(file))));
         let mut objects = self.objects(&asked).await.map_err(SourceError::Git)?.into_iter();
@@ -244,6 +249,7 @@ impl Objects<'_> {
         }
         let is_file = |object: &Object| object.kind == "blob";
         let manifest = next()?.filter(|_| choices.reads_manifest());
+        let descriptor = next()?.filter(|_| choices.reads_descriptor());
         let has_dockerfile = next()?.is_some_and(|object| is_file(&object));
         let procfile = next()?;
         let mut found = BTreeMap::new();
@@ -254,7 +260,8 @@ impl Objects<'_> {
             return Ok(SourceSummary { plan, procfile: None });
         }
         let listing = self.listing(&found).await?;
-        let plan = choices.plan(has_dockerfile, &listing)?;
+        let descriptor = self.descriptor(descriptor).await?;
+        let plan = choices.plan(has_dockerfile, descriptor, &listing)?;
         let procfile = match procfile {
             Some(object) => Some(self.procfile(&object).await?),
             None => None,
@@ -282,6 +289,13 @@ impl Objects<'_> {
         let found = found.filter(|(_, object)| object.as_ref().is_some_and(|it| it.kind == "blob"));
         let found: BTreeSet<_> = found.map(|(path, _)| path.as_str()).collect();
         Ok(Some(choices.plan_of_manifest(manifest, |path| found.contains(path))?))
+    }
+
+    /// The part of a project.toml that is about buildpacks, if there is one.
+    async fn descriptor(&self, file: Option<Object>) -> Result<Option<ProjectDescriptor>, SourceError> {
+        let Some(file) = file else { return Ok(None) };
+        let text = self.text(&file).await?.ok_or(SourceError::NoDescriptor)?;
+        Ok(project_toml::parse(&text)?)
     }
 
     /// Files by which packs are chosen, with the texts that count.

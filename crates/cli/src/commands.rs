@@ -4,6 +4,7 @@ pub mod access_log;
 pub mod apps;
 pub mod auth;
 pub mod autoscale;
+pub mod builder;
 pub mod builds;
 pub mod certs;
 pub mod completions;
@@ -41,6 +42,7 @@ pub static GROUPS: LazyLock<Vec<CommandGroup>> = LazyLock::new(|| {
         apps::commands(),
         auth::commands(),
         autoscale::commands(),
+        builder::commands(),
         builds::commands(),
         certs::commands(),
         completions::commands(),

@@ -87,7 +87,16 @@ mod tests {
             let action = command.action().unwrap_or(command.name);
             matches!(
                 action,
-                "list" | "info" | "auto" | "whoami" | "version" | "branch" | "kind" | "detect" | "stacks"
+                "list"
+                    | "info"
+                    | "auto"
+                    | "whoami"
+                    | "version"
+                    | "branch"
+                    | "kind"
+                    | "detect"
+                    | "builder"
+                    | "stacks"
             )
         };
         for command in commands::all() {

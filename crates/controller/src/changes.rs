@@ -46,7 +46,7 @@ impl Controller {
         }
         if let Some(build) = build {
             self.say(app, format!("build {app}-{} created", short(&build.uuid)));
-            if build.build.origin == Origin::Buildpack {
+            if matches!(build.build.origin, Origin::Buildpack | Origin::Cnb) {
                 self.say(app, "buildpack type detected. Defaulting to $PORT 5000");
             }
         }

@@ -55,6 +55,8 @@ pub struct ControllerSettings {
     pub platform_domain: String,
     /// Stacks that apps can choose, and that of new apps.
     pub stacks: Stacks,
+    /// Builder of Cloud Native Buildpacks for apps that name none.
+    pub default_builder: Option<String>,
     /// Shared with the builder, for the internal listener.
     pub builder_key: Secret,
     /// URL of the logger, such as `http://127.0.0.1:9002`.
@@ -135,6 +137,7 @@ impl ControllerSettings {
             domain_proof: None,
             platform_domain: platform_domain.into(),
             stacks: Stacks::default(),
+            default_builder: None,
             builder_key,
             logger_url: None,
             logger_key: None,

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::build_plan::DockerfileOptions;
+use crate::build_plan::{CnbOptions, DockerfileOptions};
+use crate::cnb;
 use crate::image::Image;
 use crate::names::{AppName, ProcessType};
 use crate::slug_image::SLUG_USER_ID;
@@ -39,6 +40,8 @@ pub struct BuildJob {
     pub cache: bool,
     /// Of a build of a Dockerfile.
     pub dockerfile: DockerfileOptions,
+    /// Of a build with Cloud Native Buildpacks.
+    pub cnb: CnbOptions,
     /// Seconds until the build is stopped.
     pub deadline_seconds: u32,
 }
@@ -81,6 +84,8 @@ pub enum Origin {
     Buildpack,
     Dockerfile,
     Image,
+    /// Cloud Native Buildpacks.
+    Cnb,
 }
 
 /// Way in which processes of a build are started.
@@ -91,6 +96,9 @@ pub struct Launch {
     /// command line; it gives the command line the same environment. Without it the entrypoint is the image's own, and
     /// commands run in a shell.
     pub prefix: Option<Vec<String>>,
+    /// Program in place of the image's entrypoint, for images that have one for each process type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
     /// Numeric id; `None` leaves it to the image.
     pub user: Option<u32>,
     /// TCP port that the process listens on unless `PORT` is set.
@@ -105,19 +113,48 @@ impl Launch {
             Origin::Buildpack => Self {
                 image,
                 prefix: Some(SLUG_RUN.map(str::to_owned).to_vec()),
+                entrypoint: None,
                 user: Some(SLUG_USER_ID),
                 port: Some(SLUG_PORT),
             },
             Origin::Dockerfile | Origin::Image => {
-                Self { image, prefix: None, user: None, port: ports.first().copied() }
+                Self { image, prefix: None, entrypoint: None, user: None, port: ports.first().copied() }
+            }
+            Origin::Cnb => {
+                let launcher = Some(vec![cnb::LAUNCHER.to_owned()]);
+                let (prefix, entrypoint) = (launcher.clone(), launcher);
+                Self { image, prefix, entrypoint, user: None, port: Some(SLUG_PORT) }
             }
         }
+    }
+
+    /// Launch of a process type that an image made by Cloud Native Buildpacks has.
+    #[must_use]
+    pub fn of_image_process(self, process: &ProcessType) -> Self {
+        Self { entrypoint: Some(vec![format!("{}/{process}", cnb::PROCESSES)]), ..self }
     }
 }
 
 impl Build {
     pub fn launch(&self, process: &ProcessType) -> &Launch {
         self.launches.get(process).unwrap_or(&self.launch)
+    }
+
+    /// Stack of a slug; the others have none.
+    pub fn slug_stack(&self) -> Option<StackName> {
+        let stack = || self.stack.clone().unwrap_or_else(StackName::bookworm);
+        (self.origin == Origin::Buildpack).then(stack)
+    }
+
+    /// The build with its slug on other images of its stack.
+    #[must_use]
+    pub fn rebased(&self, app: &AppName, image: Image) -> Self {
+        let reference = format!("{app}@{}", image.digest());
+        let launch = Launch { image, ..self.launch.clone() };
+        let launches = self.launches.clone().into_iter();
+        let launches =
+            launches.map(|(process, own)| (process, Launch { image: launch.image.clone(), ..own })).collect();
+        Self { reference, launch, launches, ..self.clone() }
     }
 
     pub fn images(&self) -> impl Iterator<Item = &Image> {

@@ -14,6 +14,7 @@ pub mod build;
 pub mod build_caches;
 pub mod certs;
 pub mod challenges;
+pub mod cnb;
 pub mod config;
 pub mod crashes;
 pub mod deploy_hooks;
@@ -55,6 +56,6 @@ pub mod workload_plan;
 
 pub use image::{Digest, Image};
 pub use source::{
-    AppName, NameError, ProcessType, build_plan, build_steps, heroku_yml, names, packs, procfile, submodules,
-    urls,
+    AppName, NameError, ProcessType, build_plan, build_steps, heroku_yml, names, packs, procfile,
+    project_toml, submodules, urls,
 };

@@ -18,6 +18,8 @@ pub struct Current<'a> {
     pub owner: &'a str,
     pub config: &'a Config,
     pub build: Option<&'a Build>,
+    /// Id of that build.
+    pub build_uuid: Option<&'a str>,
     /// Its process counts.
     pub formation: &'a Formation,
 }
@@ -34,6 +36,12 @@ pub enum ChangeRequest<'a> {
     Configured {
         patch: &'a ConfigPatch,
         default_tags: &'a Texts,
+    },
+    /// The slug of the current build was put on newer images of its stack.
+    Rebased {
+        build: Box<Build>,
+        /// Id of the build that it was before.
+        of: &'a str,
     },
     /// The release to go back to was found by [`rollback_target`].
     RolledBack {
@@ -85,6 +93,8 @@ pub enum ReleaseError {
          provide a Procfile."
     )]
     ProcfileMissing,
+    #[error("{user} rebased a build that is no longer the current one; try again")]
+    NotCurrent { user: String },
     #[error("version cannot be below 0")]
     RollbackBelowFirst,
     #[error("Cannot roll back to initial release.")]
@@ -107,7 +117,7 @@ pub fn initial_summary(user: &str, config: &Config) -> String {
 /// # Errors
 ///
 /// [`ReleaseError::ProcfileMissing`] for a build, [`ReleaseError::Config`] or [`ReleaseError::Unchanged`] for a
-/// config, [`ReleaseError::RollbackToFailed`] for a rollback.
+/// config, [`ReleaseError::NotCurrent`] for a rebase, [`ReleaseError::RollbackToFailed`] for a rollback.
 pub fn next_release(
     user: &str,
     current: &Current<'_>,
@@ -116,6 +126,7 @@ pub fn next_release(
     match change {
         ChangeRequest::Built { build, uuid, rules } => built(user, current, *build, uuid, *rules),
         ChangeRequest::Configured { patch, default_tags } => configured(user, current, patch, default_tags),
+        ChangeRequest::Rebased { build, of } => rebased(user, current, *build, of),
         ChangeRequest::RolledBack { target } => rolled_back(user, current, &target),
     }
 }
@@ -179,6 +190,22 @@ fn configured(
         config: Some(config),
         build: None,
         formation: current.build.map(|_| current.formation.clone()),
+    })
+}
+
+fn rebased(user: &str, current: &Current<'_>, build: Build, of: &str) -> Result<NextRelease, ReleaseError> {
+    if current.build_uuid != Some(of) {
+        return Err(ReleaseError::NotCurrent { user: user.to_owned() });
+    }
+    let stack = build.slug_stack().map(String::from).unwrap_or_default();
+    let version = current.version;
+    Ok(NextRelease {
+        version: current.newest_version + 1,
+        summary: format!("{user} rebased v{version} on the newest {stack}"),
+        summary_if_failed: format!("{user} rebased v{version} on the newest {stack} which failed"),
+        config: None,
+        formation: Some(current.formation.clone()),
+        build: Some(build),
     })
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::bool_text::bool_or_null;
 use crate::branch::DeployBranch;
 use crate::build::BuildKind;
+use crate::cnb::BuilderChoice;
 use crate::edge::EdgeSettings;
 use crate::names::ProcessType;
 use crate::schema::{integer, object, required};
@@ -17,6 +18,7 @@ use crate::whitelist::{self, WhitelistError};
 
 const AUTOSCALE: &str = "autoscale";
 const BUILD_KIND: &str = "build_kind";
+const BUILDER: &str = "builder";
 /// Value of the API that ends a choice.
 const AUTO: &str = "auto";
 const GIT_BRANCH: &str = "git_branch";
@@ -53,6 +55,9 @@ pub struct AppSettings {
     /// Stack of builds with buildpacks; `None` only for apps from before there was a choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stack: Option<StackName>,
+    /// Builder of Cloud Native Buildpacks; one that was chosen builds each push.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub builder: Option<BuilderChoice>,
 }
 
 impl AppSettings {
@@ -91,6 +96,7 @@ impl Default for AppSettings {
             git_branch: None,
             build_kind: None,
             stack: None,
+            builder: None,
         }
     }
 }
@@ -125,6 +131,8 @@ pub struct SettingsPatch {
     /// `Some(None)` ends a choice.
     build_kind: Option<Option<BuildKind>>,
     stack: Option<StackName>,
+    /// `Some(None)` ends a choice.
+    builder: Option<Option<BuilderChoice>>,
 }
 
 /// A change of the settings.
@@ -191,12 +199,16 @@ impl AppSettings {
             git_branch,
             build_kind,
             stack,
+            builder,
         } = patch;
         let mut next = self.clone();
         next.maintenance = maintenance.unwrap_or(self.maintenance);
         next.routable = routable.unwrap_or(self.routable);
         next.access_log = access_log.unwrap_or(self.access_log);
         next.build_kind = build_kind.unwrap_or(self.build_kind);
+        if let Some(builder) = builder {
+            next.builder.clone_from(builder);
+        }
         if git_branch.is_some() {
             next.git_branch.clone_from(git_branch);
         }
@@ -242,6 +254,7 @@ impl AppSettings {
             git_branch: _,
             build_kind: _,
             stack: _,
+            builder: _,
         } = self;
         RunSettings { routable: *routable, autoscale: autoscale.clone(), services }
     }
@@ -251,6 +264,11 @@ impl SettingsPatch {
     /// The stack that is chosen; the platform may have no such stack.
     pub fn stack(&self) -> Option<&StackName> {
         self.stack.as_ref()
+    }
+
+    /// Returns true if the platform's builder is chosen; the platform may have none.
+    pub fn wants_default_builder(&self) -> bool {
+        self.builder == Some(Some(BuilderChoice::Default))
     }
 
     /// Reads a patch as the API takes it; unknown members are ignored.
@@ -295,7 +313,7 @@ impl SettingsPatch {
             Some(_) => {
                 faults.push((
                     BUILD_KIND,
-                    format!("use `buildpack`, `dockerfile`, or `{AUTO}` to let each push decide"),
+                    format!("use `buildpack`, `dockerfile`, `cnb`, or `{AUTO}` to let each push decide"),
                 ));
             }
         }
@@ -306,6 +324,15 @@ impl SettingsPatch {
                 Err(error) => faults.push((STACK, error.to_string())),
             },
             Some(_) => faults.push((STACK, "Not a valid string.".to_owned())),
+        }
+        match body.get(BUILDER) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(text)) if text.is_empty() => patch.builder = Some(None),
+            Some(Value::String(text)) => match BuilderChoice::parse(text) {
+                Ok(builder) => patch.builder = Some(Some(builder)),
+                Err(error) => faults.push((BUILDER, error.to_string())),
+            },
+            Some(_) => faults.push((BUILDER, "Not a valid string.".to_owned())),
         }
         match body.get(LABEL) {
             None => {}

@@ -112,11 +112,11 @@ fn padding(size_bytes: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::io::Read as _;
 
     use super::*;
-    use crate::slug_image::{Layer, Stack, slug_image};
+    use crate::slug_image::{Layer, Slug, Stack};
 
     #[test]
     fn the_archive_names_the_base_layers_and_holds_only_the_slug() {
@@ -128,7 +128,8 @@ mod tests {
             layers: vec![base.clone()],
         };
         let slug = Layer { digest: Digest::of(b"slug"), size_bytes: 4 };
-        let image = slug_image(&stack, slug.clone(), &BTreeMap::new());
+        let image = Slug { layer: slug.clone(), process_types: BTreeMap::new(), toolchains: BTreeSet::new() };
+        let image = image.image(&stack);
 
         let archive = slug_archive(&image, "deis-test/blog:1");
 

@@ -2,9 +2,9 @@
 //!
 //! A buildpack build makes one layer; what else an image needs, its config and its manifest, is computed
 //! here from the stack's. Nothing in them depends on time or place, so the same source gives the same
-//! digest on every engine. Follows the OCI image spec 1.1; the archive is in `slug_archive`.
+//! digest on every engine; on newer images of its stack it is another image, made without a build. Follows the OCI image spec 1.1; the archive is in `slug_archive`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -16,6 +16,8 @@ use crate::names::ProcessType;
 pub const STACK_LAYERS_LABEL: &str = "io.deis.stack.layers";
 /// Label of a slug image: its process types, as a JSON object.
 pub const PROCESS_TYPES_LABEL: &str = "io.deis.process-types";
+/// Label of a slug image that stands on toolchains: their names, separated by commas.
+pub const TOOLCHAINS_LABEL: &str = "io.deis.toolchains";
 /// The slug's own user and group, also of build containers.
 pub const SLUG_USER: &str = "2000:2000";
 /// Id of that user and of its group.
@@ -165,7 +167,8 @@ impl Stack {
     pub fn image(&self) -> SlugImage {
         let label = serde_json::to_string(&self.layers).expect("layers are JSON");
         let history = History { created: CREATED.to_owned(), created_by: "stack".to_owned() };
-        let mut config = config(self, &self.layers, &BTreeMap::new());
+        let empty = Slug { layer: (), process_types: BTreeMap::new(), toolchains: BTreeSet::new() };
+        let mut config = config(self, &self.layers, &empty);
         config.history = vec![history; self.layers.len()];
         config.config.cmd = Vec::new();
         config.config.entrypoint = vec![SLUG_PROGRAM.to_owned()];
@@ -236,11 +239,61 @@ pub struct SlugImage {
     pub layers: Vec<Layer>,
 }
 
-/// Describes the image of `slug` on top of `stack`.
-pub fn slug_image(stack: &Stack, slug: Layer, process_types: &BTreeMap<ProcessType, String>) -> SlugImage {
-    let mut layers = stack.layers.clone();
-    layers.push(slug);
-    described(&config(stack, &layers, process_types), layers)
+/// Content of a slug image besides its stack: the layer of a build, and what that build found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slug<L> {
+    pub layer: L,
+    pub process_types: BTreeMap<ProcessType, String>,
+    /// Toolchains of the stack that it stands on.
+    pub toolchains: BTreeSet<String>,
+}
+
+/// An image that is no slug image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("its image was not made by a buildpack of this platform; push once")]
+pub struct NotASlug;
+
+impl Slug<Layer> {
+    /// Describes the image of the slug on top of `stack`.
+    pub fn image(&self, stack: &Stack) -> SlugImage {
+        let mut layers = stack.layers.clone();
+        layers.push(self.layer.clone());
+        described(&config(stack, &layers, self), layers)
+    }
+}
+
+impl Slug<Digest> {
+    /// Finds the slug in a slug image, by its labels and the digests of its uncompressed layers from the lowest up.
+    ///
+    /// # Errors
+    ///
+    /// [`NotASlug`]
+    pub fn find<'a>(label: impl Fn(&str) -> Option<&'a str>, diff_ids: &[String]) -> Result<Self, NotASlug> {
+        let process_types = label(PROCESS_TYPES_LABEL).ok_or(NotASlug)?;
+        let process_types = serde_json::from_str(process_types).map_err(|_| NotASlug)?;
+        let layer = diff_ids.last().ok_or(NotASlug)?;
+        let layer = Digest::parse(layer).map_err(|_| NotASlug)?;
+        let toolchains = label(TOOLCHAINS_LABEL).unwrap_or_default().split(',');
+        let toolchains = toolchains.filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        Ok(Self { layer, process_types, toolchains })
+    }
+
+    /// Finds the slug in a slug image, by its OCI config.
+    ///
+    /// # Errors
+    ///
+    /// [`NotASlug`]
+    pub fn from_config(config_json: &[u8]) -> Result<Self, NotASlug> {
+        let config: ImageConfig = serde_json::from_slice(config_json).map_err(|_| NotASlug)?;
+        let labels = config.config.labels;
+        Self::find(|name| labels.get(name).map(String::as_str), &config.rootfs.diff_ids)
+    }
+
+    /// The slug with the size of its layer in bytes.
+    pub fn sized(self, size_bytes: u64) -> Slug<Layer> {
+        let Self { layer: digest, process_types, toolchains } = self;
+        Slug { layer: Layer { digest, size_bytes }, process_types, toolchains }
+    }
 }
 
 fn described(config: &ImageConfig, layers: Vec<Layer>) -> SlugImage {
@@ -251,10 +304,15 @@ fn described(config: &ImageConfig, layers: Vec<Layer>) -> SlugImage {
     SlugImage { config, config_digest, manifest, digest, layers }
 }
 
-fn config(stack: &Stack, layers: &[Layer], process_types: &BTreeMap<ProcessType, String>) -> ImageConfig {
+fn config<L>(stack: &Stack, layers: &[Layer], slug: &Slug<L>) -> ImageConfig {
     let types: BTreeMap<&str, &String> =
-        process_types.iter().map(|(process, command)| (process.as_str(), command)).collect();
+        slug.process_types.iter().map(|(process, command)| (process.as_str(), command)).collect();
     let types = serde_json::to_string(&types).expect("a map of texts is JSON");
+    let mut labels = BTreeMap::from([(PROCESS_TYPES_LABEL.to_owned(), types)]);
+    if !slug.toolchains.is_empty() {
+        let names: Vec<_> = slug.toolchains.iter().map(String::as_str).collect();
+        labels.insert(TOOLCHAINS_LABEL.to_owned(), names.join(","));
+    }
     let history = |position: usize| History {
         created: CREATED.to_owned(),
         created_by: if position + 1 == layers.len() { "slug build" } else { "stack" }.to_owned(),
@@ -270,7 +328,7 @@ fn config(stack: &Stack, layers: &[Layer], process_types: &BTreeMap<ProcessType,
             entrypoint: vec![SLUG_PROGRAM.to_owned(), "run".to_owned()],
             cmd: vec!["web".to_owned()],
             working_dir: SLUG_FOLDER.to_owned(),
-            labels: BTreeMap::from([(PROCESS_TYPES_LABEL.to_owned(), types)]),
+            labels,
         },
         rootfs: RootFs {
             kind: "layers".to_owned(),
@@ -392,28 +450,43 @@ mod tests {
         }
     }
 
-    fn slug() -> Layer {
-        Layer { digest: Digest::of(b"slug"), size_bytes: 1024 }
-    }
-
-    fn web(command: &str) -> BTreeMap<ProcessType, String> {
-        BTreeMap::from([(ProcessType::web(), command.to_owned())])
+    fn slug(content: &[u8], command: &str) -> Slug<Layer> {
+        let layer = Layer { digest: Digest::of(content), size_bytes: 1024 };
+        let process_types = BTreeMap::from([(ProcessType::web(), command.to_owned())]);
+        Slug { layer, process_types, toolchains: BTreeSet::new() }
     }
 
     #[test]
     fn the_same_source_gives_the_same_digest_and_other_source_another() {
-        let image = slug_image(&stack(), slug(), &web("./serve"));
+        let image = slug(b"slug", "./serve").image(&stack());
 
-        assert_eq!(slug_image(&stack(), slug(), &web("./serve")), image);
-        assert_ne!(slug_image(&stack(), slug(), &web("./other")).digest, image.digest);
-        let other = Layer { digest: Digest::of(b"other"), ..slug() };
-        assert_ne!(slug_image(&stack(), other, &web("./serve")).digest, image.digest);
+        assert_eq!(slug(b"slug", "./serve").image(&stack()), image);
+        assert_ne!(slug(b"slug", "./other").image(&stack()).digest, image.digest);
+        assert_ne!(slug(b"other", "./serve").image(&stack()).digest, image.digest);
+    }
+
+    #[test]
+    fn a_slug_is_found_in_its_image_and_stands_on_newer_images_of_its_stack() {
+        let toolchains = BTreeSet::from(["java", "ruby"].map(str::to_owned));
+        let slug = Slug { toolchains, ..slug(b"slug", "./serve") };
+        let image = slug.image(&stack());
+        let newer = Layer { digest: Digest::of(b"security"), size_bytes: 9 };
+        let newer = Stack { layers: vec![newer], ..stack() };
+
+        let found = Slug::from_config(&image.config).expect("a slug").sized(1024);
+
+        assert_eq!(found, slug);
+        assert_eq!(found.image(&stack()), image, "on the same stack it is the same image");
+        let rebased = found.image(&newer);
+        assert_eq!(rebased.layers, [newer.layers[0].clone(), slug.layer]);
+        assert_eq!(Slug::from_config(&stack().image().config), Err(NotASlug));
+        assert_eq!(Slug::from_config(b"{"), Err(NotASlug));
     }
 
     /// A change here changes the digest of every slug image: the next push of each app makes a new one.
     #[test]
     fn config_and_manifest_are_as_the_oci_spec_wants_them() {
-        let image = slug_image(&stack(), slug(), &web("./serve"));
+        let image = slug(b"slug", "./serve").image(&stack());
 
         let config: serde_json::Value = serde_json::from_slice(&image.config).expect("config is JSON");
         insta::assert_json_snapshot!("slug_config", config);

@@ -118,9 +118,10 @@ impl WorkloadPlan<'_> {
     /// A one-off process that runs `command_line` in a shell.
     pub fn one_off(&self, name: String, command_line: &str) -> OneOff {
         let launch = &self.build.launch;
-        let (command, args) = match launch.prefix {
-            Some(_) => (None, vec!["--".to_owned(), command_line.to_owned()]),
-            None => (Some(shell()), vec![command_line.to_owned()]),
+        let (command, args) = match (&launch.entrypoint, &launch.prefix) {
+            (Some(_), Some(prefix)) => (Some(prefix.clone()), vec![command_line.to_owned()]),
+            (None, Some(_)) => (None, vec!["--".to_owned(), command_line.to_owned()]),
+            (_, None) => (Some(shell()), vec![command_line.to_owned()]),
         };
         OneOff {
             app: self.app.clone(),
@@ -177,10 +178,14 @@ impl WorkloadPlan<'_> {
 
     /// Entrypoint and command of a process; `None` leaves the image's.
     fn command(&self, launch: &Launch, process: &ProcessType) -> (Option<Vec<String>>, Option<Vec<String>>) {
+        let own = self.build.procfile.get(process);
+        if launch.entrypoint.is_some() {
+            let line = own.filter(|line| !line.is_empty());
+            return (launch.entrypoint.clone(), line.map(|line| vec![line.clone()]));
+        }
         if launch.prefix.is_some() {
             return (None, Some(vec![process.to_string()]));
         }
-        let own = self.build.procfile.get(process);
         if *process == ProcessType::cmd() {
             return (None, own.map(|line| line.split_whitespace().map(str::to_owned).collect()));
         }

@@ -96,6 +96,15 @@ fn kept(name: &str) -> Option<(AppName, Digest)> {
 }
 
 impl DockerEngine {
+    /// Finds or pulls an image that builds of the app may use; gives Docker's id of it too.
+    pub(super) async fn usable(&self, app: &AppName, name: &str) -> Result<(Image, String), ImageError> {
+        let place = DockerHost { docker: self.docker(), settings: self.settings() };
+        let image = self.resolve(name, None).await?.image;
+        check_owner(&place, app, &image)?;
+        let id = find(&place, &image).await?;
+        Ok((image, id))
+    }
+
     /// Removes images that an earlier process pulled but kept for no app.
     pub(super) async fn remove_orphaned_images(&self) -> Result<(), Error> {
         pull::remove_orphans(&DockerHost { docker: self.docker(), settings: self.settings() }).await

@@ -9,6 +9,7 @@ mod bases;
 mod builder;
 mod buildpack;
 mod caches;
+mod cnb;
 mod container;
 mod docker_host;
 mod dockerfile;
@@ -16,6 +17,7 @@ mod failure;
 mod load;
 pub(super) mod one_off;
 mod outward_links;
+mod rebase;
 pub(crate) mod saved;
 mod slug;
 mod stack;
@@ -29,11 +31,13 @@ use bollard::errors::Error;
 use bollard::query_parameters::TagImageOptionsBuilder;
 use bytes::Bytes;
 use domain::build::{BuildJob, BuildKind, BuiltImage, OneOff, ProcessResult};
+use domain::stacks::StackName;
+use domain::{AppName, Image};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::DockerEngine;
-use engine::job::within;
+use engine::job::{REBASE_SECONDS_MAX, within};
 use engine::{JobError, Jobs, SourceStream};
 
 pub(super) use archive::Sink;
@@ -57,9 +61,16 @@ impl Jobs for DockerEngine {
             match job.kind {
                 BuildKind::Buildpack => buildpack::build(self, &place, job, source, &output).await,
                 BuildKind::Dockerfile => dockerfile::build(self, &place, job, source, &output).await,
+                BuildKind::Cnb => cnb::build(self, &place, job, source, &output).await,
             }
         };
         within(job.deadline_seconds, build).await
+    }
+
+    async fn rebase(&self, app: &AppName, image: &Image, stack: &StackName) -> Result<Image, JobError> {
+        let docker = with_timeout(self.docker(), REBASE_SECONDS_MAX);
+        let place = DockerHost { docker: &docker, settings: self.settings() };
+        within(REBASE_SECONDS_MAX, rebase::rebase(&place, app, image, stack)).await
     }
 
     async fn run(&self, run: &OneOff) -> Result<ProcessResult, JobError> {

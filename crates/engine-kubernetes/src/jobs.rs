@@ -13,6 +13,7 @@ mod one_off;
 mod one_off_pod;
 mod orphans;
 mod output;
+mod rebase;
 mod sessions;
 mod source;
 mod stack;
@@ -25,12 +26,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::build::{BuildJob, BuiltImage, OneOff, ProcessResult};
+use domain::stacks::StackName;
+use domain::{AppName, Image};
 use kube::Client;
 use tokio::sync::{Mutex, mpsc};
 
 use super::KubernetesSettings;
 use super::namespaces::Spaces;
-use engine::job::within;
+use engine::job::{REBASE_SECONDS_MAX, within};
 use engine::{EngineError, JobError, Jobs, SourceStream};
 use oci::Transport;
 
@@ -88,6 +91,10 @@ impl Jobs for KubernetesJobs {
         output: mpsc::Sender<Bytes>,
     ) -> Result<BuiltImage, JobError> {
         within(job.deadline_seconds, build::build(self, job, source, &output)).await
+    }
+
+    async fn rebase(&self, app: &AppName, image: &Image, stack: &StackName) -> Result<Image, JobError> {
+        within(REBASE_SECONDS_MAX, rebase::rebase(self, app, image, stack)).await
     }
 
     async fn run(&self, run: &OneOff) -> Result<ProcessResult, JobError> {

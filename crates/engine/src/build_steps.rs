@@ -13,7 +13,7 @@ mod receive;
 mod staging;
 mod upload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use domain::build::BuildKind;
@@ -51,7 +51,8 @@ pub const CACHE_TAGS: [&str; 2] = [cache::TAG, layers::TAG];
 /// Tag of the cache that builds of this kind use.
 pub fn cache_tag(kind: BuildKind) -> &'static str {
     match kind {
-        BuildKind::Buildpack => cache::TAG,
+        // Builds with Cloud Native Buildpacks have no steps of this kind yet.
+        BuildKind::Buildpack | BuildKind::Cnb => cache::TAG,
         BuildKind::Dockerfile => layers::TAG,
     }
 }
@@ -111,6 +112,8 @@ pub struct Spec {
     /// Repository of the stack's layers, and its tag or digest.
     pub stack_repository: String,
     pub stack_version: String,
+    /// Toolchains of the stack that the build has.
+    pub toolchains: BTreeSet<String>,
     /// Keeps caches.
     pub cache: bool,
     pub dockerfile: DockerfileOptions,

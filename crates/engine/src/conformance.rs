@@ -142,6 +142,8 @@ macro_rules! promises {
             a_buildpack_build_ends_as_the_stack_and_one_layer,
             links_that_lead_out_of_the_source_are_in_the_slug_as_they_are,
             a_failing_buildpack_build_tells_its_output,
+            a_slug_is_rebased_without_a_build_and_its_former_image_stays,
+            what_is_no_slug_is_not_rebased,
             a_dockerfile_build_ends_as_an_image_with_its_ports_and_user,
             heredocs_mounts_and_links_of_buildkit_are_understood, what_dockerignore_names_is_not_in_the_image,
             links_that_lead_out_of_the_source_are_copied_and_lead_nowhere,
@@ -163,6 +165,17 @@ macro_rules! promises {
             a_one_off_process_is_bounded_in_time_memory_and_place,
             a_one_off_process_knows_its_address_where_it_is_told,
             the_packages_of_an_image_are_those_that_no_upper_layer_removes, the_packages_of_the_stack_are_listed,
+        }
+    };
+    // Of engines that build with Cloud Native Buildpacks; `world` is a `CnbSubject`.
+    (cnb, $world:ty) => {
+        $crate::promises! { @builds $world:
+            a_build_of_a_builder_has_its_processes_and_the_environment_of_its_layers,
+            layers_of_buildpacks_are_used_again_until_a_build_goes_without_a_cache,
+            a_buildpack_sees_its_config_and_no_credential, what_a_buildpack_rewrites_or_links_to_gains_nothing,
+            a_source_that_no_buildpack_fits_and_a_build_that_fails_are_told,
+            a_build_of_a_builder_is_bounded_in_memory_and_time,
+            a_dropped_build_of_a_builder_and_one_of_a_dead_process_are_removed,
         }
     };
     (@builds $world:ty: $($promise:ident),* $(,)?) => {

@@ -59,6 +59,8 @@ struct FakeState {
     hanging: BTreeSet<AppName>,
     is_unreachable: bool,
     build_results: VecDeque<CannedBuild>,
+    /// Image of a slug on newer images of its stack.
+    rebased_digest: Option<Digest>,
     run_results: VecDeque<ProcessResult>,
     pods_made: u64,
     calls: RecordedCalls,

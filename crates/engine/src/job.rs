@@ -8,6 +8,8 @@ use crate::JobError;
 
 /// Path of a build's bundle of certificate authorities.
 pub const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Seconds after which a rebase is stopped.
+pub const REBASE_SECONDS_MAX: u32 = 600;
 /// Variables by which the usual tools find the bundle.
 pub const CA_VARIABLES: &[&str] = &[
     "AWS_CA_BUNDLE",

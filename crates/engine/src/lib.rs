@@ -18,6 +18,7 @@ pub mod private_file;
 pub mod rollout;
 pub mod route;
 pub mod session;
+pub mod slug_push;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -33,6 +34,7 @@ use domain::logs::LogLine;
 use domain::pods::{Pod, PodSelection};
 use domain::routing::{AppRouting, RouteTable, RouterReport};
 use domain::sbom::Inventory;
+use domain::stacks::StackName;
 use domain::terminal::TerminalSize;
 use domain::{AppName, Digest, Image};
 use futures_util::Stream;
@@ -203,6 +205,14 @@ pub trait Jobs: Send + Sync + 'static {
         source: SourceStream,
         output: mpsc::Sender<Bytes>,
     ) -> Result<BuiltImage, JobError>;
+
+    /// Puts the slug of an image that a build with buildpacks made on the newest images of its stack, without a build.
+    /// Gives back the same image where that is what it stands on.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Refused`] for an image that is gone or holds no slug, and for a stack that is not there.
+    async fn rebase(&self, app: &AppName, image: &Image, stack: &StackName) -> Result<Image, JobError>;
 
     /// Runs a one-off process to its end. Its exit code is in the result, whatever it is.
     async fn run(&self, run: &OneOff) -> Result<ProcessResult, JobError>;

@@ -41,7 +41,8 @@ pub fn image_bytes(from: &Repository, manifest: &Manifest) -> Result<u64, OciErr
     Ok(size_bytes)
 }
 
-async fn copy_blob(from: &Repository, blob: &Descriptor, to: &Repository) -> Result<(), OciError> {
+/// Copies a blob that the other repository lacks.
+pub async fn copy_blob(from: &Repository, blob: &Descriptor, to: &Repository) -> Result<(), OciError> {
     if to.has_blob(&blob.digest).await? {
         return Ok(());
     }

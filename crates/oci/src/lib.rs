@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 pub use archive::{ArchiveError, LayoutPush, open_beneath, push_archive, push_image};
 pub use artifact::{FileArtifact, digest_of_file};
 pub use blobs::BlobStream;
-pub use copy::{IMAGE_BYTES_MAX, copy_blobs, copy_image, image_bytes};
+pub use copy::{IMAGE_BYTES_MAX, copy_blob, copy_blobs, copy_image, image_bytes};
 pub use manifest::{
     Descriptor, ImageConfig, Manifest, architecture, gzip_layer_type, is_index, media_type, null_as_none,
 };

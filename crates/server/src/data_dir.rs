@@ -101,7 +101,8 @@ impl DataDir {
         read_or_make().with_context(|| format!("cannot keep {}", path.display()))
     }
 
-    fn replace(&self, name: &str, text: &str) -> anyhow::Result<()> {
+    /// Writes a file that only the platform's user reads.
+    pub fn replace(&self, name: &str, text: &str) -> anyhow::Result<()> {
         private_file::replace(&self.join(name), text.as_bytes())
             .with_context(|| format!("cannot replace {}", self.join(name).display()))
     }

@@ -13,6 +13,7 @@ mod orphans;
 mod platform_cert;
 mod process;
 mod push_image;
+mod rebase;
 mod roles;
 mod settings;
 mod up;
@@ -30,6 +31,7 @@ use keys::Keys;
 use log_writer::LineWriter;
 use orphans::OrphanCommand;
 use push_image::PushImage;
+use rebase::RebaseCommand;
 use roles::{
     BuilderRole, ControllerRole, LogAgentRole, LoggerRole, RegistryProxyRole, RegistryRole, RouterRole,
 };
@@ -57,6 +59,7 @@ enum Role {
     PushImage(PushImage),
     Keys(Keys),
     Orphans(OrphanCommand),
+    Rebase(RebaseCommand),
     /// Run in the pod of a build, as one of its steps.
     #[command(hide = true)]
     BuildStep {
@@ -101,6 +104,7 @@ fn start(role: &Role) -> anyhow::Result<()> {
         Role::PushImage(push) => push.check()?,
         Role::Keys(keys) => keys.check()?,
         Role::Orphans(orphans) => orphans.check()?,
+        Role::Rebase(rebase) => rebase.check()?,
         Role::Firewall(_) | Role::GitHook | Role::BuildStep { .. } => {}
     }
     if let Role::Up(settings) = role
@@ -126,6 +130,7 @@ fn start(role: &Role) -> anyhow::Result<()> {
         Role::PushImage(push) => push.run(),
         Role::Keys(keys) => keys.run(),
         Role::Orphans(orphans) => orphans.run(),
+        Role::Rebase(rebase) => rebase.run(),
         Role::Firewall(firewall) => firewall.run(),
         Role::GitHook | Role::BuildStep { .. } => Ok(()),
     }

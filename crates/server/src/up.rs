@@ -27,6 +27,7 @@ use crate::handover::Sockets;
 use crate::health;
 use crate::platform_cert;
 use crate::process::{self, Process};
+use crate::rebase::{BUILDER_KEY, HOOKS_ADDRESS};
 use crate::roles;
 use crate::settings::{UpSettings, disk_bytes};
 
@@ -116,6 +117,7 @@ async fn serve(settings: &UpSettings, data_dir: &DataDir) -> anyhow::Result<()> 
     let api_limits = api_limits(connections.api, loopback()?);
     let hooks_limits = hooks_limits(connections.hooks);
     roles::add_controller(&mut process, controller, (api, api_limits), (hooks, hooks_limits));
+    data_dir.replace(HOOKS_ADDRESS, &format!("http://{}\n", addresses.hooks))?;
     let builder = builder_settings(settings, data_dir, addresses.hooks)?;
     process.add("builder", builder::run(builder, Some(ssh), jobs, log_sink, None, stopping.clone()));
     let certificate = platform_cert::follow(settings.edge.clone(), engine.clone(), stopping);
@@ -326,11 +328,13 @@ fn controller_settings(
     data_dir: &DataDir,
     logger: SocketAddr,
 ) -> anyhow::Result<ControllerSettings> {
-    let builder_key = Secret::new(hex(&data_dir.secret("builder-key")?));
+    let builder_key = Secret::new(hex(&data_dir.secret(BUILDER_KEY)?));
     let logger_url = Some(format!("http://{logger}"));
     let logger_key = Some(Secret::new(logger_key(data_dir)?));
     let stacks = settings.build.stacks.read()?;
-    Ok(ControllerSettings { logger_url, logger_key, stacks, ..settings.api.controller(builder_key)? })
+    let default_builder = settings.build.default_builder();
+    let own = settings.api.controller(builder_key)?;
+    Ok(ControllerSettings { logger_url, logger_key, stacks, default_builder, ..own })
 }
 
 fn logger_settings(
@@ -357,7 +361,7 @@ fn builder_settings(
     hooks: SocketAddr,
 ) -> anyhow::Result<BuilderSettings> {
     let hook_command = roles::git_hook_command()?;
-    let builder_key = hex(&data_dir.secret("builder-key")?);
+    let builder_key = hex(&data_dir.secret(BUILDER_KEY)?);
     let drain_timeout = Duration::from_secs(settings.stop_timeout / 2);
     let hooks_url = format!("http://{hooks}");
     let builder = BuilderSettings::new(data_dir.join("builder"), hooks_url, builder_key, hook_command);
@@ -391,6 +395,6 @@ mod tests {
         let shown = controller.logger_key.expect("a key");
 
         assert_eq!((asked.as_str(), asked.len()), (shown.expose(), 64));
-        assert_ne!(asked, hex(&data_dir.secret("builder-key").expect("another key")));
+        assert_ne!(asked, hex(&data_dir.secret(BUILDER_KEY).expect("another key")));
     }
 }

@@ -33,7 +33,7 @@ pub fn run(app_dir: &Path, what: &RunTarget) -> Result<u8, SlugError> {
     };
     let mut bash = Command::new("bash");
     bash.args(["-c", START, "slug", &command]).args(profile_scripts(app_dir)?).current_dir(app_dir);
-    for (name, value) in defaults(app_dir, &release) {
+    for (name, value) in defaults(app_dir, &release, what) {
         if std::env::var_os(&name).is_none() {
             bash.env(name, value);
         }
@@ -42,12 +42,24 @@ pub fn run(app_dir: &Path, what: &RunTarget) -> Result<u8, SlugError> {
 }
 
 /// Values for variables that nobody has set: what the user or the platform sets always wins.
-fn defaults(app_dir: &Path, release: &PackRelease) -> Vec<(String, String)> {
-    let own = [("PORT", PORT_DEFAULT.to_string()), ("HOME", app_dir.display().to_string())];
+fn defaults(app_dir: &Path, release: &PackRelease, what: &RunTarget) -> Vec<(String, String)> {
+    let own =
+        [("PORT", PORT_DEFAULT.to_string()), ("HOME", app_dir.display().to_string()), ("DYNO", dyno(what))];
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
     let usable = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
     let of_pack = release.config_vars.iter().filter(|(name, value)| usable(name) && !value.contains('\0'));
     of_pack.map(|(name, value)| (name.clone(), value.clone())).chain(own).collect()
+}
+
+/// The name that Heroku gives a process. By this variable apps know that they run behind a router which ends TLS; its text
+/// has a number there, which would be the same for all replicas here.
+fn dyno(what: &RunTarget) -> String {
+    let process = match what {
+        RunTarget::Type(name) => name,
+        RunTarget::Command(_) => "run",
+    };
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{process}.{}", host.trim())
 }
 
 /// Scripts of `.profile.d` in the order of their names, then the app's own `.profile`.

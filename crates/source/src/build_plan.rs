@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::heroku_yml::{self, Manifest};
 use crate::packs::{self, Detected, SourceListing};
+use crate::project_toml::{self, ProjectDescriptor};
 
 /// Config variable with the folder of the app in a repository of several.
 pub const PROJECT_PATH: &str = "PROJECT_PATH";
@@ -34,6 +35,8 @@ pub enum BuildKind {
     Buildpack,
     /// The Dockerfile of the source.
     Dockerfile,
+    /// Cloud Native Buildpacks of a builder image; the result is its run image plus layers.
+    Cnb,
 }
 
 impl BuildKind {
@@ -42,6 +45,7 @@ impl BuildKind {
         match text {
             "buildpack" => Some(Self::Buildpack),
             "dockerfile" => Some(Self::Dockerfile),
+            "cnb" => Some(Self::Cnb),
             _ => None,
         }
     }
@@ -50,6 +54,7 @@ impl BuildKind {
         match self {
             Self::Buildpack => "buildpack",
             Self::Dockerfile => "dockerfile",
+            Self::Cnb => "cnb",
         }
     }
 }
@@ -134,6 +139,20 @@ pub struct BuildChoices {
     kind: Option<(BuildKind, String)>,
     /// The buildpack that the config names.
     pack: Option<String>,
+    /// Builder that the app names, and that of the platform for apps that name none.
+    builder: Option<String>,
+    default_builder: Option<String>,
+}
+
+/// Settings that choose how an app is built.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct BuildSettings {
+    /// `deis builds:kind`
+    pub kind: Option<BuildKind>,
+    /// `deis builder:set`
+    pub builder: Option<String>,
+    /// The builder of the platform.
+    pub default_builder: Option<String>,
 }
 
 /// A choice that cannot be; the text is shown to the user.
@@ -151,11 +170,17 @@ pub enum ChoiceError {
     NoProject(SourcePath),
     #[error("there is no {path}, which {because}: commit it, or choose otherwise")]
     NoDockerfile { path: String, because: String },
+    #[error(
+        "it is to be built with Cloud Native Buildpacks as {0}, and no builder is known: choose one with `deis builder:set \
+         <image>`, or name it in project.toml"
+    )]
+    NoBuilder(String),
 }
 
 impl BuildChoices {
-    /// Reads the config; `kind` is the setting of `deis builds:kind`.
-    pub fn read(kind: Option<BuildKind>, config: &BTreeMap<String, String>) -> Result<Self, ChoiceError> {
+    /// Reads the settings and the config.
+    pub fn read(settings: BuildSettings, config: &BTreeMap<String, String>) -> Result<Self, ChoiceError> {
+        let BuildSettings { kind, builder, default_builder } = settings;
         let value = |name: &str| config.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
         let path = |name: &'static str| {
             let parse = |value| {
@@ -171,6 +196,9 @@ impl BuildChoices {
         let set = |name: &str| format!("{name} is set");
         let kind = match kind {
             Some(kind) => Some((kind, format!("`deis builds:kind` says {}", kind.as_str()))),
+            None if builder.is_some() => {
+                Some((BuildKind::Cnb, "`deis builder:set` has chosen a builder".to_owned()))
+            }
             None if given.is_some() => Some((BuildKind::Dockerfile, set(DOCKERFILE_PATH))),
             None if pack.is_some() => Some((BuildKind::Buildpack, set(BUILDPACK_URL))),
             None => None,
@@ -183,13 +211,18 @@ impl BuildChoices {
         };
         let is_path_given = value(DOCKERFILE_PATH).is_some();
         let project = path(PROJECT_PATH)?.unwrap_or_default();
-        Ok(Self { project, dockerfile, is_path_given, kind, pack })
+        Ok(Self { project, dockerfile, is_path_given, kind, pack, builder, default_builder })
     }
 
     /// Returns true if a heroku.yml of the source decides about Dockerfiles.
     pub fn reads_manifest(&self) -> bool {
-        let is_buildpack = self.kind.as_ref().is_some_and(|(kind, _)| *kind == BuildKind::Buildpack);
-        !is_buildpack && !self.is_path_given
+        let is_other = self.kind.as_ref().is_some_and(|(kind, _)| *kind != BuildKind::Dockerfile);
+        !is_other && !self.is_path_given
+    }
+
+    /// Returns true if a project.toml of the source has a say.
+    pub fn reads_descriptor(&self) -> bool {
+        self.kind.as_ref().is_none_or(|(kind, _)| *kind == BuildKind::Cnb)
     }
 
     /// The plan of a source with a heroku.yml; `has_file` answers for paths from the root of the repository.
@@ -209,8 +242,38 @@ impl BuildChoices {
         Ok(BuildPlan { manifest: Some(manifest), ..BuildPlan::of(BuildKind::Dockerfile, reason) })
     }
 
-    /// Decides how a source without a heroku.yml is built.
-    pub fn plan(&self, has_dockerfile: bool, listing: &SourceListing) -> Result<BuildPlan, ChoiceError> {
+    /// Decides how a source without a heroku.yml is built; `descriptor` is its project.toml.
+    pub fn plan(
+        &self,
+        has_dockerfile: bool,
+        descriptor: Option<ProjectDescriptor>,
+        listing: &SourceListing,
+    ) -> Result<BuildPlan, ChoiceError> {
+        match self.cnb(descriptor)? {
+            Some(plan) => Ok(plan),
+            None => self.plan_of_files(has_dockerfile, listing),
+        }
+    }
+
+    /// The plan with a builder, if that is the choice. A project.toml counts where it has one to be used with.
+    fn cnb(&self, descriptor: Option<ProjectDescriptor>) -> Result<Option<BuildPlan>, ChoiceError> {
+        let is_named = |descriptor: &ProjectDescriptor| descriptor.builder.is_some();
+        let reason = match &self.kind {
+            Some((BuildKind::Cnb, because)) => because.clone(),
+            None if descriptor.as_ref().is_some_and(|it| is_named(it) || self.default_builder.is_some()) => {
+                format!("there is a {}", project_toml::FILE)
+            }
+            _ => return Ok(None),
+        };
+        let descriptor = descriptor.unwrap_or_default();
+        let named = [&self.builder, &descriptor.builder, &self.default_builder];
+        let builder = named.into_iter().flatten().next().cloned();
+        let builder = builder.ok_or_else(|| ChoiceError::NoBuilder(reason.clone()))?;
+        let cnb = CnbOptions { builder, descriptor };
+        Ok(Some(BuildPlan { cnb: Some(cnb), ..BuildPlan::of(BuildKind::Cnb, reason) }))
+    }
+
+    fn plan_of_files(&self, has_dockerfile: bool, listing: &SourceListing) -> Result<BuildPlan, ChoiceError> {
         let path = self.project.join(self.dockerfile.path.as_str());
         let shown = match self.project.is_root() {
             true => self.dockerfile.path.to_string(),
@@ -261,24 +324,34 @@ pub struct BuildPlan {
     pub other: Option<Detected>,
     /// Several Dockerfiles, and the process types.
     pub manifest: Option<Manifest>,
+    /// Of a build with Cloud Native Buildpacks.
+    pub cnb: Option<CnbOptions>,
+}
+
+/// Options of a build with Cloud Native Buildpacks.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CnbOptions {
+    /// Image of the builder.
+    pub builder: String,
+    pub descriptor: ProjectDescriptor,
 }
 
 impl BuildPlan {
     fn of(kind: BuildKind, reason: String) -> Self {
         let (packs, pack, has_list) = (Vec::new(), None, false);
-        Self { kind, reason, packs, pack, has_list, other: None, manifest: None }
+        Self { kind, reason, packs, pack, has_list, other: None, manifest: None, cnb: None }
     }
 
     /// Returns false if a push would fail for want of a pack.
     pub fn has_builder(&self) -> bool {
         let names_packs = self.pack.is_some() || self.has_list;
-        self.kind == BuildKind::Dockerfile || names_packs || !self.packs.is_empty()
+        self.kind != BuildKind::Buildpack || names_packs || !self.packs.is_empty()
     }
 
     /// Tool chains of the stack that the packs of this build need: the one that the config names, all that fit a source
     /// with a list of its own, else the first that fits. Packs by URL bring theirs.
     pub fn toolchains(&self) -> BTreeSet<String> {
-        if self.kind == BuildKind::Dockerfile {
+        if self.kind != BuildKind::Buildpack {
             return BTreeSet::new();
         }
         let fitting = self.packs.iter().map(|detected| detected.pack);
@@ -308,8 +381,9 @@ mod tests {
         values: &[(&str, &str)],
         has_dockerfile: bool,
     ) -> Result<(BuildKind, String), ChoiceError> {
-        let choices = BuildChoices::read(kind, &config(values))?;
-        choices.plan(has_dockerfile, &listing(&["Procfile"])).map(|plan| (plan.kind, plan.reason))
+        let choices =
+            BuildChoices::read(BuildSettings { kind, ..BuildSettings::default() }, &config(values))?;
+        choices.plan(has_dockerfile, None, &listing(&["Procfile"])).map(|plan| (plan.kind, plan.reason))
     }
 
     #[test]
@@ -346,7 +420,9 @@ mod tests {
     fn a_path_never_leads_out_of_the_repository() {
         for bad in ["..", "a/../b", "/etc", "a\nb", &"a".repeat(1_001)] {
             for name in ["PROJECT_PATH", "DOCKERFILE_PATH"] {
-                let told = BuildChoices::read(None, &config(&[(name, bad)])).expect_err(bad).to_string();
+                let told = BuildChoices::read(BuildSettings::default(), &config(&[(name, bad)]))
+                    .expect_err(bad)
+                    .to_string();
                 assert!(told.starts_with(&format!("{name} is `")), "{told}");
             }
         }
@@ -360,7 +436,8 @@ mod tests {
 
     #[test]
     fn the_name_of_a_stage_is_checked() {
-        let target = |name| BuildChoices::read(None, &config(&[("DOCKERFILE_TARGET", name)]));
+        let target =
+            |name| BuildChoices::read(BuildSettings::default(), &config(&[("DOCKERFILE_TARGET", name)]));
         assert_eq!(target("runtime-2").map(|it| it.dockerfile.target), Ok(Some("runtime-2".to_owned())));
         assert_eq!(target("").map(|it| it.dockerfile.target), Ok(None));
         assert!(target("a b").is_err());
@@ -370,8 +447,12 @@ mod tests {
     fn a_dockerfile_that_was_taken_without_a_choice_has_its_alternative_named() {
         let source = listing(&["requirements.txt", "Procfile"]);
         let other = |values: &[(&str, &str)], has_dockerfile| {
-            let choices = BuildChoices::read(None, &config(values)).expect("good");
-            choices.plan(has_dockerfile, &source).expect("a plan").other.map(|detected| detected.pack.name)
+            let choices = BuildChoices::read(BuildSettings::default(), &config(values)).expect("good");
+            choices
+                .plan(has_dockerfile, None, &source)
+                .expect("a plan")
+                .other
+                .map(|detected| detected.pack.name)
         };
 
         assert_eq!(other(&[], true), Some("python"));
@@ -383,8 +464,8 @@ mod tests {
     fn a_build_needs_the_tool_chains_of_the_packs_that_build_it() {
         let toolchains = |values: &[(&str, &str)], has_dockerfile, paths: &[&str]| {
             let config = config(values);
-            let choices = BuildChoices::read(None, &config).expect("good");
-            let plan = choices.plan(has_dockerfile, &listing(paths)).expect("a plan");
+            let choices = BuildChoices::read(BuildSettings::default(), &config).expect("good");
+            let plan = choices.plan(has_dockerfile, None, &listing(paths)).expect("a plan");
             plan.toolchains().into_iter().collect::<Vec<_>>().join(" ")
         };
         let several = ["Gemfile", "pom.xml", "package.json"];
@@ -395,5 +476,41 @@ mod tests {
         assert_eq!(toolchains(&[("BUILDPACK_URL", "https://example.com/pack.git")], false, &several), "");
         assert_eq!(toolchains(&[], false, &[&several[..], &[".buildpacks"]].concat()), "java ruby");
         assert_eq!(toolchains(&[], false, &["package.json"]), "");
+    }
+
+    #[test]
+    fn a_builder_that_was_chosen_wins_and_a_project_descriptor_counts_before_a_dockerfile() {
+        let descriptor = |builder: Option<&str>| ProjectDescriptor {
+            builder: builder.map(str::to_owned),
+            ..ProjectDescriptor::default()
+        };
+        let (own, default) = (Some("own"), Some("default"));
+        let cnb = Some(BuildKind::Cnb);
+        for (kind, builder, default_builder, described, expected) in [
+            (
+                None,
+                own,
+                default,
+                Some(descriptor(Some("described"))),
+                "own: `deis builder:set` has chosen a builder",
+            ),
+            (None, None, default, Some(descriptor(Some("described"))), "described: there is a project.toml"),
+            (None, None, default, Some(descriptor(None)), "default: there is a project.toml"),
+            (None, None, None, Some(descriptor(None)), "there is a Dockerfile"),
+            (None, None, default, None, "there is a Dockerfile"),
+            (Some(BuildKind::Dockerfile), own, default, None, "`deis builds:kind` says dockerfile"),
+            (cnb, None, default, None, "default: `deis builds:kind` says cnb"),
+        ] {
+            let [builder, default_builder] = [builder, default_builder].map(|name| name.map(str::to_owned));
+            let settings = BuildSettings { kind, builder, default_builder };
+            let choices = BuildChoices::read(settings, &BTreeMap::new()).expect("good");
+            let BuildPlan { cnb, reason, .. } = choices.plan(true, described, &listing(&[])).expect("a plan");
+            let said = cnb.map_or(reason.clone(), |cnb| format!("{}: {reason}", cnb.builder));
+            assert_eq!(said, expected);
+        }
+        let choices =
+            BuildChoices::read(BuildSettings { kind: cnb, ..BuildSettings::default() }, &BTreeMap::new());
+        let told = choices.expect("good").plan(true, None, &listing(&[])).expect_err("no builder");
+        assert!(told.to_string().contains("no builder is known"), "{told}");
     }
 }

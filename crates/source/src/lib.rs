@@ -9,6 +9,7 @@ pub mod heroku_yml;
 pub mod names;
 pub mod packs;
 pub mod procfile;
+pub mod project_toml;
 pub mod submodules;
 pub mod urls;
 

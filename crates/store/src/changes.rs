@@ -33,6 +33,11 @@ pub enum ReleaseChange<'a> {
         patch: &'a ConfigPatch,
         default_tags: &'a Texts,
     },
+    /// Of the current build, named by its id.
+    Rebased {
+        build: Box<Build>,
+        of: &'a str,
+    },
     /// Without a version, back to the one before the current.
     RolledBack {
         version: Option<i64>,
@@ -105,6 +110,9 @@ impl Store {
                 let change = ChangeRequest::Configured { patch, default_tags };
                 (next_release(owner, &base, change)?, &current.release)
             }
+            ReleaseChange::Rebased { build, of } => {
+                (next_release(owner, &base, ChangeRequest::Rebased { build, of })?, &current.release)
+            }
             ReleaseChange::RolledBack { version } => {
                 let target = rollback_content(self, app, base.version, version, &mut write).await?;
                 let change = ChangeRequest::RolledBack { target: as_target(&target) };
@@ -153,6 +161,7 @@ fn basis<'a>(current: &'a ReleaseContent, formation: &'a Formation, newest_versi
         owner: &current.release.owner,
         config: &current.config.config,
         build: current.build.as_ref().map(|record| &record.build),
+        build_uuid: current.build.as_ref().map(|record| record.uuid.as_str()),
         formation,
     }
 }

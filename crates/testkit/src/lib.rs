@@ -2,6 +2,7 @@
 //!
 //! Only tests depend on it, and it depends on no other crate of ours.
 
+pub mod cnb;
 pub mod docker;
 mod ports;
 mod wait;

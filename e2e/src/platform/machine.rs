@@ -163,7 +163,7 @@ impl Machine {
         text.trim().to_owned()
     }
 
-    fn data_dir(&self) -> PathBuf {
+    pub fn data_dir(&self) -> PathBuf {
         self.folder.join("data")
     }
 

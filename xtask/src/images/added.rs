@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail};
 
 use super::archive::Start;
 use super::base::{self, EXCLUDED, PROXY_VARIABLES};
-use super::{Image, Layer, LayerStore};
+use super::{Cached, Image, Layer, LayerStore};
 use crate::progress;
 
 /// Part of dpkg's database that a layer keeps.
@@ -58,6 +58,7 @@ const TRACES: &[&str] = &[
     "run",
     "sys",
     "tmp",
+    "usr/share/man",
     "var/cache",
     "var/lib/apt",
     "var/lib/dpkg/available",
@@ -75,10 +76,14 @@ const SHARED: &[&str] = &["etc/group", "etc/gshadow", "etc/passwd", "etc/shadow"
 const DATABASE: &str = "var/lib/dpkg";
 const STATUS_FILES: &str = "var/lib/dpkg/status.d";
 
-/// Finds the layer in `cache` or makes it.
-pub fn ensure(list: &Path, below: &[&Layer], keeps: Keeps, cache: &Path) -> anyhow::Result<Layer> {
-    let text = std::fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
-    let packages = base::names(&text);
+/// Finds the layer of these packages in `cache` or makes it; all layers of a release of Debian share their downloads.
+pub fn ensure(
+    packages: &[&str],
+    below: &[&Layer],
+    keeps: Keeps,
+    downloads: &Cached,
+    cache: &Path,
+) -> anyhow::Result<Layer> {
     let inputs = format!(
         "{packages:?}\n{keeps:?}\n{EXCLUDED:?}\n{UNUSED:?}\n{TRACES:?}\n{SHARED:?}\n{INSTALL}\n{:?}",
         below.iter().map(|layer| &layer.digest).collect::<Vec<_>>()
@@ -86,16 +91,26 @@ pub fn ensure(list: &Path, below: &[&Layer], keeps: Keeps, cache: &Path) -> anyh
     let key = base::key_of(&inputs);
     let store = LayerStore::new(cache, "added", &key);
     store.ensure(|target| {
-        let title = format!("Install {} into a layer", list.display());
-        progress::step(&title, || make(&packages, below, keeps, target))
+        let title = format!("Install {} into a layer", packages.join(" "));
+        // apt itself lets only one at a time use a folder of downloads.
+        progress::step(&title, || {
+            downloads.locked(|downloads| make(packages, below, keeps, downloads, target))
+        })
     })
 }
 
-fn make(packages: &[&str], below: &[&Layer], keeps: Keeps, target: &Path) -> anyhow::Result<()> {
+fn make(
+    packages: &[&str],
+    below: &[&Layer],
+    keeps: Keeps,
+    downloads: &Path,
+    target: &Path,
+) -> anyhow::Result<()> {
     let id = std::process::id();
     let (image, container) = (format!("deis-layer:{id}"), format!("deis-layer-{id}"));
     load(below, &image)?;
-    let made = install(&container, &image, packages).and_then(|began| take(&container, keeps, began, target));
+    let made = install(&container, &image, packages, downloads);
+    let made = made.and_then(|began| take(&container, keeps, began, target));
     let removed = progress::output(Command::new("docker").args(["rm", "--force", &container]));
     let forgotten = progress::output(Command::new("docker").args(["image", "rm", &image]));
     made.and(removed.and(forgotten).map(drop))
@@ -110,16 +125,25 @@ fn load(below: &[&Layer], name: &str) -> anyhow::Result<()> {
     crate::stack::load(&image, &image.layers)
 }
 
-/// Writes the description of each package that was not there before to a file of its own.
+/// Writes the description of each package that was not there before to a file of its own. Packages of a layer below that
+/// are described in that way are made known to dpkg before.
 const INSTALL: &str = "set -e
 export DEBIAN_FRONTEND=noninteractive
 for line in $EXCLUDES; do echo \"path-exclude=$line\"; done >/etc/dpkg/dpkg.cfg.d/stack
 set +f
 echo 'path-include=/usr/share/doc/*/copyright' >>/etc/dpkg/dpkg.cfg.d/stack
+# The links of alternatives to pages that are left out need their folders.
+mkdir -p /usr/share/man/man{1..8}
 dpkg-query --show --showformat '${Package}\\n' | sort >/tmp/before
+for package in $(ls /var/lib/dpkg/status.d 2>/dev/null | grep -v '[.]md5sums$' | sort | comm -23 - /tmp/before); do
+    echo | cat /var/lib/dpkg/status.d/$package - >>/var/lib/dpkg/status
+    echo $package >>/tmp/before
+done
+sort -o /tmp/before /tmp/before
 apt-get update --quiet=2
 apt-get install --yes --quiet=2 --no-install-recommends -o Dpkg::Use-Pty=0 \\
     -o Dpkg::Options::=--force-unsafe-io \"$@\" >/tmp/output 2>&1 || { cat /tmp/output >&2; exit 1; }
+apt-get autoclean --quiet=2 >/dev/null
 rm /etc/dpkg/dpkg.cfg.d/stack
 mkdir -p /var/lib/dpkg/status.d
 dpkg-query --show --showformat '${Package}\\n' | sort >/tmp/after
@@ -130,12 +154,15 @@ for package in $(comm -13 /tmp/before /tmp/after); do
 done";
 
 /// Runs the installation; returns when it began, in seconds since 1970.
-fn install(container: &str, image: &str, packages: &[&str]) -> anyhow::Result<u64> {
+fn install(container: &str, image: &str, packages: &[&str], downloads: &Path) -> anyhow::Result<u64> {
     let began = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
     let mut command = Command::new("docker");
     command.args(["run", "--name", container, "--network", "host", "--entrypoint", "/bin/bash"]);
     let excludes = [EXCLUDED, UNUSED].concat().join("\n");
     command.args(["--env", &format!("EXCLUDES={excludes}")]);
+    for (kept, place) in [("archives", "/var/cache/apt/archives"), ("lists", "/var/lib/apt/lists")] {
+        command.args(["--volume", &format!("{}:{place}", downloads.join(kept).display())]);
+    }
     command.args(PROXY_VARIABLES.iter().flat_map(|name| ["--env", name]));
     // The shell must not expand the patterns of excluded files.
     command.args([image, "-fc", INSTALL, "install"]).args(packages);

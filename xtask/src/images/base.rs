@@ -93,6 +93,11 @@ pub fn names(text: &str) -> Vec<&str> {
         .collect()
 }
 
+/// The parts of a list for layers of their own: a line of hyphens ends one.
+pub fn parts(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.split("\n---\n").map(names)
+}
+
 /// Changes whenever the layer would be made differently.
 fn key(recipe: Recipe<'_>) -> String {
     let (release, packages, finish) = (recipe.release, recipe.packages, recipe.finish());
@@ -112,6 +117,13 @@ mod tests {
     #[test]
     fn package_names_are_told_from_comments() {
         assert_eq!(names("# all\nbash\n\n git # for packs\n"), ["bash", "git"]);
+    }
+
+    #[test]
+    fn a_line_of_hyphens_begins_another_layer() {
+        let parts: Vec<_> = parts("# first\nlibllvm19\n---\ncargo\nrustc\n").collect();
+
+        assert_eq!(parts, [vec!["libllvm19"], vec!["cargo", "rustc"]]);
     }
 
     #[test]

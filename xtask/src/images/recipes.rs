@@ -44,7 +44,7 @@ pub const WORKFLOW: Recipe = Recipe {
 };
 
 /// The image in which Dockerfiles are built. Its base is that of the workflow image; on top are BuildKit, `slug`, which
-/// fetches submodules, and for a cluster `workflow`, whose `build-step` starts BuildKit there.
+/// fetches submodules, `lifecycle`, which restores and exports layers of Cloud Native Buildpacks, and for a cluster `workflow`, whose `build-step` starts BuildKit there.
 pub const BUILDER: Recipe = Recipe {
     folder: "workflow",
     prepare: PREPARE_WORKFLOW,
@@ -69,10 +69,16 @@ impl BuildKit {
         Ok(Self { daemon: found("buildkitd")?, client: found("buildctl")? })
     }
 
-    /// Files of the builder image. `workflow` is needed in a cluster only.
+    /// Files of the builder image; `lifecycle` lies beside `slug`. `workflow` is needed in a cluster only.
     pub fn builder_files(&self, slug: &Path, workflow: Option<&Path>) -> anyhow::Result<Files> {
         let workflow = workflow.map(stripped).transpose()?;
-        let programs = [("buildkitd", self.daemon.as_path()), ("buildctl", &self.client), ("slug", slug)];
+        let lifecycle = slug.with_file_name("lifecycle");
+        let programs = [
+            ("buildkitd", self.daemon.as_path()),
+            ("buildctl", &self.client),
+            ("slug", slug),
+            ("lifecycle", &lifecycle),
+        ];
         let workflow = workflow.iter().map(|file| ("workflow", file.as_path()));
         Ok(programs.into_iter().chain(workflow).map(placed).collect())
     }

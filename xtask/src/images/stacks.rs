@@ -28,6 +28,8 @@ const FOLDERS: &[&str] =
     &["app", "workspace", "workspace/source", "workspace/env", "workspace/cache", "workspace/out"];
 /// User and group of [`FOLDERS`].
 const SLUG_ID: u64 = 2000;
+/// Most bytes of a layer: nodes pull it before they run the first app that needs it.
+const LAYER_BYTES_MAX: u64 = 350_000_000;
 
 /// Use of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,22 +78,52 @@ impl Stack {
         let platform = Files::from([(PathBuf::from("usr/bin/slug"), slug.to_owned())]);
         let platform =
             Arc::new(files::layer_with_folders(&platform, FOLDERS, SLUG_ID)?.into_part("platform"));
-        let tools = self.added("build", &self.folder.join("build.txt"), &[&base], added::Keeps::Database)?;
+        let tools = self.folder.join("build.txt");
+        let tools = self.added("build", &tools, &[&base], added::Keeps::Database)?;
         let mut packs = Files::new();
         files::add_folder(&mut packs, "buildpacks", &paths::checkout().join("buildpacks"))?;
         let packs = Arc::new(files::layer(&packs)?.into_part("packs"));
         Ok(StackImages { stack: self, base, platform, tools, packs })
     }
 
+    /// The layers of a list of packages.
     fn added(
         &self,
         name: &str,
         list: &Path,
+        below: &[&Arc<Layer>],
+        keeps: added::Keeps,
+    ) -> anyhow::Result<Vec<Arc<Layer>>> {
+        let text =
+            std::fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+        let mut layers: Vec<Arc<Layer>> = Vec::new();
+        for (index, packages) in base::parts(&text).enumerate() {
+            let name = if index == 0 { name.to_owned() } else { format!("{name}-{}", index + 1) };
+            let below: Vec<&Layer> = below.iter().copied().chain(&layers).map(Arc::as_ref).collect();
+            let layer = self.layer(&name, &packages, &below, keeps)?;
+            layers.push(layer);
+        }
+        Ok(layers)
+    }
+
+    fn layer(
+        &self,
+        name: &str,
+        packages: &[&str],
         below: &[&Layer],
         keeps: added::Keeps,
     ) -> anyhow::Result<Arc<Layer>> {
-        let layer = self.cache(name).locked(|folder| added::ensure(list, below, keeps, folder))?;
-        println!("    {}-{name}: {} MB", self.name, layer.size_bytes >> 20);
+        let downloads = self.cache("downloads");
+        let layer =
+            self.cache(name).locked(|folder| added::ensure(packages, below, keeps, &downloads, folder))?;
+        println!("    {}-{name}: {} MB", self.name, layer.size_bytes / 1_000_000);
+        if layer.size_bytes > LAYER_BYTES_MAX {
+            bail!(
+                "the layer {}-{name} has more than {} MB; divide its list by a line of hyphens",
+                self.name,
+                LAYER_BYTES_MAX / 1_000_000
+            );
+        }
         Ok(Arc::new(match keeps {
             added::Keeps::Database => layer,
             added::Keeps::Files => layer.into_part("toolchain"),
@@ -119,14 +151,14 @@ pub struct StackImages<'a> {
     base: Arc<Layer>,
     /// `slug` and its folders, which images of others get too.
     platform: Arc<Layer>,
-    tools: Arc<Layer>,
+    tools: Vec<Arc<Layer>>,
     packs: Arc<Layer>,
 }
 
 impl StackImages<'_> {
     /// The image for this use, without any toolchain.
     pub fn image(&self, used_for: Use, name: String) -> Image {
-        self.with(used_for, None, name)
+        self.with(used_for, &[], name)
     }
 
     /// The images with a toolchain, named `<prefix>-<toolchain>` and `<prefix>-<toolchain>-build`; none for a use where
@@ -140,24 +172,24 @@ impl StackImages<'_> {
         let mut images = Vec::new();
         let mut shared = None;
         if let Some(list) = run {
-            let layer = self.stack.added(name, list, &[&self.base], added::Keeps::Files)?;
-            images.push(self.with(Use::Run, Some(&layer), format!("{prefix}-{name}")));
-            shared = (Some(list) == build.as_ref()).then_some(layer);
+            let layers = self.stack.added(name, list, &[&self.base], added::Keeps::Files)?;
+            images.push(self.with(Use::Run, &layers, format!("{prefix}-{name}")));
+            shared = (Some(list) == build.as_ref()).then_some(layers);
         }
         if let Some(list) = build {
-            let below: [&Layer; 2] = [&self.base, &self.tools];
+            let below: Vec<_> = std::iter::once(&self.base).chain(&self.tools).collect();
             let cache = format!("{name}-build");
-            // A layer for the run image fits the build image, which stands on it.
-            let layer =
+            // Layers for the run image fit the build image, which stands on it.
+            let layers =
                 shared.map_or_else(|| self.stack.added(&cache, list, &below, added::Keeps::Files), Ok)?;
-            images.push(self.with(Use::Build, Some(&layer), format!("{prefix}-{name}-build")));
+            images.push(self.with(Use::Build, &layers, format!("{prefix}-{name}-build")));
         }
         Ok(images)
     }
 
-    fn with(&self, used_for: Use, toolchain: Option<&Arc<Layer>>, name: String) -> Image {
-        let build = [&self.tools, &self.packs];
-        let build = build.into_iter().filter(|_| used_for == Use::Build);
+    fn with(&self, used_for: Use, toolchain: &[Arc<Layer>], name: String) -> Image {
+        let build = self.tools.iter().chain([&self.packs]);
+        let build = build.filter(|_| used_for == Use::Build);
         let layers = [&self.base, &self.platform].into_iter().chain(build).chain(toolchain);
         let layers: Vec<_> = layers.map(Arc::clone).collect();
         Image::new(name, self.stack.start(), layers)

@@ -44,6 +44,12 @@ pub fn images() -> anyhow::Result<()> {
     stack::ensure(&stack::StackOptions::standard(binaries::build_slug()?))
 }
 
+/// Brings the images of builds in all languages into Docker.
+pub fn images_with_toolchains() -> anyhow::Result<()> {
+    daemon::ensure_running()?;
+    stack::ensure(&stack::StackOptions::with_all_toolchains(binaries::build_slug()?))
+}
+
 /// Installs the programs of the tests that run on PostgreSQL, and itself.
 pub fn install_for_postgres() -> anyhow::Result<()> {
     packages::ensure(&[POSTGRESQL, SLAPD, DNSMASQ])

@@ -4,7 +4,8 @@ use super::{Client, ClientError, folder};
 use crate::config::Config;
 use crate::hooks::{
     ACCESS_PATH, APPS_PATH, AccessQuestion, Apps, BUILD_PATH, BuildDone, BuildOutcome, CONFIG_PATH,
-    ConfigQuestion, KEY_PATH, KeyOwner, KeyQuestion, RepositoryAccess,
+    ConfigQuestion, KEY_PATH, KeyOwner, KeyQuestion, REBASE_PATH, RebaseOutcome, RebaseWanted,
+    RepositoryAccess,
 };
 
 impl Client {
@@ -40,6 +41,15 @@ impl Client {
     /// [`ClientError::Status`] with 400 and a detail where the deploy failed.
     pub fn hook_build(&self, build: &BuildDone) -> Result<BuildOutcome, ClientError> {
         self.post(&folder(BUILD_PATH, []), build)
+    }
+
+    /// Puts an app on the newest images of a stack; returns when that release is deployed.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] with 400 and a detail where the deploy failed.
+    pub fn hook_rebase(&self, wanted: &RebaseWanted) -> Result<RebaseOutcome, ClientError> {
+        self.post(&folder(REBASE_PATH, []), wanted)
     }
 
     /// Names of all apps on the platform.

@@ -2,7 +2,10 @@
 
 use super::{Client, ClientError, folder};
 use crate::Page;
-use crate::releases::{RELEASE_PATH, RELEASES_PATH, ROLLBACK_PATH, Release, Rollback, RolledBack, SBOM_PATH};
+use crate::releases::{
+    REBASE_PATH, RELEASE_PATH, RELEASES_PATH, ROLLBACK_PATH, Rebased, Release, Rollback, RolledBack,
+    SBOM_PATH,
+};
 
 impl Client {
     /// Lists releases of an app, newest first, failed ones included, at most `limit`.
@@ -22,6 +25,15 @@ impl Client {
     /// [`ClientError::Status`] with 404 for a release without a build, or whose image was removed.
     pub fn sbom(&self, app: &str, version: u64) -> Result<serde_json::Value, ClientError> {
         self.get(&folder(SBOM_PATH, [app, &format!("v{version}")]))
+    }
+
+    /// Puts the app's slug on the newest images of its stack; returns when that release is deployed.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] with 400 for an app that has no slug.
+    pub fn rebase(&self, app: &str) -> Result<Rebased, ClientError> {
+        self.post_empty(&folder(REBASE_PATH, [app]))
     }
 
     /// Makes a release with the content of an older one, by default the one before the current; returns when it is

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::build::{BuildJob, BuiltImage, OneOff, ProcessResult};
-use domain::{Digest, Image};
+use domain::stacks::StackName;
+use domain::{AppName, Digest, Image};
 use engine::{EngineError, JobError, Jobs, SourceStream};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, watch};
@@ -82,6 +83,10 @@ impl Jobs for TestEngine {
                 process_types: BTreeMap::new(),
             }),
         }
+    }
+
+    async fn rebase(&self, _: &AppName, _: &Image, _: &StackName) -> Result<Image, JobError> {
+        Err(JobError::Refused { reason: "not of interest here".to_owned() })
     }
 
     async fn run(&self, _run: &OneOff) -> Result<ProcessResult, JobError> {

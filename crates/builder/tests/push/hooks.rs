@@ -21,6 +21,7 @@ pub struct Controller {
     /// The branch that deploys each app, once one was deployed or chosen.
     pub branches: BTreeMap<String, String>,
     pub build_kind: Option<String>,
+    pub builder: Option<String>,
     /// Answers the next releases with 400 and this.
     pub refusal: Option<String>,
     /// Refuses each build with 409 and this.
@@ -104,7 +105,10 @@ impl Hooks {
                 Some((uuid, _)) if path.ends_with("access/") => {
                     let branch = controller.branches.get(&app);
                     let kind = &controller.build_kind;
-                    (200, json!({"app": app, "uuid": uuid, "branch": branch, "build_kind": kind}))
+                    (
+                        200,
+                        json!({"app": app, "uuid": uuid, "branch": branch, "build_kind": kind, "builder": controller.builder}),
+                    )
                 }
                 Some(_) => match &controller.lock {
                     Some(detail) => (409, json!({"detail": detail})),

@@ -174,6 +174,30 @@ async fn a_dockerfile_that_was_taken_beside_a_procfile_says_how_to_choose_packs(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_builder_that_was_chosen_or_that_the_source_names_builds_it() {
+    let world = World::new().await;
+    let descriptor = "[io.buildpacks]\nbuilder = \"builders/described:1\"\nexclude = [\"*.md\"]\n";
+    let client = world.client_with(&[("Dockerfile", "FROM scratch"), ("project.toml", descriptor)]).await;
+
+    let described = client.push("blog", "main").await;
+    client.commit(&[("x", "")]).await;
+    world.hooks.controller().builder = Some("builders/own:1".to_owned());
+    let chosen = client.push("blog", "main").await;
+
+    described.ended_with(0).shows(&[
+        "Building with Cloud Native Buildpacks of builders/described:1, as there is a project.toml",
+        "project.toml: `exclude` has no effect here",
+    ]);
+    chosen.ended_with(0).shows(&[
+        "Building with Cloud Native Buildpacks of builders/own:1, as `deis builder:set` has chosen a builder",
+    ]);
+    let jobs = world.engine.built();
+    let builders: Vec<_> = jobs.iter().map(|(job, _)| (job.kind, job.cnb.builder.as_str())).collect();
+    let cnb = BuildKind::Cnb;
+    assert_eq!(builders, [(cnb, "builders/described:1"), (cnb, "builders/own:1")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_build_rejects_the_push_and_the_same_commit_can_be_pushed_again() {
     let world = World::new().await;
     let client = world.client_with(APP).await;

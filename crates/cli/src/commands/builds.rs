@@ -5,9 +5,10 @@ use std::fs;
 
 use api::builds::NewBuild;
 use serde_json::json;
-use source::build_plan::{BuildChoices, BuildKind, BuildPlan, ChoiceError};
+use source::build_plan::{BuildChoices, BuildKind, BuildPlan, BuildSettings, ChoiceError};
 use source::heroku_yml::{self, Manifest};
 use source::packs::{self, Detected, SourceListing};
+use source::project_toml::{self, ProjectDescriptor};
 
 use crate::command::{Command, Matches, app, flag, limit, one, optional, output, valued};
 use crate::context::Context;
@@ -40,12 +41,13 @@ pub fn commands() -> Vec<Command> {
             .examples(&["deis pull blog:1.0 -a blog", "deis pull blog:1.0 --procfile='web: ./serve'"]),
         Command::new("builds:kind", "[<kind>] [options]", "Prints or chooses how an application is built.", kind)
             .about(
-                "`buildpack` and `dockerfile` hold for each push; `auto` lets each push decide: by DOCKERFILE_PATH or \
-                 BUILDPACK_URL of the config, else a Dockerfile counts before buildpacks.",
+                "`buildpack`, `dockerfile` and `cnb` (Cloud Native Buildpacks) hold for each push; `auto` lets each push \
+                 decide: by `deis builder:set`, by DOCKERFILE_PATH or BUILDPACK_URL of the config, else a heroku.yml, a \
+                 project.toml and a Dockerfile count before buildpacks.",
             )
             .args([
-                optional("kind", "`buildpack`, `dockerfile` or `auto`; without it the kind is printed")
-                    .value_parser(["auto", "buildpack", "dockerfile"]),
+                optional("kind", "`buildpack`, `dockerfile`, `cnb` or `auto`; without it the kind is printed")
+                    .value_parser(["auto", "buildpack", "cnb", "dockerfile"]),
                 app(),
                 output(),
             ])
@@ -122,7 +124,10 @@ fn detect(context: &Context, matches: &Matches) -> CommandResult {
     let refused = |error: ChoiceError| Failure::new(error.to_string());
     let plan = match manifest(commit, &choices, is_there(&heroku_yml::FILE))? {
         Some(manifest) => choices.plan_of_manifest(manifest, |path| files.contains(path)).map_err(refused)?,
-        None => choices.plan(has_dockerfile, &found).map_err(refused)?,
+        None => {
+            let descriptor = descriptor(commit, &choices, is_there(&project_toml::FILE))?;
+            choices.plan(has_dockerfile, descriptor, &found).map_err(refused)?
+        }
     };
     show_plan(&plan, matches.wants_json())
 }
@@ -136,21 +141,44 @@ fn manifest(commit: &str, choices: &BuildChoices, is_there: bool) -> CommandResu
     heroku_yml::parse(&text, choices.dockerfile.build_args).map_err(|error| Failure::new(error.to_string()))
 }
 
+/// The project.toml of a commit, if it has a say.
+fn descriptor(
+    commit: &str,
+    choices: &BuildChoices,
+    is_there: bool,
+) -> CommandResult<Option<ProjectDescriptor>> {
+    if !is_there || !choices.reads_descriptor() {
+        return Ok(None);
+    }
+    let text = git::text(commit, &choices.project.join(project_toml::FILE))?;
+    project_toml::parse(&text).map_err(|error| Failure::new(error.to_string()))
+}
+
 /// Choices of the app that is given or that the current folder pushes to; those of no app otherwise.
 fn choices(context: &Context, matches: &Matches) -> CommandResult<BuildChoices> {
     let refused = |error: ChoiceError| Failure::new(error.to_string());
     if matches.has("no-app") {
-        return BuildChoices::read(None, &BTreeMap::new()).map_err(refused);
+        return BuildChoices::read(BuildSettings::default(), &BTreeMap::new()).map_err(refused);
     }
     let session = context.app_session(matches)?;
-    let kind = session.client.settings(&session.app)?.build_kind;
+    let settings = session.client.settings(&session.app)?;
+    let default_builder = settings.default_builder;
+    let settings = BuildSettings {
+        kind: settings.build_kind.as_deref().and_then(BuildKind::parse),
+        builder: match settings.builder.as_deref() {
+            Some("default") => default_builder.clone(),
+            own => own.map(str::to_owned),
+        },
+        default_builder,
+    };
     let config = session.client.config(&session.app)?.values;
     let config = config.iter().map(|(name, value)| (name.clone(), listing::plain(value))).collect();
-    BuildChoices::read(kind.as_deref().and_then(BuildKind::parse), &config).map_err(refused)
+    BuildChoices::read(settings, &config).map_err(refused)
 }
 
 fn show_plan(plan: &BuildPlan, is_json: bool) -> CommandResult {
-    let BuildPlan { kind, reason, packs, manifest, .. } = plan;
+    let BuildPlan { kind, reason, packs, manifest, cnb, .. } = plan;
+    let builder = cnb.as_ref().map(|cnb| &cnb.builder);
     let fitting: Vec<_> = packs
         .iter()
         .map(|detected| json!({ "pack": detected.pack.name, "language": detected.pack.language, "file": detected.file }))
@@ -159,10 +187,13 @@ fn show_plan(plan: &BuildPlan, is_json: bool) -> CommandResult {
     let images: Vec<_> = images.collect();
     if is_json {
         return listing::json(
-            &json!({ "kind": kind, "reason": reason, "packs": fitting, "dockerfiles": images }),
+            &json!({ "kind": kind, "reason": reason, "packs": fitting, "dockerfiles": images, "builder": builder }),
         );
     }
     sayln!("It is built as {}: {reason}.", kind.as_str());
+    if let Some(builder) = builder {
+        sayln!("The builder is {builder}.");
+    }
     for path in images {
         sayln!("An image is built from {path}.");
     }

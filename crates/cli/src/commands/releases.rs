@@ -48,6 +48,18 @@ pub fn commands() -> Vec<Command> {
         .about("Makes a new release with build and config of the old one, by default of the one before.")
         .args([optional("version", "the release to go back to, such as `v1`"), app()])
         .examples(&["deis rollback", "deis rollback v2"]),
+        Command::new(
+            "releases:rebase",
+            "[options]",
+            "Puts an application on the newest images of its stack.",
+            rebase,
+        )
+        .about(
+            "Makes a new release of the same build, without building it again: fixes in the stack reach the application \
+             without a push. Where it has them already, nothing happens.",
+        )
+        .args([app()])
+        .examples(&["deis releases:rebase -a blog"]),
     ]
 }
 
@@ -137,6 +149,17 @@ fn rollback(context: &Context, matches: &Matches) -> CommandResult {
     };
     let release = session.client.rollback(&session.app, version)?;
     progress.done(format_args!("done, v{}", release.version));
+    Ok(())
+}
+
+fn rebase(context: &Context, matches: &Matches) -> CommandResult {
+    let session = context.app_session(matches)?;
+    let progress = Spinner::start(format_args!("Rebasing {}... ", session.app));
+    let rebased = session.client.rebase(&session.app)?;
+    match rebased.version {
+        Some(version) => progress.done(format_args!("done, v{version} on the newest {}", rebased.stack)),
+        None => progress.done(format_args!("nothing to do, it is on the newest {}", rebased.stack)),
+    }
     Ok(())
 }
 

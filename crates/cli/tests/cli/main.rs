@@ -4,6 +4,7 @@
 
 mod apps;
 mod auth;
+mod builder;
 mod builds;
 mod certs;
 mod config;

@@ -132,3 +132,14 @@ fn a_bill_of_materials_is_printed_or_written_to_a_file() {
     assert!(world.deis("releases:sbom v1 -a foo").err.contains("v1 has no build"));
     assert!(world.deis("releases:sbom v12 -a foo -o none/x").err.contains("could not write none/x"));
 }
+
+#[test]
+fn a_rebase_says_the_release_or_that_there_is_nothing_to_do() {
+    let world = World::logged_in();
+    world.answer("POST /v2/apps/foo/releases/rebase/", 200, r#"{"stack":"trixie","version":13}"#);
+    world.deis("releases:rebase -a foo").says("Rebasing foo... done, v13 on the newest trixie\n");
+
+    let world = World::logged_in();
+    world.answer("POST /v2/apps/foo/releases/rebase/", 200, r#"{"stack":"trixie","version":null}"#);
+    world.deis("releases:rebase -a foo").says("Rebasing foo... nothing to do, it is on the newest trixie\n");
+}

@@ -133,7 +133,7 @@ impl World {
         out.read_line(&mut terminal).unwrap();
         let mut shown = String::new();
         for line in input {
-            read_until(&mut out, &mut shown, ": ");
+            shown.push_str(&read_until(&mut out, ": "));
             wait_until_silent(terminal.trim());
             child.stdin.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
         }
@@ -179,11 +179,13 @@ impl World {
     }
 }
 
-fn read_until(out: &mut impl Read, shown: &mut String, end: &str) {
-    let mut byte = [0];
+/// What comes from now on, up to the next such end.
+fn read_until(out: &mut impl Read, end: &str) -> String {
+    let (mut shown, mut byte) = (String::new(), [0]);
     while !shown.ends_with(end) && out.read(&mut byte).unwrap() == 1 {
         shown.push(char::from(byte[0]));
     }
+    shown
 }
 
 /// Waits until a terminal does not echo its input.

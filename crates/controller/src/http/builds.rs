@@ -1,6 +1,6 @@
 //! Builds (docs/spec/api.md 4.8): images that users bring, and those that the builder has made (docs/spec/api.md 4.20).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::builds::{BUILD_PATH, BUILDS_PATH};
 use api::hooks::ProcessImage;
@@ -107,21 +107,31 @@ async fn pushed(
     let images = images(&mut fields);
     let branch = fields.text_or_blank("branch", REF_NAME_BYTES_MAX);
     let stack = fields.text_or_blank("stack", STACK_NAME_LENGTH_MAX);
+    let image_processes = image_processes(&mut fields);
     fields.finish()?;
     let stack = given("stack", &stack, StackName::parse)?;
     let branch = given("branch", &branch, DeployBranch::parse)?;
     let digest = Digest::parse(&image).map_err(|wrong| ApiError::field("image", wrong.to_string()))?;
     let (caller, app) = receiver.admitted(&controller).await?;
     let reference = format!("{app}@{digest}");
-    let origin = if dockerfile { Origin::Dockerfile } else { Origin::Buildpack };
+    let origin = match (dockerfile, &image_processes) {
+        (true, _) => Origin::Dockerfile,
+        (false, Some(_)) => Origin::Cnb,
+        (false, None) => Origin::Buildpack,
+    };
     let launch_of =
         |digest, ports: &[u16]| Launch::of(origin, Image::Built { app: app.clone(), digest }, ports);
     let launch = launch_of(digest, &ports);
     let mut launches = BTreeMap::new();
     let mut procfile = procfile;
+    let commanded: BTreeSet<_> = procfile.keys().cloned().collect();
     for (process, (digest, ports)) in images {
         procfile.entry(process.clone()).or_default();
         launches.insert(process, launch_of(digest, &ports));
+    }
+    for process in image_processes.into_iter().flatten().filter(|process| !commanded.contains(process)) {
+        procfile.insert(process.clone(), String::new());
+        launches.insert(process.clone(), launch.clone().of_image_process(&process));
     }
     launches.retain(|_, own| *own != launch);
     let stack = stack.filter(|_| origin == Origin::Buildpack);
@@ -253,6 +263,20 @@ fn images(fields: &mut Fields) -> BTreeMap<ProcessType, (Digest, Vec<u16>)> {
         fields.complain("images", wrong);
         BTreeMap::new()
     })
+}
+
+/// Process types of an image that Cloud Native Buildpacks made; `None` where the field is missing.
+fn image_processes(fields: &mut Fields) -> Option<BTreeSet<ProcessType>> {
+    let given = fields.value("image_processes").cloned().filter(|given| !given.is_null())?;
+    let names = serde_json::from_value::<BTreeSet<String>>(given).map_err(|error| error.to_string());
+    let parse = |name: String| ProcessType::parse(&name).map_err(|wrong| wrong.to_string());
+    match names.and_then(|names| names.into_iter().map(parse).collect()) {
+        Ok(processes) => Some(processes),
+        Err(wrong) => {
+            fields.complain("image_processes", wrong);
+            None
+        }
+    }
 }
 
 fn ports(fields: &mut Fields) -> Vec<u16> {

@@ -59,10 +59,13 @@ async fn access(
     let record = controller.store.app(&app).await?.ok_or_else(|| ApiError::missing("App"))?;
     let settings = controller.store.settings(&app).await?.settings;
     let stack = Some(settings.stack().into());
+    let default_builder = controller.settings.default_builder.clone();
+    let builder = settings.builder.as_ref().and_then(|it| it.image(default_builder.as_deref()));
+    let builder = builder.map(str::to_owned);
     let branch = settings.git_branch.map(String::from);
     let build_kind = settings.build_kind.map(|kind| kind.as_str().to_owned());
     let (app, uuid) = (app.to_string(), record.uuid);
-    Ok(Json(api::hooks::RepositoryAccess { app, uuid, branch, build_kind, stack }))
+    Ok(Json(api::hooks::RepositoryAccess { app, uuid, branch, build_kind, stack, builder, default_builder }))
 }
 
 /// `POST /v2/hooks/config/`: config for a build of the app. A locked app is refused before it is built.

@@ -29,7 +29,9 @@ impl From<ReleaseError> for ApiError {
         let detail = refused.to_string();
         match refused {
             ReleaseError::Config(refused) => refused.into(),
-            ReleaseError::Unchanged { .. } | ReleaseError::ProcfileMissing => Self::conflict(detail),
+            ReleaseError::Unchanged { .. }
+            | ReleaseError::ProcfileMissing
+            | ReleaseError::NotCurrent { .. } => Self::conflict(detail),
             ReleaseError::RollbackBelowFirst
             | ReleaseError::RollbackToInitial
             | ReleaseError::RollbackToFailed

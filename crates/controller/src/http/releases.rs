@@ -2,21 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use api::releases::{RELEASE_PATH, RELEASES_PATH, ROLLBACK_PATH, SBOM_PATH};
+use api::hooks::{RebaseOutcome, RebaseResult};
+use api::releases::{REBASE_PATH, RELEASE_PATH, RELEASES_PATH, ROLLBACK_PATH, SBOM_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::AppName;
+use domain::access::AccessRule::Builder;
 use domain::access::Action::{Read, Write};
 use domain::access::{Resource, needs};
+use domain::names::APP_NAME_LENGTH_MAX;
 use domain::release::rollback_target;
 use domain::retention::image_is_gone;
 use domain::sbom::cyclonedx::{ImageContent, Subject, document};
-use engine::ImageError;
+use domain::stacks::{STACK_NAME_LENGTH_MAX, StackName};
 use engine::image_text::shown;
+use engine::{ImageError, JobError};
 use jiff::Timestamp;
 use serde_json::Value;
-use store::{DeployStep, ReleaseChange, ReleaseContent, ReleaseRecord};
+use store::{BuildRecord, DeployStep, ReleaseChange, ReleaseContent, ReleaseRecord};
 
 use super::access::{Caller, ThisApp};
 use super::body::RawBody;
@@ -40,6 +44,13 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .takes::<api::releases::Rollback>()
         .gives::<api::releases::RolledBack>(201),
+        post(
+            REBASE_PATH,
+            needs(Write, Resource::Releases),
+            "Puts the app on the newest images of its stack, which makes a new release",
+            rebase,
+        )
+        .gives::<api::releases::Rebased>(200),
         get(RELEASE_PATH, needs(Read, Resource::Releases), "Shows a release, such as v3", info)
             .gives::<api::releases::Release>(200),
         get(
@@ -49,6 +60,14 @@ pub(super) fn operations() -> Vec<Operation> {
             sbom,
         )
         .any(),
+        post(
+            api::hooks::REBASE_PATH,
+            Builder,
+            "Puts an app on the newest images of a stack",
+            rebase_of_stack,
+        )
+        .takes::<api::hooks::RebaseWanted>()
+        .gives::<RebaseOutcome>(200),
     ]
 }
 
@@ -151,6 +170,87 @@ pub(crate) async fn rollback(
     let recorded = controller.add_release(&app, caller.name(), change).await?;
     outcome::of_release(&controller, recorded.deploy).await?;
     Ok((StatusCode::CREATED, Json(api::releases::RolledBack { version: recorded.release.version })))
+}
+
+/// `POST …/releases/rebase/`: a new release with the slug of the current one on the newest images of its stack.
+pub(crate) async fn rebase(
+    State(controller): State<Controller>,
+    caller: Caller,
+    ThisApp(app): ThisApp,
+) -> Result<Json<api::releases::Rebased>, ApiError> {
+    let Some((record, stack)) = slug_of(&controller, &app).await? else {
+        let reason =
+            "only what a buildpack has built stands on a stack: push the app once, or a newer image of it";
+        return Err(ApiError::bad_request(reason));
+    };
+    let version = rebase_build(&controller, &app, caller.name(), &record, &stack).await?;
+    Ok(Json(api::releases::Rebased { stack: stack.into(), version }))
+}
+
+/// `POST /v2/hooks/rebase/`: the same for one app of a fleet, in the name of its owner.
+async fn rebase_of_stack(
+    State(controller): State<Controller>,
+    body: RawBody,
+) -> Result<Json<RebaseOutcome>, ApiError> {
+    let mut fields = body.fields()?;
+    let app = fields.text("app", APP_NAME_LENGTH_MAX);
+    let stack = fields.text("stack", STACK_NAME_LENGTH_MAX);
+    let is_dry_run = fields.value("dry_run") == Some(&Value::Bool(true));
+    fields.finish()?;
+    let wanted = StackName::parse(&stack).map_err(|wrong| ApiError::field("stack", wrong.to_string()))?;
+    let known = controller.settings.stacks.get(&wanted);
+    known.map_err(|wrong| ApiError::bad_request(wrong.to_string()))?;
+    let app = AppName::parse(&app).map_err(|wrong| ApiError::field("app", wrong.to_string()))?;
+    let owner = controller.store.app(&app).await?.ok_or_else(|| ApiError::missing("App"))?.owner;
+    let slug = slug_of(&controller, &app).await?.filter(|(_, stack)| *stack == wanted);
+    let (outcome, version) = match slug {
+        None => (RebaseResult::Elsewhere, None),
+        Some(_) if is_dry_run => (RebaseResult::OnStack, None),
+        Some((record, stack)) => match rebase_build(&controller, &app, &owner, &record, &stack).await? {
+            None => (RebaseResult::Current, None),
+            version => (RebaseResult::Rebased, version),
+        },
+    };
+    Ok(Json(RebaseOutcome { outcome, version }))
+}
+
+/// The current build and its stack, if it is a slug.
+async fn slug_of(
+    controller: &Controller,
+    app: &AppName,
+) -> Result<Option<(BuildRecord, StackName)>, ApiError> {
+    let current = controller.store.current_release(app).await?;
+    let content = controller.store.release_content(app, current.version).await?;
+    let build = content.and_then(|content| content.build);
+    Ok(build.and_then(|record| record.build.slug_stack().map(|stack| (record, stack))))
+}
+
+/// Number of the new release, once it runs; `None` where the slug stands on the newest images.
+async fn rebase_build(
+    controller: &Controller,
+    app: &AppName,
+    user: &str,
+    record: &BuildRecord,
+    stack: &StackName,
+) -> Result<Option<u64>, ApiError> {
+    controller.store.app_must_be_unlocked(app).await?;
+    let image = &record.build.launch.image;
+    let rebased = controller.jobs.rebase(app, image, stack).await.map_err(not_rebased)?;
+    if rebased == *image {
+        return Ok(None);
+    }
+    let build = Box::new(record.build.rebased(app, rebased));
+    let change = ReleaseChange::Rebased { build, of: &record.uuid };
+    let recorded = controller.add_release(app, user, change).await?;
+    outcome::of_release(controller, recorded.deploy).await?;
+    Ok(Some(recorded.release.version))
+}
+
+fn not_rebased(error: JobError) -> ApiError {
+    match error {
+        JobError::Refused { reason } => ApiError::bad_request(reason),
+        error => ApiError::unavailable("the app was not rebased, try again", error),
+    }
 }
 
 /// Refuses a release whose image was removed: it could not run. All else is judged where the release is recorded.

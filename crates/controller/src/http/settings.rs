@@ -40,7 +40,7 @@ async fn info(
     State(controller): State<Controller>,
     ThisApp(app): ThisApp,
 ) -> Result<Json<api::settings::Settings>, ApiError> {
-    Ok(Json(show(controller.store.settings(&app).await?)))
+    Ok(Json(show(&controller, controller.store.settings(&app).await?)))
 }
 
 /// `POST …/settings/`: responds when the routers are updated and the app runs with the new settings.
@@ -55,8 +55,12 @@ async fn change(
         let found = controller.settings.stacks.get(stack);
         found.map_err(|unknown| ApiError::field("stack", unknown.to_string()))?;
     }
+    if patch.wants_default_builder() && controller.settings.default_builder.is_none() {
+        let reason = "the platform has no builder of its own; give the name of an image";
+        return Err(ApiError::field("builder", reason.to_owned()));
+    }
     let record = carried_out(&controller, &app, caller.name(), SettingsChange::Patched(&patch)).await?;
-    Ok((StatusCode::CREATED, Json(show(record))))
+    Ok((StatusCode::CREATED, Json(show(&controller, record))))
 }
 
 /// Records a change and waits until it holds; one that cannot run is taken back.
@@ -76,7 +80,7 @@ pub(super) async fn carried_out(
     Ok(recorded.record)
 }
 
-fn show(record: SettingsRecord) -> api::settings::Settings {
+fn show(controller: &Controller, record: SettingsRecord) -> api::settings::Settings {
     let SettingsRecord { uuid, app, owner, settings, created } = record;
     let stack = Some(settings.stack().into());
     let AppSettings {
@@ -89,6 +93,7 @@ fn show(record: SettingsRecord) -> api::settings::Settings {
         git_branch,
         build_kind,
         stack: _,
+        builder,
     } = settings;
     let created = wire_time(created);
     api::settings::Settings {
@@ -106,5 +111,7 @@ fn show(record: SettingsRecord) -> api::settings::Settings {
         git_branch: git_branch.map(String::from),
         build_kind: build_kind.map(|kind| kind.as_str().to_owned()),
         stack,
+        builder: builder.map(String::from),
+        default_builder: controller.settings.default_builder.clone(),
     }
 }

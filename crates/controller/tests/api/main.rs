@@ -15,6 +15,7 @@ mod app_locks;
 mod apps;
 mod auth;
 mod auto_certs;
+mod builder;
 mod builds;
 mod certs;
 mod config;

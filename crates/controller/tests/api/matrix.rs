@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 
 use axum::http::Method;
+use domain::Digest;
 use serde_json::Value;
 
 use crate::certs;
+use crate::hooks::{build, tell};
 use crate::openapi::fault;
 use crate::platform::{Answer, request};
 use crate::world::World;
@@ -50,6 +52,7 @@ const OWN: &[Row] = &[
     ("GET", "/v2/apps/blog/releases/v2/", "", 200),
     ("GET", "/v2/apps/blog/releases/v2/sbom/", "", 200),
     ("POST", "/v2/apps/blog/releases/rollback/", r#"{"version":2}"#, 201),
+    ("POST", "/v2/apps/{slug}/releases/rebase/", "", 200),
     ("POST", "/v2/apps/blog/scale/", r#"{"cmd":2}"#, 204),
     ("POST", "/v2/apps/blog/run", r#"{"command":"true"}"#, 200),
     ("GET", "/v2/apps/blog/pods/", "", 200),
@@ -102,7 +105,7 @@ const ADMINS: &[Row] = &[
     ("DELETE", "/v2/auth/tokens/", "", 204),
 ];
 
-/// Fills in what is only known as it goes: the newest build, a pod, a certificate.
+/// Fills in what is only known as it goes: the newest build, a pod, a certificate, an app with a slug.
 async fn filled_in(world: &World, text: &str) -> String {
     let first = async |path: &str, field: &str| {
         let list = world.get(path).await.json();
@@ -114,6 +117,11 @@ async fn filled_in(world: &World, text: &str) -> String {
     }
     if text.contains("{uuid}") {
         return text.replace("{uuid}", &first("/v2/apps/blog/builds/", "uuid").await);
+    }
+    if text.contains("{slug}") {
+        let push = build("alice", Digest::of(b"slug").as_str(), r#"{"web":"serve"}"#).replace("blog", "shop");
+        assert_eq!(tell(world, "/v2/hooks/build/", &push).await.status, 200);
+        return text.replace("{slug}", "shop");
     }
     if text.contains("{pod}") {
         return text.replace("{pod}", &first("/v2/apps/blog/pods/cmd/", "name").await);

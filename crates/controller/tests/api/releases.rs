@@ -4,6 +4,7 @@ use domain::sbom::{Distribution, Inventory, Package, PackageKind};
 use domain::{AppName, Digest};
 use engine::Images as _;
 
+use crate::hooks::{build, tell};
 use crate::world::{FORBIDDEN, NO_APP, World};
 
 const RELEASES: &str = "/v2/apps/blog/releases/";
@@ -200,4 +201,77 @@ async fn a_bill_that_cannot_be_made_is_told_with_its_reason() {
         assert_eq!(answer.both(), (404, wanted), "{version}");
     }
     assert_eq!(world.platform.get("/v2/apps/blog/releases/v2/sbom/", &world.carol).await.both(), FORBIDDEN);
+}
+
+const REBASE: &str = "/v2/apps/blog/releases/rebase/";
+
+async fn pushed() -> World {
+    let world = World::new().await;
+    let push = build("alice", Digest::of(b"slug").as_str(), r#"{"web":"serve","worker":"work"}"#);
+    assert_eq!(tell(&world, "/v2/hooks/build/", &push).await.status, 200);
+    world
+}
+
+#[tokio::test]
+async fn a_rebase_makes_a_release_of_the_same_build_on_newer_images_or_none() {
+    let world = pushed().await;
+    assert_eq!(world.post("/v2/apps/blog/scale/", r#"{"worker":2}"#).await.status, 204);
+
+    let current = world.post(REBASE, "").await;
+    world.platform.engine.will_rebase(Digest::of(b"newer"));
+    let rebased = world.post(REBASE, "").await;
+    let again = world.post(REBASE, "").await;
+
+    assert_eq!(current.both(), (200, r#"{"stack":"bookworm","version":null}"#));
+    assert_eq!(rebased.both(), (200, r#"{"stack":"bookworm","version":3}"#));
+    assert_eq!(again.both(), current.both());
+    let release = world.get("/v2/apps/blog/releases/v3/").await.json();
+    assert_eq!(release["summary"], "alice rebased v2 on the newest bookworm");
+    let built =
+        world.get(&format!("/v2/apps/blog/builds/{}", release["build"].as_str().expect("an id"))).await;
+    assert_eq!(built.json()["image"], format!("blog@{}", Digest::of(b"newer")));
+    assert_eq!(built.json()["procfile"], serde_json::json!({"web": "serve", "worker": "work"}));
+    assert_eq!(
+        world.get("/v2/apps/blog/").await.json()["structure"],
+        serde_json::json!({"web": 1, "worker": 2})
+    );
+    assert_eq!(world.post(ROLLBACK, "").await.both(), (201, r#"{"version":4}"#));
+}
+
+#[tokio::test]
+async fn apps_without_a_slug_and_locked_ones_are_not_rebased() {
+    let world = grown().await;
+    let image = world.post(REBASE, "").await;
+    assert_eq!(image.status, 400);
+    assert!(image.text().contains("only what a buildpack has built stands on a stack"), "{}", image.text());
+
+    let world = pushed().await;
+    world.platform.engine.will_rebase(Digest::of(b"newer"));
+    assert_eq!(world.post("/v2/apps/blog/lock/", r#"{"reason":"audit"}"#).await.status, 201);
+    assert_eq!(world.post(REBASE, "").await.status, 409);
+    assert_eq!(world.platform.post(REBASE, &world.carol, "").await.both(), FORBIDDEN);
+}
+
+#[tokio::test]
+async fn operators_rebase_the_apps_of_one_stack() {
+    let world = pushed().await;
+    world.platform.engine.will_rebase(Digest::of(b"newer"));
+    let ask = async |app: &str, stack: &str, dry_run: bool| {
+        let body = serde_json::json!({"app": app, "stack": stack, "dry_run": dry_run}).to_string();
+        let answer = tell(&world, "/v2/hooks/rebase/", &body).await;
+        (answer.status, answer.text().to_owned())
+    };
+    let answer =
+        |outcome: &str, version: &str| (200, format!(r#"{{"outcome":"{outcome}","version":{version}}}"#));
+
+    assert_eq!(ask("blog", "trixie", false).await, answer("elsewhere", "null"));
+    assert_eq!(ask("blog", "bookworm", true).await, answer("on_stack", "null"));
+    assert_eq!(ask("blog", "bookworm", false).await, answer("rebased", "3"));
+    assert_eq!(ask("blog", "bookworm", false).await, answer("current", "null"));
+    let unknown = ask("blog", "buster", false).await;
+    assert!(
+        unknown.0 == 400 && unknown.1.contains("there is no stack `buster`; there are bookworm"),
+        "{unknown:?}"
+    );
+    assert_eq!(ask("none", "bookworm", false).await.0, 404);
 }

@@ -32,7 +32,7 @@ async fn a_new_app_is_routable_and_not_in_maintenance() {
     let row = answer.json();
     let text = |name: &str| row[name].as_str().expect("a text");
     let whole = format!(
-        r#"{{"uuid":"{}","app":"blog","owner":"alice","autoscale":{{}},"label":{{}},"created":"{}","updated":"{}","maintenance":false,"routable":true,"whitelist":[],"access_log":false,"git_branch":null,"build_kind":null,"stack":"trixie"}}"#,
+        r#"{{"uuid":"{}","app":"blog","owner":"alice","autoscale":{{}},"label":{{}},"created":"{}","updated":"{}","maintenance":false,"routable":true,"whitelist":[],"access_log":false,"git_branch":null,"build_kind":null,"stack":"trixie","builder":null,"default_builder":null}}"#,
         text("uuid"),
         text("created"),
         text("updated"),

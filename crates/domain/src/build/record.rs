@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn what_is_recorded_is_read_back() {
         let worker = ProcessType::parse("worker").expect("a type");
-        for origin in [Origin::Buildpack, Origin::Dockerfile, Origin::Image] {
+        for origin in [Origin::Buildpack, Origin::Dockerfile, Origin::Image, Origin::Cnb] {
             let mut build = build(origin, &["web", "worker"]);
             let own = Launch { port: Some(9000), user: Some(7), ..build.launch.clone() };
             build.launches.insert(worker.clone(), own);

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::build::Origin;
 use crate::structure::tests::build;
+use crate::{AppName, Digest, Image};
 
 const RULES: ProcfileRules = ProcfileRules { reject_if_missing: false, remove_if_missing: true };
 const UUID: &str = "56f5fdd0-0000-4000-8000-000000000000";
@@ -34,6 +35,7 @@ impl App {
             owner: "bob",
             config: &self.config,
             build: self.build.as_ref(),
+            build_uuid: self.build.as_ref().map(|_| UUID),
             formation: &self.formation,
         };
         next_release("alice", &current, change)
@@ -191,4 +193,26 @@ fn the_first_release_names_its_default_tags() {
         initial_summary("alice", &Config::initial(&tags)),
         "alice created initial release and alice added tag ssd"
     );
+}
+
+#[test]
+fn a_rebase_keeps_commands_and_counts_and_is_of_the_current_build_alone() {
+    let mut app = App::new(Some(build(Origin::Buildpack, &["web"])));
+    app.scale_web(3);
+    let image = Image::Built { app: AppName::parse("blog").expect("a name"), digest: Digest::of(b"newer") };
+    let build = app
+        .build
+        .as_ref()
+        .map(|build| build.rebased(&AppName::parse("blog").expect("a name"), image.clone()));
+    let build = build.expect("a build");
+    let rebased = |of| app.next(ChangeRequest::Rebased { build: Box::new(build.clone()), of });
+
+    let next = rebased(UUID).expect("a release");
+
+    assert_eq!(next.summary, "alice rebased v5 on the newest bookworm");
+    assert_eq!((next.version, structure(&next).as_deref()), (8, Some("web=3")));
+    let made = next.build.expect("a build");
+    assert_eq!((&made.launch.image, &made.procfile), (&image, &build.procfile));
+    let other = rebased("f6f5fdd0-0000-4000-8000-000000000000");
+    assert_eq!(other, Err(ReleaseError::NotCurrent { user: "alice".to_owned() }));
 }

@@ -74,10 +74,15 @@ fn faults_are_told_by_field() {
         (
             json!({"build_kind": "docker"}),
             "build_kind",
-            "use `buildpack`, `dockerfile`, or `auto` to let each push decide",
+            "use `buildpack`, `dockerfile`, `cnb`, or `auto` to let each push decide",
         ),
         (json!({"git_branch": 7}), "git_branch", "Not a valid string."),
         (json!({"stack": 7}), "stack", "Not a valid string."),
+        (
+            json!({"builder": "A b"}),
+            "builder",
+            "`A b` is no builder: give the name of an image, such as `builders/base:1`, or `default` for the platform's",
+        ),
         (
             json!({"git_branch": "a b"}),
             "git_branch",
@@ -101,6 +106,14 @@ fn faults_are_told_by_field() {
     ] {
         assert_eq!(wrong(&body), [(field, text.to_owned())]);
     }
+}
+
+#[test]
+fn a_builder_is_chosen_and_given_up() {
+    let chosen = changed(&AppSettings::default(), &json!({"builder": "builders/base:1"})).expect("a change");
+    assert_eq!(chosen.builder.as_ref().map(BuilderChoice::as_str), Some("builders/base:1"));
+    assert_eq!(changed(&chosen, &json!({"builder": ""})), Ok(AppSettings::default()));
+    assert!(patch(&json!({"builder": "default"})).expect("good").wants_default_builder());
 }
 
 #[test]

@@ -87,6 +87,22 @@ fn the_command_of_a_session_is_whole_whatever_the_entrypoint() {
 }
 
 #[test]
+fn an_image_of_buildpacks_has_a_program_for_each_type_and_a_launcher_for_other_commands() {
+    let mut release = of(Origin::Cnb, &["web", "worker"]);
+    release.build.procfile.insert(ProcessType::web(), String::new());
+    let own = release.build.launch.clone().of_image_process(&ProcessType::web());
+    release.build.launches.insert(ProcessType::web(), own);
+    let launcher = words(&["/cnb/lifecycle/launcher"]);
+
+    let [web, worker] = ["web", "worker"].map(|process| release.workload(process));
+    assert_eq!((web.command, web.args, web.port), (words(&["/cnb/process/web"]), None, Some(5000)));
+    assert_eq!((worker.command, worker.args), (launcher.clone(), words(&["run-worker"])));
+    let run = release.plan().one_off("blog-run-abcde".to_owned(), "echo 'a b'");
+    assert_eq!((run.command, run.args, run.user), (launcher, words(&["echo 'a b'"]), None));
+    assert_eq!(inside(&release.build, "echo 'a b'"), ["/cnb/lifecycle/launcher", "echo 'a b'"]);
+}
+
+#[test]
 fn one_off_commands_are_passed_whole() {
     let slug = of(Origin::Buildpack, &["web"]).plan().one_off("blog-run-abcde".to_owned(), "echo 'a b'");
     let image = of(Origin::Image, &[]).plan().one_off("blog-run-abcde".to_owned(), "echo 'a b'");
@@ -323,7 +339,8 @@ fn a_process_type_without_a_command_runs_that_of_its_image() {
 fn a_process_type_with_a_launch_of_its_own_has_its_image_user_and_port() {
     let mut release = of(Origin::Dockerfile, &["web", "worker"]);
     let image = Image::External { reference: "worker".to_owned(), digest: crate::Digest::of(b"worker") };
-    let own = Launch { image: image.clone(), prefix: None, user: Some(7), port: Some(9000) };
+    let own =
+        Launch { image: image.clone(), prefix: None, entrypoint: None, user: Some(7), port: Some(9000) };
     release.build.launches.insert(ProcessType::parse("worker").expect("a type"), own);
 
     let (web, worker) = (release.workload("web"), release.workload("worker"));

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use domain::Digest;
 use futures_util::{Stream, StreamExt as _};
 use sha2::Digest as _;
-use tar::Header;
+use tar::{EntryType, Header};
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
@@ -169,8 +169,24 @@ impl SmallArchive {
         Self(tar::Builder::new(Vec::new()))
     }
 
-    pub fn add(&mut self, path: &str, content: &[u8], mode: u32, (uid, gid): (u64, u64)) -> io::Result<()> {
+    pub fn add(&mut self, path: &str, content: &[u8], mode: u32, owner: (u64, u64)) -> io::Result<()> {
+        self.add_entry(EntryType::Regular, path, content, mode, owner)
+    }
+
+    pub fn add_folder(&mut self, path: &str, mode: u32, owner: (u64, u64)) -> io::Result<()> {
+        self.add_entry(EntryType::Directory, path, &[], mode, owner)
+    }
+
+    fn add_entry(
+        &mut self,
+        kind: EntryType,
+        path: &str,
+        content: &[u8],
+        mode: u32,
+        (uid, gid): (u64, u64),
+    ) -> io::Result<()> {
         let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
         header.set_size(content.len() as u64);
         header.set_mode(mode);
         header.set_uid(uid);

@@ -28,6 +28,7 @@ const FOLDER: &str = "/bases";
 /// Names the folder of the layout and the digests of its documents; written when the layout is whole.
 const CURRENT: &str = "current";
 const CURRENT_BYTES_MAX: u64 = 1 << 10;
+const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 /// Label of the volumes of base images; its value is the image's name.
 const LABEL: &str = "io.deis.base-image";
 /// Digits of an image's id in the name of its volume.
@@ -112,24 +113,59 @@ async fn base(
     };
     let id = image.id.unwrap_or_default();
     let layers = image.root_fs.and_then(|files| files.layers).unwrap_or_default();
-    // One build lays an image out, the others wait for it.
-    let mut known = known.lock().await;
-    if let Some(layout) = known.get(&id)
-        && place.docker.inspect_volume(&layout.volume).await.is_ok()
-    {
-        return Ok(Some(LocalBase { name, layout: layout.clone(), id, layers }));
-    }
-    let layout = lay_out(place, &name, &id).await?;
-    known.insert(id.clone(), layout.clone());
+    let layout = layout(place, known, &name.pinned_name(), &id).await?;
     Ok(Some(LocalBase { name, layout, id, layers }))
 }
 
+/// The layout of the image `id`, which has this name.
+pub async fn layout(
+    place: &DockerHost<'_>,
+    known: &LayoutCache,
+    name: &str,
+    id: &str,
+) -> Result<Layout, JobError> {
+    // One build lays an image out, the others wait for it.
+    let mut known = known.lock().await;
+    if let Some(layout) = known.get(id)
+        && place.docker.inspect_volume(&layout.volume).await.is_ok()
+    {
+        return Ok(layout.clone());
+    }
+    let layout = lay_out(place, name, id).await?;
+    known.insert(id.to_owned(), layout.clone());
+    Ok(layout)
+}
+
+impl Layout {
+    pub fn documents(&self) -> &Documents {
+        &self.documents
+    }
+
+    pub fn volume(&self) -> &str {
+        &self.volume
+    }
+
+    /// Folder of the layout in its volume.
+    pub fn folder(&self) -> &str {
+        &self.folder
+    }
+
+    /// One of its documents.
+    pub async fn document(&self, place: &DockerHost<'_>, digest: &Digest) -> Result<Vec<u8>, JobError> {
+        let container = holder(place, &self.volume).await?;
+        let path = format!("{FOLDER}/{}/blobs/sha256/{}", self.folder, digest.hex());
+        let document = super::slug::read_small(&container, &path, DOCUMENT_BYTES_MAX).await;
+        container.remove().await.map_err(|error| job_error("read the layout of an image", error))?;
+        document
+    }
+}
+
 /// Finds the layout in its volume or makes it.
-async fn lay_out(place: &DockerHost<'_>, name: &ImageReference, id: &str) -> Result<Layout, JobError> {
+async fn lay_out(place: &DockerHost<'_>, name: &str, id: &str) -> Result<Layout, JobError> {
     let what = "lay out a base image";
     let hex: String = id.rsplit(':').next().unwrap_or(id).chars().take(ID_LENGTH).collect();
     let volume = format!("deis-base-{hex}");
-    let labels = HashMap::from([(LABEL.to_owned(), name.pinned_name())]);
+    let labels = HashMap::from([(LABEL.to_owned(), name.to_owned())]);
     let request = VolumeCreateRequest {
         name: Some(volume.clone()),
         labels: Some(labels),
@@ -140,7 +176,7 @@ async fn lay_out(place: &DockerHost<'_>, name: &ImageReference, id: &str) -> Res
     let layout = match current(&container, &volume).await {
         Some(layout) => layout,
         None => {
-            fill(place, name, &container).await?;
+            fill(place, id, &container).await?;
             forget_older(place, name, &volume).await;
             current(&container, &volume).await.ok_or_else(|| JobError::Refused {
                 reason: format!("{what}: the volume {volume} does not keep what is written to it"),
@@ -183,14 +219,10 @@ async fn current(container: &JobContainer, volume: &str) -> Option<Layout> {
 }
 
 /// Copies the image out of Docker's store, into a folder that nobody else writes to.
-async fn fill(
-    place: &DockerHost<'_>,
-    name: &ImageReference,
-    container: &JobContainer,
-) -> Result<(), JobError> {
+async fn fill(place: &DockerHost<'_>, id: &str, container: &JobContainer) -> Result<(), JobError> {
     let what = "lay out a base image";
     let folder = format!("{:016x}", rand::random::<u64>());
-    let exported = archive::reader(Box::pin(place.docker.export_image(&name.pinned_name())));
+    let exported = archive::reader(Box::pin(place.docker.export_image(id)));
     let (send, body) = Sink::body(async move |sink| {
         let Documents { manifest, config } = saved::send_layout(exported, sink, &folder).await?;
         let current = format!("{folder} {manifest} {config}\n");
@@ -202,8 +234,8 @@ async fn fill(
 }
 
 /// Removes layouts of what had this name before; those that a build still reads stay for now.
-async fn forget_older(place: &DockerHost<'_>, name: &ImageReference, volume: &str) {
-    let filters = HashMap::from([("label", vec![format!("{LABEL}={}", name.pinned_name())])]);
+async fn forget_older(place: &DockerHost<'_>, name: &str, volume: &str) {
+    let filters = HashMap::from([("label", vec![format!("{LABEL}={name}")])]);
     let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
     let Ok(listed) = place.docker.list_volumes(Some(options)).await else { return };
     for old in listed.volumes.into_iter().flatten().filter(|old| old.name != volume) {

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::archive::SmallArchive;
 use super::bases::mount;
+use super::buildpack::read_bundle;
 use super::container::{JobContainer, bounded};
 use super::failure::{self, file_error, job_error};
 use super::{DockerHost, caches, volume_size};
@@ -167,6 +168,7 @@ fn environment(place: &DockerHost<'_>) -> Vec<String> {
 
 async fn given_files(place: &DockerHost<'_>, job: &BuildJob) -> Result<Bytes, JobError> {
     let what = "fill the build's container";
+    let bundle = read_bundle(place).await?;
     let mut archive = SmallArchive::new();
     let mut add = |path: &str, content: &[u8], mode, owner| {
         archive.add(path, content, mode, (owner, owner)).map_err(|error| file_error(what, &error))
@@ -179,10 +181,7 @@ async fn given_files(place: &DockerHost<'_>, job: &BuildJob) -> Result<Bytes, Jo
         let path = format!("{}/{name}", CONFIG.trim_start_matches('/'));
         add(&path, value.as_bytes(), 0o400, u64::from(buildkit::USER_ID))?;
     }
-    if let Some(path) = &place.settings.build_ca_bundle {
-        let bundle = tokio::fs::read(path).await.map_err(|error| JobError::Refused {
-            reason: format!("cannot read the CA bundle of builds, {}: {error}", path.display()),
-        })?;
+    if let Some(bundle) = bundle {
         add(CA_BUNDLE.trim_start_matches('/'), &bundle, 0o644, 0)?;
     }
     archive.finish().map_err(|error| file_error(what, &error))
@@ -233,9 +232,10 @@ impl BuildkitContainer {
             self.carry_out(place, command, output).await
         };
         let volume = place.layers_volume(&job.app);
+        let volumes = [volume.as_str()];
         tokio::select! {
             done = work => done,
-            beyond = caches::beyond_bound(place, &self.container, Some(&volume), &place.settings.builder_image) => {
+            beyond = caches::beyond_bound(place, &self.container, &volumes, &place.settings.builder_image) => {
                 Err(beyond)
             }
         }

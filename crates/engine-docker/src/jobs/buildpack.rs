@@ -10,7 +10,7 @@ use bollard::models::{ContainerCreateBody, HostConfig};
 use bytes::Bytes;
 use domain::build::{BuildJob, BuiltImage};
 use domain::image_reference::kept_name;
-use domain::slug_image::{SLUG_PORT, SLUG_USER, slug_image};
+use domain::slug_image::{SLUG_PORT, SLUG_USER, Slug};
 use domain::submodules::SUBMODULES_FILE;
 use domain::{Image, ProcessType};
 use serde::Deserialize;
@@ -55,9 +55,10 @@ pub async fn build(
     let container = create(place, job, &build_image, volume.clone()).await?;
     container.put("/", given_files(place, job).await?).await.map_err(|error| job_error(WHAT_FILL, error))?;
     container.put_source("/workspace/source", source, SLUG_OWNER).await?;
+    let volumes: Vec<_> = volume.as_deref().into_iter().collect();
     tokio::select! {
         compiled = compile(place, &container, output) => compiled?,
-        beyond = caches::beyond_bound(place, &container, volume.as_deref(), &build_image) => {
+        beyond = caches::beyond_bound(place, &container, &volumes, &build_image) => {
             return Err(beyond);
         }
     }
@@ -66,7 +67,9 @@ pub async fn build(
     let folder = place.settings.state_dir.join(super::slug::FOLDER);
     let slug = SlugFile::take(&container, "/workspace/out/layer.tar", &folder, place.settings.slug_bytes_max)
         .await?;
-    let image = slug_image(&stack, slug.layer.clone(), &result.process_types);
+    let BuildResult { process_types } = result;
+    let made = Slug { layer: slug.layer.clone(), process_types, toolchains: job.toolchains.clone() };
+    let image = made.image(&stack);
     let built = Image::Built { app: job.app.clone(), digest: image.digest.clone() };
     let name = kept_name(&place.namespace(), &job.app, &built);
     let settle = async {
@@ -84,7 +87,7 @@ pub async fn build(
         image: built,
         ports: vec![SLUG_PORT],
         user: SLUG_USER.to_owned(),
-        process_types: result.process_types,
+        process_types: made.process_types,
     })
 }
 
@@ -144,6 +147,7 @@ fn environment(place: &DockerHost<'_>, job: &BuildJob) -> Vec<String> {
 
 /// The config and the list of submodules as files that only the build's user reads, and the bundle of certificate authorities.
 async fn given_files(place: &DockerHost<'_>, job: &BuildJob) -> Result<Bytes, JobError> {
+    let bundle = read_bundle(place).await?;
     let mut archive = SmallArchive::new();
     let mut add = |path: &str, content: &[u8], mode, owner| {
         archive.add(path, content, mode, owner).map_err(|error| file_error(WHAT_FILL, &error))
@@ -155,16 +159,23 @@ async fn given_files(place: &DockerHost<'_>, job: &BuildJob) -> Result<Bytes, Jo
     if let Some(list) = submodule_list(&job.submodules) {
         add(&format!("workspace/{SUBMODULES_FILE}"), &list, 0o400, SLUG_OWNER)?;
     }
-    if let Some(path) = &place.settings.build_ca_bundle {
-        let bundle = tokio::fs::read(path).await.map_err(|error| JobError::Refused {
-            reason: format!("cannot read the CA bundle of builds, {}: {error}", path.display()),
-        })?;
+    if let Some(bundle) = bundle {
         add(CA_BUNDLE.trim_start_matches('/'), &bundle, 0o644, (0, 0))?;
     }
     archive.finish().map_err(|error| file_error(WHAT_FILL, &error))
 }
 
-fn check_file_name(name: &str) -> Result<(), JobError> {
+/// The certificate authorities of builds, where the operator gives some.
+pub async fn read_bundle(place: &DockerHost<'_>) -> Result<Option<Vec<u8>>, JobError> {
+    let Some(path) = &place.settings.build_ca_bundle else { return Ok(None) };
+    let bundle = tokio::fs::read(path).await.map_err(|error| JobError::Refused {
+        reason: format!("cannot read the CA bundle of builds, {}: {error}", path.display()),
+    })?;
+    Ok(Some(bundle))
+}
+
+/// Refuses variables whose names are none of files.
+pub fn check_file_name(name: &str) -> Result<(), JobError> {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     if !name.is_empty() && name != "." && name != ".." && name.bytes().all(is_good) {
         return Ok(());

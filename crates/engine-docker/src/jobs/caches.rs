@@ -166,7 +166,7 @@ async fn volumes(place: &DockerHost<'_>) -> Result<Vec<String>, Error> {
     let filters = HashMap::from([("label", vec![label])]);
     let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
     let listed = place.docker.list_volumes(Some(options)).await?.volumes.unwrap_or_default();
-    let prefixes = ["cache", "layers"].map(|kind| format!("{}-{kind}-", place.namespace()));
+    let prefixes = ["cache", "cnb", "layers"].map(|kind| format!("{}-{kind}-", place.namespace()));
     let names = listed.into_iter().map(|volume| volume.name);
     Ok(names.filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix))).collect())
 }
@@ -175,7 +175,7 @@ async fn volumes(place: &DockerHost<'_>) -> Result<Vec<String>, Error> {
 pub async fn beyond_bound(
     place: &DockerHost<'_>,
     container: &JobContainer,
-    volume: Option<&str>,
+    volumes: &[&str],
     image: &str,
 ) -> JobError {
     let bound = place.settings.build_disk_bytes;
@@ -183,7 +183,7 @@ pub async fn beyond_bound(
     loop {
         tokio::time::sleep(pause).await;
         let begun = Instant::now();
-        match build_bytes(place, container, volume, image).await {
+        match build_bytes(place, container, volumes, image).await {
             Ok(bytes) if bytes > bound => break,
             Ok(_) => {}
             // The build's own requests report failures of Docker.
@@ -203,13 +203,10 @@ pub async fn beyond_bound(
 async fn build_bytes(
     place: &DockerHost<'_>,
     container: &JobContainer,
-    volume: Option<&str>,
+    volumes: &[&str],
     image: &str,
 ) -> Result<u64, Error> {
     let written = container.written_bytes().await?;
-    let cached = match volume {
-        Some(volume) => volume_bytes(place, image, &[volume]).await?,
-        None => 0,
-    };
+    let cached = volume_bytes(place, image, volumes).await?;
     Ok(written.saturating_add(cached))
 }

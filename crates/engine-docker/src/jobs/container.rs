@@ -9,9 +9,9 @@ use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder,
-    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
-    WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder,
+    DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -101,6 +101,16 @@ impl JobContainer {
     pub fn get(&self, path: &str) -> impl AsyncRead + Unpin + use<> {
         let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
         archive::reader(self.docker.download_from_container(&self.id, Some(options)).boxed())
+    }
+
+    /// Returns true if the container has this file.
+    pub async fn has(&self, path: &str) -> Result<bool, Error> {
+        let options = ContainerArchiveInfoOptionsBuilder::default().path(path).build();
+        match self.docker.get_container_archive_info(&self.id, Some(options)).await {
+            Ok(_) => Ok(true),
+            Err(error) if failure::status(&error) == Some(404) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Starts the process; the stream of its output ends with it.

@@ -46,6 +46,11 @@ impl DockerHost<'_> {
         format!("{}-layers-{app}", self.namespace())
     }
 
+    /// Volume of the layers that an app's Cloud Native Buildpacks keep between builds.
+    pub fn cnb_volume(&self, app: &AppName) -> String {
+        format!("{}-cnb-{app}", self.namespace())
+    }
+
     /// A name for a build's container that is never used again.
     pub fn job_name(&self, kind: &str, job: &BuildJob) -> String {
         let app: String = job.app.as_str().chars().take(APP_IN_NAME_LENGTH_MAX).collect();
@@ -113,6 +118,7 @@ impl DockerHost<'_> {
         self.remove_jobs(Some(app)).await?;
         remove_volume(self.docker, &self.cache_volume(app)).await?;
         remove_volume(self.docker, &self.layers_volume(app)).await?;
+        remove_volume(self.docker, &self.cnb_volume(app)).await?;
         let repository = format!("{}/{app}", self.namespace());
         for (name, _) in named_images(self.docker, &repository).await? {
             remove_image(self.docker, &name).await?;

@@ -12,7 +12,8 @@ use super::builder::{self, BuildkitContainer, LAYOUT};
 use super::caches::CacheUse;
 use super::docker_host::remove_volume;
 use super::failure::{self, job_error};
-use super::{DockerHost, bases, load};
+use super::load::{self, BuiltLayout};
+use super::{DockerHost, bases};
 use crate::DockerEngine;
 use engine::{JobError, SourceStream};
 
@@ -35,7 +36,8 @@ pub async fn build(
     let built = builder.build(place, job, &bases.contexts, output).await;
     let loaded = async {
         built?;
-        load::load(place, job, &builder.container, LAYOUT, &bases.layers).await
+        let layout = BuiltLayout { container: &builder.container, folder: LAYOUT, below: None };
+        load::load(place, job, &layout, &bases.layers).await.map(|loaded| loaded.image)
     };
     let (loaded, size_bytes) = tokio::join!(loaded, prune(place, job, &builder));
     if let Err(error) = builder.container.remove().await {

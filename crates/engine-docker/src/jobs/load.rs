@@ -42,26 +42,42 @@ struct LoadedImage {
     diff_ids: Vec<String>,
 }
 
+/// A layout in a container.
+pub struct BuiltLayout<'a> {
+    pub container: &'a JobContainer,
+    pub folder: &'a str,
+    /// Folder with the layers of the image below, which the layout itself lacks.
+    pub below: Option<&'a str>,
+}
+
+/// An image that Docker has now, and what it is made of.
+pub struct LoadedLayout {
+    pub image: BuiltImage,
+    pub manifest: Manifest,
+    pub config: Vec<u8>,
+}
+
 /// Loads the image and pins it.
 pub async fn load(
     place: &DockerHost<'_>,
     job: &BuildJob,
-    container: &JobContainer,
-    layout: &str,
+    layout: &BuiltLayout<'_>,
     bases: &[Vec<String>],
-) -> Result<BuiltImage, JobError> {
-    let built = read(container, layout).await?;
+) -> Result<LoadedLayout, JobError> {
+    let built = read(layout.container, layout.folder).await?;
     let image = Image::Built { app: job.app.clone(), digest: built.manifest.digest.clone() };
     let name = kept_name(&place.namespace(), &job.app, &image);
     check_size(place, &built.manifest)?;
     let there = layers_there(&built.diff_ids, bases);
-    let send = async |sink: &Sink| send(container, layout, &built, there, &name, sink).await;
+    let send = async |sink: &Sink| send(layout, &built, there, &name, sink).await;
     slug::load_archive(place.docker, WHAT, send).await?;
     let named = slug::name_it(place.docker, &built.manifest.digest, &built.config.0.digest, &name).await;
     named.map_err(|error| job_error(WHAT, error))?;
     let inspected = place.docker.inspect_image(&name).await.map_err(|error| job_error(WHAT, error))?;
     let (ports, user) = ports_and_user(&inspected);
-    Ok(BuiltImage { image, ports, user, process_types: Default::default() })
+    let image = BuiltImage { image, ports, user, process_types: Default::default() };
+    let LoadedImage { manifest, config: (_, config), diff_ids: _ } = built;
+    Ok(LoadedLayout { image, manifest, config })
 }
 
 async fn read(container: &JobContainer, layout: &str) -> Result<LoadedImage, JobError> {
@@ -112,6 +128,16 @@ fn check_size(place: &DockerHost<'_>, manifest: &Manifest) -> Result<(), JobErro
     Err(JobError::Refused { reason })
 }
 
+impl BuiltLayout<'_> {
+    /// Path of the file with a layer.
+    async fn layer(&self, layer: &Descriptor) -> io::Result<String> {
+        let own = format!("{}/{}", self.folder, path(layer));
+        let Some(below) = self.below else { return Ok(own) };
+        let has_own = self.container.has(&own).await.map_err(io::Error::other)?;
+        Ok(if has_own { own } else { format!("{below}/{}", layer.digest.hex()) })
+    }
+}
+
 /// Number of the lowest layers that Docker has: those of the base that has most in common.
 fn layers_there(diff_ids: &[String], bases: &[Vec<String>]) -> usize {
     let is_below = |base: &&Vec<String>| diff_ids.starts_with(base);
@@ -120,8 +146,7 @@ fn layers_there(diff_ids: &[String], bases: &[Vec<String>]) -> usize {
 
 /// Sends an archive that both of Docker's kinds of stores take.
 async fn send(
-    container: &JobContainer,
-    layout: &str,
+    layout: &BuiltLayout<'_>,
     built: &LoadedImage,
     there: usize,
     name: &str,
@@ -141,7 +166,8 @@ async fn send(
         if manifest.content.layers[there..number].contains(layer) {
             continue;
         }
-        let content = container.get(&format!("{layout}/{}", path(layer)));
+        let file = layout.layer(layer).await?;
+        let content = layout.container.get(&file);
         saved::send_blob(sink, &path(layer), layer.size_bytes, content).await?;
     }
     archive::send_end(sink).await

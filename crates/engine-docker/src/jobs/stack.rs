@@ -3,7 +3,7 @@
 //! Most are there under a name. One with several toolchains, or on an image of others, is put together from layers of
 //! images that Docker has, once, and kept under the hash of what it is made of.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 
 use bollard::models::ImageInspect;
@@ -12,7 +12,7 @@ use domain::Digest;
 use domain::build::BuildJob;
 use domain::slug_archive::{blob_path, documents};
 use domain::slug_image::{Layer, STACK_LAYERS_LABEL, SlugImage, Stack, StackConfig, part_layers};
-use domain::stacks::{ImageParts, ImageUse, other_base};
+use domain::stacks::{ImageParts, ImageUse, StackName, other_base};
 use serde_json::json;
 use tokio::fs::File;
 use tokio::io::AsyncSeekExt as _;
@@ -40,13 +40,30 @@ pub struct BuildImages {
 
 /// Finds the images of a build or puts them together.
 pub async fn images(place: &DockerHost<'_>, job: &BuildJob) -> Result<BuildImages, JobError> {
-    let refused = |reason: String| JobError::Refused { reason };
-    let stack = place.settings.stacks.get(&job.stack).map_err(|error| refused(error.to_string()))?;
-    let (build, run) =
-        stack.parts(&job.stack, &job.toolchains).map_err(|error| refused(error.to_string()))?;
+    let (build, run) = parts(place, &job.stack, &job.toolchains)?;
     let (build, _) = image(place, &build, ImageUse::Build).await?;
     let (_, run) = image(place, &run, ImageUse::Run).await?;
     Ok(BuildImages { build, run })
+}
+
+/// Finds the image that a slug stands on, or puts it together.
+pub async fn run_image(
+    place: &DockerHost<'_>,
+    stack: &StackName,
+    toolchains: &BTreeSet<String>,
+) -> Result<Stack, JobError> {
+    let (_, run) = parts(place, stack, toolchains)?;
+    Ok(image(place, &run, ImageUse::Run).await?.1)
+}
+
+fn parts(
+    place: &DockerHost<'_>,
+    name: &StackName,
+    toolchains: &BTreeSet<String>,
+) -> Result<(ImageParts, ImageParts), JobError> {
+    let refused = |reason: String| JobError::Refused { reason };
+    let stack = place.settings.stacks.get(name).map_err(|error| refused(error.to_string()))?;
+    stack.parts(name, toolchains).map_err(|error| refused(error.to_string()))
 }
 
 /// An image that Docker has.
@@ -212,14 +229,19 @@ async fn make(
 
 /// Layers that were read from images.
 #[derive(Default)]
-struct LayerContents {
+pub struct LayerContents {
     sizes: HashMap<String, u64>,
     files: HashMap<String, TemporaryFile>,
 }
 
 impl LayerContents {
     /// Reads an image as Docker saves it; keeps the wanted layers in files of ours.
-    async fn read(&mut self, place: &DockerHost<'_>, image: &str, wanted: &[&str]) -> Result<(), JobError> {
+    pub async fn read(
+        &mut self,
+        place: &DockerHost<'_>,
+        image: &str,
+        wanted: &[&str],
+    ) -> Result<(), JobError> {
         let failed = |error: io::Error| file_error(WHAT, &error);
         let folder = place.settings.state_dir.join(FOLDER);
         let exported = archive::reader(Box::pin(place.docker.export_image(image)));
@@ -248,7 +270,7 @@ impl LayerContents {
         entries.drain().await.map_err(failed)
     }
 
-    fn layer(&self, image: &str, digest: &str) -> Result<Layer, JobError> {
+    pub fn layer(&self, image: &str, digest: &str) -> Result<Layer, JobError> {
         let compressed = "Docker keeps its layers compressed, as its containerd image store does; use Docker's overlay2 store";
         let size_bytes = *self.sizes.get(digest).ok_or_else(|| refused(image, &compressed))?;
         let digest = Digest::parse(digest).map_err(|error| refused(image, &error))?;
@@ -257,7 +279,7 @@ impl LayerContents {
 }
 
 /// Loads the image; its lowest layers are in Docker already.
-async fn load(
+pub async fn load(
     place: &DockerHost<'_>,
     image: &SlugImage,
     there: usize,

@@ -155,6 +155,7 @@ async fn network_of_builds(world: &World) -> String {
         env: std::collections::BTreeMap::new(),
         cache: true,
         dockerfile: DockerfileOptions::default(),
+        cnb: domain::build_plan::CnbOptions::default(),
         deadline_seconds: 60,
     };
     let mut archive = tar::Builder::new(Vec::new());

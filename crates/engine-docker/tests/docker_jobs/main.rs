@@ -15,3 +15,4 @@ mod world;
 use world::World;
 
 engine::promises!(builds, World);
+engine::promises!(cnb, World);

@@ -8,10 +8,11 @@ use std::sync::{Arc, Once};
 use domain::build::BuildKind;
 use domain::sbom::Inventory;
 use domain::{AppName, Image};
-use engine::conformance::builds::{BuildLimits, BuildSubject};
+use engine::conformance::builds::{BuildLimits, BuildSubject, CnbSubject, with_newer_stack};
 use engine::log_queue::LogQueue;
 use engine::{ImageError, Images as _};
 use engine_docker::{DockerEngine, DockerSettings};
+use testkit::cnb::{BUILDER, make_builder};
 use testkit::docker::{docker, image_id, import};
 
 use crate::machine::{Instance, STACK_IMAGE};
@@ -124,6 +125,7 @@ impl BuildSubject for World {
         Self::with(|settings| {
             let (memory, slug) = (&mut settings.build_memory_bytes, &mut settings.slug_bytes_max);
             limits.replace(memory, slug, &mut settings.build_caches);
+            settings.stacks = with_newer_stack(settings.stacks.clone());
         })
         .await
     }
@@ -180,12 +182,20 @@ impl BuildSubject for World {
         let folder = match kind {
             BuildKind::Buildpack => "cache",
             BuildKind::Dockerfile => "layers",
+            BuildKind::Cnb => "cnb",
         };
         !self.instance.volumes(&format!("-{folder}-{app}$")).is_empty()
     }
 
     fn running(&self) -> Vec<String> {
         self.instance.containers()
+    }
+}
+
+impl CnbSubject for World {
+    fn builder(&self) -> String {
+        make_builder();
+        BUILDER.to_owned()
     }
 }
 

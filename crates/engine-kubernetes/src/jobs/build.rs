@@ -42,14 +42,15 @@ pub async fn build(
     source: SourceStream,
     output: &mpsc::Sender<Bytes>,
 ) -> Result<BuiltImage, JobError> {
-    let _cache_use = CacheUse::new(jobs, job);
     let (image, stack) = match job.kind {
+        BuildKind::Cnb => return Err(no_cnb()),
         BuildKind::Buildpack => {
             let BuildImages { build, run } = jobs.build_images(job).await?;
             (build, run)
         }
         BuildKind::Dockerfile => (jobs.settings.builder_image.clone(), jobs.default_stack_image().await?),
     };
+    let _cache_use = CacheUse::new(jobs, job);
     if !job.cache {
         remove_cache(jobs, job).await;
     }
@@ -62,6 +63,13 @@ pub async fn build(
     let BuildOutput { image_digest, ports, user, process_types } = built?;
     let image = Image::Built { app: job.app.clone(), digest: image_digest };
     Ok(BuiltImage { image, ports, user, process_types })
+}
+
+/// Builds with Cloud Native Buildpacks run on Docker alone (docs/decisions/0026-phases-of-cloud-native-buildpacks.md).
+fn no_cnb() -> JobError {
+    let reason = "Cloud Native Buildpacks do not run on Kubernetes yet; run `deis builds:kind buildpack`, or \
+                  `dockerfile`, and push again";
+    JobError::Refused { reason: reason.to_owned() }
 }
 
 /// A build's Job, which goes when this does.
@@ -291,6 +299,7 @@ impl KubernetesJobs {
             node_host: registry.node_host.clone(),
             stack_repository: stack.repository.clone(),
             stack_version: stack.version.clone(),
+            toolchains: job.toolchains.clone(),
             cache: job.cache,
             dockerfile: job.dockerfile.clone(),
             frontends: self.settings.build_frontends,

@@ -23,6 +23,7 @@ pub fn name(job: &BuildJob, random: u32) -> String {
     let kind = match job.kind {
         domain::build::BuildKind::Buildpack => "slugbuild",
         domain::build::BuildKind::Dockerfile => "dockerbuild",
+        domain::build::BuildKind::Cnb => "cnbbuild",
     };
     format!("{kind}-{}-{}-{random:08x}", app.trim_end_matches('-'), job.sha)
 }
@@ -96,6 +97,7 @@ mod tests {
             env: BTreeMap::new(),
             cache: true,
             dockerfile: domain::build_plan::DockerfileOptions::default(),
+            cnb: domain::build_plan::CnbOptions::default(),
             deadline_seconds: 1,
         };
         assert_eq!(name(&job, 7), "dockerbuild-a-0123abcd-00000007");

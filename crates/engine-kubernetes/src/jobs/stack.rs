@@ -12,7 +12,7 @@ use domain::build::BuildJob;
 use domain::image_reference::ImageReference;
 use domain::registry_access::STACK_REPOSITORY;
 use domain::slug_image::{Layer, MANIFEST_MEDIA_TYPE, Stack, StackConfig, part_layers};
-use domain::stacks::{ImageParts, ImageUse, other_base};
+use domain::stacks::{ImageParts, ImageUse, StackName, other_base};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -82,8 +82,7 @@ struct PlacedLayer<'a> {
 impl KubernetesJobs {
     /// Finds the images of a build with buildpacks, and puts them together first if need be.
     pub(super) async fn build_images(&self, job: &BuildJob) -> Result<BuildImages, JobError> {
-        let stack = self.settings.stacks.get(&job.stack).map_err(|error| refused(error.to_string()))?;
-        let parts = stack.parts(&job.stack, &job.toolchains).map_err(|error| refused(error.to_string()))?;
+        let parts = self.stack_parts(&job.stack, &job.toolchains)?;
         let build = match self.direct_reference(&parts.0).await? {
             Some(reference) => reference,
             None => {
@@ -96,12 +95,26 @@ impl KubernetesJobs {
 
     /// The run image of the default stack, which Dockerfiles name as their base.
     pub(super) async fn default_stack_image(&self) -> Result<StackImage, JobError> {
-        let stacks = &self.settings.stacks;
-        let stack = stacks.get(stacks.default_name()).map_err(|error| refused(error.to_string()))?;
-        let (_, run) = stack
-            .parts(stacks.default_name(), &BTreeSet::new())
-            .map_err(|error| refused(error.to_string()))?;
+        self.run_image(self.settings.stacks.default_name(), &BTreeSet::new()).await
+    }
+
+    /// The run image of a stack with these toolchains.
+    pub(super) async fn run_image(
+        &self,
+        stack: &StackName,
+        toolchains: &BTreeSet<String>,
+    ) -> Result<StackImage, JobError> {
+        let (_, run) = self.stack_parts(stack, toolchains)?;
         self.known_image(&run, ImageUse::Run).await
+    }
+
+    fn stack_parts(
+        &self,
+        name: &StackName,
+        toolchains: &BTreeSet<String>,
+    ) -> Result<(ImageParts, ImageParts), JobError> {
+        let stack = self.settings.stacks.get(name).map_err(|error| refused(error.to_string()))?;
+        stack.parts(name, toolchains).map_err(|error| refused(error.to_string()))
     }
 
     /// The image of a build that nodes can pull as it is.

@@ -131,6 +131,10 @@ impl Jobs for Platform {
         self.jobs.build(job, source, output).await
     }
 
+    async fn rebase(&self, app: &AppName, image: &Image, stack: &StackName) -> Result<Image, JobError> {
+        self.jobs.rebase(app, image, stack).await
+    }
+
     async fn run(&self, run: &OneOff) -> Result<ProcessResult, JobError> {
         self.jobs.run(run).await
     }

@@ -8,7 +8,7 @@ use domain::registry_access::{STACK_REPOSITORY, cache_repository};
 use domain::sbom::Inventory;
 use domain::{AppName, Image};
 use engine::build_steps::cache_tag;
-use engine::conformance::builds::{BuildLimits, BuildSubject};
+use engine::conformance::builds::{BuildLimits, BuildSubject, with_newer_stack};
 use engine::{ImageError, Images as _};
 use engine_kubernetes::{
     ImageRegistrySettings, KubernetesImages, KubernetesJobs, KubernetesSettings, RegistryAccess, RegistryKey,
@@ -94,6 +94,7 @@ impl BuildSubject for World {
         Self::with(|settings| {
             let (memory, slug) = (&mut settings.build_memory_bytes, &mut settings.slug_bytes_max);
             limits.replace(memory, slug, &mut settings.build_caches);
+            settings.stacks = with_newer_stack(settings.stacks.clone());
         })
         .await
     }

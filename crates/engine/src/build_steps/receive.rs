@@ -82,6 +82,8 @@ fn take_source(mut input: impl Read, folder: &Path) -> Result<(), StepError> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::collections::BTreeSet;
+
     use domain::AppName;
     use domain::build_plan::DockerfileOptions;
 
@@ -110,6 +112,7 @@ pub(super) mod tests {
             node_host: "127.0.0.1:5555".to_owned(),
             stack_repository: "deis/stack".to_owned(),
             stack_version: "latest".to_owned(),
+            toolchains: BTreeSet::new(),
             cache: true,
             dockerfile: DockerfileOptions::default(),
             frontends: false,

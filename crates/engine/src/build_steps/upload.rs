@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _};
 
-use bytes::Bytes;
 use domain::ProcessType;
 use domain::build::BuildKind;
 use domain::build_steps::BUILD_FIFO;
 use domain::registry_access::{app_repository, cache_repository};
-use domain::slug_image::{Layer, MANIFEST_MEDIA_TYPE, SLUG_PORT, SLUG_USER, SlugImage, Stack, slug_image};
+use domain::slug_image::{Layer, SLUG_PORT, SLUG_USER, Slug, Stack};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
@@ -17,9 +16,9 @@ use tokio_util::io::ReaderStream;
 
 use super::staging::{self, Staging};
 use super::{BuildOutput, BuildPod, OrFailed as _, StepError, cache, fifos, layers};
+use crate::slug_push::{StackReadError, put_image, read_stack, take_over};
 use oci::{
-    Access, DOCUMENT_BYTES_MAX, Descriptor, ImageConfig, LayoutPush, OciError, Repository, digest_of_file,
-    is_index, media_type, open_beneath,
+    Access, DOCUMENT_BYTES_MAX, ImageConfig, LayoutPush, Repository, digest_of_file, is_index, open_beneath,
 };
 
 const LAYER: &str = "out/layer.tar";
@@ -31,7 +30,8 @@ const CHUNK_BYTES: usize = 256 << 10;
 pub async fn upload(pod: &BuildPod) -> Result<(), StepError> {
     let built = match pod.spec.kind {
         // Compressing the cache needs the CPU, uploading the image the network.
-        BuildKind::Buildpack => {
+        // The engine refuses the other kind before it begins.
+        BuildKind::Buildpack | BuildKind::Cnb => {
             let (waited, stack) = tokio::join!(fifos::wait(pod, BUILD_FIFO), stack_for(pod));
             waited?;
             let stack = stack?;
@@ -80,7 +80,8 @@ async fn slug(pod: &BuildPod, stack: &Stack) -> Result<BuildOutput, StepError> {
     }
     let digest = digest_of_file(file.try_clone().or_failed(what)?, size_bytes).await.or_failed(what)?;
     let layer = Layer { digest, size_bytes };
-    let image = slug_image(stack, layer.clone(), &process_types);
+    let slug = Slug { layer: layer.clone(), process_types, toolchains: pod.spec.toolchains.clone() };
+    let image = slug.image(stack);
     let to = app_of(pod);
     if !to.has_blob(&layer.digest).await? {
         file.rewind().or_failed(what)?;
@@ -89,14 +90,13 @@ async fn slug(pod: &BuildPod, stack: &Stack) -> Result<BuildOutput, StepError> {
         let content = ReaderStream::with_capacity(content, CHUNK_BYTES);
         to.push_blob(&layer.digest, size_bytes, content.boxed()).await?;
     }
-    let SlugImage { config, config_digest: _, manifest, digest, layers: _ } = image;
-    to.push_bytes(Bytes::from(config)).await?;
-    to.put_manifest(digest.hex(), MANIFEST_MEDIA_TYPE, Bytes::from(manifest)).await?;
+    let image_digest = image.digest.clone();
+    put_image(image, &to).await?;
     Ok(BuildOutput {
-        image_digest: digest,
+        image_digest,
         ports: vec![SLUG_PORT],
         user: SLUG_USER.to_owned(),
-        process_types,
+        process_types: slug.process_types,
     })
 }
 
@@ -118,31 +118,18 @@ fn app_of(pod: &BuildPod) -> Repository {
 /// The stack, whose layers are then layers of the app's repository: it does not depend on the build.
 async fn stack_for(pod: &BuildPod) -> Result<Stack, StepError> {
     let repository = pod.repository(&pod.spec.stack_repository, Access::Pull);
-    let stack = stack(pod, &repository).await?;
-    let to = app_of(pod);
-    for layer in &stack.layers {
-        take_over(&repository, layer, &to).await?;
-    }
+    let stack = read_stack(&repository, &pod.spec.stack_version).await?;
+    take_over(&stack, &repository, &app_of(pod)).await?;
     Ok(stack)
 }
 
-async fn stack(pod: &BuildPod, repository: &Repository) -> Result<Stack, StepError> {
-    let manifest = repository.manifest(&pod.spec.stack_version).await?;
-    let config = manifest.content.config.filter(|_| manifest.media_type == MANIFEST_MEDIA_TYPE);
-    let refused = |reason: String| StepError::Refused(format!("stack image: {reason}"));
-    let config = config.ok_or_else(|| refused("it is no OCI image".to_owned()))?;
-    let config = repository.blob(&config.digest, DOCUMENT_BYTES_MAX).await?;
-    Stack::from_config(&config).map_err(|error| refused(error.to_string()))
-}
-
-/// Makes a layer of the stack a layer of the app's repository.
-async fn take_over(stack: &Repository, layer: &Layer, to: &Repository) -> Result<(), OciError> {
-    if to.has_blob(&layer.digest).await? || to.mount_blob(&layer.digest, stack.name()).await? {
-        return Ok(());
+impl From<StackReadError> for StepError {
+    fn from(error: StackReadError) -> Self {
+        match error {
+            StackReadError::NoStack(_) => Self::Refused(error.to_string()),
+            StackReadError::Registry(error) => error.into(),
+        }
     }
-    let descriptor = Descriptor::new(media_type::LAYER, layer.digest.clone(), layer.size_bytes);
-    let content = stack.blob_stream(&descriptor).await?;
-    to.push_blob(&layer.digest, layer.size_bytes, content).await
 }
 
 /// The image that a Dockerfile made.

@@ -7,6 +7,7 @@
 mod buildpack;
 mod cache;
 mod cancellation;
+mod cnb;
 mod credentials;
 mod dockerfile;
 mod limits;
@@ -18,10 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::build::{BuildJob, BuildKind, BuiltImage, OneOff};
 use domain::build_caches::BuildCaches;
-use domain::build_plan::DockerfileOptions;
+use domain::build_plan::{CnbOptions, DockerfileOptions};
 use domain::deployment::Limits;
 use domain::sbom::Inventory;
-use domain::stacks::Stacks;
+use domain::stacks::{Stack, Stacks};
 use domain::{AppName, Image};
 use testkit::{WAIT_MAX, wait_until};
 
@@ -30,6 +31,7 @@ use crate::{ImageError, JobError, Jobs, SourceStream};
 pub use buildpack::*;
 pub use cache::*;
 pub use cancellation::*;
+pub use cnb::*;
 pub use credentials::*;
 pub use dockerfile::*;
 pub use limits::*;
@@ -39,6 +41,17 @@ pub use source::*;
 
 /// Seconds that a build or a process may take where its time is no part of the promise.
 const DEADLINE_SECONDS: u32 = 240;
+
+/// Stack whose images are other versions of those of the default stack.
+const NEWER_STACK: &str = "newer";
+
+/// The stacks of a world, with one that promises of rebases need.
+pub fn with_newer_stack(stacks: Stacks) -> Stacks {
+    let Stack { run, build, .. } = stacks.get(stacks.default_name()).expect("it is one of them");
+    let newer = serde_json::json!({ "run": run, "build": build, "variable": NEWER_STACK });
+    let file = serde_json::json!({ "stacks": { NEWER_STACK: newer } }).to_string();
+    stacks.with_file(file.as_bytes()).expect("a good file")
+}
 
 /// Limits that a promise sets; `None` leaves those of the world.
 #[derive(Debug, Clone, Copy, Default)]
@@ -126,6 +139,7 @@ pub fn job<S: BuildSubject>(subject: &S, kind: BuildKind) -> BuildJob {
         env: BTreeMap::new(),
         cache: true,
         dockerfile: DockerfileOptions::default(),
+        cnb: CnbOptions::default(),
         deadline_seconds: DEADLINE_SECONDS,
     }
 }

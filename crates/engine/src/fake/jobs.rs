@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::build::{BuildJob, BuiltImage, OneOff, ProcessResult};
+use domain::stacks::StackName;
+use domain::{AppName, Image};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
@@ -36,6 +38,12 @@ impl Jobs for FakeEngine {
         // A listener that went away does not stop a build.
         let _ = output.send(Bytes::from(text)).await;
         result.map_err(|exit_code| JobError::Failed { exit_code })
+    }
+
+    async fn rebase(&self, app: &AppName, image: &Image, _: &StackName) -> Result<Image, JobError> {
+        let newer = self.reachable("rebase")?.rebased_digest.clone();
+        let newer = newer.map(|digest| Image::Built { app: app.clone(), digest });
+        Ok(newer.unwrap_or_else(|| image.clone()))
     }
 
     async fn run(&self, run: &OneOff) -> Result<ProcessResult, JobError> {

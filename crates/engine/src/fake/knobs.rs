@@ -43,6 +43,11 @@ impl FakeEngine {
         self.state().build_results.push_back(build);
     }
 
+    /// Sets the image that a rebase makes; without it slugs stand on the newest images.
+    pub fn will_rebase(&self, digest: Digest) {
+        self.state().rebased_digest = Some(digest);
+    }
+
     /// Sets the end of the next one-off process; without one it prints nothing and exits with 0.
     pub fn will_finish(&self, finished: ProcessResult) {
         self.state().run_results.push_back(finished);

@@ -165,6 +165,7 @@ impl ControllerRole {
             logger_url: Some(self.lines.logger_url.clone()),
             logger_key: Some(logger_key),
             stacks: self.build.stacks.read()?,
+            default_builder: self.build.default_builder(),
             ..settings
         })
     }

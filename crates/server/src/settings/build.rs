@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
 use builder::BuilderSettings;
+use domain::cnb::BuilderChoice;
 use listener::Network;
 
 use super::StackSettings;
@@ -37,6 +38,10 @@ pub struct BuildSettings {
     /// Image that Dockerfiles are built in.
     #[arg(long, env = "WORKFLOW_BUILDER_IMAGE", default_value = "deis/builder:latest")]
     pub builder_image: String,
+
+    /// Builder image of Cloud Native Buildpacks for apps that name none; without it each names its own.
+    #[arg(long, env = "WORKFLOW_BUILDER")]
+    pub builder: Option<String>,
 
     /// Variable for all builds, `NAME=value`, on top of the proxy and mirror variables that we have; may be
     /// given several times.
@@ -82,6 +87,9 @@ impl BuildSettings {
     pub fn check(&self) -> anyhow::Result<()> {
         self.variables()?;
         self.stacks.read()?;
+        if let Some(builder) = self.default_builder() {
+            BuilderChoice::parse(&builder).with_context(|| format!("--builder `{builder}`"))?;
+        }
         ensure!(self.memory_mib >= 64, "--build-memory {}: expected at least 64 MiB", self.memory_mib);
         ensure!(self.timeout >= 10, "--build-timeout {}: expected at least 10 seconds", self.timeout);
         ensure!(self.disk_mib >= 64, "--build-disk {}: expected at least 64 MiB", self.disk_mib);
@@ -93,6 +101,11 @@ impl BuildSettings {
         );
         ensure!(self.push_mib_max > 0, "--push-size-max 0: expected at least 1 MiB");
         Ok(())
+    }
+
+    /// The builder of Cloud Native Buildpacks.
+    pub fn default_builder(&self) -> Option<String> {
+        self.builder.clone().filter(|builder| !builder.is_empty())
     }
 
     /// A builder with these bounds.

@@ -19,6 +19,18 @@ fn a_process_type_runs_in_the_slug_with_its_profile() {
 }
 
 #[test]
+fn a_process_has_the_name_that_heroku_would_give_it_unless_the_app_sets_one() {
+    let world = World::new();
+    world.file("app/Procfile", "worker: echo $DYNO\n");
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("Linux has it");
+
+    assert_eq!(world.run(&["worker"]).good().out, format!("worker.{host}"));
+    assert_eq!(world.run(&["--", "echo $DYNO"]).good().out, format!("run.{host}"));
+    let own = world.run_command(&["worker"]).env("DYNO", "mine").output().expect("slug starts");
+    assert_eq!(String::from_utf8_lossy(&own.stdout), "mine\n");
+}
+
+#[test]
 fn scripts_of_profile_d_end_in_sh_and_the_apps_own_profile_comes_last() {
     let world = World::new();
     world.file("app/.profile.d/10-first.sh", "export A=first B=first\n");

@@ -20,6 +20,17 @@ fn comments_of_go_mod_say_version_and_packages() {
 }
 
 #[test]
+fn a_program_is_built_with_the_series_that_its_module_or_its_config_names() {
+    let series = |files: &[(&str, &str)]| Source::new(files).bash(SOURCED, "ENV_DIR=env; asked_series");
+    let module = ("go.mod", "module a.example/x\r\n\r\ngo 1.25.0\r\ntoolchain go1.26.3\r\n");
+
+    assert_eq!(series(&[module]).as_deref(), Ok("1.26"));
+    assert_eq!(series(&[module, ("go.work", "go 1.24\nuse .\n")]).as_deref(), Ok("1.24"));
+    assert_eq!(series(&[module, ("env/GOVERSION", "go1.23.2")]).as_deref(), Ok("1.23"));
+    assert_eq!(series(&[("main.go", "package main\n")]).as_deref(), Ok(""));
+}
+
+#[test]
 fn the_import_path_is_in_the_manifest_of_each_tool_before_modules() {
     for (file, content) in [
         ("Godeps/Godeps.json", r#"{"ImportPath": "a.example/me/app"}"#),

@@ -76,7 +76,7 @@ fn a_mirror_takes_the_place_of_the_address_in_gradles_wrapper() {
 #[test]
 fn an_address_of_a_database_is_there_in_javas_spelling_too() {
     let line = "HOME=$PWD DATABASE_URL='postgres://me:p%40ss@db.example:5432/app?sslmode=require'\n\
-                source \"$PACK/40-java/lib/profile.sh\"\n\
+                source \"$PACK/lib/memory-limit.sh\"; source \"$PACK/40-java/lib/profile.sh\"\n\
                 echo \"$JDBC_DATABASE_URL $SPRING_DATASOURCE_URL $SPRING_DATASOURCE_USERNAME $SPRING_DATASOURCE_PASSWORD\"";
     let line = line.replace("$PACK", &crate::packs().display().to_string());
 

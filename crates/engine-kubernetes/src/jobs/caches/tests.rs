@@ -124,6 +124,7 @@ fn job(app: &str) -> BuildJob {
         env: BTreeMap::new(),
         cache: true,
         dockerfile: domain::build_plan::DockerfileOptions::default(),
+        cnb: domain::build_plan::CnbOptions::default(),
         deadline_seconds: 240,
     }
 }

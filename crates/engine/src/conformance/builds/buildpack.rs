@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use domain::ProcessType;
 use domain::build::BuildKind;
+use domain::stacks::StackName;
+use domain::{Digest, Image, ProcessType};
 
 use super::{
-    BuildLimits, BuildSubject, OUTWARD_LINKS, build, build_source, built, job, nothing_is_left, slug_command,
-    source_with_links,
+    BuildLimits, BuildSubject, NEWER_STACK, OUTWARD_LINKS, build, build_source, built, job, nothing_is_left,
+    slug_command, source_with_links,
 };
 use crate::{JobError, Jobs as _};
 
@@ -71,4 +72,46 @@ pub async fn a_failing_buildpack_build_tells_its_output<S: BuildSubject>() {
     assert!(matches!(built, Err(JobError::Failed { .. })), "{built:?}");
     assert!(output.contains("oh no"), "{output}");
     nothing_is_left(&subject).await;
+}
+
+/// Newer images of a stack, and without a build the same slug on them.
+pub async fn a_slug_is_rebased_without_a_build_and_its_former_image_stays<S: BuildSubject>() {
+    let subject = S::start(BuildLimits::default()).await;
+    let job = job(&subject, BuildKind::Buildpack);
+    let serve = [PROCFILE_APP[0], ("bin/serve", "#!/bin/bash\necho \"$1 on $STACK\"\n")];
+    let former = built(&subject, &job, &serve).await.0.image;
+    let newer = StackName::parse(NEWER_STACK).expect("a name");
+
+    let rebase = async |image, stack| subject.jobs().rebase(&job.app, image, stack).await;
+    let same = rebase(&former, &job.stack).await.expect("it stands on the newest images");
+    let rebased = rebase(&former, &newer).await.expect("it is rebased");
+    let again = rebase(&rebased, &newer).await.expect("it stands on the newest images");
+
+    assert_eq!((&same, &again), (&former, &rebased));
+    assert_ne!(rebased, former);
+    let layers = async |image| subject.layers(&job.app, image).await;
+    assert_eq!(layers(&rebased).await.last(), layers(&former).await.last(), "the slug is the same");
+    for (image, expected) in
+        [(rebased, "web on newer\n".to_owned()), (former, format!("web on {}\n", job.stack))]
+    {
+        let run = slug_command(&job.app, image, "./bin/serve web");
+        assert_eq!(subject.jobs().run(&run).await.expect("the slug starts").output, expected);
+    }
+    nothing_is_left(&subject).await;
+}
+
+/// The error says so, and what to do.
+pub async fn what_is_no_slug_is_not_rebased<S: BuildSubject>() {
+    let subject = S::start(BuildLimits::default()).await;
+    let job = job(&subject, BuildKind::Dockerfile);
+    let dockerfile = format!("FROM {}\nCMD [\"true\"]\n", subject.base());
+    let image = built(&subject, &job, &[("Dockerfile", &dockerfile)]).await.0.image;
+    let gone = Image::Built { app: job.app.clone(), digest: Digest::of(b"gone") };
+
+    for (image, part) in [(image, "was not made by a buildpack"), (gone, "is gone; push once")] {
+        match subject.jobs().rebase(&job.app, &image, &job.stack).await {
+            Err(JobError::Refused { reason }) => assert!(reason.contains(part), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -104,6 +104,7 @@ async fn use_cache<S: BuildSubject>(subject: &S, job: &BuildJob) {
             let dockerfile = "FROM scratch\nCOPY hello /hello\n";
             built(subject, job, &[("Dockerfile", dockerfile), ("hello", "hi")]).await
         }
+        BuildKind::Cnb => built(subject, job, &[("hello", "hi")]).await,
     };
     assert!(subject.has_cache(&job.app, job.kind).await, "{output}");
 }
