@@ -49,8 +49,11 @@ impl SlugFile {
         Ok(Self { layer: Layer { digest, size_bytes }, file })
     }
 
-    /// Loads `image`, whose last layer this is, under `name`.
+    /// Loads `image`, whose last layer this is, under `name`, which names its digest: what has that name already is it.
     pub async fn load(&self, docker: &Docker, image: &SlugImage, name: &str) -> Result<(), JobError> {
+        if docker.inspect_image(name).await.is_ok() {
+            return Ok(());
+        }
         let archive = slug_archive(image, name);
         let file = File::open(&self.file.path).await.map_err(|error| file_error(WHAT_LOAD, &error))?;
         let part = |bytes: Vec<u8>| stream::iter([Ok(Bytes::from(bytes))]);
