@@ -32,6 +32,7 @@ pub fn build(types: &str) -> Build {
         launch: Launch::of(Origin::Buildpack, image, &[]),
         stack: None,
         launches: BTreeMap::new(),
+        reason: String::new(),
     }
 }
 

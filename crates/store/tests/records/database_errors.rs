@@ -74,7 +74,7 @@ async fn a_full_disk_is_told_and_loses_nothing_and_writes_go_on_once_there_is_ro
     assert_eq!(names(&again).await, sorted(&done));
 }
 
-fn sorted(names: &[String]) -> Vec<String> {
+pub fn sorted(names: &[String]) -> Vec<String> {
     let mut names = names.to_vec();
     names.sort();
     names
