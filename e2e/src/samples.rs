@@ -58,6 +58,12 @@ const RUST: &str = "Rust app detected";
 pub const SAMPLES: &[Sample] = &[
     whole("bun-hono", NODE, "bun-hono example on Bun 1.", ("server.ts", "bun-hono example")),
     whole(
+        "cnb-app",
+        "Building with Cloud Native Buildpacks",
+        "cnb-app example, powered by Deis Workflow",
+        ("serve.sh", "cnb-app example"),
+    ),
+    whole(
         "custom-buildpack",
         "Counting builds",
         "hello from the custom-buildpack example",
@@ -253,6 +259,11 @@ impl Sample {
             "php-composer" => {
                 mirror = Some(Mirror::of_composer(&folder));
                 mirror.as_ref().map(|mirror| format!("COMPOSER_MIRROR={}", mirror.url))
+            }
+            "cnb-app" => {
+                testkit::cnb::make_builder();
+                user.deis_in(&folder, &["builder:set", testkit::cnb::BUILDER]).ok();
+                None
             }
             "monorepo" => Some("PROJECT_PATH=apps/api".to_owned()),
             _ => None,

@@ -143,25 +143,25 @@ fn a_pack_from_a_git_url_written_as_third_parties_write_them() {
 
 #[test]
 fn cloud_native_buildpacks() {
-    testkit::cnb::make_builder();
+    let sample = Sample::named("cnb-app");
     let platform = Platform::start();
     let admin = platform.admin();
-    let folder = admin.app_from_example("cnb-app", "cnb-app");
-    admin.deis_in(&folder, &["builder:set", testkit::cnb::BUILDER]).ok();
+    let app = sample.app(&platform, &admin);
+    let folder = &app.folder;
 
-    let first = admin.push(&folder).ok().stderr;
+    let first = app.push().ok().stderr;
 
     for text in ["as `deis builder:set` has chosen a builder", "lib is made"] {
         assert!(first.contains(text), "{text:?} is missing in:\n{first}");
     }
-    platform.wait_for_answer("cnb-app", "cnb-app example, powered by Deis Workflow");
-    let ran = admin.deis_in(&folder, &["run", "echo \"the key is $LIB_KEY\""]).ok().stdout;
+    platform.wait_for_answer("cnb-app", sample.answer);
+    let ran = admin.deis_in(folder, &["run", "echo \"the key is $LIB_KEY\""]).ok().stdout;
     assert!(ran.contains("the key is lib 1"), "{ran}");
-    is_built_alike_with_what_was_kept(&admin, &folder);
-    admin.change(&folder, &[("Procfile", "web: bash serve.sh\nclock: sleep 600\n")]);
-    let changed = admin.push(&folder).ok().stderr;
+    is_built_alike_with_what_was_kept(&admin, folder);
+    admin.change(folder, &[("Procfile", "web: bash serve.sh\nclock: sleep 600\n")]);
+    let changed = app.push().ok().stderr;
     assert!(changed.contains("lib is used again"), "{changed}");
-    platform.wait_for_answer("cnb-app", "cnb-app example, powered by Deis Workflow");
+    platform.wait_for_answer("cnb-app", sample.answer);
 }
 
 #[test]
