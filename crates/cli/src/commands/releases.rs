@@ -36,9 +36,9 @@ pub fn commands() -> Vec<Command> {
         .args([
             optional("version", "the release, such as `v1`"),
             app(),
-            valued(Some('o'), "output", "file", "the file to write; by default standard output"),
+            valued(Some('f'), "file", "file", "the file to write; by default standard output"),
         ])
-        .examples(&["deis releases:sbom", "deis releases:sbom v3 -o sbom.json"]),
+        .examples(&["deis releases:sbom", "deis releases:sbom v3 -f sbom.json"]),
         Command::new(
             "releases:rollback",
             "[<version>] [options]",
@@ -116,7 +116,7 @@ fn sbom(context: &Context, matches: &Matches) -> CommandResult {
         None => newest(&session.client.releases(&session.app, 1)?.results)?,
     };
     let document = session.client.sbom(&session.app, version)?;
-    let Some(file) = matches.value("output") else { return listing::json(&document) };
+    let Some(file) = matches.value("file") else { return listing::json(&document) };
     let text = serde_json::to_string_pretty(&document).map_err(|error| Failure::new(error.to_string()))?;
     std::fs::write(file, text + "\n")
         .map_err(|error| Failure::new(format!("could not write {file}: {error}")))

@@ -127,10 +127,10 @@ fn a_bill_of_materials_is_printed_or_written_to_a_file() {
         .answer("GET /v2/apps/foo/releases/v1/sbom/", 404, r#"{"detail":"v1 has no build"}"#);
     let printed = "{\n  \"bomFormat\": \"CycloneDX\"\n}\n";
     world.deis("releases:sbom -a foo").says(printed);
-    world.deis("releases:sbom v12 -a foo -o sbom.json").says("");
+    world.deis("releases:sbom v12 -a foo -f sbom.json").says("");
     assert_eq!(world.read("Blog/sbom.json"), printed);
     assert!(world.deis("releases:sbom v1 -a foo").err.contains("v1 has no build"));
-    assert!(world.deis("releases:sbom v12 -a foo -o none/x").err.contains("could not write none/x"));
+    assert!(world.deis("releases:sbom v12 -a foo -f none/x").err.contains("could not write none/x"));
 }
 
 #[test]
