@@ -25,6 +25,12 @@ pub struct Build {
     /// Stack of a build with buildpacks; missing for other kinds, and for builds from before there was a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
+    /// `buildpack`, `dockerfile` or `cnb`; missing for an image that a user brought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Half a sentence that says why the source was built in this way; missing where that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
     pub created: String,
     pub updated: String,
     pub uuid: String,

@@ -98,6 +98,9 @@ pub struct BuildDone {
     /// Stack of a build with buildpacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
+    /// Half a sentence that says why the source was built in this way.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
     /// Made by Cloud Native Buildpacks: process types that the image has; the Procfile's commands have precedence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_processes: Option<Vec<String>>,

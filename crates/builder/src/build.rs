@@ -345,6 +345,7 @@ fn done(
         ports: ports.clone(),
         images,
         branch: Some(branch.to_owned()),
+        reason: plan.reason,
         stack: (!is_dockerfile && !is_cnb).then(|| push.stack.to_string()),
         image_processes: is_cnb.then(|| process_types.keys().map(ProcessType::to_string).collect()),
     })

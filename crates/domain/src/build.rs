@@ -75,6 +75,8 @@ pub struct Build {
     pub stack: Option<StackName>,
     /// Process types that are launched in a way of their own, such as from an image of their own.
     pub launches: BTreeMap<ProcessType, Launch>,
+    /// Half a sentence that says why the source was built in this way; empty where that was not recorded.
+    pub reason: String,
 }
 
 /// Origin of a build (docs/spec/api.md 4.8).
@@ -86,6 +88,18 @@ pub enum Origin {
     Image,
     /// Cloud Native Buildpacks.
     Cnb,
+}
+
+impl Origin {
+    /// Kind of the build that the platform has run, if it has.
+    pub fn kind(self) -> Option<BuildKind> {
+        match self {
+            Self::Buildpack => Some(BuildKind::Buildpack),
+            Self::Dockerfile => Some(BuildKind::Dockerfile),
+            Self::Cnb => Some(BuildKind::Cnb),
+            Self::Image => None,
+        }
+    }
 }
 
 /// Way in which processes of a build are started.

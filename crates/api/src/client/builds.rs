@@ -2,12 +2,17 @@
 
 use super::{Client, ClientError, folder};
 use crate::Page;
-use crate::builds::{BUILDS_PATH, Build, NewBuild};
+use crate::builds::{BUILD_PATH, BUILDS_PATH, Build, NewBuild};
 
 impl Client {
     /// Lists builds of an app, newest first, at most `limit`.
     pub fn builds(&self, app: &str, limit: i64) -> Result<Page<Build>, ClientError> {
         self.get(&format!("{}?limit={limit}", folder(BUILDS_PATH, [app])))
+    }
+
+    /// Fetches a build by its id.
+    pub fn build(&self, app: &str, uuid: &str) -> Result<Build, ClientError> {
+        self.get(&folder(BUILD_PATH, [app, uuid]))
     }
 
     /// Deploys an existing image; returns when the deploy has succeeded.

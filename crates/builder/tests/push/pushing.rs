@@ -67,7 +67,8 @@ async fn a_dockerfile_wins_and_config_decides_on_cache_and_build_arguments() {
         (job.env["COLOR"].as_str(), job.env["DEIS_DOCKER_BUILD_ARGS_ENABLED"].as_str()),
         ("teal", "0")
     );
-    assert_eq!(world.hooks.controller().released[0].dockerfile, "true");
+    let released = world.hooks.controller().released[0].clone();
+    assert_eq!((released.dockerfile.as_str(), released.reason.as_str()), ("true", "there is a Dockerfile"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

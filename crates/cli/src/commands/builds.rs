@@ -23,6 +23,13 @@ pub fn commands() -> Vec<Command> {
         Command::new("builds:list", "[options]", "Lists the builds of an application.", list)
             .args([app(), limit(), output()])
             .examples(&["deis builds:list", "deis builds -a blog"]),
+        Command::new("builds:info", "[<build>] [options]", "Shows one build: how it was built, and why.", info)
+            .args([
+                optional("build", "the id of a build, as `builds:list` prints it; the newest by default"),
+                app(),
+                output(),
+            ])
+            .examples(&["deis builds:info -a blog"]),
         Command::new("builds:create", "<image> [options]", "Deploys an existing image.", create)
             .about(
                 "Process types come from --procfile, else from a file `Procfile` in the current folder, \
@@ -73,6 +80,36 @@ fn list(context: &Context, matches: &Matches) -> CommandResult {
     say!("{}", listing::heading(&format!("{} Builds", session.app), builds.results.len(), builds.count));
     for build in &builds.results {
         sayln!("{} {}", build.uuid, build.created);
+    }
+    Ok(())
+}
+
+fn info(context: &Context, matches: &Matches) -> CommandResult {
+    let session = context.app_session(matches)?;
+    let build = match matches.words().first() {
+        Some(uuid) => session.client.build(&session.app, uuid)?,
+        None => {
+            let newest = session.client.builds(&session.app, 1)?.results.into_iter().next();
+            newest.ok_or_else(|| Failure::new(format!("{} has no build yet: push first", session.app)))?
+        }
+    };
+    if matches.wants_json() {
+        return listing::json(&build);
+    }
+    sayln!("=== {} Build {}", session.app, build.uuid);
+    let reason = if build.reason.is_empty() { String::new() } else { format!(", as {}", build.reason) };
+    sayln!("built as: {}{reason}", build.kind.as_deref().unwrap_or("an existing image"));
+    for (name, value) in [("commit", &build.sha), ("stack", build.stack.as_ref().unwrap_or(&String::new()))] {
+        if !value.is_empty() {
+            sayln!("{:<9} {value}", format!("{name}:"));
+        }
+    }
+    sayln!("image:    {}", build.image);
+    sayln!("owner:    {}", build.owner);
+    sayln!("created:  {}", build.created);
+    for (process, command) in &build.procfile {
+        let command = if command.is_empty() { "the image's own command" } else { command };
+        sayln!("{process}: {command}");
     }
     Ok(())
 }

@@ -56,3 +56,20 @@ fn a_push_is_looked_at_before_it_happens() {
     assert_eq!(unknown.code, 1);
     assert!(unknown.err.contains("nothing"), "{unknown:?}");
 }
+
+#[test]
+fn a_build_says_how_it_was_built_and_why() {
+    let world = World::logged_in();
+    let build = r#"{"owner":"bob","app":"foo","image":"foo@sha256:ab","sha":"1a2b3c4d","procfile":{"web":"serve","worker":""},"dockerfile":"","stack":"trixie","kind":"buildpack","reason":"there is no Dockerfile","created":"2016-08-22T17:40:16Z","updated":"","uuid":"b-uuid"}"#;
+    let page = |rows: &str| format!(r#"{{"count":1,"next":null,"previous":null,"results":[{rows}]}}"#);
+    world.answer("GET /v2/apps/foo/builds/?limit=1", 200, &page(build));
+    world.answer("GET /v2/apps/foo/builds/b-uuid/", 200, build);
+    let shown = "=== foo Build b-uuid\nbuilt as: buildpack, as there is no Dockerfile\ncommit:   1a2b3c4d\nstack:    trixie\n\
+        image:    foo@sha256:ab\nowner:    bob\ncreated:  2016-08-22T17:40:16Z\nweb: serve\nworker: the image's own command\n";
+    world.deis("builds:info -a foo").says(shown);
+    world.deis("builds:info b-uuid -a foo").says(shown);
+
+    let world = World::logged_in();
+    world.answer("GET /v2/apps/foo/builds/?limit=1", 200, &page(""));
+    world.deis("builds:info -a foo").fails_with("Error: foo has no build yet: push first\n");
+}

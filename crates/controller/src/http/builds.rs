@@ -33,6 +33,8 @@ use crate::Controller;
 /// Longest image reference, in characters; the parts of a well-formed one have tighter bounds.
 const IMAGE_CHARS_MAX: usize = 1024;
 const SHA_CHARS_MAX: usize = 40;
+/// Longest reason of a kind of build.
+const REASON_CHARS_MAX: usize = 2_000;
 /// Longest text in `dockerfile`, of which only the presence counts.
 const DOCKERFILE_CHARS_MAX: usize = 1 << 20;
 
@@ -107,6 +109,7 @@ async fn pushed(
     let images = images(&mut fields);
     let branch = fields.text_or_blank("branch", REF_NAME_BYTES_MAX);
     let stack = fields.text_or_blank("stack", STACK_NAME_LENGTH_MAX);
+    let reason = fields.text_or_blank("reason", REASON_CHARS_MAX);
     let image_processes = image_processes(&mut fields);
     fields.finish()?;
     let stack = given("stack", &stack, StackName::parse)?;
@@ -135,7 +138,7 @@ async fn pushed(
     }
     launches.retain(|_, own| *own != launch);
     let stack = stack.filter(|_| origin == Origin::Buildpack);
-    let build = Build { origin, reference, sha, procfile, launch, stack, launches };
+    let build = Build { origin, reference, sha, procfile, launch, stack, launches, reason };
     let recorded = record(&controller, &caller, &app, build).await?;
     outcome::of_release(&controller, recorded.deploy).await?;
     if let Some(branch) = branch {
@@ -187,8 +190,8 @@ async fn external(
     });
     let found = controller.images.resolve(&reference, credentials.as_ref()).await.map_err(refused)?;
     let launch = Launch::of(Origin::Image, found.image, &found.ports);
-    let (sha, launches) = (String::new(), BTreeMap::new());
-    Ok(Build { origin: Origin::Image, reference, sha, procfile, launch, stack: None, launches })
+    let (sha, launches, reason) = (String::new(), BTreeMap::new(), String::new());
+    Ok(Build { origin: Origin::Image, reference, sha, procfile, launch, stack: None, launches, reason })
 }
 
 /// Keeps the image first: a release must not name one that may vanish. The engine refuses other apps'.
@@ -295,7 +298,7 @@ fn ports(fields: &mut Fields) -> Vec<u16> {
 
 fn show(record: BuildRecord) -> api::builds::Build {
     let BuildRecord { uuid, app, owner, build, created } = record;
-    let Build { origin, reference, sha, procfile, launch: _, stack, launches: _ } = build;
+    let Build { origin, reference, sha, procfile, launch: _, stack, launches: _, reason } = build;
     let created = wire_time(created);
     api::builds::Build {
         owner,
@@ -305,6 +308,8 @@ fn show(record: BuildRecord) -> api::builds::Build {
         procfile: procfile.into_iter().map(|(process, command)| (process.to_string(), command)).collect(),
         dockerfile: if origin == Origin::Dockerfile { "true".to_owned() } else { String::new() },
         stack: stack.map(String::from),
+        kind: origin.kind().map(|kind| kind.as_str().to_owned()),
+        reason,
         updated: created.clone(),
         created,
         uuid,

@@ -151,3 +151,16 @@ async fn only_those_who_may_use_the_app_build() {
     assert_eq!(world.platform.get(BUILDS, &world.carol).await.both(), FORBIDDEN);
     assert_eq!(world.platform.get("/v2/apps/none/builds/", &world.carol).await.both(), NO_APP);
 }
+
+#[tokio::test]
+async fn a_build_of_a_source_says_its_kind_and_why() {
+    let world = World::new().await;
+    let digest = domain::Digest::of(b"slug");
+    let push = crate::hooks::build("alice", digest.as_str(), r#"{"web":"serve"}"#);
+    let push = push.replacen('{', r#"{"reason":"there is no Dockerfile","#, 1);
+    assert_eq!(crate::hooks::tell(&world, "/v2/hooks/build/", &push).await.status, 200);
+
+    let build = world.get(BUILDS).await.json()["results"][0].clone();
+
+    assert_eq!((&build["kind"], &build["reason"]), (&"buildpack".into(), &"there is no Dockerfile".into()));
+}

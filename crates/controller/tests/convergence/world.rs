@@ -213,5 +213,6 @@ fn build(name: &str, types: &str) -> Build {
         launch: Launch::of(Origin::Buildpack, image, &[]),
         stack: None,
         launches: BTreeMap::new(),
+        reason: String::new(),
     }
 }

@@ -26,11 +26,13 @@ pub(super) struct BuildRecord {
     stack: Option<StackName>,
     #[serde(default)]
     launches: BTreeMap<ProcessType, Launch>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    reason: String,
 }
 
 impl From<Build> for BuildRecord {
     fn from(build: Build) -> Self {
-        let Build { origin, reference, sha, procfile, launch, stack, launches } = build;
+        let Build { origin, reference, sha, procfile, launch, stack, launches, reason } = build;
         Self {
             image: launch.image.clone(),
             reference,
@@ -42,6 +44,7 @@ impl From<Build> for BuildRecord {
             launch: Some(launch),
             stack,
             launches,
+            reason,
         }
     }
 }
@@ -59,6 +62,7 @@ impl From<BuildRecord> for Build {
             launch,
             stack,
             launches,
+            reason,
         } = record;
         let origin = origin.unwrap_or(match (dockerfile, sha.is_empty()) {
             (true, _) => Origin::Dockerfile,
@@ -66,7 +70,7 @@ impl From<BuildRecord> for Build {
             (false, true) => Origin::Image,
         });
         let launch = launch.unwrap_or_else(|| Launch::of(origin, image, &ports));
-        Self { origin, reference, sha, procfile, launch, stack, launches }
+        Self { origin, reference, sha, procfile, launch, stack, launches, reason }
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) fn build(origin: Origin, procfile: &[&str]) -> Build {
         launch: Launch::of(origin, image, &[8080]),
         stack: None,
         launches: BTreeMap::new(),
+        reason: String::new(),
     }
 }
 

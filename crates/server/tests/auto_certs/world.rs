@@ -118,6 +118,7 @@ impl World {
             launch: Launch::of(Origin::Buildpack, image, &[]),
             stack: None,
             launches: BTreeMap::new(),
+            reason: String::new(),
         };
         let rules = ProcfileRules { reject_if_missing: false, remove_if_missing: true };
         let change = ReleaseChange::Built { build: Box::new(build), rules };
