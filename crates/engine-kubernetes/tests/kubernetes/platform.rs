@@ -13,6 +13,7 @@ use domain::deployment::{Workload, WorkloadId};
 use domain::pods::{Pod, PodSelection};
 use domain::routing::{AppRouting, RouteTable, RouterReport};
 use domain::sbom::Inventory;
+use domain::stacks::StackName;
 use domain::terminal::TerminalSize;
 use domain::{AppName, Digest, Image};
 use engine::{
