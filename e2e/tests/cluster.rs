@@ -576,20 +576,13 @@ fn policies_keep_apps_and_builds_from_metadata_api_servers_the_database_and_apps
     platform.kubectl(&["create", "namespace", &open]);
     let image =
         format!("--image=deis/stack:trixie-{}", std::env::var("WORKFLOW_E2E_TAG").expect("it is told"));
-    let said = platform.kubectl(&[
-        "run",
-        "probe",
-        &format!("--namespace={open}"),
-        &image,
-        "--restart=Never",
-        "--attach",
-        "--quiet",
-        "--command",
-        "--",
-        "/bin/sh",
-        "-c",
-        &tries(&all),
-    ]);
+    let namespace = format!("--namespace={open}");
+    let run = ["run", "probe", &namespace, &image, "--restart=Never", "--command", "--", "/bin/sh", "-c"];
+    platform.kubectl(&[&run[..], &[&tries(&all)]].concat());
+    // Not by `--attach`, which may come too late for what the container printed.
+    let ended = "--for=jsonpath={.status.phase}=Succeeded";
+    platform.kubectl(&["wait", "pod/probe", &namespace, ended, "--timeout=120s"]);
+    let said = platform.kubectl(&["logs", "probe", &namespace]);
     for url in [&*metadata, &*world, api, &*database] {
         assert!(told(&said, url), "{url}: {said}");
     }
