@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::api::ApiVersion;
 use crate::buildpacks::{Buildpack, Buildpacks};
-use crate::environment::{Variables, add_build_layers, inherited, set_platform, set_target};
+use crate::environment::{Variables, add_build_layers, inherited, set_execution, set_platform};
 use crate::failure::{LifecycleError, OrFailure, Result, code};
 use crate::formats::analyzed::Target;
 use crate::formats::group::{Group, GroupBuildpack, folder_of};
@@ -90,12 +90,7 @@ impl BuildpackBuild<'_> {
         let Self { settings, buildpack, layers } = self;
         let clears = buildpack.descriptor.buildpack.clear_env;
         set_platform(&mut variables, &settings.platform, &settings.build_config, clears)?;
-        if let Some(target) = &settings.target {
-            set_target(&mut variables, target);
-        }
-        if let Some(exec_env) = &settings.exec_env {
-            variables.insert("CNB_EXEC_ENV".into(), exec_env.into());
-        }
+        set_execution(&mut variables, settings.target.as_ref(), settings.exec_env.as_deref());
         let own: BTreeMap<&str, &Path> = [
             ("CNB_BUILDPACK_DIR", buildpack.folder.as_path()),
             ("CNB_PLATFORM_DIR", &settings.platform),

@@ -48,8 +48,17 @@ pub fn inherited(own: impl IntoIterator<Item = (OsString, OsString)>) -> Variabl
     own.into_iter().filter(|(name, _)| is_inherited(name)).collect()
 }
 
-/// Sets the variables that tell buildpacks where the app will run.
-pub fn set_target(variables: &mut Variables, target: &Target) {
+/// Sets the variables that tell buildpacks where the app will run, and for what; either may be unknown.
+pub fn set_execution(variables: &mut Variables, target: Option<&Target>, exec_env: Option<&str>) {
+    if let Some(target) = target {
+        set_target(variables, target);
+    }
+    if let Some(exec_env) = exec_env {
+        variables.insert("CNB_EXEC_ENV".into(), exec_env.into());
+    }
+}
+
+fn set_target(variables: &mut Variables, target: &Target) {
     let distro = target.distro.clone().unwrap_or_default();
     for (name, value) in [
         ("CNB_TARGET_OS", &target.os),

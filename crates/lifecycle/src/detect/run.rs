@@ -5,7 +5,7 @@ use std::path::Path;
 use super::DetectSettings;
 use super::plan::Offer;
 use crate::buildpacks::Buildpack;
-use crate::environment::{Variables, inherited, set_platform, set_target};
+use crate::environment::{Variables, inherited, set_execution, set_platform};
 use crate::failure::{OrFailure, Result};
 use crate::formats::plan::BuildPlan;
 use crate::formats::read_or_default;
@@ -75,12 +75,7 @@ fn variables(settings: &DetectSettings, buildpack: &Buildpack, plan: &Path) -> R
     let mut variables = inherited(std::env::vars_os());
     let clears = buildpack.descriptor.buildpack.clear_env;
     set_platform(&mut variables, &settings.platform, &settings.build_config, clears)?;
-    if let Some(target) = &settings.target {
-        set_target(&mut variables, target);
-    }
-    if let Some(exec_env) = &settings.exec_env {
-        variables.insert("CNB_EXEC_ENV".into(), exec_env.into());
-    }
+    set_execution(&mut variables, settings.target.as_ref(), settings.exec_env.as_deref());
     for (name, path) in [
         ("CNB_BUILDPACK_DIR", buildpack.folder.as_path()),
         ("CNB_PLATFORM_DIR", &settings.platform),
