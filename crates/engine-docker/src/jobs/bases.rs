@@ -150,13 +150,16 @@ impl Layout {
         &self.folder
     }
 
-    /// One of its documents.
-    pub async fn document(&self, place: &DockerHost<'_>, digest: &Digest) -> Result<Vec<u8>, JobError> {
+    /// Its manifest and its config.
+    pub async fn contents(&self, place: &DockerHost<'_>) -> Result<(Vec<u8>, Vec<u8>), JobError> {
         let container = holder(place, &self.volume).await?;
-        let path = format!("{FOLDER}/{}/blobs/sha256/{}", self.folder, digest.hex());
-        let document = super::slug::read_small(&container, &path, DOCUMENT_BYTES_MAX).await;
+        let read = async |digest: &Digest| {
+            let path = format!("{FOLDER}/{}/blobs/sha256/{}", self.folder, digest.hex());
+            super::slug::read_small(&container, &path, DOCUMENT_BYTES_MAX).await
+        };
+        let (manifest, config) = (read(&self.documents.manifest).await, read(&self.documents.config).await);
         container.remove().await.map_err(|error| job_error("read the layout of an image", error))?;
-        document
+        Ok((manifest?, config?))
     }
 }
 

@@ -20,7 +20,6 @@ use super::archive::SmallArchive;
 use super::bases::mount;
 use super::caches::{self, CacheUse};
 use super::container::{JobContainer, bounded};
-use super::docker_host::remove_volume;
 use super::failure::{self, file_error, job_error};
 use super::slug::SlugFile;
 use super::stack::BuildImages;
@@ -96,11 +95,8 @@ const WHAT_FILL: &str = "fill the build's container";
 /// Name of the cache's volume; without a cache, the volume of earlier builds is removed.
 async fn prepare_cache(place: &DockerHost<'_>, job: &BuildJob) -> Result<Option<String>, JobError> {
     let name = place.cache_volume(&job.app);
-    if job.cache {
-        return Ok(Some(name));
-    }
-    remove_volume(place.docker, &name).await.map_err(|error| job_error("remove the build cache", error))?;
-    Ok(None)
+    caches::remove_unless_kept(place, job, &name).await?;
+    Ok(job.cache.then_some(name))
 }
 
 async fn create(

@@ -12,13 +12,14 @@ use backon::{ConstantBuilder, Retryable as _};
 use bollard::errors::Error;
 use bollard::query_parameters::ListVolumesOptionsBuilder;
 use domain::AppName;
+use domain::build::BuildJob;
 use domain::build_caches::{BuildCache, surplus};
 use tokio::sync::Mutex;
 
 use super::DockerHost;
 use super::container::JobContainer;
 use super::docker_host::remove_volume;
-use super::failure;
+use super::failure::{self, job_error};
 use super::volume_size::volume_bytes;
 use crate::Inner;
 use crate::names::INSTANCE_LABEL;
@@ -43,6 +44,18 @@ pub struct CacheSize {
     used: Instant,
 }
 
+/// Removes what earlier builds kept, where the job keeps no cache.
+pub async fn remove_unless_kept(
+    place: &DockerHost<'_>,
+    job: &BuildJob,
+    volume: &str,
+) -> Result<(), JobError> {
+    if job.cache {
+        return Ok(());
+    }
+    remove_volume(place.docker, volume).await.map_err(|error| job_error("remove the build cache", error))
+}
+
 /// A build's use of its cache: when it ends, however that is, the bounds of caches are kept.
 pub struct CacheUse {
     inner: Arc<Inner>,
@@ -64,9 +77,16 @@ impl CacheUse {
         }
     }
 
-    /// Ends the use of a cache that was not kept.
-    pub fn forget(mut self) {
+    /// Ends the use as the job wants it: measures the cache unless that was done, or removes it. A failure of this costs
+    /// disk, not the build.
+    pub async fn end(mut self, place: &DockerHost<'_>, job: &BuildJob, measured: Option<u64>) {
+        if job.cache {
+            return self.settle(measured).await;
+        }
         self.is_settled = true;
+        if let Err(error) = remove_volume(place.docker, &self.volume).await {
+            tracing::warn!(app = %job.app, error = failure::message(&error), "cannot remove the build's layers");
+        }
     }
 
     /// Ends the use with what was measured, or measures now.

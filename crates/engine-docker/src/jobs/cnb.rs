@@ -21,9 +21,8 @@ use tokio::sync::mpsc;
 
 use super::DockerHost;
 use super::archive::SmallArchive;
-use super::caches::CacheUse;
+use super::caches::{self, CacheUse};
 use super::container::JobContainer;
-use super::docker_host::remove_volume;
 use super::failure::{self, file_error, job_error};
 use super::load::{self, BuiltLayout, LoadedLayout};
 use crate::DockerEngine;
@@ -60,10 +59,7 @@ pub async fn build(
     }
     let images = images::find(engine, place, job).await?;
     let volume = place.cnb_volume(&job.app);
-    if !job.cache {
-        let removed = remove_volume(place.docker, &volume).await;
-        removed.map_err(|error| job_error("remove the build cache", error))?;
-    }
+    caches::remove_unless_kept(place, job, &volume).await?;
     let cache = CacheUse::new(&engine.inner, &job.app, volume.clone(), &place.settings.builder_image);
     let folders = Folders::make(place, job, &images, source).await?;
     let phases = Phases { place, job, images: &images, folders: &folders, cache: &volume, output };
@@ -71,14 +67,7 @@ pub async fn build(
     if let Err(error) = folders.container.remove().await {
         tracing::warn!(app = %job.app, error = failure::message(&error), "cannot remove the build's folders");
     }
-    if job.cache {
-        cache.settle(None).await;
-        return built;
-    }
-    cache.forget();
-    if let Err(error) = remove_volume(place.docker, &volume).await {
-        tracing::warn!(app = %job.app, error = failure::message(&error), "cannot remove the build's layers");
-    }
+    cache.end(place, job, None).await;
     built
 }
 
@@ -97,9 +86,7 @@ impl Phases<'_> {
 
 /// Facts of the run image for the exporter, from its layout.
 async fn run_image_facts(place: &DockerHost<'_>, images: &BuildImages) -> Result<Vec<u8>, JobError> {
-    let documents = images.run_layout.documents();
-    let manifest = images.run_layout.document(place, &documents.manifest).await?;
-    let config = images.run_layout.document(place, &documents.config).await?;
+    let (manifest, config) = images.run_layout.contents(place).await?;
     facts(&images.builder, &images.run_reference, &manifest, &config)
 }
 

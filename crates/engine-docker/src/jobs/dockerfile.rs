@@ -9,9 +9,8 @@ use domain::build::{BuildJob, BuiltImage};
 use tokio::sync::mpsc;
 
 use super::builder::{self, BuildkitContainer, LAYOUT};
-use super::caches::CacheUse;
-use super::docker_host::remove_volume;
-use super::failure::{self, job_error};
+use super::caches::{self, CacheUse};
+use super::failure;
 use super::load::{self, BuiltLayout};
 use super::{DockerHost, bases};
 use crate::DockerEngine;
@@ -26,10 +25,7 @@ pub async fn build(
     output: &mpsc::Sender<Bytes>,
 ) -> Result<BuiltImage, JobError> {
     let volume = place.layers_volume(&job.app);
-    if !job.cache {
-        let removed = remove_volume(place.docker, &volume).await;
-        removed.map_err(|error| job_error("remove the build cache", error))?;
-    }
+    caches::remove_unless_kept(place, job, &volume).await?;
     let bases = bases::bases(place, &engine.inner.bases).await?;
     let cache = CacheUse::new(&engine.inner, &job.app, volume.clone(), &place.settings.builder_image);
     let builder = builder::start(place, job, source, bases.mounts).await?;
@@ -43,14 +39,7 @@ pub async fn build(
     if let Err(error) = builder.container.remove().await {
         tracing::warn!(app = %job.app, error = failure::message(&error), "cannot remove the build's container");
     }
-    if job.cache {
-        cache.settle(size_bytes).await;
-        return loaded;
-    }
-    cache.forget();
-    if let Err(error) = remove_volume(place.docker, &volume).await {
-        tracing::warn!(app = %job.app, error = failure::message(&error), "cannot remove the build's layers");
-    }
+    cache.end(place, job, size_bytes).await;
     loaded
 }
 
